@@ -1,0 +1,66 @@
+# make demo: upscale the shipped picture.  make test: lint, types and every test.
+# Everything lives in $(VENV); nothing outside this folder is changed.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint clean
+
+PYTHON ?= python3
+VENV ?= .venv
+DEMO_IN ?= benchmarks/pictures/demo.png
+DEMO_OUT ?= demo_x4.png
+PYTEST_ARGS ?=
+
+# Without an NVIDIA GPU the CPU build of PyTorch saves gigabytes. Its version sorts above the default
+# wheel's, so pip prefers it; where the index cannot be reached, pip says so and takes the default wheel.
+# TORCH_INDEX= (empty) takes the default wheel anywhere.
+TORCH_VERSION ?= 2.13.0
+TORCH_INDEX ?= $(shell nvidia-smi >/dev/null 2>&1 || echo https://download.pytorch.org/whl/cpu)
+
+PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
+METADATA = setup.cfg pyproject.toml
+
+help:
+	@echo "make demo   upscale $(DEMO_IN) to $(DEMO_OUT)"
+	@echo "make test   lint, type check and run every test"
+	@echo "make lint   lint and type check only"
+	@echo "make clean  remove $(VENV), caches and the demo's result"
+
+demo: $(VENV)/.base
+	$(VENV)/bin/srn-deploy upscale $(DEMO_IN) $(DEMO_OUT)
+
+lint: $(VENV)/.dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+
+test: lint
+	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+
+clean:
+	rm -rf $(VENV) build dist srn_deploy.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis $(DEMO_OUT)
+
+# Debian ships Python without ensurepip, and `python3 -m venv` would leave half an environment behind.
+$(VENV)/.made:
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "There is no $(PYTHON) here. Debian and Ubuntu: sudo apt install python3 python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "$(PYTHON) is $$($(PYTHON) --version 2>&1); srn-deploy needs Python 3.11 or later." >&2; \
+	  echo "Name a newer one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make virtual environments: its venv package is missing." >&2; \
+	  echo "Debian and Ubuntu: sudo apt install python3-venv" >&2; \
+	  echo "(for a Python that is not the system's own: sudo apt install pythonX.Y-venv)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.base: $(METADATA) | $(VENV)/.made
+	$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/.torch: | $(VENV)/.made
+	$(if $(strip $(TORCH_INDEX)),$(PIP) install --retries 1 "torch==$(TORCH_VERSION)" --extra-index-url $(TORCH_INDEX))
+	@touch $@
+
+$(VENV)/.dev: $(METADATA) $(VENV)/.torch | $(VENV)/.made
+	$(PIP) install --editable ".[dev]"
+	@touch $(VENV)/.base $@
