@@ -1,0 +1,44 @@
+"""srn-deploy: from a trained super-resolution checkpoint to a production engine, proved at every step.
+
+    import srn_deploy
+
+    with srn_deploy.load() as upscaler:          # the default model on the best device
+        large = upscaler.upscale(small)          # (H, W, 3) uint8 to (4H, 4W, 3)
+
+Importing loads nothing heavy: numpy and the backends are imported when something is opened.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from srn_deploy.api import Upscaler, load
+    from srn_deploy.backends import open_backend
+    from srn_deploy.contract import ModelSpec
+    from srn_deploy.errors import SrnDeployError
+    from srn_deploy.upscale import TileOptions
+
+__version__ = "0.1.0"
+
+__all__ = ["ModelSpec", "SrnDeployError", "TileOptions", "Upscaler", "__version__", "load", "open_backend"]
+
+_HOMES = {
+    "ModelSpec": "srn_deploy.contract",
+    "SrnDeployError": "srn_deploy.errors",
+    "TileOptions": "srn_deploy.upscale",
+    "Upscaler": "srn_deploy.api",
+    "load": "srn_deploy.api",
+    "open_backend": "srn_deploy.backends",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

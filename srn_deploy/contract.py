@@ -1,0 +1,105 @@
+"""What every artefact promises: the frozen spec that travels inside it, and its JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
+from typing import Any, Self
+
+from srn_deploy.errors import OptionError
+
+Scalar = int | float | bool | str
+
+SPEC_KEY = "srn_deploy.spec"
+"""Where the spec lies in safetensors metadata and in ONNX metadata_props."""
+
+SPEC_VERSION = 1
+
+
+class Form(StrEnum):
+    """What kind of artefact a spec describes."""
+
+    CHECKPOINT = "checkpoint"
+    PORTABLE = "portable"
+    """ONNX: float32 NCHW 0..1 in and out, one input."""
+    DEPLOY = "deploy"
+    """ONNX: NHWC pixels in and out; with ESA also the two interpolation matrices."""
+
+
+class Precision(StrEnum):
+    """What the network computes in; inputs and outputs keep their types."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+
+
+class PixelType(StrEnum):
+    """What an artefact exchanges: uint8 in 0..255, or float32 in 0..1."""
+
+    UINT8 = "uint8"
+    FLOAT32 = "float32"
+
+
+class Colour(StrEnum):
+    """What the channels of an artefact mean."""
+
+    RGB = "rgb"
+    Y = "y"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """What a network is and what it asks of its caller. Sizes in LR pixels."""
+
+    architecture: str
+    options: Mapping[str, Scalar] = field(hash=False)
+    """The network's hyper-parameters, enough to build it anew."""
+    scale: int
+    value_range: float
+    """The range the weights were trained in: 255.0 or 1.0. Only export and `pytorch` need it."""
+    min_side_px: int = 1
+    """Below this a picture is reflected up to it before it is run."""
+    alignment_px: int = 1
+    """Windows of a tiled picture start at multiples of this."""
+    halo_px: int = 0
+    """Measured: with this much context a tile is within 1/255 of the whole picture."""
+    has_esa: bool = False
+    """The network pools on a grid: tiles are exact only with the geometry of the whole picture."""
+    activation_bytes_per_px: int = 0
+    """Live float32 activations of one whole forward pass per LR pixel; bounds the tile size."""
+    colour: Colour = Colour.RGB
+    form: Form = Form.CHECKPOINT
+    pixel_type: PixelType = PixelType.FLOAT32
+    precision: Precision = Precision.FP32
+    source_sha256: str = ""
+    """Of the checkpoint file that the artefact was made from."""
+    licence: str = ""
+
+    def __post_init__(self) -> None:
+        if self.scale < 1:
+            raise OptionError(f"Scale {self.scale} is not possible.", remedy="Use 2, 3 or 4.")
+        if self.value_range <= 0:
+            raise OptionError(f"Value range {self.value_range} is not possible.",
+                              remedy="Use 1 or 255, whichever the network was trained in.")
+
+    def to_json(self) -> str:
+        """The spec as one line of JSON with sorted keys."""
+        return json.dumps({"version": SPEC_VERSION, **asdict(self)}, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read a spec back; raises OptionError for text that is none."""
+        try:
+            data: dict[str, Any] = json.loads(text)
+            version = data.pop("version")
+            if version != SPEC_VERSION:
+                raise OptionError(f"The spec has version {version}, this program reads {SPEC_VERSION}.",
+                                  remedy="Export the artefact again with this version of srn-deploy.")
+            data |= {"colour": Colour(data["colour"]), "form": Form(data["form"]),
+                     "pixel_type": PixelType(data["pixel_type"]), "precision": Precision(data["precision"])}
+            return cls(**{f.name: data[f.name] for f in fields(cls)})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise OptionError(f"This is no model spec: {text[:80]!r} ({error}).",
+                              remedy="Export the artefact again with `srn-deploy export`.") from error

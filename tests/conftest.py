@@ -1,0 +1,38 @@
+"""What every test may ask for: the repository, the real data, a GPU."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from srn_deploy.cuda_driver import why_no_gpu
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+# No deadline: a test measures no time. Derandomised: the same examples on every machine.
+settings.register_profile("house", deadline=None, derandomize=True)
+settings.load_profile("house")
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Published checkpoints, pictures and reference outputs; never part of the repository."""
+    folder = Path(os.environ.get("SRN_DATA") or REPOSITORY.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"no real data: {folder} is not there; point SRN_DATA at it")
+    return folder
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what is marked `gpu` where no GPU can be used, with the driver's own reason."""
+    if item.get_closest_marker("gpu") and (reason := why_no_gpu()):
+        pytest.skip(f"needs a GPU: {reason}")

@@ -1,0 +1,37 @@
+"""A spec survives its journey."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from srn_deploy.contract import Colour, Form, ModelSpec, PixelType, Precision
+from srn_deploy.errors import OptionError
+
+SPEC = ModelSpec(architecture="srn", options={"scale": 4, "attention": "new", "residual": False}, scale=4,
+                 value_range=255.0, min_side_px=15, alignment_px=6, halo_px=48, has_esa=True, colour=Colour.RGB,
+                 form=Form.DEPLOY, pixel_type=PixelType.UINT8, precision=Precision.FP16, source_sha256="ab" * 32,
+                 licence="MIT")
+
+
+def test_a_spec_survives_json() -> None:
+    assert ModelSpec.from_json(SPEC.to_json()) == SPEC
+
+
+def test_enums_come_back_as_enums() -> None:
+    assert ModelSpec.from_json(SPEC.to_json()).form is Form.DEPLOY
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "no json", '{"version": 99}', json.dumps({"version": 1, "scale": 4}),
+                                  SPEC.to_json().replace("deploy", "unheard-of")])
+def test_what_is_no_spec_is_an_error_with_a_remedy(text: str) -> None:
+    with pytest.raises(OptionError, match="xport"):
+        ModelSpec.from_json(text)
+
+
+@pytest.mark.parametrize("wrong", [{"scale": 0}, {"value_range": 0.0}])
+def test_an_impossible_spec_is_refused_when_made(wrong: dict[str, float]) -> None:
+    with pytest.raises(OptionError):
+        replace(SPEC, **wrong)
