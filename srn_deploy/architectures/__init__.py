@@ -1,0 +1,38 @@
+"""The networks. `detect` names the family of a state dict; each file is one family."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from srn_deploy.architectures import edsr, srn
+from srn_deploy.architectures.signature import Architecture, StateDict
+from srn_deploy.errors import UnknownNetwork
+
+ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
+    {module.ARCHITECTURE.name: module.ARCHITECTURE for module in (srn, edsr)})
+"""Name to family. To add one: a file here, and its module in this line."""
+
+__all__ = ["ARCHITECTURES", "Architecture", "StateDict", "detect"]
+
+
+def detect(state: StateDict) -> Architecture:
+    """The one family whose signature matches; raises UnknownNetwork with the keys it saw."""
+    found = [family for family in ARCHITECTURES.values() if family.signature.matches(state.keys())]
+    if len(found) == 1:
+        return found[0]
+    raise UnknownNetwork(f"No known network has these {len(state)} tensors "
+                         f"(first keys: {', '.join(list(state)[:4]) or 'none'}).",
+                         remedy=f"{_resemblance(state)} Known: {', '.join(ARCHITECTURES)}. "
+                                "To add a network see CONTRIBUTING.md.")
+
+
+def _resemblance(state: StateDict) -> str:
+    """The nearest family and what is missing from it, as a sentence."""
+    nearest = max(ARCHITECTURES.values(), key=lambda family: family.signature.likeness(state.keys()))
+    if nearest.signature.likeness(state.keys()) == 0:
+        return "They resemble none that is known."
+    missing = ", ".join(key for key in nearest.signature.has if key not in state)
+    surplus = ", ".join(key for key in nearest.signature.lacks if key in state)
+    faults = [f"{missing} is missing"] * bool(missing) + [f"{surplus} is too much"] * bool(surplus)
+    return f"Nearest is {nearest.name} ({nearest.title}), but {' and '.join(faults) or 'others fit as well'}."

@@ -1,0 +1,65 @@
+"""Enhanced Spatial Attention, the paper's section 4.3 and figure 4, in its old and new form.
+
+The attention map is pooled on a 6-pixel grid of cells (3x3 stride 2 without padding, then 7x7
+max-pool with stride 3) and stretched back over the picture. The stretch depends on the side of
+the whole picture, so a tile must be told it: `rows` and `cols` are the two interpolation
+matrices of the tile (see `srn_deploy.geometry`), None for a whole picture.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+def stretch_cells(cells: Tensor, like: Tensor, rows: Tensor | None, cols: Tensor | None) -> Tensor:
+    """Bilinear (half-pixel centres) from cells (N, C, p, q) to the height and width of `like`.
+
+    rows (N, H, p) and cols (N, W, q) hold the weights of this window within the whole picture;
+    without them the window is the whole picture.
+    """
+    if rows is None or cols is None:
+        return functional.interpolate(cells, size=like.shape[-2:], mode="bilinear", align_corners=False)
+    return torch.matmul(torch.matmul(rows.unsqueeze(1), cells), cols.unsqueeze(1).transpose(-1, -2))
+
+
+class NewEsa(nn.Module):
+    """The paper's ESA: one 3x3 on the cells, and the 1x1's own output added back."""
+
+    def __init__(self, channels: int, esa_channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, esa_channels, 1)
+        self.conv2 = nn.Conv2d(esa_channels, esa_channels, 3, stride=2)
+        self.conv3 = nn.Conv2d(esa_channels, esa_channels, 3, padding=1)
+        self.conv4 = nn.Conv2d(esa_channels, channels, 1)
+
+    def forward(self, features: Tensor, rows: Tensor | None = None, cols: Tensor | None = None) -> Tensor:
+        """Weigh features (N, C, H, W), H and W at least 15, by an attention map in 0..1."""
+        squeezed = self.conv1(features)
+        cells = self.conv3(functional.max_pool2d(self.conv2(squeezed), kernel_size=7, stride=3))
+        spread = stretch_cells(cells, squeezed, rows, cols)
+        return features * torch.sigmoid(self.conv4(spread + squeezed))
+
+
+class OldEsa(nn.Module):
+    """ESA before the paper's change: a group of three 3x3 with ReLU on the cells, and a 1x1 on the skip."""
+
+    def __init__(self, channels: int, esa_channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, esa_channels, 1)
+        self.conv_f = nn.Conv2d(esa_channels, esa_channels, 1)
+        self.conv_max = nn.Conv2d(esa_channels, esa_channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(esa_channels, esa_channels, 3, stride=2)
+        self.conv3 = nn.Conv2d(esa_channels, esa_channels, 3, padding=1)
+        self.conv3_ = nn.Conv2d(esa_channels, esa_channels, 3, padding=1)
+        self.conv4 = nn.Conv2d(esa_channels, channels, 1)
+        self.relu = nn.ReLU()
+
+    def forward(self, features: Tensor, rows: Tensor | None = None, cols: Tensor | None = None) -> Tensor:
+        """Weigh features (N, C, H, W), H and W at least 15, by an attention map in 0..1."""
+        squeezed = self.conv1(features)
+        cells = functional.max_pool2d(self.conv2(squeezed), kernel_size=7, stride=3)
+        cells = self.conv3_(self.relu(self.conv3(self.relu(self.conv_max(cells)))))
+        spread = stretch_cells(cells, squeezed, rows, cols)
+        return features * torch.sigmoid(self.conv4(spread + self.conv_f(squeezed)))

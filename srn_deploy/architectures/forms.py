@@ -1,0 +1,48 @@
+"""A network as its artefacts present it: pixels in, pixels out, the value range folded in."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from srn_deploy.contract import PixelType
+
+
+class PortableForm(nn.Module):
+    """float32 NCHW RGB in 0..1 to the same, not clipped: what any runtime can run on whole pictures."""
+
+    def __init__(self, network: nn.Module, value_range: float) -> None:
+        super().__init__()
+        self.network, self.value_range = network, value_range
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        """(N, 3, H, W) to (N, 3, scale*H, scale*W)."""
+        upscaled: Tensor = self.network(_scaled(rgb, self.value_range))
+        return _scaled(upscaled, 1.0 / self.value_range)
+
+
+class DeployForm(nn.Module):
+    """NHWC pixels to NHWC pixels: uint8 in 0..255, or float32 in 0..1; clipped, uint8 also rounded.
+
+    The casts are the first and the last step: TensorRT takes uint8 nowhere else.
+    """
+
+    def __init__(self, network: nn.Module, value_range: float, pixel_type: PixelType) -> None:
+        super().__init__()
+        self.network, self.pixel_type = network, pixel_type
+        self.pixel_range = 255.0 if pixel_type is PixelType.UINT8 else 1.0
+        self.gain = value_range / self.pixel_range
+
+    def forward(self, pixels: Tensor, rows: Tensor | None = None, cols: Tensor | None = None) -> Tensor:
+        """(N, H, W, 3) and, for networks with ESA, rows (N, H, p) and cols (N, W, q), to (N, s*H, s*W, 3)."""
+        rgb = _scaled(pixels.float().permute(0, 3, 1, 2), self.gain)
+        upscaled = self.network(rgb) if rows is None else self.network(rgb, rows, cols)
+        clipped = _scaled(upscaled, 1.0 / self.gain).clamp(0.0, self.pixel_range)
+        if self.pixel_type is PixelType.FLOAT32:
+            return clipped.permute(0, 2, 3, 1)
+        return clipped.round().permute(0, 2, 3, 1).to(torch.uint8)
+
+
+def _scaled(values: Tensor, gain: float) -> Tensor:
+    """Times gain, without a node in the graph where the gain is 1."""
+    return values if gain == 1.0 else values * gain

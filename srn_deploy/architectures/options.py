@@ -1,0 +1,92 @@
+"""What the architectures share when they turn keys and shapes into options."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from enum import StrEnum
+from math import isfinite, isqrt
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+
+from srn_deploy.architectures.signature import StateDict
+from srn_deploy.errors import OptionError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Options = TypeVar("Options", bound="DataclassInstance")
+
+LARGEST = 4096
+"""Of any whole number among the options: what a damaged file may make us build."""
+
+
+def checked(kind: type[Options], given: Mapping[str, Any]) -> Options:
+    """Make a frozen options object from a mapping; raises OptionError for unknown or wrongly typed ones."""
+    if not isinstance(given, Mapping):
+        raise OptionError(f"Network options cannot be {given!r}.", remedy="Give names and values.")
+    types = get_type_hints(kind)
+    known = [field.name for field in fields(kind)]
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise OptionError(f"Unknown network option {unknown[0]!r}.", remedy=f"Known are: {', '.join(known)}.")
+    return kind(**{name: _converted(name, types[name], value) for name, value in given.items()})
+
+
+def _converted(name: str, kind: type, value: Any) -> Any:
+    """One option in its own type: 'true', 1 and True are all right for a bool, 'maybe' is not."""
+    try:
+        return _CONVERSIONS.get(kind, kind)(str(value).lower())
+    except (KeyError, ValueError) as error:
+        raise OptionError(f"Network option {name} cannot be {value!r}.",
+                          remedy=f"Allowed: {_allowed(kind)}.") from error
+
+
+def _bool(text: str) -> bool:
+    return {"true": True, "1": True, "false": False, "0": False}[text]
+
+
+def _int(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= LARGEST:
+        raise ValueError(text)
+    return number
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(text)
+    return number
+
+
+_CONVERSIONS: Mapping[type, Callable[[str], Any]] = MappingProxyType({bool: _bool, int: _int, float: _float})
+
+
+def _allowed(kind: type) -> str:
+    if issubclass(kind, StrEnum):
+        return ", ".join(kind)
+    return {bool: "true, false", int: f"a whole number, 1 to {LARGEST}"}.get(kind, "a number")
+
+
+def count_blocks(state: StateDict, prefix: str) -> int:
+    """How many different numbers stand behind the prefix in `prefix0.`, `prefix1.`, …"""
+    return len({m[1] for key in state if (m := re.match(re.escape(prefix) + r"([0-9]+)\.", key))})
+
+
+def filters(state: StateDict, key: str) -> int:
+    """The number of filters of a convolution; raises OptionError if the tensor is none."""
+    if state[key].dim() != 4:
+        raise OptionError(f"{key} has {state[key].dim()} dimensions.", remedy="The weights of a convolution have 4.")
+    return int(state[key].shape[0])
+
+
+def scale_from_tail(state: StateDict, key: str, colours: int = 3) -> int:
+    """The scale of a sub-pixel tail with colours * scale**2 filters; raises OptionError if there is none."""
+    found = filters(state, key)
+    scale = isqrt(found // colours)
+    if scale < 1 or colours * scale**2 != found:
+        raise OptionError(f"{key} has {found} filters, no scale gives that many.",
+                          remedy=f"A tail has {colours} x scale x scale filters: 12, 27 or 48.")
+    return scale
