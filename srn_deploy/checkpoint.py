@@ -1,0 +1,273 @@
+"""Checkpoint files to networks and back. Nothing in a file is ever executed."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import pickle
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from srn_deploy.architectures import ARCHITECTURES, Architecture, StateDict, detect
+from srn_deploy.atomic import replacing
+from srn_deploy.contract import SPEC_KEY, ModelSpec, Scalar
+from srn_deploy.errors import (
+    CheckpointError,
+    DamagedCheckpoint,
+    MismatchedTensors,
+    OptionError,
+    UnknownNetwork,
+    UnsafeCheckpoint,
+)
+
+SUFFIXES = (".pt", ".pth", ".safetensors")
+"""Usual names; the content decides how a file is read."""
+
+WRAPPERS = ("params_ema", "params", "ema", "state_dict", "model_state_dict", "model", "network", "net", "generator")
+"""Keys under which training programs store the weights; averaged ones first."""
+
+PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "net.", "generator.")
+"""What DataParallel, torch.compile and training programs put before every key."""
+
+_LFS_POINTER = b"version https://git-lfs"
+_ZIP = b"PK\x03\x04"
+_TORCH_REASON = re.compile(r"WeightsUnpickler error:\s*(.*)")
+_PROGRAM = re.compile(r"GLOBAL ((?:[^\W\d]\w*\.)+[^\W\d]\w*)[ ']")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overrides:
+    """What the user knows better than the file: keys tell neither activation nor value range."""
+
+    options: Mapping[str, Scalar | str] | None = None
+    value_range: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.value_range is not None and not 0 < self.value_range < math.inf:
+            raise OptionError(f"Value range {self.value_range} is not possible.",
+                              remedy="Use 1 or 255, whichever the network was trained in.")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LoadedNetwork:
+    """A network in eval mode on the CPU in float32, and what it promises."""
+
+    network: nn.Module
+    spec: ModelSpec
+
+
+def load_checkpoint(path: Path, overrides: Overrides | None = None) -> LoadedNetwork:
+    """Read a checkpoint, recognise its network, load the weights.
+
+    Raises a CheckpointError for the file, OptionError for an override that the network does not know.
+    """
+    chosen = overrides or Overrides()
+    state, recorded = _read(path)
+    family = detect(state) if recorded is None else ARCHITECTURES[recorded.architecture]
+    told = _recognised(family, state, path) if recorded is None else recorded.options
+    options = {**told, **(chosen.options or {})}
+    _check_fit(family, options, state, path)
+    network = family.build(options)
+    network.load_state_dict(_single_precision(state, path))
+    spec = family.describe(options)
+    range_told = family.read_value_range(state) if recorded is None else recorded.value_range
+    spec = replace(spec, value_range=chosen.value_range or range_told or spec.value_range,
+                   source_sha256=sha256_of(path), licence="" if recorded is None else recorded.licence)
+    return LoadedNetwork(network=network.eval().requires_grad_(False), spec=spec)
+
+
+def save_checkpoint(path: Path, network: nn.Module, *, architecture: str, options: Mapping[str, Any],
+                    value_range: float, licence: str = "") -> ModelSpec:
+    """Write weights and spec as .safetensors, whole or not at all; returns the spec. Raises CheckpointError."""
+    spec = replace(ARCHITECTURES[architecture].describe(options), value_range=value_range, licence=licence)
+    tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    try:
+        with replacing(path) as temporary:
+            safetensors.torch.save_file(tensors, temporary, metadata={SPEC_KEY: spec.to_json()})
+            temporary.chmod(0o644)  # safetensors writes for the owner alone
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        raise CheckpointError(f"{path} cannot be written: {error}.",
+                              remedy="Check the folder, its permissions and the free space.") from error
+    return spec
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read(path: Path) -> tuple[StateDict, ModelSpec | None]:
+    """Weights under bare keys, and the spec if the file carries one."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL character
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise CheckpointError(f"{path} cannot be read: {reason}.",
+                              remedy="Check the path and its permissions.") from error
+    if head.startswith(_LFS_POINTER):
+        raise DamagedCheckpoint(f"{path} is a Git-LFS pointer, not the weights themselves.",
+                                remedy="Run `git lfs pull` where it came from, or download the file itself.")
+    # A safetensors file begins with the length of its header, 8 bytes, and the header, which is JSON.
+    if head[8:9] == b"{" or (path.suffix.lower() == ".safetensors" and not head.startswith(_ZIP)):
+        return _read_safetensors(path)
+    return _bare(_unwrapped(_read_pickle(path, head), path), path), None
+
+
+def _read_safetensors(path: Path) -> tuple[StateDict, ModelSpec | None]:
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(SPEC_KEY)
+        state = safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
+        raise DamagedCheckpoint(f"{path} is no whole safetensors file ({error}).",
+                                remedy="Download or save it again.") from error
+    return _bare(state, path), None if text is None else _recorded_spec(text, path)
+
+
+def _recorded_spec(text: str, path: Path) -> ModelSpec:
+    """The spec in a file's metadata; raises DamagedCheckpoint or UnknownNetwork if it cannot be followed."""
+    try:
+        spec = ModelSpec.from_json(text)
+        if spec.architecture in ARCHITECTURES:
+            ARCHITECTURES[spec.architecture].describe(spec.options)
+            return replace(spec, value_range=float(spec.value_range), licence=str(spec.licence))
+    except (OptionError, TypeError, ValueError, RecursionError) as error:
+        raise DamagedCheckpoint(f"{path} carries a spec that makes no sense ({str(error).splitlines()[0][:160]}).",
+                                remedy="Download it again, or save it again with the program that made it.") from error
+    raise UnknownNetwork(f"{path} says it is {spec.architecture!r}, which this version does not know.",
+                         remedy=f"Known: {', '.join(ARCHITECTURES)}. A newer srn-deploy may know more.")
+
+
+def _read_pickle(path: Path, head: bytes) -> object:
+    """What torch's restricted unpickler finds; refuses everything but tensors and plain containers."""
+    is_zip = head.startswith(_ZIP)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pickle protocols, TorchScript: what matters becomes an error
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if program := _PROGRAM.search(str(error)):
+            raise UnsafeCheckpoint(
+                f"{path} holds a pickled program (it asks for {program[1]}), not only weights; it was not run.",
+                remedy="Where you trust it: load it in a sandbox with its own code and save "
+                       "module.state_dict() with torch.save.") from error
+        raise _not_weights(path, error) from error
+    except Exception as error:  # bytes that nobody checked before can make torch raise anything
+        if "TorchScript" in str(error):
+            raise UnsafeCheckpoint(f"{path} is a TorchScript program, not a weights file; it was not run.",
+                                   remedy="Save module.state_dict() with torch.save and use that file.") from error
+        raise (_truncated(path) if is_zip or isinstance(error, EOFError) else _not_weights(path, error)) from error
+
+
+def _truncated(path: Path) -> DamagedCheckpoint:
+    return DamagedCheckpoint(f"{path} is truncated or damaged ({path.stat().st_size} bytes).",
+                             remedy="Download or copy it again and compare its size.")
+
+
+def _not_weights(path: Path, error: Exception) -> DamagedCheckpoint:
+    told = _TORCH_REASON.search(str(error))
+    reason = told[1] if told else (str(error).splitlines() or [""])[0]
+    return DamagedCheckpoint(
+        f"{path} is no PyTorch weights file, or a damaged one ({reason[:120] or type(error).__name__}).",
+        remedy=f"Give a whole file that torch.save or safetensors wrote ({', '.join(SUFFIXES)}).")
+
+
+def _unwrapped(found: object, path: Path) -> StateDict:
+    """The innermost state dict of a training program's file."""
+    opened: list[object] = []
+    while isinstance(found, Mapping) and not any(found is one for one in opened):
+        opened.append(found)  # a file may hold itself
+        wrapper = next((key for key in WRAPPERS if isinstance(found.get(key), Mapping)), None)
+        if wrapper is not None:
+            found = found[wrapper]
+        elif tensors := _tensors(found):
+            return tensors
+    keys = [key for key in found if isinstance(key, str)] if isinstance(found, Mapping) else []
+    raise UnknownNetwork(f"{path} holds no named tensors: it is of type {type(found).__name__}, "
+                         f"with keys {', '.join(keys[:4]) or '(none)'}.",
+                         remedy="Save module.state_dict() with torch.save and use that file.")
+
+
+def _tensors(found: Mapping[object, object]) -> dict[str, Tensor]:
+    return {key: value for key, value in found.items() if isinstance(key, str) and isinstance(value, Tensor)}
+
+
+def _bare(state: StateDict, path: Path) -> StateDict:
+    """Without prefixes that stand before every key; raises DamagedCheckpoint for what is no plain tensor."""
+    while prefix := next((one for one in PREFIXES if state and all(key.startswith(one) for key in state)), ""):
+        state = {key.removeprefix(prefix): value for key, value in state.items()}
+    for key, value in state.items():
+        if value.layout is not torch.strided or value.device.type != "cpu" or value.is_quantized:
+            raise DamagedCheckpoint(f"{path}: {key} is not stored as plain numbers.",
+                                    remedy="Save dense, unquantised weights, moved to the CPU.")
+    return {key: value.detach() for key, value in state.items()}
+
+
+def _recognised(family: Architecture, state: StateDict, path: Path) -> dict[str, Scalar]:
+    """What keys and shapes tell; raises MismatchedTensors where they tell nonsense."""
+    try:
+        options = family.read_options(state)
+        family.describe(options)
+    except OptionError as error:
+        raise MismatchedTensors(f"{path} looks like {family.title}, but its tensors have impossible shapes. "
+                                f"{error.message}", remedy="The file is damaged, or the network differs.") from error
+    return options
+
+
+def _check_fit(family: Architecture, options: Mapping[str, Any], state: StateDict, path: Path) -> None:
+    """Raise MismatchedTensors with the first names of each kind, before any memory is spent on the network."""
+    with torch.device("meta"):
+        wanted = family.build(options).state_dict()
+    missing = [key for key in wanted if key not in state]
+    surplus = [key for key in state if key not in wanted]
+    misshapen = [f"{key} is {_described(state[key])} instead of {_described(wanted[key])}" for key in wanted
+                 if key in state and not _alike(state[key], wanted[key])]
+    if missing or surplus or misshapen:
+        parts = [f"{title}: {', '.join(names[:3])}{' …' if len(names) > 3 else ''}" for title, names in
+                 (("missing", missing), ("left over", surplus), ("misshapen", misshapen)) if names]
+        raise MismatchedTensors(f"{path} looks like {family.title}, but does not fit. {'; '.join(parts)}.",
+                                remedy="The file is damaged, or the network differs: correct an option with "
+                                       "--set, or add the network (CONTRIBUTING.md).")
+
+
+def _alike(found: Tensor, wanted: Tensor) -> bool:
+    """Floats of any width will do."""
+    return found.shape == wanted.shape and found.is_floating_point() == wanted.is_floating_point()
+
+
+def _described(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
+
+
+def _single_precision(state: StateDict, path: Path) -> dict[str, Tensor]:
+    """Weights in float32; raises DamagedCheckpoint. Only for shapes that fit: a tiny file can claim any size."""
+    for key, value in state.items():
+        if not torch.isfinite(value).all():
+            raise DamagedCheckpoint(f"{path}: {key} holds values that are no finite numbers.",
+                                    remedy="Download it again; if it is so at the source, its training has diverged.")
+    return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+
+
+def parse_overrides(settings: tuple[str, ...], value_range: float | None) -> Overrides:
+    """`name=value` texts to Overrides; raises OptionError for a text of another form."""
+    pairs = [text.partition("=") for text in settings]
+    if wrong := next((text for text, (_, sign, _) in zip(settings, pairs, strict=True) if not sign), None):
+        raise OptionError(f"--set {wrong}: not of the form name=value.",
+                          remedy="Write for example --set residual=true.")
+    return Overrides(options={name: value for name, _, value in pairs}, value_range=value_range)
+
+
+def spec_as_options(spec: ModelSpec) -> dict[str, Any]:
+    """All fields of a spec, for printing."""
+    return asdict(spec)
