@@ -1,0 +1,64 @@
+"""WebP: RIFF chunks (Google's WebP container specification)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from srn_deploy.containers.blocks import EXIF_MARK, Block, Metadata, Unpacked, broken
+
+_BLOCKS = {b"ICCP": Block.ICC, b"EXIF": Block.EXIF, b"XMP ": Block.XMP}
+_FLAGS = {Block.ICC: 0x20, Block.EXIF: 0x08, Block.XMP: 0x04}
+_ALPHA_FLAG = 0x10
+
+
+def is_webp(data: bytes) -> bool:
+    """Whether a file begins as a WebP does."""
+    return data[:4] == b"RIFF" and data[8:12] == b"WEBP"
+
+
+def unpack(data: bytes, path: Path) -> Unpacked:
+    """Take a WebP apart; raises UnreadableImage if it is truncated."""
+    chunks = list(_chunks(data, path))
+    kinds = [kind for kind, _ in chunks]
+    return Unpacked(
+        picture=_joined((kind, _without_flags(body) if kind == b"VP8X" else body)
+                        for kind, body in chunks if kind not in _BLOCKS),
+        metadata=tuple((_BLOCKS[kind], body.removeprefix(EXIF_MARK)) for kind, body in chunks if kind in _BLOCKS),
+        animated=kinds.count(b"ANMF") > 1)
+
+
+def pack(encoded: bytes, metadata: Metadata, *, height: int, width: int, has_alpha: bool) -> bytes:
+    """Put metadata into a WebP in the order of the specification: header, profile, pixels, EXIF, XMP."""
+    blocks = dict(metadata)
+    flags = _ALPHA_FLAG * has_alpha + sum(_FLAGS[kind] for kind in blocks)
+    header = struct.pack("<I", flags) + struct.pack("<I", width - 1)[:3] + struct.pack("<I", height - 1)[:3]
+    profile = [(b"ICCP", blocks[Block.ICC])] if Block.ICC in blocks else []
+    pixels = [(kind, body) for kind, body in _chunks(encoded, Path("encoded.webp")) if kind != b"VP8X"]
+    others = [(name, blocks[kind]) for name, kind in _BLOCKS.items() if kind in blocks and kind is not Block.ICC]
+    return _joined([(b"VP8X", header), *profile, *pixels, *others])
+
+
+def _chunks(data: bytes, path: Path) -> Iterator[tuple[bytes, bytes]]:
+    """Kind and content of each chunk; odd lengths are padded, which some programs forget at the very end."""
+    at, end = 12, 8 + int.from_bytes(data[4:8], "little")
+    while at + 8 <= min(end, len(data)):
+        length = int.from_bytes(data[at + 4:at + 8], "little")
+        if at + 8 + length > len(data):
+            break
+        yield data[at:at + 4], data[at + 8:at + 8 + length]
+        at += 8 + length + length % 2
+    if at < end:
+        raise broken(path, "is a truncated WebP")
+
+
+def _without_flags(header: bytes) -> bytes:
+    """The extended header of a file whose metadata has been taken out."""
+    return bytes([header[0] & ~sum(_FLAGS.values())]) + header[1:] if header else header
+
+
+def _joined(chunks: Iterable[tuple[bytes, bytes]]) -> bytes:
+    body = b"WEBP" + b"".join(kind + struct.pack("<I", len(content)) + content + bytes(len(content) % 2)
+                              for kind, content in chunks)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
