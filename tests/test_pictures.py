@@ -1,0 +1,60 @@
+"""The shipped pictures are what the script beside them draws."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from srn_deploy.image import read_image
+from srn_deploy.resample import resize_uint8
+
+NAMES = ("demo.png", "demo_hr.png", "texture.png", "badge.png", "curves.png")
+
+
+@pytest.fixture(scope="module")
+def drawn(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with every picture drawn anew."""
+    folder = tmp_path_factory.mktemp("drawn")
+    script = repository / "benchmarks" / "pictures" / "draw.py"
+    ended = subprocess.run([sys.executable, "-W", "error", str(script), str(folder)], capture_output=True, text=True,
+                           check=False)
+    assert ended.returncode == 0, ended.stderr
+    return folder
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_shipped_picture_is_what_the_script_draws(repository: Path, drawn: Path, name: str) -> None:
+    shipped, anew = read_image(repository / "benchmarks" / "pictures" / name), read_image(drawn / name)
+    assert shipped.pixels.shape == anew.pixels.shape
+    difference = np.abs(shipped.pixels.astype(int) - anew.pixels)
+    # Another machine's sine and cubic interpolation can round to the next level.
+    # The lettering is OpenCV's, whose fonts may change with its version: the boards fill less than 4 percent.
+    assert (difference.max(axis=2) > 1).mean() < 0.04
+    assert (shipped.alpha is None) == (anew.alpha is None)
+    if shipped.alpha is not None and anew.alpha is not None:
+        assert np.abs(shipped.alpha.astype(int) - anew.alpha).max() <= 1
+
+
+def test_the_low_resolution_picture_is_the_high_one_at_a_quarter(repository: Path) -> None:
+    folder = repository / "benchmarks" / "pictures"
+    lr, hr = read_image(folder / "demo.png").pixels, read_image(folder / "demo_hr.png").pixels
+    assert hr.shape == (4 * lr.shape[0], 4 * lr.shape[1], 3)
+    assert np.abs(resize_uint8(hr, *lr.shape[:2]).astype(int) - lr).max() <= 1  # a value close to a half, rounded
+
+
+def test_the_pictures_cover_grey_rgb_and_soft_transparency(repository: Path) -> None:
+    folder = repository / "benchmarks" / "pictures"
+    assert read_image(folder / "texture.png").pixels.shape[2] == 1
+    assert read_image(folder / "curves.png").pixels.shape[2] == 3
+    badge = read_image(folder / "badge.png")
+    assert badge.alpha is not None
+    assert len(np.unique(badge.alpha)) > 50
+
+
+def test_the_pictures_stay_small(repository: Path) -> None:
+    files = (repository / "benchmarks" / "pictures").glob("*.png")
+    assert sum(path.stat().st_size for path in files) < 2_000_000
