@@ -1,0 +1,99 @@
+"""PSNR and SSIM by the convention of published super-resolution tables.
+
+Output rounded to uint8 first, BT.601 Y kept as float, `scale` pixels cropped on every side.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srn_deploy.errors import OptionError
+
+Pixels = NDArray[np.generic]
+Element = TypeVar("Element", bound=np.generic)
+
+_Y_OF_RGB = np.array([65.481, 128.553, 24.966]) / 255.0
+"""BT.601, studio range: Y = 16 + 65.481 R + 128.553 G + 24.966 B for RGB in 0..1."""
+
+PEAK = 255.0
+
+SSIM_WINDOW_PX = 11
+"""Side of the Gaussian window (Wang et al. 2004)."""
+
+
+def luma(rgb_hwc: Pixels) -> NDArray[np.float64]:
+    """BT.601 Y (H, W) in 16..235, float64, not rounded, from RGB (H, W, 3) in 0..255."""
+    return rgb_hwc.astype(np.float64) @ _Y_OF_RGB + 16.0
+
+
+def cropped(image: NDArray[Element], border_px: int) -> NDArray[Element]:
+    """Without `border_px` pixels on every side; height and width are the first two axes.
+
+    Raises OptionError when nothing would be left.
+    """
+    if not 0 <= 2 * border_px < min(image.shape[:2]):
+        raise OptionError(f"{border_px} px cannot be cropped on every side of {image.shape[0]} x {image.shape[1]} px.",
+                          remedy="Compare larger pictures, or crop less.")
+    if border_px == 0:
+        return image
+    return image[border_px:-border_px, border_px:-border_px]
+
+
+def psnr(first: Pixels, second: Pixels) -> float:
+    """Peak signal-to-noise ratio in dB of two arrays in 0..255; infinite when they are equal.
+
+    Raises OptionError when their shapes differ.
+    """
+    _check_same_shape(first, second)
+    error = float(np.mean((first.astype(np.float64) - second.astype(np.float64)) ** 2))
+    return float("inf") if error == 0 else float(10 * np.log10(PEAK**2 / error))
+
+
+def psnr_y(sr_rgb: Pixels, hr_rgb: Pixels, *, border_px: int) -> float:
+    """PSNR in dB on Y of two uint8 RGB pictures (H, W, 3), `border_px` cropped on every side."""
+    return psnr(cropped(luma(sr_rgb), border_px), cropped(luma(hr_rgb), border_px))
+
+
+def ssim(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Structural similarity of two planes (H, W) in 0..255: 11x11 Gaussian, sigma 1.5 (Wang et al. 2004).
+
+    Raises OptionError when their shapes differ or a side is below 11 px.
+    """
+    _check_same_shape(first, second)
+    if min(first.shape) < SSIM_WINDOW_PX:
+        raise OptionError(f"SSIM needs at least {SSIM_WINDOW_PX} px a side, not {first.shape[0]} x {first.shape[1]}.",
+                          remedy="Compare larger pictures, or crop less.")
+    c1, c2 = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
+    mean_1, mean_2 = _blurred(first), _blurred(second)
+    variance_1 = _blurred(first**2) - mean_1**2
+    variance_2 = _blurred(second**2) - mean_2**2
+    covariance = _blurred(first * second) - mean_1 * mean_2
+    similarity = ((2 * mean_1 * mean_2 + c1) * (2 * covariance + c2)
+                  / ((mean_1**2 + mean_2**2 + c1) * (variance_1 + variance_2 + c2)))
+    return float(similarity.mean())
+
+
+def ssim_y(sr_rgb: Pixels, hr_rgb: Pixels, *, border_px: int) -> float:
+    """SSIM on Y of two uint8 RGB pictures (H, W, 3), `border_px` cropped on every side."""
+    return ssim(cropped(luma(sr_rgb), border_px), cropped(luma(hr_rgb), border_px))
+
+
+def _blurred(plane: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The valid part of a Gaussian blur: 5 pixels less on every side."""
+    offsets = np.arange(SSIM_WINDOW_PX) - SSIM_WINDOW_PX // 2
+    kernel = np.exp(-(offsets**2) / (2 * 1.5**2))
+    kernel /= kernel.sum()
+    for axis in (0, 1):
+        length = plane.shape[axis] - len(kernel) + 1
+        plane = sum(weight * np.take(plane, np.arange(k, k + length), axis=axis)
+                    for k, weight in enumerate(kernel))
+    return plane
+
+
+def _check_same_shape(first: Pixels, second: Pixels) -> None:
+    if first.shape != second.shape:
+        raise OptionError(f"Pictures of {first.shape} and {second.shape} cannot be compared.",
+                          remedy="Compare pictures of one size and one number of channels.")
