@@ -1,0 +1,135 @@
+"""Cut a picture into overlapping windows and join the results: planning first, pixels later.
+
+All windows of a side have one length but the last, which ends exactly at the border and is at most
+one alignment step shorter; so there are at most two heights and two widths, and equal shapes can be
+batched. Where two windows overlap, each contributes up to the middle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import isqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srn_deploy.errors import TilingError
+from srn_deploy.geometry import Geometry, stretch_matrix
+
+Pixels = NDArray[np.generic]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """One side of a window, in LR pixels: it reads [start, stop) and contributes [core_start, core_stop)."""
+
+    start: int
+    stop: int
+    core_start: int
+    core_stop: int
+
+    @property
+    def length(self) -> int:
+        """Pixels the window reads."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tile:
+    """One window of a picture."""
+
+    rows: Span
+    cols: Span
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) of the window in LR pixels."""
+        return self.rows.length, self.cols.length
+
+
+def plan_side(side_px: int, *, tile_px: int, halo_px: int, alignment_px: int = 1, min_side_px: int = 1) -> list[Span]:
+    """Windows that cover one side: each is tile_px and a halo on both ends, rounded to the alignment.
+
+    Starts are multiples of the alignment, the last window ends at the border, every inner cut has at
+    least halo_px of context on both sides, and the cores cover the side without gap or overlap.
+    """
+    if tile_px < 1 or halo_px < 0:
+        raise TilingError(f"A tile of {tile_px} px with a halo of {halo_px} px is not possible.",
+                          remedy="Use --tile auto, or a tile of at least 1 px and a halo of at least 0.")
+    stride = _rounded_up(tile_px, alignment_px)
+    length = max(stride + 2 * halo_px, min_side_px + alignment_px)
+    starts = [0]
+    while starts[-1] + length < side_px:
+        starts.append(min(starts[-1] + stride, _rounded_up(side_px - length, alignment_px)))
+    stops = [min(start + length, side_px) for start in starts]
+    cuts = [0, *((start + stop) // 2 for start, stop in zip(starts[1:], stops, strict=False)), side_px]
+    return [Span(start=start, stop=stop, core_start=first, core_stop=last)
+            for start, stop, (first, last) in zip(starts, stops, pairwise(cuts), strict=True)]
+
+
+def plan_tiles(height: int, width: int, *, tile_px: int | None, halo_px: int, alignment_px: int = 1,
+               min_side_px: int = 1) -> list[Tile]:
+    """Tiles of a picture in reading order; tile_px None is one window, the whole picture."""
+    if tile_px is None:
+        tile_px = max(height, width)
+    sides = [plan_side(side, tile_px=tile_px, halo_px=halo_px, alignment_px=alignment_px, min_side_px=min_side_px)
+             for side in (height, width)]
+    return [Tile(rows=rows, cols=cols) for rows in sides[0] for cols in sides[1]]
+
+
+def largest_tile_px(*, budget_bytes: int, bytes_per_px: int, halo_px: int) -> int:
+    """The largest tile whose square window keeps its activations within the budget; at least 32.
+
+    Below 32 px a tile would be nearly all halo; a budget that small is exceeded rather than obeyed.
+    """
+    return max(isqrt(budget_bytes // max(bytes_per_px, 1)) - 2 * halo_px, 32)
+
+
+def batches(tiles: Sequence[Tile], size: int) -> Iterator[list[Tile]]:
+    """Runs of neighbouring tiles of equal shape, at most `size` each, in order."""
+    batch: list[Tile] = []
+    for tile in tiles:
+        if batch and (len(batch) == size or tile.shape != batch[0].shape):
+            yield batch
+            batch = []
+        batch.append(tile)
+    if batch:
+        yield batch
+
+
+def cut(image_hwc: Pixels, tiles: Sequence[Tile]) -> Pixels:
+    """The windows of some tiles of equal shape as a fresh batch (N, h, w, C) of the image's dtype."""
+    return np.stack([image_hwc[t.rows.start:t.rows.stop, t.cols.start:t.cols.stop] for t in tiles])
+
+
+def geometry_of(tiles: Sequence[Tile], height: int, width: int) -> Geometry:
+    """The ESA matrices of some tiles of equal shape within a picture of (height, width) LR pixels."""
+    return Geometry(
+        rows=np.stack([stretch_matrix(height, t.rows.start, t.rows.stop) for t in tiles]),
+        cols=np.stack([stretch_matrix(width, t.cols.start, t.cols.stop) for t in tiles]))
+
+
+def join(canvas_hwc: Pixels, tile: Tile, upscaled_hwc: Pixels, scale: int) -> None:
+    """Copy what a tile contributes from its upscaled window (scale*h, scale*w, C) into the canvas."""
+    rows, cols = tile.rows, tile.cols
+    canvas_hwc[rows.core_start * scale:rows.core_stop * scale, cols.core_start * scale:cols.core_stop * scale] = \
+        upscaled_hwc[(rows.core_start - rows.start) * scale:(rows.core_stop - rows.start) * scale,
+                     (cols.core_start - cols.start) * scale:(cols.core_stop - cols.start) * scale]
+
+
+def reflected(image_hwc: Pixels, min_side_px: int) -> Pixels:
+    """The picture grown at bottom and right by reflection to at least min_side_px a side.
+
+    Reflection goes back and forth where the picture is smaller than what is missing (a single row or
+    column is repeated); the same array where nothing is missing.
+    """
+    missing = [max(0, min_side_px - side) for side in image_hwc.shape[:2]]
+    if not any(missing):
+        return image_hwc
+    return np.pad(image_hwc, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="reflect")
+
+
+def _rounded_up(value: int, step: int) -> int:
+    return -(-value // step) * step
