@@ -1,0 +1,63 @@
+"""ONNX files: stamp the spec into one, and make its half-precision twin."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+from onnxruntime.transformers.float16 import convert_float_to_float16
+from onnxruntime.transformers.onnx_model import OnnxModel
+
+from srn_deploy.atomic import replacing
+from srn_deploy.contract import SPEC_KEY, ModelSpec, Precision
+from srn_deploy.errors import GraphError, GraphWithoutSpec
+
+
+def stamped(graph: onnx.ModelProto, spec: ModelSpec) -> onnx.ModelProto:
+    """The same graph, carrying the spec; changed in place and returned."""
+    kept = [entry for entry in graph.metadata_props if entry.key != SPEC_KEY]
+    del graph.metadata_props[:]
+    graph.metadata_props.extend([*kept, onnx.StringStringEntryProto(key=SPEC_KEY, value=spec.to_json())])
+    return graph
+
+
+def spec_of(graph: onnx.ModelProto, name: str) -> ModelSpec:
+    """The spec that a graph carries; raises GraphWithoutSpec."""
+    for entry in graph.metadata_props:
+        if entry.key == SPEC_KEY:
+            return ModelSpec.from_json(entry.value)
+    raise GraphWithoutSpec(f"{name} does not say what network it is (no {SPEC_KEY} in its metadata).",
+                           remedy="Export it from its checkpoint with `srn-deploy export`.")
+
+
+def half_precision_twin(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy that computes in FP16 and keeps the types of its inputs and outputs, restamped.
+
+    Weights below FP16's smallest step become 0 or that step; the converter's lines about it are kept
+    from the terminal, because what they cost is measured on pictures afterwards.
+    """
+    spec = spec_of(graph, "the graph")
+    if spec.precision is Precision.FP16:
+        raise GraphError("The graph computes in FP16 already.", remedy="Use it as it is.")
+    copy = onnx.ModelProto()
+    copy.CopyFrom(graph)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.getLogger("onnxruntime.transformers.float16").setLevel(logging.ERROR)
+        twin = convert_float_to_float16(copy, keep_io_types=True)
+    OnnxModel(twin).topological_sort(is_deterministic=True)  # the converter appends its casts at the end
+    return stamped(twin, replace(spec, precision=Precision.FP16))
+
+
+def save_graph(graph: onnx.ModelProto, path: Path) -> None:
+    """Check and write a graph, whole or not at all."""
+    try:
+        onnx.checker.check_model(graph, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise GraphError(f"The graph is not valid ONNX: {str(error).splitlines()[0]}",
+                         remedy="Report this with the checkpoint's `srn-deploy info`.") from error
+    with replacing(path) as temporary:
+        temporary.write_bytes(graph.SerializeToString())

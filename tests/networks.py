@@ -1,0 +1,51 @@
+"""Seeded networks of the family that behave like trained ones: signals pass, and attention matters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from srn_deploy.architectures import ARCHITECTURES
+from srn_deploy.checkpoint import LoadedNetwork
+from srn_deploy.proof_pictures import proof_pictures
+
+
+def seeded_network(architecture: str = "srn", *, seed: int = 0, **options: Any) -> LoadedNetwork:
+    """A small network with strong attention, scaled so that pictures in 0..1 give outputs of that range."""
+    family = ARCHITECTURES[architecture]
+    torch.manual_seed(seed)
+    network = family.build(options)
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv2d) and module.weight.requires_grad:
+            nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
+            if name.endswith(("conv2", "conv3", "conv_max")):
+                module.weight.data *= 2
+    spec = family.describe(options)
+    if architecture == "srn":
+        _tame(network)
+        spec = replace(spec, value_range=1.0)
+    return LoadedNetwork(network=network.eval().requires_grad_(False), spec=spec)
+
+
+@torch.no_grad()
+def _tame(network: nn.Module) -> None:
+    """Scale the tail so that a picture comes out with a mean of 0.5 and a standard deviation of 0.25."""
+    picture = torch.from_numpy(next(iter(proof_pictures()))).permute(2, 0, 1).unsqueeze(0).float() / 255
+    tail = network.get_submodule("tail")
+    assert isinstance(tail, nn.Conv2d)
+    assert tail.bias is not None
+    tail.bias.zero_()
+    tail.weight /= 4 * network(picture).std()
+    tail.bias.add_(0.5)
+
+
+def large_picture(height: int, width: int) -> NDArray[np.float32]:
+    """A natural-looking picture (height, width, 3) in 0..1, made of mirrored proof pictures."""
+    (_, _, picture) = proof_pictures()
+    missing = ((0, max(0, height - picture.shape[0])), (0, max(0, width - picture.shape[1])), (0, 0))
+    return (np.pad(picture, missing, mode="reflect")[:height, :width] / np.float32(255)).astype(np.float32)
