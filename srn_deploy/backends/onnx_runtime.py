@@ -1,0 +1,174 @@
+"""ONNX graphs on ONNX Runtime: its CPU and its CUDA provider."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+from srn_deploy.backends.batch import check_batch, completed_geometry
+from srn_deploy.backends.protocol import Batch
+from srn_deploy.contract import SPEC_KEY, Form, ModelSpec, PixelType
+from srn_deploy.cuda_driver import why_no_gpu
+from srn_deploy.errors import BackendError, DeviceUnavailable, GraphError, GraphWithoutSpec, OutOfMemory
+from srn_deploy.geometry import Geometry
+
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_ERRORS = tuple(kind for kind in vars(ort_errors).values() if isinstance(kind, type) and issubclass(kind, Exception))
+_KEPT_BYTES = 2**28
+"""Activations above which a run on the CPU gives its memory back at its end. The arena would keep it, and grow
+with every new shape: 2 GiB after the four shapes of a picture in tiles of 1 GiB."""
+
+_ERRORS_ONLY = 3
+"""ONNX Runtime's log severity: no warnings about what is reported by us."""
+
+
+class OnnxRuntimeBackend:
+    """One session; takes what the graph was exported for, a portable graph takes uint8 and float32."""
+
+    def __init__(self, path: Path, device: str = "cpu", *, threads: int | None = None) -> None:
+        self._session: ort.InferenceSession | None = _open_session(path, device, threads)
+        self._spec = _read_spec(self._session, path)
+        self._device = device
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the graph says of itself."""
+        return self._spec
+
+    def run(self, batch: Batch, geometry: Geometry | None = None) -> Batch:
+        """Upscale (N, H, W, 3); a fresh array of the same dtype."""
+        portable = self._spec.form is Form.PORTABLE
+        check_batch(batch, geometry, self._spec, tuple(PixelType) if portable else (self._spec.pixel_type,))
+        if portable:
+            return _from_portable(self._infer(_to_portable(batch), {}), batch.dtype)
+        return self._infer(batch, self._matrices(batch, geometry))
+
+    def prepare(self, shape: tuple[int, int, int]) -> Callable[[], None]:
+        """One pass over resident pixels, output resident too."""
+        session, binding = self._open(), self._open().io_binding()
+        height, width = shape[1:]
+        portable = self._spec.form is Form.PORTABLE
+        pixels = np.zeros((shape[0], 3, height, width) if portable else (*shape, 3), self._spec.pixel_type)
+        feeds = {self._pixels_name(): pixels}
+        if not portable:
+            feeds |= self._matrices(pixels, None)
+        for name, array in feeds.items():
+            binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(array, self._device, 0))
+        binding.bind_output(session.get_outputs()[0].name, self._device, 0)
+
+        def step() -> None:
+            session.run_with_iobinding(binding)
+            binding.synchronize_outputs()
+
+        return step
+
+    def close(self) -> None:
+        """Free the session."""
+        self._session = None
+
+    def _open(self) -> ort.InferenceSession:
+        if self._session is None:
+            raise BackendError("This backend has been closed.", remedy="Open the artefact again.")
+        return self._session
+
+    def _pixels_name(self) -> str:
+        return str(self._open().get_inputs()[0].name)
+
+    def _matrices(self, pixels_nhwc: Batch, geometry: Geometry | None) -> dict[str, NDArray[np.float32]]:
+        if not self._spec.has_esa:
+            return {}
+        complete = completed_geometry(pixels_nhwc, geometry)
+        return {"rows": complete.rows, "cols": complete.cols}
+
+    def _infer(self, pixels: Batch, matrices: dict[str, NDArray[np.float32]]) -> Batch:
+        session = self._open()
+        with _translated_errors(pixels.shape):
+            (upscaled,) = session.run(None, {self._pixels_name(): pixels, **matrices}, self._run_options(pixels))
+        return np.asarray(upscaled)
+
+    def _run_options(self, pixels: Batch) -> ort.RunOptions | None:
+        """Give the memory back after a large run on the CPU."""
+        if self._device != "cpu" or pixels.size // 3 * self._spec.activation_bytes_per_px < _KEPT_BYTES:
+            return None
+        options = ort.RunOptions()
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        return options
+
+
+def read_spec(path: Path) -> ModelSpec:
+    """The spec inside an ONNX file; raises GraphError or GraphWithoutSpec."""
+    return _read_spec(_open_session(path, "cpu", threads=1), path)
+
+
+def _read_spec(session: ort.InferenceSession, path: Path) -> ModelSpec:
+    text = session.get_modelmeta().custom_metadata_map.get(SPEC_KEY)
+    if text is None:
+        raise GraphWithoutSpec(f"{path} does not say what network it is (no {SPEC_KEY} in its metadata).",
+                               remedy="Export it from its checkpoint with `srn-deploy export`.")
+    return ModelSpec.from_json(text)
+
+
+def _open_session(path: Path, device: str, threads: int | None) -> ort.InferenceSession:
+    if not path.is_file():
+        raise GraphError(f"{path} does not exist.", remedy="Check the path, or run `srn-deploy export`.")
+    options = ort.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    options.intra_op_num_threads = threads or int(os.environ.get("OMP_NUM_THREADS", "0"))
+    provider = _PROVIDERS[device]
+    if device == "cuda":
+        if reason := why_no_gpu():  # asked first: ONNX Runtime writes its search to stderr
+            raise _no_cuda(reason)
+        ort.preload_dlls()
+    try:
+        session = ort.InferenceSession(os.fspath(path), options, providers=[provider])
+    except _ERRORS as error:
+        reason = str(error).splitlines()[0][:200]
+        raise GraphError(f"{path} cannot be opened by ONNX Runtime ({reason}).",
+                         remedy="The file is damaged or newer than ONNX Runtime: export it again.") from error
+    if session.get_providers()[0] != provider:  # ONNX Runtime goes on without a word
+        raise _no_cuda(f"{provider} could not be loaded")
+    return session
+
+
+def _no_cuda(reason: str) -> DeviceUnavailable:
+    return DeviceUnavailable(f"ONNX Runtime {ort.__version__} cannot use a GPU: {reason}.",
+                             remedy="Use --device cpu, or install the NVIDIA driver and onnxruntime-gpu with its "
+                                    "CUDA libraries.")
+
+
+@contextmanager
+def _translated_errors(shape: tuple[int, ...]) -> Iterator[None]:
+    try:
+        yield
+    except _ERRORS as error:
+        text = str(error)
+        if "allocat" in text.lower() or "out of memory" in text.lower():
+            raise OutOfMemory(f"ONNX Runtime has no memory for a batch of shape {shape}.",
+                              remedy="Use a smaller --tile.") from error
+        raise BackendError(f"ONNX Runtime failed on a batch of shape {shape}: {text.splitlines()[0][:200]}",
+                           remedy="Export the graph again; if it stays, report it with this text.") from error
+
+
+def _to_portable(batch_nhwc: Batch) -> NDArray[np.float32]:
+    """Pixels to float32 NCHW in 0..1."""
+    values = batch_nhwc.astype(np.float32)
+    if batch_nhwc.dtype == np.uint8:
+        values /= 255.0
+    return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
+
+
+def _from_portable(upscaled_nchw: Batch, dtype: np.dtype[Any]) -> Batch:
+    """Unclipped float32 NCHW back to clipped pixels of the caller's dtype."""
+    clipped: NDArray[np.float32] = np.clip(upscaled_nchw.astype(np.float32, copy=False).transpose(0, 2, 3, 1), 0.0, 1.0)
+    if dtype == np.uint8:
+        rounded: Batch = np.rint(clipped * 255.0).astype(np.uint8)
+        return rounded
+    return np.ascontiguousarray(clipped)

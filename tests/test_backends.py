@@ -1,0 +1,141 @@
+"""Doors: what is opened where, what is said about it, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from srn_deploy import backends
+from srn_deploy.backends import Backend, open_backend
+from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
+from srn_deploy.backends.pytorch import PyTorchBackend
+from srn_deploy.checkpoint import save_checkpoint
+from srn_deploy.contract import Form
+from srn_deploy.cuda_driver import why_no_gpu
+from srn_deploy.deploy import export_and_prove
+from srn_deploy.errors import BackendError, DeviceUnavailable, OptionError, UnknownModel, UnsuitableBatch
+from srn_deploy.export import ExportOptions
+from srn_deploy.geometry import whole_geometry
+from tests.fakes import NearestBackend
+from tests.networks import large_picture, seeded_network
+
+OPTIONS: dict[str, Any] = {"scale": 2, "channels": 8, "esa_channels": 4, "blocks": 1}
+
+
+@pytest.fixture(scope="module")
+def artefacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One small network as a checkpoint, a deploy and a portable graph."""
+    folder = tmp_path_factory.mktemp("artefacts")
+    checkpoint = folder / "net.safetensors"
+    save_checkpoint(checkpoint, seeded_network(**OPTIONS).network, architecture="srn", options=OPTIONS, value_range=1.0)
+    return {
+        "checkpoint": checkpoint,
+        "deploy": export_and_prove(checkpoint, folder / "deploy.onnx").path,
+        "portable": export_and_prove(checkpoint, folder / "portable.onnx", ExportOptions(form=Form.PORTABLE)).path,
+    }
+
+
+@pytest.mark.parametrize("kind", ["checkpoint", "deploy", "portable"])
+def test_every_artefact_opens_on_the_cpu_and_gives_the_same_picture(artefacts: dict[str, Path], kind: str) -> None:
+    batch = (large_picture(40, 51)[None] * 255).round().astype(np.uint8)
+    expected = open_backend(artefacts["checkpoint"], "cpu").run(batch)
+    result = open_backend(artefacts[kind], "cpu").run(batch)
+    assert result.shape == (1, 80, 102, 3)
+    assert np.abs(result.astype(int) - expected).max() <= 1  # a value next to a half may round either way
+
+
+@pytest.mark.skipif(not why_no_gpu(), reason="this machine has a GPU")
+def test_auto_says_what_it_took_and_why(artefacts: dict[str, Path]) -> None:
+    told: list[str] = []
+    open_backend(artefacts["deploy"], "auto", tell=told.append)
+    open_backend(artefacts["checkpoint"], "auto", tell=told.append)
+    assert told == [f"ONNX Runtime on the CPU ({why_no_gpu()})", f"PyTorch on the CPU ({why_no_gpu()})"]
+
+
+@pytest.mark.skipif(not why_no_gpu(), reason="this machine has a GPU")
+@pytest.mark.parametrize("kind", ["checkpoint", "deploy"])
+def test_a_gpu_that_was_asked_for_and_is_not_there_is_an_error(artefacts: dict[str, Path], kind: str,
+                                                               capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(DeviceUnavailable, match="--device cpu"):
+        open_backend(artefacts[kind], "cuda")
+    assert capfd.readouterr().err == ""
+
+
+def test_auto_says_so_when_a_gpu_is_there_but_its_library_fails(artefacts: dict[str, Path],
+                                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    if not why_no_gpu():
+        pytest.skip("this machine has a GPU")
+    monkeypatch.setattr(backends, "why_no_gpu", lambda: "")
+    told: list[str] = []
+    open_backend(artefacts["checkpoint"], "auto", tell=told.append)
+    assert len(told) == 1
+    assert "on the CPU (PyTorch" in told[0]
+    assert "sees no GPU" in told[0]
+
+
+@pytest.mark.parametrize("name", ["nothing.onnx", "nothing.pt"])
+def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UnknownModel, match="does not exist"):
+        open_backend(tmp_path / name)
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("text")
+    with pytest.raises(UnknownModel, match="neither"):
+        open_backend(tmp_path / "a.txt")
+
+
+def test_an_unknown_device_is_refused(artefacts: dict[str, Path]) -> None:
+    with pytest.raises(OptionError, match="auto, cpu, cuda"):
+        open_backend(artefacts["deploy"], "tpu")
+
+
+@pytest.mark.parametrize("kind", ["checkpoint", "deploy", "portable"])
+@pytest.mark.parametrize("batch", [
+    np.zeros((20, 20, 3), np.uint8), np.zeros((1, 20, 20, 4), np.uint8), np.zeros((0, 20, 20, 3), np.uint8),
+    np.zeros((1, 14, 20, 3), np.uint8), np.zeros((1, 20, 20, 3), np.int32)])
+def test_a_batch_that_does_not_fit_is_refused_at_the_door(artefacts: dict[str, Path], kind: str, batch: Any) -> None:
+    with pytest.raises(UnsuitableBatch):
+        open_backend(artefacts[kind], "cpu").run(batch)
+
+
+def test_geometry_for_a_network_without_esa_is_refused() -> None:
+    backend = PyTorchBackend(seeded_network(**{**OPTIONS, "attention": "none"}))
+    with pytest.raises(UnsuitableBatch, match="no ESA"):
+        backend.run(np.zeros((1, 20, 20, 3), np.uint8), whole_geometry(1, 20, 20))
+
+
+@pytest.mark.parametrize("kind", ["checkpoint", "deploy", "portable"])
+def test_a_prepared_step_runs_again_and_again(artefacts: dict[str, Path], kind: str) -> None:
+    backend = open_backend(artefacts[kind], "cpu")
+    step = backend.prepare((2, 20, 31))
+    for _ in range(3):
+        step()
+    backend.close()
+    backend.close()
+
+
+def test_the_caller_owns_what_run_returns(artefacts: dict[str, Path]) -> None:
+    for kind in artefacts:
+        backend, batch = open_backend(artefacts[kind], "cpu"), np.full((1, 20, 20, 3), 90, np.uint8)
+        first = backend.run(batch)
+        kept = first.copy()
+        backend.run(255 - batch)
+        np.testing.assert_array_equal(first, kept)
+        first[:] = 0
+
+
+def test_a_closed_graph_says_so(artefacts: dict[str, Path]) -> None:
+    backend = OnnxRuntimeBackend(artefacts["deploy"])
+    backend.close()
+    with pytest.raises(BackendError, match="closed"):
+        backend.run(np.zeros((1, 20, 20, 3), np.uint8))
+
+
+def test_the_fake_is_a_backend() -> None:
+    backend: Backend = NearestBackend()
+    backend.prepare((1, 2, 2))()
+    backend.close()
