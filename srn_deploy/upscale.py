@@ -1,0 +1,171 @@
+"""One picture on one backend, tiled so that the result is that of the whole picture."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srn_deploy.backends.protocol import Backend
+from srn_deploy.contract import Form, ModelSpec, PixelType
+from srn_deploy.errors import OptionError, OutOfMemory, TilingError, UnsuitableBatch
+from srn_deploy.tiling import Tile, batches, cut, geometry_of, join, largest_tile_px, plan_tiles, reflected
+
+Pixels = NDArray[Any]
+OnTile = Callable[[int, int], None]
+"""Called with (tiles done, tiles in all)."""
+
+CPU_ACTIVATION_BYTES = 2**30
+"""What the activations of one window may take by default: 1 GiB."""
+
+SMALLEST_TILE_PX = 32
+"""Below this an out-of-memory is not cured by smaller tiles."""
+
+GREY_OF_RGB = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+"""BT.601 full-range luma, for pictures that came in grey."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileOptions:
+    """How a picture is cut. Sides in LR pixels."""
+
+    tile: int | str | None = "auto"
+    """The side that a tile contributes; "auto" by the memory bound; None for the whole picture at once."""
+    halo: int | None = None
+    """Context around it; None takes the network's measured one."""
+    activation_bytes: int = CPU_ACTIVATION_BYTES
+    tiles_per_batch: int = 1
+
+    def __post_init__(self) -> None:
+        if isinstance(self.tile, str) and self.tile != "auto":
+            raise OptionError(f"A tile cannot be {self.tile!r}.", remedy="Use auto, none or a number of pixels.")
+        if isinstance(self.tile, int) and self.tile < SMALLEST_TILE_PX:
+            raise OptionError(f"A tile of {self.tile} px is nearly all halo.",
+                              remedy=f"Use at least {SMALLEST_TILE_PX}.")
+        if (self.halo or 0) < 0 or self.activation_bytes < 1 or self.tiles_per_batch < 1:
+            raise OptionError("Halo, activation bytes and tiles per batch cannot be negative or zero.",
+                              remedy="Leave them away for sensible values.")
+
+
+def choose_tile_px(spec: ModelSpec, height: int, width: int, options: TileOptions) -> int | None:
+    """The tile side for a picture, None for the whole of it at once."""
+    if options.tile is None or isinstance(options.tile, int):
+        return options.tile
+    if height * width * spec.activation_bytes_per_px <= options.activation_bytes:
+        return None
+    return largest_tile_px(budget_bytes=options.activation_bytes, bytes_per_px=spec.activation_bytes_per_px,
+                           halo_px=_halo(spec, options))
+
+
+def upscale_rgb(pixels_hwc: Pixels, backend: Backend, options: TileOptions | None = None,
+                on_tile: OnTile = lambda done, total: None) -> Pixels:
+    """Upscale RGB (H, W, 3), uint8 in 0..255 or float32 in 0..1, to (scale*H, scale*W, 3) of the same dtype.
+
+    Equal to running the whole picture within 1/255. When memory runs out the tile is halved and the
+    work goes on where it was; nothing of a failed tile is kept.
+    """
+    chosen, spec = options or TileOptions(), backend.spec
+    padded = reflected(pixels_hwc, spec.min_side_px)
+    height, width = padded.shape[:2]
+    canvas = np.empty((height * spec.scale, width * spec.scale, 3), dtype=padded.dtype)
+    tile_px, finished_rows = choose_tile_px(spec, height, width, chosen), 0
+    while finished_rows < height:
+        tiles = _planned(spec, height, width, tile_px, chosen)
+        try:
+            for rows in _run_tiles(padded, canvas, tiles, finished_rows, backend, chosen, on_tile):
+                finished_rows = rows
+        except OutOfMemory:
+            tile_px = (tile_px or max(height, width)) // 2
+            if tile_px < SMALLEST_TILE_PX:
+                raise
+            _log.warning("out of memory: going on with tiles of %d px", tile_px)
+    return canvas[:pixels_hwc.shape[0] * spec.scale, :pixels_hwc.shape[1] * spec.scale]
+
+
+def upscale_array(image: Pixels, backend: Backend, options: TileOptions | None = None,
+                  on_tile: OnTile = lambda done, total: None) -> Pixels:
+    """Upscale (H, W), (H, W, 1), (H, W, 3) or (H, W, 4): grey, RGB or RGBA; uint8, uint16 or float32 in 0..1.
+
+    Grey runs as equal RGB and comes back grey; alpha runs apart, as a grey picture of its own.
+    """
+    if image.ndim == 2:
+        return upscale_array(image[..., None], backend, options, on_tile)[..., 0]
+    if image.ndim != 3 or image.shape[2] not in (1, 3, 4) or 0 in image.shape:
+        raise UnsuitableBatch(f"A picture has shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), not {image.shape}.",
+                              remedy="Give one picture with its channels last.")
+    if image.shape[2] == 4:
+        colour = upscale_array(image[..., :3], backend, options, on_tile)
+        return np.concatenate([colour, _upscale_alpha(image[..., 3:], backend, options, on_tile)], axis=2)
+    pixels = _to_run(image, backend.spec)
+    if image.shape[2] == 3:
+        return _from_run(upscale_rgb(pixels, backend, options, on_tile), image.dtype)
+    grey = upscale_rgb(np.repeat(pixels, 3, axis=2), backend, options, on_tile).astype(np.float32) @ GREY_OF_RGB
+    return _from_run(np.rint(grey)[..., None].astype(np.uint8) if pixels.dtype == np.uint8 else grey[..., None],
+                     image.dtype)
+
+
+def _upscale_alpha(alpha: Pixels, backend: Backend, options: TileOptions | None, on_tile: OnTile) -> Pixels:
+    if (alpha == alpha.flat[0]).all():
+        scale = backend.spec.scale
+        return np.full((alpha.shape[0] * scale, alpha.shape[1] * scale, 1), alpha.flat[0])
+    return upscale_array(alpha, backend, options, on_tile)
+
+
+def _planned(spec: ModelSpec, height: int, width: int, tile_px: int | None, options: TileOptions) -> list[Tile]:
+    tiles = plan_tiles(height, width, tile_px=tile_px, halo_px=_halo(spec, options), alignment_px=spec.alignment_px,
+                       min_side_px=spec.min_side_px)
+    if len(tiles) > 1 and spec.has_esa and spec.form is Form.PORTABLE:
+        raise TilingError(f"A picture of {width} x {height} px needs tiles, and a portable graph of a network with "
+                          "ESA computes something else on tiles.",
+                          remedy="Use the deploy graph (srn-deploy export without --portable), or --tile none.")
+    return tiles
+
+
+def _run_tiles(padded: Pixels, canvas: Pixels, tiles: list[Tile], finished_rows: int, backend: Backend,
+               options: TileOptions, on_tile: OnTile) -> Iterator[int]:
+    """Run what is not finished yet; yields how many LR rows of the canvas are finished."""
+    spec, total = backend.spec, len(tiles)
+    todo = [tile for tile in tiles if tile.rows.core_stop > finished_rows]
+    done = total - len(todo)
+    for batch in batches(todo, options.tiles_per_batch):
+        geometry = geometry_of(batch, *padded.shape[:2]) if spec.has_esa and spec.form is not Form.PORTABLE else None
+        upscaled = backend.run(cut(padded, batch), geometry)
+        for tile, pixels in zip(batch, upscaled, strict=True):
+            join(canvas, tile, pixels, spec.scale)
+        done += len(batch)
+        on_tile(done, total)
+        if batch[-1].cols.core_stop == padded.shape[1]:
+            yield batch[-1].rows.core_stop
+
+
+def _halo(spec: ModelSpec, options: TileOptions) -> int:
+    return spec.halo_px if options.halo is None else options.halo
+
+
+def _to_run(image: Pixels, spec: ModelSpec) -> Pixels:
+    """Into a dtype that the artefact takes without loss; raises UnsuitableBatch with the remedy."""
+    takes_float = spec.pixel_type is PixelType.FLOAT32
+    if image.dtype == np.uint8:
+        return image if not takes_float or spec.form is not Form.DEPLOY else image.astype(np.float32) / np.float32(255)
+    if image.dtype not in (np.uint16, np.float32):
+        raise UnsuitableBatch(f"Pictures are uint8, uint16 or float32, not {image.dtype}.",
+                              remedy="Convert the array first.")
+    if not takes_float or spec.precision != "fp32":
+        raise UnsuitableBatch(f"This artefact takes 8 bits, and the picture has more ({image.dtype}).",
+                              remedy="Export one that keeps them: srn-deploy export --io float32; or convert the "
+                                     "picture to 8 bits.")
+    return image.astype(np.float32) / np.float32(65535) if image.dtype == np.uint16 else image
+
+
+def _from_run(pixels: Pixels, dtype: np.dtype[Any]) -> Pixels:
+    """Back to the dtype of the picture."""
+    if pixels.dtype == dtype:
+        return pixels
+    largest = 255 if dtype == np.uint8 else 65535
+    return np.rint(np.clip(pixels, 0, 1) * np.float32(largest)).astype(dtype)

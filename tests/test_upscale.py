@@ -1,0 +1,141 @@
+"""One picture on one backend, with a fake that repeats pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from srn_deploy.contract import Form, PixelType, Precision
+from srn_deploy.errors import OptionError, OutOfMemory, TilingError, UnsuitableBatch
+from srn_deploy.geometry import Geometry
+from srn_deploy.upscale import TileOptions, choose_tile_px, upscale_array, upscale_rgb
+from tests.fakes import NEAREST, NearestBackend
+
+FLOAT = replace(NEAREST, pixel_type=PixelType.FLOAT32)
+
+
+def drawn(*shape: int, dtype: Any = np.uint8) -> NDArray[Any]:
+    """Seeded noise of a shape and integer dtype."""
+    return np.random.default_rng(0).integers(0, np.iinfo(dtype).max + 1, shape, dtype=dtype)
+
+
+def enlarged(image: NDArray[Any]) -> NDArray[Any]:
+    """What the fake makes of a whole picture."""
+    return image.repeat(2, 0).repeat(2, 1)
+
+
+@pytest.mark.parametrize("shape", [(70, 91), (70, 91, 1), (70, 91, 3), (70, 91, 4)])
+def test_every_kind_of_picture_comes_back_in_its_kind(shape: tuple[int, ...]) -> None:
+    picture = drawn(*shape)
+    np.testing.assert_array_equal(upscale_array(picture, NearestBackend(), TileOptions(tile=32)), enlarged(picture))
+
+
+@pytest.mark.parametrize("shape", [(20, 30), (20, 30, 3), (20, 30, 4)])
+def test_sixteen_bits_survive_a_float_artefact(shape: tuple[int, ...]) -> None:
+    picture = drawn(*shape, dtype=np.uint16)
+    result = upscale_array(picture, NearestBackend(FLOAT))
+    assert result.dtype == np.uint16
+    np.testing.assert_array_equal(result, enlarged(picture))
+
+
+def test_eight_bits_survive_a_float_artefact() -> None:
+    picture = drawn(20, 30, 3)
+    np.testing.assert_array_equal(upscale_array(picture, NearestBackend(FLOAT)), enlarged(picture))
+
+
+@pytest.mark.parametrize("spec", [NEAREST, replace(FLOAT, precision=Precision.FP16)])
+def test_sixteen_bits_are_refused_by_what_would_cut_them(spec: Any) -> None:
+    with pytest.raises(UnsuitableBatch, match="--io float32"):
+        upscale_array(drawn(20, 30, 3, dtype=np.uint16), NearestBackend(spec))
+
+
+@pytest.mark.parametrize("picture", [drawn(4, 4, 2), drawn(4), drawn(0, 4, 3), drawn(4, 4, 3).astype(np.int64)])
+def test_what_is_no_picture_is_refused(picture: NDArray[Any]) -> None:
+    with pytest.raises(UnsuitableBatch):
+        upscale_array(picture, NearestBackend())
+
+
+def test_constant_alpha_costs_no_second_pass() -> None:
+    backend, picture = NearestBackend(), drawn(20, 30, 4)
+    picture[..., 3] = 255
+    result = upscale_array(picture, backend)
+    assert len(backend.shapes) == 1
+    assert (result[..., 3] == 255).all()
+
+
+def test_a_small_picture_runs_whole_and_a_large_one_in_windows_of_bounded_memory() -> None:
+    options = TileOptions(activation_bytes=100 * 80 * 80)
+    assert choose_tile_px(NEAREST, 80, 80, options) is None
+    backend = NearestBackend()
+    upscale_rgb(drawn(300, 310, 3), backend, options)
+    assert len(backend.shapes) > 1
+    assert max(n * h * w * NEAREST.activation_bytes_per_px for n, h, w, _ in backend.shapes) <= options.activation_bytes
+
+
+def test_equal_windows_share_a_batch() -> None:
+    backend = NearestBackend()
+    upscale_rgb(drawn(64, 320, 3), backend, TileOptions(tile=32, halo=0, tiles_per_batch=4))
+    assert max(shape[0] for shape in backend.shapes) == 4
+
+
+@dataclass
+class ForgetfulBackend(NearestBackend):
+    """Has memory for windows up to a height, and hands out garbage never."""
+
+    largest_height: int = 70
+    failures: int = 0
+
+    def run(self, batch: NDArray[Any], geometry: Geometry | None = None) -> NDArray[Any]:
+        if batch.shape[1] > self.largest_height:
+            self.failures += 1
+            raise OutOfMemory("no memory", remedy="a smaller tile")
+        return super().run(batch, geometry)
+
+
+def test_out_of_memory_halves_the_tile_and_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    backend, picture = ForgetfulBackend(), drawn(201, 190, 3)
+    np.testing.assert_array_equal(upscale_rgb(picture, backend, TileOptions(tile=None)), enlarged(picture))
+    assert backend.failures == 2  # 201, 100; 50 px fit
+    assert "tiles of 50 px" in caplog.text
+
+
+def test_what_was_finished_before_the_memory_ran_out_is_not_run_again() -> None:
+    @dataclass
+    class LaterForgetful(ForgetfulBackend):
+        def run(self, batch: NDArray[Any], geometry: Geometry | None = None) -> NDArray[Any]:
+            self.largest_height = 1000 if len(self.shapes) < 3 else 70
+            return super().run(batch, geometry)
+
+    backend, picture = LaterForgetful(), drawn(300, 300, 3)
+    np.testing.assert_array_equal(upscale_rgb(picture, backend, TileOptions(tile=100, halo=0)), enlarged(picture))
+    assert backend.failures == 1
+    small = [shape for shape in backend.shapes if shape[1] < 100]
+    assert sum(h * w for _, h, w, _ in small) < 300 * 300  # the first row of tiles was kept
+
+
+def test_a_memory_that_holds_no_tile_is_an_error() -> None:
+    with pytest.raises(OutOfMemory):
+        upscale_rgb(drawn(100, 100, 3), ForgetfulBackend(largest_height=10), TileOptions(tile=64))
+
+
+def test_a_portable_graph_with_esa_is_not_tiled_wrongly() -> None:
+    spec = replace(FLOAT, form=Form.PORTABLE, has_esa=True, min_side_px=15, alignment_px=6, halo_px=30)
+    with pytest.raises(TilingError, match="deploy graph"):
+        upscale_rgb(drawn(300, 300, 3), NearestBackend(spec), TileOptions(tile=64))
+
+
+@pytest.mark.parametrize("wrong", [{"tile": "some"}, {"tile": 8}, {"halo": -1}, {"activation_bytes": 0},
+                                   {"tiles_per_batch": 0}])
+def test_impossible_tile_options_are_refused_when_made(wrong: dict[str, Any]) -> None:
+    with pytest.raises(OptionError):
+        TileOptions(**wrong)
+
+
+def test_tiles_are_counted_for_the_progress_bar() -> None:
+    seen: list[tuple[int, int]] = []
+    upscale_rgb(drawn(100, 100, 3), NearestBackend(), TileOptions(tile=50, halo=0), lambda *count: seen.append(count))
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
