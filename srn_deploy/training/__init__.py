@@ -1,0 +1,52 @@
+"""From a recipe and a folder of pictures to a checkpoint. `train` is the door; torch is loaded behind it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from srn_deploy.errors import MissingPackage, OptionError
+
+if TYPE_CHECKING:
+    from srn_deploy.training.trainer import Progress
+
+Report = Callable[["Progress"], None]
+"""Called now and then while a run goes on."""
+
+Notice = Callable[[str], None]
+"""Called with one line of text for what the user should know and what does not stop the run."""
+
+
+def warn(text: str) -> None:
+    """The notice of callers that have none of their own: a Python warning."""
+    warnings.warn(text, stacklevel=3)
+
+
+def train(recipe: str, data: Path, out: Path, *, device: str = "auto", steps: int | None = None,
+          minutes: float | None = None, resume: bool = False, threads: int | None = None,
+          report: Report = lambda progress: None, notice: Notice = warn) -> Path:
+    """Train a recipe (a shipped name or a .toml file) on a folder of HR pictures; returns the checkpoint's path.
+
+    steps or minutes: the whole length of the run over all resumed parts (default: the recipe's steps).
+    threads: CPU threads of the whole process. Ctrl-C saves the state and then raises KeyboardInterrupt.
+    Raises MissingPackage without PyTorch, OptionError, TrainingError, DeviceUnavailable, OutOfMemory.
+    """
+    if threads is not None and threads < 1:
+        raise OptionError(f"{threads} threads are not possible.", remedy="Give at least one.")
+    try:
+        import torch
+
+        from srn_deploy.training.recipe import load_recipe
+        from srn_deploy.training.trainer import Budget, Trainer
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "safetensors"):
+            raise
+        raise MissingPackage(f"Training needs {error.name}, which is not installed.",
+                             remedy="Run `pip install 'srn-deploy[torch]'`.") from error
+    if threads is not None:
+        torch.set_num_threads(threads)
+    trainer = Trainer(load_recipe(recipe), data, out, device=device, budget=Budget(steps=steps, minutes=minutes),
+                      resume=resume, notice=notice)
+    return trainer.run(report)

@@ -1,0 +1,28 @@
+"""PSNR of a network while it is being trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from srn_deploy.metrics import psnr_y
+from srn_deploy.training.data import Pair
+
+
+@torch.no_grad()
+def validation_psnr_y(network: nn.Module, pairs: Sequence[Pair], *, scale: int, value_range: float,
+                      device: torch.device) -> float:
+    """Mean PSNR in dB on Y over whole pictures in float32, by the published convention."""
+    was_training = network.training
+    network.eval()
+    scores = []
+    for pair in pairs:
+        lr = torch.from_numpy(pair.lr).to(device).permute(2, 0, 1).unsqueeze(0).float() * (value_range / 255.0)
+        sr = network(lr)[0] * (255.0 / value_range)
+        sr8 = sr.clamp(0, 255).round().byte().permute(1, 2, 0).cpu().numpy()
+        scores.append(psnr_y(sr8, pair.hr, border_px=scale))
+    network.train(was_training)
+    return float(np.mean(scores))

@@ -1,0 +1,85 @@
+"""Stress patches: inputs on which an SRN trained on photographs alone diverges.
+
+The official checkpoint turns a one-pixel checkerboard into outputs of millions. The right answer to
+what no photograph contains is a plain interpolation, so the target is the bicubic one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+LARGEST_SIGMA = 80 / 255
+"""Of the Gaussian noise on photographs; beyond the sigma = 60 that is asked of a stable network."""
+
+
+def stress_patches(photos: Tensor, scale: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Replace photos (N, 3, s, s) in 0..1 by stress patches of random kinds; LR and bicubic HR, in 0..1."""
+    kinds = torch.randint(0, len(_KINDS), (len(photos),), generator=generator).tolist()
+    lr = torch.stack([_KINDS[kind](photo, generator) for kind, photo in zip(kinds, photos, strict=True)])
+    lr = (lr.clamp(0, 1) * 255).round() / 255
+    hr = functional.interpolate(lr, scale_factor=scale, mode="bicubic", antialias=True).clamp(0, 1)
+    return lr, hr
+
+
+def _rand(generator: torch.Generator, *shape: int) -> Tensor:
+    return torch.rand(*shape, generator=generator)
+
+
+def _two_colours(mask: Tensor, generator: torch.Generator) -> Tensor:
+    """A mask (s, s) painted in two colours, every third time black and white."""
+    colours = _rand(generator, 2, 3, 1, 1)
+    if _rand(generator, 1) < 1 / 3:
+        colours = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand_as(colours)
+        mask = mask ^ bool(_rand(generator, 1) < 0.5)
+    return torch.where(mask, colours[0], colours[1])
+
+
+def _checkerboard(photo: Tensor, generator: torch.Generator) -> Tensor:
+    """Fields of 1 to 3 pixels; sometimes stripes, sometimes only in a part of the photo."""
+    side = photo.shape[-1]
+    field_h, field_w = (int(v) for v in torch.randint(1, 4, (2,), generator=generator))
+    if _rand(generator, 1) < 0.25:
+        field_w = side
+    row = (torch.arange(side) // field_h).view(-1, 1)
+    col = (torch.arange(side) // field_w).view(1, -1)
+    pattern = _two_colours((row + col) % 2 == 0, generator)
+    return _sometimes_inset(pattern, photo, generator)
+
+
+def _white_noise(photo: Tensor, generator: torch.Generator) -> Tensor:
+    noise = _rand(generator, *photo.shape)
+    if _rand(generator, 1) < 0.3:
+        noise = noise[:1].expand_as(photo)
+    return _sometimes_inset(noise, photo, generator)
+
+
+def _binary_noise(photo: Tensor, generator: torch.Generator) -> Tensor:
+    mask = _rand(generator, photo.shape[-2], photo.shape[-1]) < _rand(generator, 1)
+    if _rand(generator, 1) < 0.3:
+        return (_rand(generator, *photo.shape) < 0.5).float()
+    return _sometimes_inset(_two_colours(mask, generator), photo, generator)
+
+
+def _noisy_photo(photo: Tensor, generator: torch.Generator) -> Tensor:
+    sigma = LARGEST_SIGMA * _rand(generator, 1)
+    return photo + sigma * torch.randn(photo.shape, generator=generator)
+
+
+def _sometimes_inset(pattern: Tensor, photo: Tensor, generator: torch.Generator) -> Tensor:
+    """Half of the time the pattern fills only a rectangle of the photo: its border is stress too."""
+    if _rand(generator, 1) < 0.5:
+        return pattern
+    side = photo.shape[-1]
+    top, left = (int(v) for v in torch.randint(0, side // 2, (2,), generator=generator))
+    height, width = (int(v) for v in torch.randint(side // 4, side // 2 + 1, (2,), generator=generator))
+    inset = photo.clone()
+    inset[:, top:top + height, left:left + width] = pattern[:, top:top + height, left:left + width]
+    return inset
+
+
+_KINDS: tuple[Callable[[Tensor, torch.Generator], Tensor], ...] = (
+    _checkerboard, _white_noise, _binary_noise, _noisy_photo)

@@ -1,0 +1,268 @@
+"""From a recipe and a folder to a checkpoint; killed at any moment, it goes on where it last saved."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from srn_deploy.architectures import ARCHITECTURES, Architecture
+from srn_deploy.checkpoint import save_checkpoint
+from srn_deploy.errors import MissingPackage, OptionError, TrainingError
+from srn_deploy.training import Notice, Report, warn
+from srn_deploy.training.curve import draw_curve
+from srn_deploy.training.data import PatchBank, held_out, load_pictures
+from srn_deploy.training.device import choose_device, has_fast_bfloat16, memory_errors_translated
+from srn_deploy.training.evaluation import validation_psnr_y
+from srn_deploy.training.initialise import initialise
+from srn_deploy.training.interruption import deferred_interrupt
+from srn_deploy.training.recipe import Recipe
+from srn_deploy.training.run_folder import RunFolder, State
+from srn_deploy.training.stress import stress_patches
+
+SAVE_EVERY_S = 60.0
+REPORT_EVERY_STEPS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What a progress bar wants to know."""
+
+    step: int
+    share: float
+    """Of the run, 0..1."""
+    elapsed_s: float
+    loss: float
+    """Mean since the last report, on 0..1."""
+    psnr_y_db: float
+    """Of the last validation."""
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds to the end at the pace so far; NaN before the first step."""
+        return self.elapsed_s * (1 - self.share) / self.share if self.share else math.nan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """How long to train: steps (the default: the recipe's) or minutes, over all resumed parts together."""
+
+    steps: int | None = None
+    minutes: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.steps is not None and self.minutes is not None:
+            raise OptionError("A run has steps or minutes, not both.", remedy="Leave one of them away.")
+        if (self.steps is not None and self.steps < 1) or (self.minutes is not None and self.minutes <= 0):
+            raise OptionError("A run needs at least one step or some minutes.", remedy="Give a larger budget.")
+
+    def share(self, recipe: Recipe, step: int, elapsed_s: float) -> float:
+        """How much of the run is done, 0..1."""
+        if self.minutes is not None:
+            return min(1.0, elapsed_s / (60.0 * self.minutes))
+        return min(1.0, step / (self.steps or recipe.steps))
+
+
+class Trainer:
+    """One run in one folder. Made: everything is checked and loaded; `run` does the steps."""
+
+    def __init__(self, recipe: Recipe, data: Path, out: Path, *, device: str = "cpu", budget: Budget | None = None,
+                 resume: bool = False, notice: Notice = warn) -> None:
+        self.recipe, self.budget, self.notice = recipe, budget or Budget(), notice
+        self.device = choose_device(device)
+        self._bfloat16 = has_fast_bfloat16(self.device)
+        if device == "auto":
+            self.notice(f"Training on {self.device} in {'bfloat16' if self._bfloat16 else 'float32'}.")
+        family = _suitable_family(recipe)
+        self.folder = RunFolder(out)
+        state = self._begin(resume)
+        with memory_errors_translated():
+            self._load_pictures(data)
+            self._build(family)
+        self.step, self.elapsed_s = 0, 0.0
+        self._loss_sum, self._loss_count = torch.zeros((), device=self.device, dtype=torch.float64), 0
+        if state is not None:
+            self._restore(state)
+
+    def _begin(self, resume: bool) -> State | None:
+        """The state to go on from, or None and a fresh folder."""
+        if resume and self.folder.state.is_file():
+            return self.folder.resume(self.recipe)
+        if resume:
+            self.notice(f"{self.folder.path} holds no run to continue: this one begins at step 0.")
+        self.folder.begin()
+        return None
+
+    def _load_pictures(self, data: Path) -> None:
+        pictures = load_pictures(data, self.recipe.scale, smallest_px=self.recipe.hr_patch_px)
+        for line in pictures.left_out:
+            self.notice(line)
+        training, self.validation = held_out(pictures.pairs)
+        if len(pictures.pairs) == 1:
+            self.notice("There is only one picture: it is trained with and validated on.")
+        self.bank = PatchBank(training, scale=self.recipe.scale, hr_patch_px=self.recipe.hr_patch_px,
+                              device=self.device)
+        self.pictures = [pair.name for pair in training]
+
+    def _build(self, family: Architecture) -> None:
+        with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
+            torch.manual_seed(self.recipe.seed)
+            network, average = (family.build(self.recipe.options) for _ in range(2))
+            initialise(network)
+        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = average.to(self.device).eval().requires_grad_(False)
+        self.average.load_state_dict(self.network.state_dict())
+        self.optimizer = torch.optim.Adam((p for p in self.network.parameters() if p.requires_grad),
+                                          lr=self.recipe.learning_rate)
+
+    def run(self, report: Report = lambda progress: None) -> Path:
+        """Train to the end of the budget; returns the checkpoint with the averaged weights.
+
+        Ctrl-C ends the current step, saves, and raises KeyboardInterrupt; a second one does not wait.
+        """
+        with deferred_interrupt() as interruption, memory_errors_translated():
+            if self.step == 0:
+                self._validate()
+                self._save()
+            began, saved_s = time.monotonic() - self.elapsed_s, self.elapsed_s
+            while (share := self._share()) < 1.0 and not interruption.asked:
+                self._train_step(share)
+                self.elapsed_s = time.monotonic() - began
+                self._after_step(report)
+                if self.elapsed_s - saved_s > SAVE_EVERY_S:
+                    self._save()
+                    saved_s = self.elapsed_s
+            return self._finish(stopped=interruption.asked and self._share() < 1.0)
+
+    def _after_step(self, report: Report) -> None:
+        """Validate and report when it is time."""
+        loss = math.nan
+        if validates := self.step % self.recipe.validate_every_steps == 0:
+            loss = self._validate()
+        if validates or self.step % REPORT_EVERY_STEPS == 0:
+            report(Progress(step=self.step, share=self._share(), elapsed_s=self.elapsed_s,
+                            loss=loss if validates else self._mean_loss(), psnr_y_db=self.folder.last_psnr_y_db))
+
+    def _finish(self, *, stopped: bool) -> Path:
+        if not stopped:
+            self._validate()
+        self._save()
+        if stopped:
+            raise KeyboardInterrupt(f"Stopped after step {self.step}; the state is saved in {self.folder.path}.")
+        try:
+            draw_curve(self.folder.log, self.folder.curve, title=self.recipe.title)
+        except MissingPackage as error:
+            self.notice(f"No curve was drawn. {error.message} {error.remedy}")
+        return self.folder.checkpoint
+
+    def _train_step(self, share: float) -> None:
+        """One step of Adam; the loss on 0..1 is added to the sum for the log."""
+        generator = torch.Generator().manual_seed(self.batch_seed())
+        lr, hr = self._batch(generator)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(share)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16):
+            sr = self.network(lr * self.recipe.value_range)
+        error = sr.float() / self.recipe.value_range - hr
+        loss = error.abs().mean() if self.recipe.loss == "l1" else error.square().mean()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.gradient_clip)
+        self.optimizer.step()
+        self._average()
+        self._loss_sum += loss.detach()
+        self._loss_count += 1
+        self.step += 1
+
+    def batch_seed(self) -> int:
+        """Of the next step: a function of recipe and step alone, so that a resumed run sees the same patches."""
+        return self.recipe.seed * 1_000_003 + self.step
+
+    def _batch(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Photographs, and at the end the recipe's share of stress patches; float32 in 0..1."""
+        lr, hr = self.bank.batch(self.recipe.batch, generator)
+        stressed = self.recipe.stress_patches
+        if stressed:
+            odd_lr, odd_hr = stress_patches(lr[-stressed:].cpu(), self.recipe.scale, generator)
+            lr = torch.cat([lr[:-stressed], odd_lr.to(lr)])
+            hr = torch.cat([hr[:-stressed], odd_hr.to(hr)])
+        return lr.contiguous(memory_format=torch.channels_last), hr
+
+    def _share(self) -> float:
+        return self.budget.share(self.recipe, self.step, self.elapsed_s)
+
+    def learning_rate(self, share: float) -> float:
+        """Cosine annealing over the run (section 4.1 of the paper)."""
+        first, last = self.recipe.learning_rate, self.recipe.final_learning_rate
+        return last + (first - last) * (1 + math.cos(math.pi * share)) / 2
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        # Young averages forget faster, so that the first validations mean something.
+        decay = min(self.recipe.ema_decay, (1 + self.step) / (10 + self.step))
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - decay)
+
+    def _mean_loss(self) -> float:
+        """Of the steps since the last validation; raises TrainingError if it is no longer finite."""
+        if not self._loss_count:
+            return math.nan
+        loss = float(self._loss_sum) / self._loss_count
+        if not math.isfinite(loss):
+            raise self._diverged("loss is")
+        return loss
+
+    def _validate(self) -> float:
+        """Add a row to the log and begin a new mean; returns the mean loss. Once per step at most."""
+        loss = self._mean_loss()
+        if self.folder.last_step != self.step:
+            psnr = validation_psnr_y(self.average, self.validation, scale=self.recipe.scale,
+                                     value_range=self.recipe.value_range, device=self.device)
+            self.folder.append((self.step, round(self.elapsed_s, 1), self.learning_rate(self._share()), loss, psnr))
+            self._loss_sum.zero_()
+            self._loss_count = 0
+        return loss
+
+    def _save(self) -> None:
+        """State and checkpoint; weights that are not finite never replace good ones."""
+        self._mean_loss()
+        if not all(bool(torch.isfinite(value).all()) for value in self.network.parameters()):
+            raise self._diverged("weights are")
+        self.folder.save_state({
+            "step": self.step, "elapsed_s": self.elapsed_s, "network": self.network.state_dict(),
+            "average": self.average.state_dict(), "optimizer": self.optimizer.state_dict(),
+            "recipe": asdict(self.recipe), "pictures": self.pictures,
+            "loss_sum": float(self._loss_sum), "loss_count": self._loss_count})
+        save_checkpoint(self.folder.checkpoint, self.average, architecture=self.recipe.architecture,
+                        options=self.recipe.options, value_range=self.recipe.value_range)
+
+    def _restore(self, state: State) -> None:
+        """Go on from a state; those of earlier versions lack the pictures and the loss."""
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.elapsed_s = state["step"], state["elapsed_s"]
+        self._loss_sum += state.get("loss_sum", 0.0)
+        self._loss_count = state.get("loss_count", 0)
+        if state.get("pictures", self.pictures) != self.pictures:
+            self.notice("The run began with other pictures: its validations before and after do not compare.")
+
+    def _diverged(self, what: str) -> TrainingError:
+        return TrainingError(f"The {what} no longer finite at step {self.step}; {self.folder.state} is of before.",
+                             remedy="Lower learning_rate or gradient_clip in a copy of the recipe and begin anew.")
+
+
+def _suitable_family(recipe: Recipe) -> Architecture:
+    """The recipe's architecture; raises OptionError if it is unknown or cannot take such patches."""
+    family = ARCHITECTURES.get(recipe.architecture)
+    if family is None:
+        raise OptionError(f"Recipe {recipe.name}: there is no architecture {recipe.architecture!r}.",
+                          remedy=f"Known are: {', '.join(ARCHITECTURES)}.")
+    smallest_px = family.describe(recipe.options).min_side_px * recipe.scale
+    if recipe.hr_patch_px < smallest_px:
+        raise OptionError(f"Recipe {recipe.name}: an HR patch of {recipe.hr_patch_px} px is too small for its network.",
+                          remedy=f"Choose an hr_patch_px of at least {smallest_px}.")
+    return family

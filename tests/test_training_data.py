@@ -1,0 +1,183 @@
+"""Training pictures and the patches cut from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from srn_deploy.errors import TrainingError
+from srn_deploy.image import Image, write_image
+from srn_deploy.resample import resize, resize_uint8
+from srn_deploy.training.data import Pair, PatchBank, held_out, load_pictures
+from srn_deploy.training.stress import stress_patches
+
+CPU = torch.device("cpu")
+SCALE = 3
+LR_SIDE = 5
+
+# torch's antialiased bicubic sums float32 numbers of at most 1.
+FLOAT32 = 1e-5
+# Three taps of the kernel, in HR pixels: farther from the border no weight falls outside.
+STRESS_BORDER_LR_PX = 3
+
+
+def noise(seed: int, height: int, width: int) -> NDArray[np.uint8]:
+    """White noise: no two patches of it are alike."""
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8)
+
+
+def pair_of(name: str, hr: NDArray[np.uint8]) -> Pair:
+    return Pair(name=name, hr=hr, lr=resize_uint8(hr, hr.shape[0] // SCALE, hr.shape[1] // SCALE))
+
+
+def bank_of(*pairs: Pair) -> PatchBank:
+    return PatchBank(pairs, scale=SCALE, hr_patch_px=SCALE * LR_SIDE, device=CPU)
+
+
+def save(path: Path, pixels: NDArray[np.uint8]) -> None:
+    write_image(path, Image(pixels=pixels))
+
+
+def as_levels(batch_nchw: Tensor) -> NDArray[np.uint8]:
+    """float32 NCHW in 0..1 to uint8 NHWC."""
+    return (batch_nchw * 255).round().byte().permute(0, 2, 3, 1).numpy()
+
+
+def augmented(patch_hwc: NDArray[np.uint8], kind: int) -> NDArray[np.uint8]:
+    """One of the eight: bit 0 flips rows, bit 1 flips columns, bit 2 transposes, in this order."""
+    patch_hwc = patch_hwc[::-1] if kind & 1 else patch_hwc
+    patch_hwc = patch_hwc[:, ::-1] if kind & 2 else patch_hwc
+    return patch_hwc.swapaxes(0, 1) if kind & 4 else patch_hwc
+
+
+def origin(patch: NDArray[np.uint8], image: NDArray[np.uint8]) -> set[tuple[int, int, int]]:
+    """Every (top, left, kind) at which an augmented cut of the image equals the patch."""
+    side = patch.shape[0]
+    return {(top, left, kind) for kind in range(8) for top in range(image.shape[0] - side + 1)
+            for left in range(image.shape[1] - side + 1)
+            if np.array_equal(augmented(image[top:top + side, left:left + side], kind), patch)}
+
+
+def test_lr_and_hr_patches_show_the_same_place_in_the_same_augmentation_and_all_eight_occur() -> None:
+    pair = pair_of("a", noise(1, 9 * SCALE, 8 * SCALE))
+    lr, hr = bank_of(pair).batch(100, torch.Generator().manual_seed(0))
+    kinds, places = set(), set()
+    for lr_patch, hr_patch in zip(as_levels(lr), as_levels(hr), strict=True):
+        ((top, left, kind),) = origin(lr_patch, pair.lr)
+        cut = pair.hr[SCALE * top:SCALE * (top + LR_SIDE), SCALE * left:SCALE * (left + LR_SIDE)]
+        assert np.array_equal(augmented(cut, kind), hr_patch)
+        kinds.add(kind)
+        places.add((top, left))
+    assert kinds == set(range(8))
+    assert places == {(top, left) for top in range(5) for left in range(4)}
+
+
+def test_an_lr_patch_is_the_bicubic_of_its_hr_patch_up_to_the_border() -> None:
+    pair = pair_of("a", noise(2, 30 * SCALE, 31 * SCALE))
+    bank = PatchBank([pair], scale=SCALE, hr_patch_px=12 * SCALE, device=CPU)
+    lr, hr = bank.batch(8, torch.Generator().manual_seed(0))
+    for lr_patch, hr_patch in zip(as_levels(lr), as_levels(hr), strict=True):
+        made = resize_uint8(hr_patch, 12, 12).astype(int)
+        # Turned patches are rounded between the passes in the other order: one level, or two where clipped.
+        assert np.abs(made - lr_patch)[2:-2, 2:-2].max() <= 2
+        assert np.mean(made[2:-2, 2:-2] == lr_patch[2:-2, 2:-2]) > 0.5
+
+
+def test_pictures_of_many_sizes_do_not_run_into_each_other() -> None:
+    pairs = [pair_of(str(seed), np.full((height * SCALE, width * SCALE, 3), 40 * seed, np.uint8))
+             for seed, (height, width) in enumerate([(5, 5), (5, 9), (12, 5), (7, 8)])]
+    lr, hr = bank_of(*pairs).batch(64, torch.Generator().manual_seed(0))
+    for batch in (as_levels(lr), as_levels(hr)):
+        assert all(len(np.unique(patch)) == 1 for patch in batch)
+        assert set(np.unique(batch)) == {0, 40, 80, 120}
+
+
+def test_the_same_seed_gives_the_same_batch_and_another_seed_another_one() -> None:
+    bank = bank_of(pair_of("a", noise(3, 60, 60)))
+    first, again, other = (bank.batch(4, torch.Generator().manual_seed(seed)) for seed in (7, 7, 8))
+    assert all(torch.equal(one, two) for one, two in zip(first, again, strict=True))
+    assert not torch.equal(first[1], other[1])
+
+
+def test_a_batch_is_float32_between_0_and_1() -> None:
+    lr, hr = bank_of(pair_of("a", noise(3, 60, 60))).batch(4, torch.Generator().manual_seed(0))
+    assert (lr.shape, hr.shape) == ((4, 3, LR_SIDE, LR_SIDE), (4, 3, 15, 15))
+    assert lr.dtype == hr.dtype == torch.float32
+    assert 0 <= hr.min() < 0.01
+    assert 0.99 < hr.max() <= 1
+
+
+def test_a_folder_is_read_with_its_subfolders_sorted_and_cropped_to_the_scale(tmp_path: Path) -> None:
+    save(tmp_path / "b.png", noise(1, 32, 31))
+    save(tmp_path / "a" / "c.png", noise(2, 30, 30))
+    pictures = load_pictures(tmp_path, SCALE)
+    assert [pair.name for pair in pictures.pairs] == [str(Path("a") / "c.png"), "b.png"]
+    assert pictures.pairs[1].hr.shape == (30, 30, 3)
+    assert pictures.pairs[1].lr.shape == (10, 10, 3)
+    assert pictures.left_out == []
+
+
+def test_unreadable_and_small_pictures_are_left_out_and_told(tmp_path: Path) -> None:
+    save(tmp_path / "good.png", noise(1, 30, 30))
+    save(tmp_path / "small.png", noise(2, 30, 29))
+    (tmp_path / "broken.png").write_bytes((tmp_path / "good.png").read_bytes()[:200])
+    pictures = load_pictures(tmp_path, SCALE, smallest_px=30)
+    assert [pair.name for pair in pictures.pairs] == ["good.png"]
+    assert len(pictures.left_out) == 2
+    assert "broken.png is a truncated PNG" in pictures.left_out[0]
+    assert "1 pictures below 30 px a side, small.png" in pictures.left_out[1]
+
+
+def test_a_folder_full_of_damaged_files_is_told_in_a_few_lines(tmp_path: Path) -> None:
+    save(tmp_path / "good.png", noise(1, 30, 30))
+    for number in range(25):
+        (tmp_path / f"bad{number:02}.png").touch()
+    told = load_pictures(tmp_path, SCALE).left_out
+    assert len(told) == 11
+    assert told[-1] == "Left out: 15 more unreadable pictures."
+
+
+def test_a_folder_without_a_picture_or_with_small_ones_alone_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="0 smaller, 0 unreadable"):
+        load_pictures(tmp_path, SCALE)
+    save(tmp_path / "small.png", noise(1, 30, 30))
+    with pytest.raises(TrainingError, match=r"no picture of at least 33 x 33 px \(1 smaller"):
+        load_pictures(tmp_path, SCALE, smallest_px=33)
+    with pytest.raises(TrainingError, match="is no folder"):
+        load_pictures(tmp_path / "missing", SCALE)
+
+
+@pytest.mark.parametrize(("count", "validated"), [(2, 1), (3, 1), (50, 1), (100, 2), (120, 2)])
+def test_held_out_pictures_are_never_trained_with(count: int, validated: int) -> None:
+    pairs = [pair_of(str(index), np.zeros((3, 3, 3), np.uint8)) for index in range(count)]
+    training, validation = held_out(pairs)
+    assert len(validation) == validated
+    assert sorted(pair.name for pair in training + validation) == sorted(pair.name for pair in pairs)
+
+
+def test_stress_patches_are_whole_levels_between_0_and_1_and_of_every_kind() -> None:
+    photos = torch.rand(64, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    lr, hr = stress_patches(photos, 4, torch.Generator().manual_seed(2))
+    assert (lr.shape, hr.shape) == ((64, 3, 16, 16), (64, 3, 64, 64))
+    for batch in (lr, hr):
+        assert batch.min() >= 0
+        assert batch.max() <= 1
+    assert torch.equal(lr, (lr * 255).round() / 255)
+    colours = [len(torch.unique(patch.flatten(1), dim=1).T) for patch in lr]
+    assert min(colours) == 2  # a checkerboard
+    assert max(colours) == 256  # noise
+
+
+def test_the_target_of_a_stress_patch_is_the_bicubic_of_its_input() -> None:
+    photos = torch.rand(16, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    lr, hr = stress_patches(photos, 4, torch.Generator().manual_seed(2))
+    inner = slice(4 * STRESS_BORDER_LR_PX, -4 * STRESS_BORDER_LR_PX)
+    for lr_patch, hr_patch in zip(lr, hr, strict=True):
+        expected = resize(lr_patch.permute(1, 2, 0).numpy(), 64, 64).clip(0, 1)
+        difference = np.abs(expected - hr_patch.permute(1, 2, 0).numpy())
+        assert difference[inner, inner].max() < FLOAT32
