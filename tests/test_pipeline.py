@@ -1,0 +1,117 @@
+"""Files in, files out: nothing overwritten, nothing half written, a bad picture stops nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from srn_deploy.errors import OptionError, UnreadableImage, UnwritableImage
+from srn_deploy.image import Image, read_image, write_image
+from srn_deploy.pipeline import Job, pending, plan_jobs, run_jobs
+from tests.fakes import NearestBackend
+
+
+def put(path: Path, seed: int = 0, channels: int = 3) -> Path:
+    """A small picture file."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (12, 17, channels), dtype=np.uint8)
+    write_image(path, Image(pixels=pixels))
+    return path
+
+
+def tree(folder: Path) -> list[str]:
+    """Every file under a folder."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_folder_keeps_its_tree(tmp_path: Path) -> None:
+    for name in ("in/b.png", "in/sub/a.png", "in/sub/deep/c.webp"):
+        put(tmp_path / name)
+    (tmp_path / "in/notes.txt").write_text("no picture")
+    outcomes = list(run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), NearestBackend()))
+    assert [outcome.error for outcome in outcomes] == [None] * 3
+    assert tree(tmp_path / "out") == ["b.png", "sub/a.png", "sub/deep/c.webp"]
+
+
+def test_a_bad_file_is_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
+    put(tmp_path / "in/a.png")
+    (tmp_path / "in/b.png").write_bytes(b"\x89PNG\r\n\x1a\n but no more")
+    put(tmp_path / "in/c.png")
+    outcomes = list(run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), NearestBackend()))
+    assert {outcome.job.source.name for outcome in outcomes if outcome.error} == {"b.png"}
+    assert tree(tmp_path / "out") == ["a.png", "c.png"]
+
+
+def test_a_target_that_cannot_hold_the_picture_is_found_before_the_work(tmp_path: Path) -> None:
+    alpha = np.random.default_rng(0).integers(0, 256, (12, 17, 1), dtype=np.uint8)
+    write_image(tmp_path / "a.png", Image(pixels=alpha.repeat(3, 2), alpha=alpha))
+    backend = NearestBackend()
+    (outcome,) = run_jobs(plan_jobs(tmp_path / "a.png", tmp_path / "a.jpg"), backend)
+    assert "transparency" in str(outcome.error)
+    assert backend.shapes == []
+
+
+@pytest.mark.parametrize("target", ["in/a.png", "in", "in/../in/a.png", "link.png"])
+def test_an_original_is_never_overwritten(tmp_path: Path, target: str) -> None:
+    original = put(tmp_path / "in/a.png").read_bytes()
+    (tmp_path / "link.png").symlink_to(tmp_path / "in/a.png")
+    for source in (tmp_path / "in/a.png", tmp_path / "in"):
+        with pytest.raises((UnwritableImage, OptionError)):
+            plan_jobs(source, tmp_path / target)
+    assert (tmp_path / "in/a.png").read_bytes() == original
+
+
+def test_a_file_into_a_folder_keeps_its_name(tmp_path: Path) -> None:
+    put(tmp_path / "a.png")
+    (tmp_path / "out").mkdir()
+    assert plan_jobs(tmp_path / "a.png", tmp_path / "out") == [
+        Job(source=tmp_path / "a.png", target=tmp_path / "out/a.png")]
+
+
+def test_outputs_inside_the_input_folder_are_not_inputs_of_the_next_run(tmp_path: Path) -> None:
+    put(tmp_path / "in/a.png")
+    for _ in range(2):
+        jobs = plan_jobs(tmp_path / "in", tmp_path / "in/large")
+        assert [job.source.name for job in jobs] == ["a.png"]
+        assert not any(outcome.error for outcome in run_jobs(jobs, NearestBackend()))
+    assert tree(tmp_path / "in") == ["a.png", "large/a.png"]
+
+
+def test_what_is_there_already_is_left_out(tmp_path: Path) -> None:
+    for name in "abc":
+        put(tmp_path / f"in/{name}.png")
+    jobs = plan_jobs(tmp_path / "in", tmp_path / "out")
+    list(run_jobs(jobs[:2], NearestBackend()))
+    assert [job.source.name for job in pending(jobs)] == ["c.png"]
+
+
+@pytest.mark.parametrize(("make", "error"), [("nothing", UnreadableImage), ("empty folder", UnreadableImage)])
+def test_no_input_is_an_error_before_any_work(tmp_path: Path, make: str, error: type[Exception]) -> None:
+    if make == "empty folder":
+        (tmp_path / "in").mkdir()
+    with pytest.raises(error):
+        plan_jobs(tmp_path / "in", tmp_path / "out")
+
+
+def test_a_stopped_run_leaves_only_whole_files(tmp_path: Path) -> None:
+    for index in range(12):
+        put(tmp_path / f"in/{index:02}.png", seed=index)
+    run = run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), NearestBackend())
+    next(run)
+    run.close()  # what an interrupt does to a generator
+    left = tree(tmp_path / "out")
+    assert 1 <= len(left) < 12
+    for name in left:
+        whole = read_image(tmp_path / "in" / name).pixels.repeat(2, 0).repeat(2, 1)
+        np.testing.assert_array_equal(read_image(tmp_path / "out" / name).pixels, whole)
+
+
+def test_pictures_arrive_in_order_and_equal_to_one_by_one(tmp_path: Path) -> None:
+    for index in range(7):
+        put(tmp_path / f"in/{index}.png", seed=index, channels=1 if index % 2 else 3)
+    outcomes = list(run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), NearestBackend()))
+    assert [outcome.job.source.stem for outcome in outcomes] == list("0123456")
+    for outcome in outcomes:
+        expected = read_image(outcome.job.source).pixels.repeat(2, 0).repeat(2, 1)
+        np.testing.assert_array_equal(read_image(outcome.job.target).pixels, expected)
