@@ -1,0 +1,66 @@
+"""The Python face: open a model once, upscale arrays and files with it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srn_deploy.backends import Backend, open_backend
+from srn_deploy.contract import ModelSpec
+from srn_deploy.image import read_image, write_image
+from srn_deploy.model_store import find_graph
+from srn_deploy.pipeline import plan_jobs, upscale_image
+from srn_deploy.upscale import OnTile, TileOptions, upscale_array
+
+_log = logging.getLogger(__name__)
+
+
+class Upscaler:
+    """One opened backend and how to tile on it; a context manager that closes what it opened."""
+
+    def __init__(self, backend: Backend, tiles: TileOptions | None = None) -> None:
+        self._backend, self._tiles = backend, tiles or TileOptions()
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the model is: its scale, its network, its form."""
+        return self._backend.spec
+
+    def upscale(self, image: NDArray[np.generic], *, on_tile: OnTile = lambda done, total: None) -> NDArray[np.generic]:
+        """Upscale (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) to scale times the height and width.
+
+        uint8 in 0..255 on every model; uint16 and float32 in 0..1 on those that exchange float. The
+        result has the dtype of the input and is a fresh array. Raises a BackendError or TilingError.
+        """
+        return upscale_array(image, self._backend, self._tiles, on_tile)
+
+    def upscale_file(self, source: str | Path, target: str | Path, *, quality: int | None = None) -> None:
+        """Upscale one picture file; the target appears whole or not at all. Raises an ImageError too."""
+        (job,) = plan_jobs(Path(source), Path(target))
+        write_image(job.target, upscale_image(read_image(job.source), self._backend, self._tiles), quality=quality)
+
+    def close(self) -> None:
+        """Free the backend."""
+        self._backend.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.close()
+
+
+def load(model: str | Path | None = None, *, device: str = "auto", tiles: TileOptions | None = None,
+         tell: Callable[[str], None] = _log.info) -> Upscaler:
+    """Open a shipped model by name, any checkpoint or graph by path, or the default model.
+
+    device: "auto", "cpu" or "cuda". tell receives one sentence on what was taken and why.
+    """
+    return Upscaler(open_backend(find_graph(model), device, tell=tell), tiles)

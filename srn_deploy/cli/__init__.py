@@ -1,0 +1,58 @@
+"""The command line: every command reads options, makes one call of the library and prints."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+from srn_deploy import __version__
+from srn_deploy.errors import SrnDeployError
+
+COMMANDS = ("upscale", "export", "info", "models", "train")
+"""Each is the attribute of its name in the module of its name in this folder."""
+
+
+class Failed(click.ClickException):
+    """One of our errors, as the command line shows it: what happened, then the remedy; exit code 1."""
+
+    exit_code = 1
+
+    def __init__(self, error: SrnDeployError) -> None:
+        super().__init__(error.message)
+        self.remedy = error.remedy
+
+    def show(self, file: Any = None) -> None:
+        """Two lines on stderr."""
+        click.secho(f"Error: {self.message}", fg="red", err=True)
+        click.echo(self.remedy, err=True)
+
+
+class Commands(click.Group):
+    """Loads a command's module only when it is asked for, and turns our errors into exit code 1."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """In the order in which they are used."""
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """None for an unknown name, as click asks for."""
+        if name not in COMMANDS:
+            return None
+        module = name.replace("-", "_")
+        command: click.Command = getattr(importlib.import_module(f"srn_deploy.cli.{module}"), module)
+        return command
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command; a SrnDeployError ends in exit code 1 with its remedy."""
+        try:
+            return super().invoke(context)
+        except SrnDeployError as error:
+            raise Failed(error) from error
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, package_name="srn-deploy")
+def main() -> None:
+    """Take a trained super-resolution checkpoint to production, and prove every step."""

@@ -1,0 +1,39 @@
+"""`srn-deploy export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from srn_deploy.cli import options
+
+
+@click.command()
+@click.argument("checkpoint", required=False)
+@click.option("-o", "--output", type=options.FILE, help="The .onnx file.  [default: named after the checkpoint, here]")
+@click.option("--portable", is_flag=True, help="One float32 NCHW input in 0..1, for any runtime; not to be tiled.")
+@click.option("--fp16", is_flag=True, help="Compute in half precision; inputs and outputs keep their types.")
+@click.option("--io", "pixel_type", type=click.Choice(["uint8", "float32"]), default="uint8", show_default=True,
+              help="Pixels of the deploy graph; float32 keeps 16-bit pictures whole.")
+@options.overrides
+def export(checkpoint: str | None, output: Path | None, portable: bool, fp16: bool, pixel_type: str,
+           settings: tuple[str, ...], value_range: float | None) -> None:
+    """Turn a trained PyTorch CHECKPOINT into an ONNX graph, and prove that both compute the same.
+
+    CHECKPOINT is a file or a shipped model's name; without it the default model is exported.
+    """
+    options.need_torch("Exporting")
+    from srn_deploy.checkpoint import parse_overrides
+    from srn_deploy.contract import Form, PixelType, Precision
+    from srn_deploy.deploy import default_graph_path, export_and_prove
+    from srn_deploy.export import ExportOptions
+    from srn_deploy.model_store import find_checkpoint
+
+    chosen = ExportOptions(form=Form.PORTABLE if portable else Form.DEPLOY, pixel_type=PixelType(pixel_type),
+                           precision=Precision.FP16 if fp16 else Precision.FP32)
+    path = find_checkpoint(checkpoint)
+    exported = export_and_prove(path, output or default_graph_path(path, chosen), chosen,
+                                parse_overrides(settings, value_range))
+    click.echo(f"Equal to PyTorch: {exported.agreement}; {exported.nodes} nodes.", err=True)
+    click.echo(str(exported.path))

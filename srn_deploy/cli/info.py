@@ -1,0 +1,28 @@
+"""`srn-deploy info`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from srn_deploy.cli import options
+
+
+@click.command()
+@click.argument("file", metavar="[FILE|NAME]", required=False)
+@options.as_json
+@options.overrides
+def info(file: str | None, as_json: bool, settings: tuple[str, ...], value_range: float | None) -> None:
+    """Say what a checkpoint or graph is; for a checkpoint also what one pass costs at 256 x 256."""
+    from srn_deploy.describe import described
+
+    rows = described(file, settings=settings, value_range=value_range)
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    width = max(map(len, rows))
+    for name, value in rows.items():
+        text = ", ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else \
+            f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+        click.echo(f"{name:<{width}}  {text}")

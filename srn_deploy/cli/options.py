@@ -1,0 +1,47 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from srn_deploy.errors import MissingPackage
+
+device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
+                      help="Where to run; auto takes a GPU that works, else the CPU, and says which and why.")
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+FILE = click.Path(path_type=Path)
+
+
+def overrides(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--set and --value-range: what the keys of a checkpoint cannot tell."""
+    command = click.option("--set", "settings", multiple=True, metavar="NAME=VALUE",
+                           help="Correct an option of the network, e.g. residual=true; may be repeated.")(command)
+    return click.option("--value-range", type=float,
+                        help="The range the weights were trained in, 1 or 255; by default the family's.")(command)
+
+
+def tile_side(context: click.Context, parameter: click.Parameter, value: str) -> int | str | None:
+    """auto, none or a number of pixels."""
+    if value == "none":
+        return None
+    if value == "auto":
+        return value
+    try:
+        return int(value)
+    except ValueError:
+        raise click.BadParameter("is auto, none or a number of pixels") from None
+
+
+def need_torch(what: str) -> None:
+    """Raise MissingPackage with the command that installs what exporting and training need."""
+    for package in ("torch", "onnx", "onnxscript", "safetensors"):
+        if importlib.util.find_spec(package) is None:
+            raise MissingPackage(f"{what} needs {package}, which is not installed.",
+                                 remedy="Run: pip install 'srn-deploy[torch]'")

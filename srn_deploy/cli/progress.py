@@ -1,0 +1,89 @@
+"""How a run over pictures looks: a bar on a terminal, plain lines elsewhere, a summary at the end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+from srn_deploy.pipeline import Outcome
+from srn_deploy.upscale import OnTile
+
+Run = Callable[[OnTile], Iterator[Outcome]]
+Say = Callable[[str], None]
+
+INTERRUPTED = 130
+"""The shell's convention for a program that Ctrl-C ended: 128 + SIGINT."""
+
+
+def show(total: int, skipped: int, run: Run) -> None:
+    """Consume a run and report it; exits with code 1 if a picture failed, 130 after Ctrl-C."""
+    began, done, failed = time.monotonic(), 0, 0
+    try:
+        with _bar(total) as (advance, on_tile):
+            for outcome in run(on_tile):
+                failed += outcome.error is not None
+                done += outcome.error is None
+                advance(outcome)
+    except KeyboardInterrupt:
+        click.echo(f"Stopped after {done} of {total}; every file that is there is whole. "
+                   "Go on with --skip-existing.", err=True)
+        sys.exit(INTERRUPTED)
+    if total + skipped != 1:
+        seconds = time.monotonic() - began
+        click.echo(f"{done} written, {failed} failed, {skipped} there already, in {seconds:.1f} s "
+                   f"({done / max(seconds, 1e-9):.2f} pictures/s).", err=True)
+    if failed:
+        sys.exit(1)
+
+
+def _tell(outcome: Outcome, result: Say, remark: Say) -> None:
+    """The written file as a result; a failure with its remedy, and what a format could not keep, as remarks."""
+    if outcome.error is not None:
+        remark(f"Error: {outcome.error.message}")
+        remark(outcome.error.remedy)
+        return
+    for loss in outcome.losses:
+        remark(f"Warning: {loss}")
+    result(str(outcome.job.target))
+
+
+def _to_stderr(line: str) -> None:
+    click.echo(line, err=True)
+
+
+@contextmanager
+def _bar(total: int) -> Iterator[tuple[Callable[[Outcome], None], OnTile]]:
+    """What to call for each outcome and each tile."""
+    if not sys.stderr.isatty():
+        yield lambda outcome: _tell(outcome, click.echo, _to_stderr), lambda done, all_tiles: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+               TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+
+    def above(line: str) -> None:
+        """A line above the bar; a path is no markup."""
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    # Where both streams are the terminal, a line on stdout would tear the bar.
+    result = above if sys.stdout.isatty() else click.echo
+    with Progress(*columns, console=console, transient=True) as progress:
+        pictures = progress.add_task("pictures", total=total, rate="", visible=total > 1)
+        tiles = progress.add_task("tiles", total=None, rate="", visible=False)
+
+        def advance(outcome: Outcome) -> None:
+            progress.advance(pictures)
+            progress.update(pictures, rate=f"{progress.tasks[0].speed or 0.0:.2f}/s")
+            _tell(outcome, result, above)
+
+        def on_tile(done: int, all_tiles: int) -> None:
+            progress.update(tiles, completed=done, total=all_tiles, visible=all_tiles > 1)
+
+        yield advance, on_tile

@@ -1,0 +1,149 @@
+"""`srn-deploy train`: a recipe and a folder of pictures become a checkpoint."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, Self
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from srn_deploy.training.trainer import Progress
+
+DATA_VARIABLE = "SRN_TRAIN_DATA"
+
+STOPPED = 130
+"""Exit code after Ctrl-C: 128 and the number of the signal, as shells have it."""
+
+PLAIN_LINE_EVERY_S = 60.0
+"""Where no terminal shows a bar: one line a minute."""
+
+
+@click.command(short_help="Train a network by a recipe.")
+@click.argument("recipe")
+@click.option("--data", type=click.Path(path_type=Path), envvar=DATA_VARIABLE,
+              help=f"Folder of HR pictures, searched with all below it. [default: ${DATA_VARIABLE}]")
+@click.option("--out", type=click.Path(path_type=Path),
+              help="Folder of the run: state, log, curve and checkpoint. [default: runs/RECIPE]")
+@click.option("--resume", is_flag=True, help="Go on where the run in --out last saved.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--steps", type=int, help="Length of the whole run in steps. [default: the recipe's]")
+@click.option("--budget", "minutes", type=float, metavar="MINUTES", help="Length of the whole run in minutes, instead.")
+@click.option("--threads", type=int, help="CPU threads. [default: PyTorch's choice]")
+def train(recipe: str, data: Path | None, out: Path | None, resume: bool, device: str, steps: int | None,
+          minutes: float | None, threads: int | None) -> None:
+    """Train the network of RECIPE, a shipped recipe or a .toml file, and print the checkpoint's path.
+
+    Every 50th picture is held out for validation. Ctrl-C saves; --resume goes on.
+    """
+    from srn_deploy.training import train as train_recipe
+
+    folder, target = _required(data), out or Path("runs") / Path(recipe).stem
+    with _display(recipe) as display:
+        try:
+            checkpoint = train_recipe(recipe, folder, target, device=device, steps=steps, minutes=minutes,
+                                      resume=resume, threads=threads, report=display.report, notice=display.notice)
+        except KeyboardInterrupt as interrupt:
+            given = click.get_current_context().params | {"data": folder, "out": target}
+            display.notice(_stopped(str(interrupt), given))
+            raise click.exceptions.Exit(STOPPED) from interrupt
+    click.echo(checkpoint)
+
+
+def _required(data: Path | None) -> Path:
+    from srn_deploy.errors import OptionError
+
+    if data is None:
+        raise OptionError("There are no pictures to train with.",
+                          remedy=f"Give a folder with --data or ${DATA_VARIABLE}: any folder of sharp photographs. The "
+                                 "paper's are DIV2K (data.vision.ee.ethz.ch/cvl/DIV2K), Flickr2K (linked by the EDSR "
+                                 "authors' code) and LSDIR (its authors' page), all for academic use.")
+    return data
+
+
+def _stopped(told: str, params: dict[str, object]) -> str:
+    """What to say after Ctrl-C, with the command that goes on."""
+    words = ["srn-deploy", "train", str(params["recipe"])]
+    for option, name in (("--data", "data"), ("--out", "out"), ("--device", "device"), ("--steps", "steps"),
+                         ("--budget", "minutes"), ("--threads", "threads")):
+        if params[name] is not None:
+            words += [option, str(params[name])]
+    told = told or "Stopped at once; what was saved before is kept."
+    return f"{told}\nContinue with: {shlex.join([*words, '--resume'])}"
+
+
+class _Display(Protocol):
+    """What shows a run on stderr."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *exception: object) -> None: ...
+    def report(self, progress: Progress) -> None:
+        """Show how far the run is."""
+    def notice(self, text: str) -> None:
+        """Show a line of text."""
+
+
+def _display(title: str) -> _Display:
+    """A bar on a terminal, plain lines elsewhere."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    return _BarDisplay(title, console) if console.is_terminal else _LineDisplay()
+
+
+class _LineDisplay:
+    """A line at every validation, and once a minute."""
+
+    def __init__(self) -> None:
+        self._shown_s = 0.0
+        self._psnr_y_db = math.nan
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+    def report(self, progress: Progress) -> None:
+        if progress.psnr_y_db != self._psnr_y_db or progress.elapsed_s - self._shown_s >= PLAIN_LINE_EVERY_S:
+            self._shown_s, self._psnr_y_db = progress.elapsed_s, progress.psnr_y_db
+            click.echo(f"{progress.share:4.0%}  {_told(progress)}", err=True)
+
+    def notice(self, text: str) -> None:
+        click.echo(text, err=True)
+
+
+class _BarDisplay:
+    """One line that moves, below the notices."""
+
+    def __init__(self, title: str, console: Console) -> None:
+        from rich.progress import BarColumn, TaskProgressColumn, TextColumn
+        from rich.progress import Progress as Bar
+
+        self._bar = Bar(TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(),
+                        TextColumn("{task.fields[told]}"), console=console)
+        self._task = self._bar.add_task(title, total=1.0, told="reading pictures")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.stop()
+
+    def report(self, progress: Progress) -> None:
+        self._bar.update(self._task, completed=progress.share, told=_told(progress))
+
+    def notice(self, text: str) -> None:
+        self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _told(progress: Progress) -> str:
+    """Step, loss, PSNR and time left in words."""
+    left = "?" if math.isnan(progress.remaining_s) else str(timedelta(seconds=round(progress.remaining_s)))
+    return f"step {progress.step}  loss {progress.loss:.4f}  {progress.psnr_y_db:.2f} dB  {left} left"

@@ -1,0 +1,43 @@
+"""`srn-deploy upscale`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from srn_deploy.cli import options
+
+
+@click.command()
+@click.argument("source", metavar="IN", type=options.FILE)
+@click.argument("target", metavar="OUT", type=options.FILE)
+@click.option("--model", help="A shipped model's name, or a checkpoint or graph file.  [default: the shipped default]")
+@options.device
+@click.option("--tile", default="auto", show_default=True, metavar="auto|none|N", callback=options.tile_side,
+              help="Side of a tile in input pixels; none runs the whole picture at once.")
+@click.option("--halo", type=click.IntRange(min=0), help="Context around a tile.  [default: measured for the network]")
+@click.option("--quality", type=click.IntRange(1, 100),
+              help="Of JPEG (default 95) and WebP (default lossless).")
+@click.option("--skip-existing", is_flag=True, help="Leave out pictures whose output is there: resumes a folder.")
+def upscale(source: Path, target: Path, model: str | None, device: str, tile: int | str | None, halo: int | None,
+            quality: int | None, skip_existing: bool) -> None:
+    """Upscale a picture, or every picture of a folder (the tree is kept).
+
+    PNG, JPEG and WebP; the suffix of OUT chooses the format. Originals are never overwritten.
+    """
+    from srn_deploy.backends import open_backend
+    from srn_deploy.cli.progress import show
+    from srn_deploy.model_store import find_graph
+    from srn_deploy.pipeline import pending, plan_jobs, run_jobs
+    from srn_deploy.upscale import TileOptions
+
+    tiles = TileOptions(tile=tile, halo=halo)
+    planned = plan_jobs(source, target)
+    jobs = pending(planned) if skip_existing else planned
+    backend = open_backend(find_graph(model), device, tell=lambda line: click.echo(f"{line}.", err=True))
+    try:
+        show(len(jobs), len(planned) - len(jobs),
+             lambda on_tile: run_jobs(jobs, backend, tiles, on_tile, quality=quality))
+    finally:
+        backend.close()

@@ -1,0 +1,44 @@
+"""What an artefact is, as rows for people and programs."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from srn_deploy.contract import ModelSpec
+from srn_deploy.errors import MissingPackage
+from srn_deploy.model_store import find_checkpoint, find_graph
+
+GRAPH_SUFFIX = ".onnx"
+
+
+def described(name_or_path: str | None, *, settings: tuple[str, ...] = (),
+              value_range: float | None = None) -> dict[str, Any]:
+    """The spec of a checkpoint or graph; a checkpoint also tells its cost at 256 x 256.
+
+    A shipped model's name means its checkpoint where PyTorch is installed, else its graph.
+    """
+    has_torch = importlib.util.find_spec("torch") is not None
+    path = (find_checkpoint if has_torch else find_graph)(name_or_path)
+    if path.suffix == GRAPH_SUFFIX:
+        from srn_deploy.backends.onnx_runtime import read_spec
+
+        return {"file": str(path), **_rows(read_spec(path))}
+    if not has_torch:
+        raise MissingPackage(f"{path.name} is a checkpoint, and PyTorch is not installed.",
+                             remedy="Run: pip install 'srn-deploy[torch]'")
+    return {"file": str(path), **_checkpoint_rows(path, settings, value_range)}
+
+
+def _checkpoint_rows(path: Path, settings: tuple[str, ...], value_range: float | None) -> dict[str, Any]:
+    from srn_deploy.architectures.complexity import count
+    from srn_deploy.checkpoint import load_checkpoint, parse_overrides
+
+    loaded = load_checkpoint(path, parse_overrides(settings, value_range))
+    return {**_rows(loaded.spec), **asdict(count(loaded.network))}
+
+
+def _rows(spec: ModelSpec) -> dict[str, Any]:
+    return {name: value for name, value in asdict(spec).items() if value != ""}

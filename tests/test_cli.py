@@ -1,0 +1,225 @@
+"""The command line, as a user types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from srn_deploy.checkpoint import save_checkpoint
+from srn_deploy.deploy import export_and_prove
+from srn_deploy.image import Image, read_image, write_image
+from tests.networks import large_picture, seeded_network
+
+OPTIONS = {"scale": 2, "channels": 8, "esa_channels": 4, "blocks": 1}
+COMMAND = (sys.executable, "-m", "srn_deploy")
+
+
+def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """srn-deploy with these arguments, no terminal."""
+    return subprocess.run([*COMMAND, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=120,
+                          check=False)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small seeded checkpoint."""
+    path = tmp_path_factory.mktemp("model") / "net.safetensors"
+    save_checkpoint(path, seeded_network(**OPTIONS).network, architecture="srn", options=OPTIONS, value_range=1.0)
+    return path
+
+
+@pytest.fixture(scope="module")
+def graph(checkpoint: Path) -> Path:
+    """Its deploy graph."""
+    return export_and_prove(checkpoint, checkpoint.with_suffix(".onnx")).path
+
+
+def picture(path: Path, height: int = 30, width: int = 41, alpha: bool = False) -> Path:
+    """A picture file."""
+    pixels = (large_picture(height, width) * 255).astype(np.uint8)
+    write_image(path, Image(pixels=pixels, alpha=pixels[..., :1] if alpha else None))
+    return path
+
+
+def test_upscale_writes_the_picture_and_says_where_and_on_what(tmp_path: Path, graph: Path) -> None:
+    done = run("upscale", picture(tmp_path / "in.png"), tmp_path / "out.png", "--model", graph)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{tmp_path / 'out.png'}\n"
+    assert done.stderr.startswith("ONNX Runtime on the ")
+    assert read_image(tmp_path / "out.png").pixels.shape == (60, 82, 3)
+
+
+def test_the_default_model_upscales_four_times(tmp_path: Path) -> None:
+    done = run("upscale", picture(tmp_path / "in.png"), tmp_path / "out.webp")
+    assert done.returncode == 0, done.stderr
+    assert read_image(tmp_path / "out.webp").pixels.shape == (120, 164, 3)
+
+
+@pytest.mark.parametrize("tile", ["auto", "none", "32"])
+def test_every_kind_of_tile_gives_the_same_picture(tmp_path: Path, graph: Path, tile: str) -> None:
+    picture(tmp_path / "in.png", 150, 163)
+    for name, chosen in (("whole.png", "none"), ("out.png", tile)):
+        done = run("upscale", tmp_path / "in.png", tmp_path / name, "--model", graph, "--tile", chosen)
+        assert done.returncode == 0, done.stderr
+    whole, tiled = (read_image(tmp_path / name).pixels.astype(int) for name in ("whole.png", "out.png"))
+    assert np.abs(tiled - whole).max() <= 1
+
+
+def test_alpha_and_grey_survive(tmp_path: Path, graph: Path) -> None:
+    picture(tmp_path / "in/a.png", alpha=True)
+    write_image(tmp_path / "in/g.png", Image(pixels=np.full((20, 21, 1), 90, np.uint8)))
+    done = run("upscale", tmp_path / "in", tmp_path / "out", "--model", graph)
+    assert done.returncode == 0, done.stderr
+    alpha = read_image(tmp_path / "out/a.png").alpha
+    assert alpha is not None
+    assert alpha.shape == (60, 82, 1)
+    assert read_image(tmp_path / "out/g.png").pixels.shape == (40, 42, 1)
+
+
+def test_a_folder_with_a_bad_file_ends_with_a_summary_and_code_1(tmp_path: Path, graph: Path) -> None:
+    picture(tmp_path / "in/a.png")
+    (tmp_path / "in/b.png").write_bytes(b"no picture")
+    picture(tmp_path / "in/c/d.jpg")
+    done = run("upscale", tmp_path / "in", tmp_path / "out", "--model", graph)
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == [str(tmp_path / "out/a.png"), str(tmp_path / "out/c/d.jpg")]
+    assert "b.png" in done.stderr
+    assert "2 written, 1 failed, 0 there already" in done.stderr
+
+
+def test_skip_existing_resumes(tmp_path: Path, graph: Path) -> None:
+    for name in "ab":
+        picture(tmp_path / f"in/{name}.png")
+    run("upscale", tmp_path / "in", tmp_path / "out", "--model", graph)
+    (tmp_path / "out/b.png").unlink()
+    kept = (tmp_path / "out/a.png").stat().st_mtime_ns
+    done = run("upscale", tmp_path / "in", tmp_path / "out", "--model", graph, "--skip-existing")
+    assert done.stdout == f"{tmp_path / 'out/b.png'}\n"
+    assert "1 written, 0 failed, 1 there already" in done.stderr
+    assert (tmp_path / "out/a.png").stat().st_mtime_ns == kept
+
+
+@pytest.mark.parametrize(("arguments", "code", "words"), [
+    (("nothing.png", "out.png"), 1, "does not exist"),
+    (("in.png", "in.png"), 1, "overwritten"),
+    (("in.png", "out.gif"), 1, ".png, .jpg"),
+    (("in.png", "out.png", "--model", "unheard-of"), 1, "Shipped are: "),
+    (("in.png", "out.png", "--tile", "some"), 2, "auto, none"),
+    (("in.png", "out.png", "--tile", "8"), 1, "at least 32"),
+    (("in.png",), 2, "OUT"),
+    (("in.png", "out.png", "--quality", "101"), 2, "1<=x<=100"),
+])
+def test_a_wrong_call_says_what_to_do(tmp_path: Path, arguments: tuple[str, ...], code: int, words: str) -> None:
+    picture(tmp_path / "in.png")
+    done = run("upscale", *arguments, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.png"]
+
+
+def test_sixteen_bits_are_refused_with_the_remedy(tmp_path: Path, graph: Path) -> None:
+    write_image(tmp_path / "in.png", Image(pixels=np.full((20, 20, 3), 40000, np.uint16)))
+    done = run("upscale", tmp_path / "in.png", tmp_path / "out.png", "--model", graph)
+    assert done.returncode == 1
+    assert "--io float32" in done.stderr
+
+
+def test_a_float_graph_keeps_sixteen_bits(tmp_path: Path, checkpoint: Path) -> None:
+    ramp = np.linspace(20000, 21000, 40 * 40 * 3).reshape(40, 40, 3).astype(np.uint16)
+    write_image(tmp_path / "in.png", Image(pixels=ramp))
+    assert run("export", checkpoint, "-o", tmp_path / "f.onnx", "--io", "float32").returncode == 0
+    done = run("upscale", tmp_path / "in.png", tmp_path / "out.png", "--model", tmp_path / "f.onnx")
+    assert done.returncode == 0, done.stderr
+    result = read_image(tmp_path / "out.png").pixels
+    assert result.dtype == np.uint16
+    assert len(np.unique(result)) > 256  # more than 8 bits could tell apart
+
+
+def test_export_reports_its_proof_and_prints_the_file(tmp_path: Path, checkpoint: Path) -> None:
+    done = run("export", checkpoint, "--fp16", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "net-fp16.onnx\n"
+    assert "Equal to PyTorch: worst difference" in done.stderr
+    assert " dB on 3 pictures" in done.stderr
+
+
+def test_export_without_arguments_takes_the_default_model(tmp_path: Path) -> None:
+    done = run("export", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / done.stdout.strip()).is_file()
+
+
+def test_export_corrects_what_keys_cannot_tell(tmp_path: Path, checkpoint: Path) -> None:
+    done = run("export", checkpoint, "-o", tmp_path / "r.onnx", "--set", "residual=true", "--value-range", "255")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(run("info", tmp_path / "r.onnx", "--json").stdout)
+    assert rows["options"]["residual"] is True
+    assert rows["value_range"] == 255.0
+
+
+@pytest.mark.parametrize("wrong", ["residual", "residual=perhaps", "unheard=1", "blocks=7"])
+def test_a_wrong_correction_is_an_error(checkpoint: Path, wrong: str) -> None:
+    done = run("info", checkpoint, "--set", wrong)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_info_tells_the_cost_of_a_checkpoint(checkpoint: Path) -> None:
+    rows = json.loads(run("info", checkpoint, "--json").stdout)
+    assert rows["architecture"] == "srn"
+    assert min(rows[name] for name in ("parameters", "flops", "activations", "convolutions")) > 0
+    assert "parameters" in run("info", checkpoint).stdout
+
+
+def test_models_marks_the_default() -> None:
+    listed = json.loads(run("models", "--json").stdout)
+    assert listed["default"] in {model["name"] for model in listed["models"]}
+    assert f"* {listed['default']}" in run("models").stdout
+
+
+def test_ctrl_c_leaves_only_whole_files_and_says_how_to_go_on(tmp_path: Path, graph: Path) -> None:
+    for index in range(60):
+        picture(tmp_path / f"in/{index:02}.png", 120, 130)
+    call = [*COMMAND, "upscale", str(tmp_path / "in"), str(tmp_path / "out"), "--model", str(graph)]
+    process = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()  # the first picture is written
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    written = sorted((tmp_path / "out").iterdir())
+    assert process.returncode == 130
+    assert "Go on with --skip-existing" in errors
+    assert "Traceback" not in errors
+    assert 1 <= len(written) < 60
+    assert all(read_image(path).pixels.shape == (240, 260, 3) for path in written)
+
+
+def test_a_terminal_gets_a_bar_with_rate_and_time(tmp_path: Path, graph: Path) -> None:
+    for index in range(8):
+        picture(tmp_path / f"in/{index}.png", 150, 160)
+    ours, theirs = pty.openpty()
+    call = [*COMMAND, "upscale", str(tmp_path / "in"), str(tmp_path / "out"), "--model", str(graph)]
+    process = subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=theirs, env={**os.environ, "TERM": "xterm"})
+    os.close(theirs)
+    seen = b""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            seen += os.read(ours, 65536)
+        except OSError:  # the other end is closed
+            break
+    assert process.wait(timeout=60) == 0
+    os.close(ours)
+    assert b"8/8" in seen
+    assert b"/s" in seen
+    assert b"0:00:0" in seen
