@@ -1,0 +1,58 @@
+"""CONTRIBUTING.md is walked through: what it tells a newcomer to write is written, and it works."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BLOCK = re.compile(r"^```(?P<kind>python|diff) file=(?P<file>\S+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def apply_diff(old: str, diff: str) -> str:
+    """Replace each `-` line, which must be there once, by the `+` line that follows it."""
+    lines = diff.splitlines()
+    for removed, added in zip(lines[::2], lines[1::2], strict=True):
+        assert (removed[:1], added[:1]) == ("-", "+")
+        assert old.count(removed[1:] + "\n") == 1, f"not in the file as it stands: {removed[1:]}"
+        old = old.replace(removed[1:], added[1:])
+    return old
+
+
+@pytest.fixture(scope="module")
+def house_with_the_example(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package and its set-up, changed as the document says."""
+    house = tmp_path_factory.mktemp("house")
+    shutil.copytree(repository / "srn_deploy", house / "srn_deploy", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.cfg", "ruff.toml", "tests/conftest.py"):
+        (house / name).parent.mkdir(exist_ok=True)
+        shutil.copy(repository / name, house / name)
+    for block in BLOCK.finditer((repository / "CONTRIBUTING.md").read_text(encoding="utf-8")):
+        target = house / block["file"]
+        if block["kind"] == "diff":
+            target.write_text(apply_diff(target.read_text(encoding="utf-8"), block["text"]), encoding="utf-8")
+        else:
+            assert not target.exists(), f"the example {block['file']} is no longer new: choose another one"
+            target.write_text(block["text"], encoding="utf-8")
+    return house
+
+
+def run(house: Path, *arguments: str) -> None:
+    ended = subprocess.run([sys.executable, "-m", *arguments], cwd=house, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_the_example_network_passes_its_own_test(house_with_the_example: Path) -> None:
+    run(house_with_the_example, "pytest", "-q", "tests/test_espcn.py")
+
+
+def test_the_example_network_passes_the_linter(house_with_the_example: Path) -> None:
+    run(house_with_the_example, "ruff", "check", "srn_deploy/architectures", "tests/test_espcn.py")
+
+
+def test_the_example_network_passes_the_type_checker(house_with_the_example: Path) -> None:
+    run(house_with_the_example, "mypy", "srn_deploy/architectures/espcn.py")

@@ -1,0 +1,242 @@
+"""The house: which room may import which, where libraries live, and how large things may grow."""
+
+from __future__ import annotations
+
+import ast
+import re
+import statistics
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PACKAGE = "srn_deploy"
+
+FLOORS = (
+    ("errors",),
+    ("contract", "atomic", "exif", "containers", "geometry", "cuda_driver"),
+    ("architectures", "image", "tiling", "metrics", "resample", "proof_pictures", "records"),
+    ("checkpoint", "onnx_file", "model_store"),
+    ("export", "backends", "training"),
+    ("upscale", "agreement", "describe"),
+    ("deploy", "pipeline"),
+    ("api",),
+    ("cli",),
+)
+"""A room imports only from the floors before its own."""
+
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+
+PUBLIC_FACE = "__init__"
+"""`srn_deploy/__init__.py` may show any room but the command line; `__main__.py` knows only the command line."""
+STARTER = "__main__"
+
+PLAIN_ROOMS = {"errors", "contract", "atomic", "exif", "containers", "cuda_driver", "model_store", "describe",
+               "cli", PUBLIC_FACE, STARTER}
+"""They do without arrays, so that the help text appears before numpy is loaded."""
+
+HOMES = {
+    "torch": {"architectures", "checkpoint", "export", "backends/pytorch", "training"},
+    "safetensors": {"checkpoint"},
+    "cv2": {"image"},
+    "onnx": {"onnx_file", "export"},
+    "onnxscript": {"export"},
+    "onnxruntime": {"onnx_file", "backends/onnx_runtime"},
+    "matplotlib": {"training"},
+    "click": {"cli"},
+    "rich": {"cli"},
+    "numpy": set(FLOOR_OF) - PLAIN_ROOMS,
+}
+"""Library to the rooms, or single files, that may import it."""
+
+STANDARD = {*sys.stdlib_module_names, "_typeshed"}
+"""Python's own; `_typeshed` exists for the type checker only."""
+
+LATER_LIBRARIES = {"tensorrt", "tensorrt_rtx", "pycuda", "cuda", "av", "ray", "tritonclient"}
+
+MAX_FILE_LINES = 300
+MAX_FUNCTION_LINES = 50
+MAX_MEDIAN_LINES = 8
+MAX_P90_LINES = 25
+
+# Written in two parts, or this file would hold what it forbids.
+FORBIDDEN = tuple(first + second for first, second in (
+    ("/wo", "rk/"), ("/ro", "ot/"), ("/ho", "me/"), ("/Us", "ers/"), ("/opt/", "wheels"), ("/opt/", "pypi"),
+    ("BRI", "EF.md"), ("DES", "IGN.md"), ("STY", "LE.md")))
+
+NOT_PART_OF_THE_TREE = {".git", ".venv", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__",
+                        "build", "dist", "runs"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One file of the package, parsed."""
+
+    path: Path
+    name: str
+    """Within the package and without suffix: `image`, `backends/pytorch`."""
+    tree: ast.Module
+
+    @property
+    def room(self) -> str:
+        return self.name.split("/")[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Import:
+    """One imported module, absolute, and where it is imported."""
+
+    module: str
+    place: str
+
+    @property
+    def library(self) -> str:
+        return self.module.split(".")[0]
+
+    @property
+    def room(self) -> str:
+        """The room of this package; what is no room is a name of the public face."""
+        name = self.module.partition(".")[2].partition(".")[0]
+        return name if name in FLOOR_OF else PUBLIC_FACE
+
+
+def package_sources(repository: Path) -> list[Source]:
+    root = repository / PACKAGE
+    return [Source(path=path, name=path.relative_to(root).with_suffix("").as_posix(),
+                   tree=ast.parse(path.read_text(encoding="utf-8")))
+            for path in sorted(root.rglob("*.py"))]
+
+
+def imports_of(source: Source) -> Iterator[Import]:
+    """Every import, those inside functions and by name included."""
+    package = [PACKAGE, *source.name.split("/")[:-1]]
+    for node in ast.walk(source.tree):
+        for module in _modules(node, package):
+            yield Import(module=module, place=f"{source.name}.py:{getattr(node, 'lineno', 0)}")
+
+
+def _modules(node: ast.AST, package: list[str]) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        base = package[:len(package) - node.level + 1] if node.level else []
+        module = ".".join([*base, *([node.module] if node.module else [])])
+        # `from srn_deploy import image` names a room, not an attribute.
+        return [f"{module}.{alias.name}" for alias in node.names] if module == PACKAGE else [module]
+    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+        return [str(argument.value) for argument in node.args[:1] if isinstance(argument, ast.Constant)]
+    return []
+
+
+def may_import(importer: str, imported: str) -> bool:
+    if importer == PUBLIC_FACE:
+        return imported != "cli"
+    if importer == STARTER or imported == PUBLIC_FACE:
+        return "cli" in (importer, imported)
+    return importer == imported or FLOOR_OF[imported] < FLOOR_OF[importer]
+
+
+def repository_files(repository: Path) -> Iterator[Path]:
+    """What git would track: caches, environments and built engines are left out."""
+    for path in sorted(repository.rglob("*")):
+        parts = path.relative_to(repository).parts
+        skipped = any(part in NOT_PART_OF_THE_TREE or part.endswith(".egg-info") for part in parts)
+        cached_engine = parts[0] == "engines" and path.name not in (".gitignore", "README.md")
+        if path.is_file() and not skipped and not cached_engine:
+            yield path
+
+
+def python_files(repository: Path) -> list[Path]:
+    return [path for path in repository_files(repository) if path.suffix == ".py"]
+
+
+def functions(tree: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def span_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    return (function.end_lineno or function.lineno) - function.lineno + 1
+
+
+def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of statements, the docstring left out."""
+    has_docstring = ast.get_docstring(function) is not None
+    return len({line for statement in function.body[has_docstring:]
+                for line in range(statement.lineno, (statement.end_lineno or statement.lineno) + 1)})
+
+
+def test_every_room_has_a_floor_and_every_floor_only_rooms_that_exist(repository: Path) -> None:
+    rooms = {source.room for source in package_sources(repository)} - {PUBLIC_FACE, STARTER}
+    assert rooms == set(FLOOR_OF)
+
+
+def test_a_room_imports_only_from_lower_floors(repository: Path) -> None:
+    upward = [f"{found.place} imports {found.module}" for source in package_sources(repository)
+              for found in imports_of(source)
+              if found.library == PACKAGE and not may_import(source.room, found.room)]
+    assert upward == []
+
+
+def test_every_library_is_imported_only_in_its_home(repository: Path) -> None:
+    strays = [f"{found.place} imports {found.module}" for source in package_sources(repository)
+              for found in imports_of(source)
+              if found.library not in {PACKAGE, *STANDARD}
+              and not HOMES.get(found.library, set()) & {source.room, source.name}]
+    assert strays == []
+
+
+@pytest.mark.parametrize(("code", "module"), [
+    ("def late():\n    import torch.nn", "torch.nn"),
+    ("from .cli import main", "srn_deploy.cli"),
+    ("from srn_deploy import cli", "srn_deploy.cli"),
+    ("import importlib\nimportlib.import_module('onnx.helper')", "onnx.helper"),
+    ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from cv2 import Mat", "cv2"),
+])
+def test_an_import_is_found_however_it_is_written(code: str, module: str) -> None:
+    source = Source(path=Path(), name="image", tree=ast.parse(code))
+    assert module in [found.module for found in imports_of(source)]
+
+
+def test_no_module_is_named_after_a_library(repository: Path) -> None:
+    libraries = STANDARD | set(HOMES) | LATER_LIBRARIES
+    assert [source.name for source in package_sources(repository) if source.path.stem in libraries - {STARTER}] == []
+
+
+def test_no_file_is_longer_than_300_lines(repository: Path) -> None:
+    lengths = {path.relative_to(repository).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
+               for path in python_files(repository)}
+    assert {name: lines for name, lines in lengths.items() if lines > MAX_FILE_LINES} == {}
+
+
+def test_no_function_is_longer_than_50_lines(repository: Path) -> None:
+    long = [f"{path.relative_to(repository)}:{function.lineno} {function.name}: {span_lines(function)} lines"
+            for path in python_files(repository)
+            for function in functions(ast.parse(path.read_text(encoding="utf-8")))
+            if span_lines(function) > MAX_FUNCTION_LINES]
+    assert long == []
+
+
+def test_most_functions_are_short(repository: Path, record_property: pytest.RecordProperty) -> None:
+    lengths = [body_lines(function) for source in package_sources(repository) for function in functions(source.tree)]
+    median, p90 = statistics.median(lengths), statistics.quantiles(lengths, n=10)[-1]
+    record_property("function_lines", f"median {median:g}, p90 {p90:g}, longest {max(lengths)}, of {len(lengths)}")
+    assert median <= MAX_MEDIAN_LINES
+    assert p90 <= MAX_P90_LINES
+
+
+def test_only_the_command_line_prints(repository: Path) -> None:
+    speakers = re.compile(r"^(print|(click\.)?s?echo|(click\.)?secho|rich\.print|sys\.std(out|err)\.write)$")
+    spoken = [f"{source.name}.py:{node.lineno}" for source in package_sources(repository) if source.room != "cli"
+              for node in ast.walk(source.tree)
+              if isinstance(node, ast.Call) and speakers.match(ast.unparse(node.func))]
+    assert spoken == []
+
+
+def test_no_file_speaks_of_the_machine_it_was_made_on(repository: Path) -> None:
+    # Bytes, because a graph or a picture can carry the path of its maker as well as a text can.
+    words = [word.encode() for word in FORBIDDEN]
+    found = [f"{path.relative_to(repository)}: {word.decode()}" for path in repository_files(repository)
+             for word in words if word in path.read_bytes()]
+    assert found == []
