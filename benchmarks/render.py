@@ -1,0 +1,207 @@
+"""Render README.md and the plots from the records: nobody types a figure.
+
+    python -m benchmarks.render
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.inputs import BENCHMARKS, PLOTS, RECORDS
+from benchmarks.plots import digest, draw_tiling
+from srn_deploy.atomic import replacing
+from srn_deploy.model_store import shipped_models
+from srn_deploy.records import Record, doubts, markdown_table, summarise
+
+COMMAND = "python -m benchmarks.render"
+
+TILING_PLOT = "tiling.png"
+
+INTRODUCTION = f"""# Benchmarks
+
+This page and its plots are rendered by `{COMMAND}` from the records in [records/](records);
+a test fails when they are stale. A record is the figures of one run with its circumstances. All commands run in
+the root of a checkout with the `dev` extra installed. Pictures come from the folder that `SRN_DATA` names."""
+
+TILING = """## Tiles against the whole picture
+
+A network with ESA looks at the whole picture: its attention map is pooled on a grid and stretched back by a
+ratio that belongs to the size of the picture. A tile that is run as if it were a picture of its own (naive)
+therefore computes another network. srn-deploy gives each tile its part of the whole picture's matrices
+(global geometry). Both ways cut the same windows here. dB against the whole picture, and the worst value of all
+pictures in levels of 0…255; "no difference" means that not one 8-bit value differs.
+
+Measure: `python -m benchmarks.tiling_study`, for other weights with `--checkpoint FILE`."""
+
+FILE_TO_FILE = """## From file to file
+
+Whole processes, from their start to their end: `srn-deploy upscale IN OUT --model GRAPH --device cpu` against
+[a plain script](eager_script.py) that imports PyTorch, loads the checkpoint, runs it eagerly in float32 on the
+whole picture and saves a PNG with OpenCV's own settings. Run in turn, with the same number of threads; ratios
+are taken pair by pair. Each cell is the median, and in brackets the minimum and the maximum.
+
+Measure: `python -m benchmarks.file_to_file` on a machine that does nothing else."""
+
+MEMORY = """## Memory
+
+`srn-deploy upscale IN OUT` with its defaults on a large picture that is drawn for it; the peak is the largest
+resident set of the whole process, as the operating system tells it at the end.
+
+Measure: `python -m benchmarks.memory`."""
+
+NOT_MEASURED = "No record yet: no figure."
+
+MIB, GIB = 2**20, 2**30
+
+EXAMPLE_PX, LARGE_PX = 510 * 339, 4000 * 3000
+"""The pictures that the requirements on time and on memory speak of."""
+
+BUSY_LOAD = 0.5
+"""Half a core taken by others shows in times of two."""
+
+
+def main() -> None:
+    """Write README.md and the plots."""
+    records = load_records(RECORDS)
+    with replacing(BENCHMARKS / "README.md") as temporary:
+        temporary.write_text(rendered(records), encoding="utf-8")
+    if tilings := of_kind(records, "tiling"):
+        with replacing(PLOTS / TILING_PLOT) as temporary:
+            draw_tiling(tilings, temporary)
+    print(f"{BENCHMARKS / 'README.md'} written.")
+
+
+def load_records(folder: Path) -> list[Record]:
+    """All records of a folder, by file name."""
+    return [Record.load(path) for path in sorted(folder.glob("*.json"))]
+
+
+def of_kind(records: Sequence[Record], kind: str) -> list[Record]:
+    """Those that one benchmark made."""
+    return [record for record in records if record.kind == kind]
+
+
+def rendered(records: Sequence[Record]) -> str:
+    """The whole page as Markdown."""
+    tilings = of_kind(records, "tiling")
+    plot = [f"![dB and worst value over the halo](plots/{TILING_PLOT})"] if tilings else []
+    parts = [INTRODUCTION, TILING, *plot, *section(tilings, tiling_tables),
+             FILE_TO_FILE, *section(of_kind(records, "file-to-file"), file_to_file_tables),
+             MEMORY, *section(of_kind(records, "memory"), memory_tables)]
+    return "\n\n".join(parts) + "\n"
+
+
+def section(records: Sequence[Record], tables: Callable[[Mapping[str, Any]], list[str]]) -> list[str]:
+    """Tables of some records, each with its circumstances."""
+    return [part for record in records
+            for part in (f"### {record.title}", *tables(record.results), *cautions(record),
+                         circumstances_line(record.circumstances))] or [NOT_MEASURED]
+
+
+def tiling_tables(results: Mapping[str, Any]) -> list[str]:
+    """One row for each halo; 8-bit and float results of both ways."""
+    head = ("halo, LR px", "naive, 8 bit", "global geometry, 8 bit", "naive, float", "global geometry, float")
+    rows = [(f"{row['halo_px']}{' (default)' if row['halo_px'] == results['spec_halo_px'] else ''}",
+             *(difference_cell(row[f"{way}_{kind}"], digits)
+               for kind, digits in (("uint8", 0), ("float", 3)) for way in ("naive", "global")))
+            for row in results["rows"]]
+    sentence = (f"`{results['checkpoint']}` ({results['architecture'].upper()}, {results['blocks']} blocks, "
+                f"×{results['scale']}, sha256 {results['sha256'][:12]}…), tiles of {results['tile_px']} px and their "
+                f"halo; {len(results['pictures'])} pictures: {', '.join(results['pictures'])}.")
+    return [sentence, markdown_table([head, *rows])]
+
+
+def difference_cell(row: Mapping[str, Any], digits: int) -> str:
+    """dB and the worst level."""
+    if row["psnr_db"] is None:
+        return "no difference"
+    return f"{row['psnr_db']:.1f} dB / {row['worst_levels']:.{digits}f}"
+
+
+def file_to_file_tables(results: Mapping[str, Any]) -> list[str]:
+    """Both programs, their ratios, and whether the requirement is met."""
+    programs = [("program", "wall clock, s", "CPU time, s", "peak memory, MiB"),
+                *((title, spread_cell(results[name]["seconds"], 2), spread_cell(results[name]["cpu_seconds"], 2),
+                   spread_cell([peak / MIB for peak in results[name]["peak_bytes"]], 0))
+                  for name, title in (("upscale", "srn-deploy upscale"), ("script", "plain PyTorch script")))]
+    times, least = results["time_ratios"], results["least_time_ratio"]
+    verdicts = [("ratio", "required", "measured", "met"),
+                ("time, script / srn-deploy", f"at least {least:g}", spread_cell(times, 2),
+                 verdict(summarise(times).median >= least, results, EXAMPLE_PX)),
+                ("memory, srn-deploy / script", "–", spread_cell(results["memory_ratios"], 2), "–")]
+    sentence = (f"`{results['checkpoint']}` (sha256 {results['sha256'][:12]}…) on {results['picture']}, "
+                f"{results['width_px']} × {results['height_px']} px; {results['pairs']} pairs after "
+                f"{results['warm_up_pairs']} to warm up. The two pictures differ by at most "
+                f"{results['worst_levels']} of 255.")
+    return [sentence, markdown_table(programs), markdown_table(verdicts)]
+
+
+def memory_tables(results: Mapping[str, Any]) -> list[str]:
+    """What the process took, and whether the requirement is met."""
+    width, height, scale = results["width_px"], results["height_px"], results["scale"]
+    peak, most = results["peak_bytes"], results["most_bytes"]
+    rows = [("figure", "required", "measured", "met"),
+            ("peak memory, GiB", f"less than {most / GIB:g}", f"{peak / GIB:.2f}",
+             verdict(peak < most, results, LARGE_PX)),
+            ("wall clock, s", "–", f"{results['seconds']:.1f}", "–"),
+            ("CPU time, s", "–", f"{results['cpu_seconds']:.1f}", "–"),
+            ("PNG read, MiB", "–", f"{results['source_bytes'] / MIB:.1f}", "–"),
+            ("PNG written, MiB", "–", f"{results['target_bytes'] / MIB:.1f}", "–")]
+    sentence = (f"`{results['model']}` (graph sha256 {results['sha256'][:12]}…), {width} × {height} px to "
+                f"{scale * width} × {scale * height} px, one run.")
+    return [sentence, markdown_table(rows)]
+
+
+def verdict(is_met: bool, results: Mapping[str, Any], least_px: int) -> str:
+    """Yes or no, where the picture was at least as large as the one that the requirement speaks of."""
+    if results["width_px"] * results["height_px"] < least_px:
+        return "not decided: the picture is smaller than asked for"
+    return "yes" if is_met else "no"
+
+
+def spread_cell(samples: Sequence[float], digits: int) -> str:
+    """Median, minimum and maximum."""
+    summary = summarise(samples)
+    return f"{summary.median:.{digits}f} ({summary.minimum:.{digits}f} … {summary.maximum:.{digits}f})"
+
+
+def cautions(record: Record) -> list[str]:
+    """Reasons to trust the figures less, as one list; empty when there is none."""
+    results, told = record.results, []
+    if record.kind == "file-to-file":
+        told += doubts({"srn-deploy upscale": results["upscale"]["seconds"], "script": results["script"]["seconds"],
+                        "ratio": results["time_ratios"]})
+    load = record.circumstances["load_1min"]
+    if record.kind != "tiling" and load is not None and load > BUSY_LOAD:
+        told.append(f"Other programs were running (load {load:g} before the start): measure again without them.")
+    told += outdated(results)
+    return ["\n".join(f"- Careful: {doubt}" for doubt in told)] if told else []
+
+
+def outdated(results: Mapping[str, Any]) -> list[str]:
+    """Told when a shipped model has other weights than those that were measured."""
+    model = shipped_models().get(results.get("checkpoint") or results.get("model", ""))
+    if model is None or results["sha256"] in (model.checkpoint.sha256, model.graph.sha256):
+        return []
+    return [f"{model.name} has other weights by now: measure again."]
+
+
+def circumstances_line(told: Mapping[str, Any]) -> str:
+    """All circumstances as one sentence."""
+    memory = "memory unknown" if told["memory_gib"] is None else f"{told['memory_gib']} GiB"
+    load = "" if told["load_1min"] is None else f", load {told['load_1min']:g} before the start"
+    versions = ", ".join(f"{library} {version}" for library, version in told["versions"].items())
+    return (f"Circumstances: {told['date']}; {told['cpu']}, {told['threads']} threads on {told['logical_cores']} "
+            f"logical cores, {memory}{load}; GPU: {told['gpu']}; {told['system']}; Python {told['python']}, "
+            f"{versions}.")
+
+
+def is_stale(plot: Path, tilings: Sequence[Record]) -> bool:
+    """True unless the plot was drawn from exactly these records; it carries their digest."""
+    return digest(tilings).encode() not in plot.read_bytes()
+
+
+if __name__ == "__main__":
+    main()
