@@ -16,20 +16,31 @@ GRAPH_SUFFIX = ".onnx"
 
 def described(name_or_path: str | None, *, settings: tuple[str, ...] = (),
               value_range: float | None = None) -> dict[str, Any]:
-    """The spec of a checkpoint or graph; a checkpoint also tells its cost at 256 x 256.
+    """The spec of a checkpoint or graph, and where PyTorch is installed its cost at 256 x 256.
 
-    A shipped model's name means its checkpoint where PyTorch is installed, else its graph.
+    A shipped model's name means its checkpoint where PyTorch is installed, else its graph. settings and
+    value_range correct a checkpoint; a graph carries what it was exported with.
     """
     has_torch = importlib.util.find_spec("torch") is not None
     path = (find_checkpoint if has_torch else find_graph)(name_or_path)
     if path.suffix == GRAPH_SUFFIX:
-        from srn_deploy.backends.onnx_runtime import read_spec
-
-        return {"file": str(path), **_rows(read_spec(path))}
+        return {"file": str(path), **_graph_rows(path, has_torch)}
     if not has_torch:
         raise MissingPackage(f"{path.name} is a checkpoint, and PyTorch is not installed.",
                              remedy="Run: pip install 'srn-deploy[torch]'")
     return {"file": str(path), **_checkpoint_rows(path, settings, value_range)}
+
+
+def _graph_rows(path: Path, has_torch: bool) -> dict[str, Any]:
+    from srn_deploy.backends.onnx_runtime import read_spec
+
+    spec = read_spec(path)
+    if not has_torch:
+        return _rows(spec)
+    from srn_deploy.architectures import build_from
+    from srn_deploy.architectures.complexity import count
+
+    return {**_rows(spec), **asdict(count(build_from(spec)))}
 
 
 def _checkpoint_rows(path: Path, settings: tuple[str, ...], value_range: float | None) -> dict[str, Any]:

@@ -181,6 +181,12 @@ def test_info_tells_the_cost_of_a_checkpoint(checkpoint: Path) -> None:
     assert "parameters" in run("info", checkpoint).stdout
 
 
+def test_info_tells_the_same_cost_of_its_graph(checkpoint: Path, graph: Path) -> None:
+    of_checkpoint, of_graph = (json.loads(run("info", path, "--json").stdout) for path in (checkpoint, graph))
+    for name in ("parameters", "flops", "activations", "convolutions", "source_sha256"):
+        assert of_graph[name] == of_checkpoint[name]
+
+
 def test_models_marks_the_default() -> None:
     listed = json.loads(run("models", "--json").stdout)
     assert listed["default"] in {model["name"] for model in listed["models"]}

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.backends.pytorch import PyTorchBackend
-from srn_deploy.checkpoint import LoadedNetwork
+from srn_deploy.checkpoint import LoadedNetwork, save_checkpoint
+from srn_deploy.contract import PixelType
+from srn_deploy.deploy import export_and_prove
+from srn_deploy.export import ExportOptions
 from srn_deploy.tiling import reflected
 from srn_deploy.upscale import TileOptions, upscale_rgb
 from tests.networks import large_picture, seeded_network
@@ -90,6 +95,18 @@ def test_a_picture_below_fifteen_pixels_equals_its_reflected_self(height: int, w
 
 def test_a_tile_larger_than_the_picture_is_the_whole_picture() -> None:
     assert worst_difference(seeded_network(**SMALL, blocks=2), large_picture(40, 47), TileOptions(tile=500)) == 0
+
+
+@pytest.mark.parametrize("options", [{"blocks": 4}, {"blocks": 4, "attention": "old", "residual": True}])
+def test_the_deploy_graph_tiles_as_exactly(options: dict[str, Any], tmp_path: Path) -> None:
+    loaded = seeded_network(**SMALL, **options)
+    checkpoint = tmp_path / "net.safetensors"
+    save_checkpoint(checkpoint, loaded.network, architecture="srn", options=loaded.spec.options, value_range=1.0)
+    graph = export_and_prove(checkpoint, tmp_path / "net.onnx", ExportOptions(pixel_type=PixelType.FLOAT32)).path
+    side = 2 * loaded.spec.halo_px + 2 * 48 + 37
+    backend, picture = OnnxRuntimeBackend(graph), large_picture(side, side + 22)
+    whole = upscale_rgb(picture, backend, TileOptions(tile=None))
+    assert np.abs(upscale_rgb(picture, backend, TileOptions(tile=48)) - whole).max() < ONE_LEVEL
 
 
 def test_tiles_in_batches_equal_tiles_one_by_one() -> None:

@@ -34,7 +34,7 @@ PUBLIC_FACE = "__init__"
 STARTER = "__main__"
 
 PLAIN_ROOMS = {"errors", "contract", "atomic", "exif", "containers", "cuda_driver", "model_store", "describe",
-               "cli", PUBLIC_FACE, STARTER}
+               "records", "cli", PUBLIC_FACE, STARTER}
 """They do without arrays, so that the help text appears before numpy is loaded."""
 
 HOMES = {

@@ -5,15 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from torch import nn
+
 from srn_deploy.architectures import edsr, srn
 from srn_deploy.architectures.signature import Architecture, StateDict
+from srn_deploy.contract import ModelSpec
 from srn_deploy.errors import UnknownNetwork
 
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
     {module.ARCHITECTURE.name: module.ARCHITECTURE for module in (srn, edsr)})
 """Name to family. To add one: a file here, and its module in this line."""
 
-__all__ = ["ARCHITECTURES", "Architecture", "StateDict", "detect"]
+__all__ = ["ARCHITECTURES", "Architecture", "StateDict", "build_from", "detect"]
+
+
+def build_from(spec: ModelSpec) -> nn.Module:
+    """The network that a spec describes, with fresh weights; raises UnknownNetwork, OptionError."""
+    if spec.architecture not in ARCHITECTURES:
+        raise UnknownNetwork(f"This version does not know the network {spec.architecture!r}.",
+                             remedy=f"Known: {', '.join(ARCHITECTURES)}. A newer srn-deploy may know more.")
+    return ARCHITECTURES[spec.architecture].build(spec.options)
 
 
 def detect(state: StateDict) -> Architecture:

@@ -105,7 +105,7 @@ def _halo_px(options: SrnOptions) -> int:
     """Context a tile needs to come within 1/255 of the whole picture.
 
     Measured, see benchmarks/README.md: the first block reaches as far as its cells do (one convolution on
-    them or three), each further one less. The official checkpoint stays within 0.14/255 at this halo.
+    them or three), each further one less.
     """
     if options.attention is Attention.NONE:
         return 2 * options.blocks + 2 + options.last_conv  # the exact receptive field

@@ -1,0 +1,51 @@
+"""A machine with too little memory gets smaller tiles and the same picture."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from srn_deploy.checkpoint import save_checkpoint
+from srn_deploy.deploy import export_and_prove
+from tests.networks import seeded_network
+
+OPTIONS = {"scale": 2, "channels": 64, "esa_channels": 16, "blocks": 1}
+
+SCRIPT = """
+import logging, re, resource, sys
+from pathlib import Path
+import numpy as np
+from srn_deploy.backends import open_backend
+from srn_deploy.upscale import TileOptions, upscale_rgb
+from tests.networks import large_picture
+
+logging.basicConfig(level=logging.WARNING, format="%(message)s")
+picture = (large_picture(700, 720) * 255).astype(np.uint8)
+backend = open_backend(Path(sys.argv[1]), "cpu")
+backend.run(picture[None, :32, :32])  # threads and libraries are in place before memory is cut
+in_use = int(re.search(r"VmSize:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+hard = resource.getrlimit(resource.RLIMIT_AS)[1]  # once lowered it cannot be raised again
+resource.setrlimit(resource.RLIMIT_AS, (in_use + 260 * 2**20, hard))
+starved = upscale_rgb(picture, backend, TileOptions(tile=None))
+resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+whole = upscale_rgb(picture, backend, TileOptions(tile=None))
+print(np.abs(starved.astype(int) - whole).max())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs RLIMIT_AS and /proc")
+@pytest.mark.parametrize("kind", ["graph", "checkpoint"])
+def test_too_little_memory_halves_the_tile_and_gives_the_same_picture(tmp_path: Path, repository: Path,
+                                                                      kind: str) -> None:
+    path = tmp_path / "net.safetensors"
+    save_checkpoint(path, seeded_network(**OPTIONS).network, architecture="srn", options=OPTIONS, value_range=1.0)
+    if kind == "graph":
+        path = export_and_prove(path, tmp_path / "net.onnx").path
+    done = subprocess.run([sys.executable, "-c", SCRIPT, str(path)], cwd=repository, capture_output=True, text=True,
+                          timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "out of memory: going on with tiles of" in done.stderr
+    assert int(done.stdout) <= 1
