@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +10,12 @@ import numpy as np
 from srn_deploy.backends.protocol import Backend, Batch
 from srn_deploy.contract import PixelType
 from srn_deploy.errors import OptionError
+from srn_deploy.geometry import Geometry
 
 LEVELS = 255.0
+
+Case = tuple[Batch, Geometry | None]
+"""A uint8 batch (N, H, W, 3), and the geometry of its windows or None for whole pictures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,26 +32,31 @@ class Agreement:
         return f"worst difference {self.worst_levels:.3g} of 255, {self.psnr_db:.1f} dB on {self.pictures} pictures"
 
 
-def compare_backends(candidate: Backend, reference: Backend, pictures: Iterable[Batch]) -> Agreement:
-    """Run both on whole pictures (H, W, 3) uint8 and compare what comes out.
+def whole_pictures(pictures: Iterable[Batch]) -> Iterator[Case]:
+    """Each uint8 picture (H, W, 3) as a batch of its own."""
+    return ((picture[None], None) for picture in pictures)
 
-    Float artefacts get the pictures as float32 in 0..1, so that differences below half a level count.
+
+def compare_backends(candidate: Backend, reference: Backend, cases: Iterable[Case]) -> Agreement:
+    """Run both on uint8 batches (N, H, W, 3) with their geometry, and compare what comes out.
+
+    Float artefacts get the batches as float32 in 0..1, so that differences below half a level count.
     """
     worst, squares, values, count = 0.0, 0.0, 0, 0
-    for picture in pictures:
-        batch = _batch_for(candidate, picture)
-        difference = (candidate.run(batch).astype(np.float64) - reference.run(batch).astype(np.float64))
+    for pixels, geometry in cases:
+        batch = _batch_for(candidate, pixels)
+        difference = candidate.run(batch, geometry).astype(np.float64) - reference.run(batch, geometry)
         if batch.dtype != np.uint8:
             difference *= LEVELS
-        worst = max(worst, float(np.abs(difference).max()))
-        squares, values, count = squares + float((difference**2).sum()), values + difference.size, count + 1
+        worst = float(np.maximum(worst, np.abs(difference).max()))  # max() would forget a NaN
+        squares, values, count = squares + float((difference**2).sum()), values + difference.size, count + len(pixels)
     if not count:
         raise OptionError("There is no picture to compare on.", remedy="Give at least one.")
     psnr_db = float("inf") if squares == 0 else 10 * float(np.log10(LEVELS**2 * values / squares))
     return Agreement(pictures=count, worst_levels=worst, psnr_db=psnr_db)
 
 
-def _batch_for(backend: Backend, picture: Batch) -> Batch:
+def _batch_for(backend: Backend, pixels: Batch) -> Batch:
     if backend.spec.pixel_type is PixelType.UINT8:
-        return picture[None]
-    return picture[None].astype(np.float32) / np.float32(LEVELS)
+        return pixels
+    return pixels.astype(np.float32) / np.float32(LEVELS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from srn_deploy.backends import Backend, open_backend
 from srn_deploy.contract import ModelSpec
-from srn_deploy.image import read_image, write_image
 from srn_deploy.model_store import find_graph
-from srn_deploy.pipeline import plan_jobs, upscale_image
+from srn_deploy.pipeline import Outcome, plan_jobs, run_jobs
 from srn_deploy.upscale import OnTile, TileOptions, upscale_array
 
 _log = logging.getLogger(__name__)
@@ -35,15 +34,19 @@ class Upscaler:
     def upscale(self, image: NDArray[np.generic], *, on_tile: OnTile = lambda done, total: None) -> NDArray[np.generic]:
         """Upscale (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) to scale times the height and width.
 
-        uint8 in 0..255 on every model; uint16 and float32 in 0..1 on those that exchange float. The
-        result has the dtype of the input and is a fresh array. Raises a BackendError or TilingError.
+        uint8 in 0..255 on every model; uint16 in 0..65535 and float32 in 0..1 on those that exchange
+        float. The result has the dtype of the input and is a fresh array. Raises a BackendError or TilingError.
         """
         return upscale_array(image, self._backend, self._tiles, on_tile)
 
-    def upscale_file(self, source: str | Path, target: str | Path, *, quality: int | None = None) -> None:
-        """Upscale one picture file; the target appears whole or not at all. Raises an ImageError too."""
-        (job,) = plan_jobs(Path(source), Path(target))
-        write_image(job.target, upscale_image(read_image(job.source), self._backend, self._tiles), quality=quality)
+    def upscale_files(self, source: str | Path, target: str | Path, *, quality: int | None = None,
+                      on_tile: OnTile = lambda done, total: None) -> Iterator[Outcome]:
+        """Upscale a picture file, or every picture of a folder, and yield what became of each.
+
+        An outcome has its job (source and target), its error if there was one, and what of the source the
+        target's format could not hold. Targets appear whole or not at all; no source is overwritten.
+        """
+        return run_jobs(plan_jobs(Path(source), Path(target)), self._backend, self._tiles, on_tile, quality=quality)
 
     def close(self) -> None:
         """Free the backend."""

@@ -8,7 +8,7 @@ import pickle
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -266,8 +266,3 @@ def parse_overrides(settings: tuple[str, ...], value_range: float | None) -> Ove
         raise OptionError(f"--set {wrong}: not of the form name=value.",
                           remedy="Write for example --set residual=true.")
     return Overrides(options={name: value for name, _, value in pairs}, value_range=value_range)
-
-
-def spec_as_options(spec: ModelSpec) -> dict[str, Any]:
-    """All fields of a spec, for printing."""
-    return asdict(spec)

@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
+from pathlib import PurePath
 from typing import Any, Self
 
-from srn_deploy.errors import OptionError
+from srn_deploy.errors import GraphWithoutSpec, OptionError
 
 Scalar = int | float | bool | str
 
@@ -16,6 +17,9 @@ SPEC_KEY = "srn_deploy.spec"
 """Where the spec lies in safetensors metadata and in ONNX metadata_props."""
 
 SPEC_VERSION = 1
+
+GRAPH_SUFFIX = ".onnx"
+"""Whatever ends so, in any case, is a graph; every other model file is read as a checkpoint."""
 
 
 class Form(StrEnum):
@@ -68,7 +72,7 @@ class ModelSpec:
     has_esa: bool = False
     """The network pools on a grid: tiles are exact only with the geometry of the whole picture."""
     activation_bytes_per_px: int = 0
-    """Live float32 activations of one whole forward pass per LR pixel; bounds the tile size."""
+    """Live float32 activations of one forward pass per LR pixel: bounds the tile. 0 is unknown: no bound."""
     colour: Colour = Colour.RGB
     form: Form = Form.CHECKPOINT
     pixel_type: PixelType = PixelType.FLOAT32
@@ -83,6 +87,11 @@ class ModelSpec:
         if self.value_range <= 0:
             raise OptionError(f"Value range {self.value_range} is not possible.",
                               remedy="Use 1 or 255, whichever the network was trained in.")
+
+    @property
+    def takes_geometry(self) -> bool:
+        """Whether a window of a larger picture can be run as what it is: with its matrices."""
+        return self.has_esa and self.form is not Form.PORTABLE
 
     def to_json(self) -> str:
         """The spec as one line of JSON with sorted keys."""
@@ -103,3 +112,16 @@ class ModelSpec:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise OptionError(f"This is no model spec: {text[:80]!r} ({error}).",
                               remedy="Export the artefact again with `srn-deploy export`.") from error
+
+
+def spec_in(metadata: Mapping[str, str], name: str) -> ModelSpec:
+    """The spec among a graph's metadata; raises GraphWithoutSpec with the graph's name."""
+    if SPEC_KEY not in metadata:
+        raise GraphWithoutSpec(f"{name} does not say what network it is (no {SPEC_KEY} in its metadata).",
+                               remedy="Export it from its checkpoint with `srn-deploy export`.")
+    return ModelSpec.from_json(metadata[SPEC_KEY])
+
+
+def is_graph(path: PurePath) -> bool:
+    """Whether a model file is a graph by its name."""
+    return path.suffix.lower() == GRAPH_SUFFIX

@@ -7,11 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from srn_deploy.contract import ModelSpec
-from srn_deploy.errors import MissingPackage
+from srn_deploy.contract import ModelSpec, is_graph
+from srn_deploy.errors import OptionError, missing_package
 from srn_deploy.model_store import find_checkpoint, find_graph
-
-GRAPH_SUFFIX = ".onnx"
 
 
 def described(name_or_path: str | None, *, settings: tuple[str, ...] = (),
@@ -23,11 +21,13 @@ def described(name_or_path: str | None, *, settings: tuple[str, ...] = (),
     """
     has_torch = importlib.util.find_spec("torch") is not None
     path = (find_checkpoint if has_torch else find_graph)(name_or_path)
-    if path.suffix == GRAPH_SUFFIX:
+    if is_graph(path):
+        if settings or value_range is not None:
+            raise OptionError(f"{path.name} is a graph: it is what it was exported as.",
+                              remedy="Correct its checkpoint instead, and export it again.")
         return {"file": str(path), **_graph_rows(path, has_torch)}
     if not has_torch:
-        raise MissingPackage(f"{path.name} is a checkpoint, and PyTorch is not installed.",
-                             remedy="Run: pip install 'srn-deploy[torch]'")
+        raise missing_package("torch", f"Reading a checkpoint ({path.name})")
     return {"file": str(path), **_checkpoint_rows(path, settings, value_range)}
 
 

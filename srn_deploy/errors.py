@@ -60,6 +60,12 @@ class MissingPackage(SrnDeployError):
     """An optional package is not installed."""
 
 
+def missing_package(package: str, what: str, *, extra: str = "torch") -> MissingPackage:
+    """The error for an optional package: what needs it, and the command that installs it."""
+    return MissingPackage(f"{what} needs {package}, which is not installed.",
+                          remedy=f"In the checkout run: pip install '.[{extra}]'")
+
+
 class UnknownModel(SrnDeployError):
     """No shipped model has that name and no such file exists."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +79,8 @@ def find_checkpoint(name_or_path: str | Path | None = None) -> Path:
 
 
 def _file(name_or_path: str | Path | None) -> Path | None:
-    return Path(name_or_path) if name_or_path is not None and Path(name_or_path).is_file() else None
+    is_file = name_or_path is not None and os.path.isfile(name_or_path)  # noqa: PTH113  # never raises
+    return Path(str(name_or_path)) if is_file else None
 
 
 def _shipped(name: str | Path | None) -> ShippedModel:

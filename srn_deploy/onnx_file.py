@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +14,8 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 from srn_deploy.atomic import replacing
-from srn_deploy.contract import SPEC_KEY, ModelSpec, Precision
-from srn_deploy.errors import GraphError, GraphWithoutSpec
+from srn_deploy.contract import SPEC_KEY, ModelSpec, Precision, spec_in
+from srn_deploy.errors import GraphError
 
 
 def stamped(graph: onnx.ModelProto, spec: ModelSpec) -> onnx.ModelProto:
@@ -26,11 +28,7 @@ def stamped(graph: onnx.ModelProto, spec: ModelSpec) -> onnx.ModelProto:
 
 def spec_of(graph: onnx.ModelProto, name: str) -> ModelSpec:
     """The spec that a graph carries; raises GraphWithoutSpec."""
-    for entry in graph.metadata_props:
-        if entry.key == SPEC_KEY:
-            return ModelSpec.from_json(entry.value)
-    raise GraphWithoutSpec(f"{name} does not say what network it is (no {SPEC_KEY} in its metadata).",
-                           remedy="Export it from its checkpoint with `srn-deploy export`.")
+    return spec_in({entry.key: entry.value for entry in graph.metadata_props}, name)
 
 
 def half_precision_twin(graph: onnx.ModelProto) -> onnx.ModelProto:
@@ -44,12 +42,23 @@ def half_precision_twin(graph: onnx.ModelProto) -> onnx.ModelProto:
         raise GraphError("The graph computes in FP16 already.", remedy="Use it as it is.")
     copy = onnx.ModelProto()
     copy.CopyFrom(graph)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logging.getLogger("onnxruntime.transformers.float16").setLevel(logging.ERROR)
+    with _quiet_converter():
         twin = convert_float_to_float16(copy, keep_io_types=True)
     OnnxModel(twin).topological_sort(is_deterministic=True)  # the converter appends its casts at the end
     return stamped(twin, replace(spec, precision=Precision.FP16))
+
+
+@contextmanager
+def _quiet_converter() -> Iterator[None]:
+    logger = logging.getLogger("onnxruntime.transformers.float16")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def save_graph(graph: onnx.ModelProto, path: Path) -> None:

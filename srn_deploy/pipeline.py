@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,12 +9,13 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
-
 from srn_deploy.backends.protocol import Backend
-from srn_deploy.errors import ImageError, OptionError, SrnDeployError, UnreadableImage, UnwritableImage
+from srn_deploy.errors import OptionError, OutOfMemory, SrnDeployError, UnreadableImage, UnwritableImage
 from srn_deploy.image import Image, check_writable, find_images, read_image, write_image
-from srn_deploy.upscale import OnTile, TileOptions, upscale_array
+from srn_deploy.upscale import OnTile, TileOptions, upscale_alpha, upscale_array
+
+Losses = tuple[str, ...]
+"""What of a source the target's format cannot hold, as sentences."""
 
 AHEAD = 2
 """Pictures that may wait decoded before the network, and encoded behind it: bounds the memory."""
@@ -31,13 +31,11 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of a job: an error, or the seconds of network time."""
+    """What became of a job."""
 
     job: Job
-    seconds: float = 0.0
     error: SrnDeployError | None = None
-    losses: tuple[str, ...] = ()
-    """What of the source the target's format cannot hold, as sentences."""
+    losses: Losses = ()
 
 
 def plan_jobs(source: Path, target: Path) -> list[Job]:
@@ -45,18 +43,26 @@ def plan_jobs(source: Path, target: Path) -> list[Job]:
 
     Raises an error before any work if a target would overwrite a source.
     """
-    if source.is_dir():
-        jobs = _folder_jobs(source, target)
-    elif source.exists():
-        jobs = [Job(source=source, target=target / source.name if target.is_dir() else target)]
-    else:
-        raise UnreadableImage(f"{source} does not exist.", remedy="Check the path.")
-    originals = {job.source.resolve() for job in jobs}
-    for job in jobs:
-        if job.target.resolve() in originals:
-            raise UnwritableImage(f"{job.target} is one of the pictures to be read and would be overwritten.",
-                                  remedy="Choose another output.")
+    try:
+        jobs = _planned(source, target)
+        originals = {job.source.resolve() for job in jobs}
+        overwriting = next((job for job in jobs if job.target.resolve() in originals), None)
+    except OSError as error:  # names that are too long, loops of links
+        raise OptionError(f"{error.filename}: {error.strerror}.", remedy="Check the path.") from error
+    except RuntimeError as error:  # a loop of links, until Python 3.13
+        raise OptionError(f"{source} or {target}: {error}.", remedy="Check the path.") from error
+    if overwriting is not None:
+        raise UnwritableImage(f"{overwriting.target} is one of the pictures to be read and would be overwritten.",
+                              remedy="Choose another output.")
     return jobs
+
+
+def _planned(source: Path, target: Path) -> list[Job]:
+    if source.is_dir():
+        return _folder_jobs(source, target)
+    if source.exists():
+        return [Job(source=source, target=target / source.name if target.is_dir() else target)]
+    raise UnreadableImage(f"{source} does not exist.", remedy="Check the path.")
 
 
 def _folder_jobs(source: Path, target: Path) -> list[Job]:
@@ -77,53 +83,53 @@ def pending(jobs: Iterable[Job]) -> list[Job]:
 def upscale_image(image: Image, backend: Backend, options: TileOptions | None = None,
                   on_tile: OnTile = lambda done, total: None) -> Image:
     """Colour and alpha of a decoded picture upscaled; its metadata kept."""
-    planes = image.pixels if image.alpha is None else np.concatenate(
-        [np.repeat(image.pixels, 3, axis=2) if image.pixels.shape[2] == 1 else image.pixels, image.alpha], axis=2)
-    upscaled = upscale_array(planes, backend, options, on_tile)
-    if image.alpha is None:
-        return replace(image, pixels=upscaled)
-    colour = upscaled[..., :1] if image.pixels.shape[2] == 1 else upscaled[..., :3]
-    return replace(image, pixels=colour, alpha=upscaled[..., 3:])
+    colour = upscale_array(image.pixels, backend, options, on_tile)
+    alpha = None if image.alpha is None else upscale_alpha(image.alpha, backend, options, on_tile)
+    return replace(image, pixels=colour, alpha=alpha)
 
 
 def run_jobs(jobs: Iterable[Job], backend: Backend, options: TileOptions | None = None,
              on_tile: OnTile = lambda done, total: None, *, quality: int | None = None) -> Iterator[Outcome]:
-    """Run jobs in order and yield each outcome as its file is whole; a bad picture does not stop the rest.
+    """Run jobs and yield their outcomes in order, each when its file is whole; a bad picture does not stop the rest.
 
     When the consumer stops (Ctrl-C), files that are being written are finished; no others are begun.
     """
     with ThreadPoolExecutor(max_workers=AHEAD, thread_name_prefix="codec") as codecs:
-        decoded = _prefetched(jobs, backend, codecs)
-        writing: deque[tuple[Job, float, Future[tuple[str, ...]]]] = deque()
+        writing: deque[tuple[Job, Future[Losses]]] = deque()
         try:
-            for job, image in decoded:
-                try:
-                    began = time.perf_counter()
-                    upscaled = upscale_image(image.result(), backend, options, on_tile)
-                    seconds = time.perf_counter() - began
-                except SrnDeployError as error:
-                    yield Outcome(job=job, error=error)
-                    continue
-                writing.append((job, seconds, codecs.submit(write_image, job.target, upscaled, quality=quality)))
+            for job, image in _prefetched(jobs, backend, codecs):
+                writing.append((job, _upscaled_and_written(job, image, backend, options, on_tile, quality, codecs)))
                 if len(writing) >= AHEAD:
-                    yield _written(*writing.popleft())
+                    yield _outcome(*writing.popleft())
             while writing:
-                yield _written(*writing.popleft())
+                yield _outcome(*writing.popleft())
         finally:
             codecs.shutdown(cancel_futures=True)
+
+
+def _upscaled_and_written(job: Job, image: Future[Image], backend: Backend, options: TileOptions | None,
+                          on_tile: OnTile, quality: int | None, codecs: ThreadPoolExecutor) -> Future[Losses]:
+    """Upscale here and now, write behind; what fails here waits its turn in the future too."""
+    try:
+        upscaled = upscale_image(image.result(), backend, options, on_tile)
+    except (SrnDeployError, MemoryError) as error:
+        failed: Future[Losses] = Future()
+        failed.set_exception(error)
+        return failed
+    return codecs.submit(write_image, job.target, upscaled, quality=quality)
 
 
 def _prefetched(jobs: Iterable[Job], backend: Backend,
                 codecs: ThreadPoolExecutor) -> Iterator[tuple[Job, Future[Image]]]:
     """Jobs with their pictures being decoded, at most AHEAD of them at once."""
     remaining = iter(jobs)
-    waiting = deque((job, codecs.submit(_read_checked, job, backend)) for job in islice(remaining, AHEAD))
+    waiting = deque((job, codecs.submit(read_checked, job, backend)) for job in islice(remaining, AHEAD))
     while waiting:
         yield waiting.popleft()
-        waiting.extend((job, codecs.submit(_read_checked, job, backend)) for job in islice(remaining, 1))
+        waiting.extend((job, codecs.submit(read_checked, job, backend)) for job in islice(remaining, 1))
 
 
-def _read_checked(job: Job, backend: Backend) -> Image:
+def read_checked(job: Job, backend: Backend) -> Image:
     """Decode, and find out before the work whether the target can hold the result."""
     image = read_image(job.source)
     scale = backend.spec.scale
@@ -132,8 +138,13 @@ def _read_checked(job: Job, backend: Backend) -> Image:
     return image
 
 
-def _written(job: Job, seconds: float, future: Future[tuple[str, ...]]) -> Outcome:
+def _outcome(job: Job, written: Future[Losses]) -> Outcome:
     try:
-        return Outcome(job=job, seconds=seconds, losses=future.result())
-    except ImageError as error:
+        return Outcome(job=job, losses=written.result())
+    except SrnDeployError as error:
         return Outcome(job=job, error=error)
+    except MemoryError as error:
+        shortage = OutOfMemory(f"There is no memory for {job.source} and its result.",
+                               remedy="Free memory, or cut the picture into parts.")
+        shortage.__cause__ = error
+        return Outcome(job=job, error=shortage)

@@ -20,6 +20,9 @@ from srn_deploy.geometry import Geometry, stretch_matrix
 
 Pixels = NDArray[np.generic]
 
+SMALLEST_TILE_PX = 32
+"""Below this a tile is nearly all halo, and smaller ones cure no lack of memory."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
@@ -79,12 +82,10 @@ def plan_tiles(height: int, width: int, *, tile_px: int | None, halo_px: int, al
     return [Tile(rows=rows, cols=cols) for rows in sides[0] for cols in sides[1]]
 
 
-def largest_tile_px(*, budget_bytes: int, bytes_per_px: int, halo_px: int) -> int:
-    """The largest tile whose square window keeps its activations within the budget; at least 32.
-
-    Below 32 px a tile would be nearly all halo; a budget that small is exceeded rather than obeyed.
-    """
-    return max(isqrt(budget_bytes // max(bytes_per_px, 1)) - 2 * halo_px, 32)
+def largest_tile_px(*, budget_bytes: int, bytes_per_px: int, halo_px: int, alignment_px: int = 1) -> int:
+    """The largest tile whose square window keeps its activations within the budget; SMALLEST_TILE_PX at least."""
+    tile_px = isqrt(budget_bytes // max(bytes_per_px, 1)) - 2 * halo_px
+    return max(tile_px - tile_px % alignment_px, SMALLEST_TILE_PX)
 
 
 def batches(tiles: Sequence[Tile], size: int) -> Iterator[list[Tile]]:

@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import logging
+import operator
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from srn_deploy.backends.protocol import Backend
-from srn_deploy.contract import Form, ModelSpec, PixelType
+from srn_deploy.contract import Form, ModelSpec, PixelType, Precision
 from srn_deploy.errors import OptionError, OutOfMemory, TilingError, UnsuitableBatch
-from srn_deploy.tiling import Tile, batches, cut, geometry_of, join, largest_tile_px, plan_tiles, reflected
+from srn_deploy.geometry import CELL_PX
+from srn_deploy.tiling import (
+    SMALLEST_TILE_PX,
+    Tile,
+    batches,
+    cut,
+    geometry_of,
+    join,
+    largest_tile_px,
+    plan_tiles,
+    reflected,
+)
 
 Pixels = NDArray[Any]
 OnTile = Callable[[int, int], None]
 """Called with (tiles done, tiles in all)."""
 
 CPU_ACTIVATION_BYTES = 2**30
-"""What the activations of one window may take by default: 1 GiB."""
-
-SMALLEST_TILE_PX = 32
-"""Below this an out-of-memory is not cured by smaller tiles."""
+"""What the activations of one window may take by default, on every device: 1 GiB."""
 
 GREY_OF_RGB = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """BT.601 full-range luma, for pictures that came in grey."""
@@ -43,8 +52,10 @@ class TileOptions:
     tiles_per_batch: int = 1
 
     def __post_init__(self) -> None:
-        if isinstance(self.tile, str) and self.tile != "auto":
-            raise OptionError(f"A tile cannot be {self.tile!r}.", remedy="Use auto, none or a number of pixels.")
+        if self.tile not in (None, "auto"):
+            object.__setattr__(self, "tile", _whole_number("tile", self.tile))
+        if self.halo is not None:
+            object.__setattr__(self, "halo", _whole_number("halo", self.halo))
         if isinstance(self.tile, int) and self.tile < SMALLEST_TILE_PX:
             raise OptionError(f"A tile of {self.tile} px is nearly all halo.",
                               remedy=f"Use at least {SMALLEST_TILE_PX}.")
@@ -53,14 +64,33 @@ class TileOptions:
                               remedy="Leave them away for sensible values.")
 
 
+def _whole_number(name: str, value: object) -> int:
+    """Any integer type as int; raises OptionError for everything else."""
+    try:
+        return operator.index(value)  # type: ignore[arg-type]  # what is none is caught
+    except TypeError as error:
+        raise OptionError(f"A {name} cannot be {value!r}.", remedy="Use auto, none or a number of pixels.") from error
+
+
 def choose_tile_px(spec: ModelSpec, height: int, width: int, options: TileOptions) -> int | None:
     """The tile side for a picture, None for the whole of it at once."""
     if options.tile is None or isinstance(options.tile, int):
         return options.tile
-    if height * width * spec.activation_bytes_per_px <= options.activation_bytes:
+    if _working_bytes(spec, height, width) <= options.activation_bytes:
         return None
-    return largest_tile_px(budget_bytes=options.activation_bytes, bytes_per_px=spec.activation_bytes_per_px,
-                           halo_px=_halo(spec, options))
+    tile_px = largest_tile_px(budget_bytes=options.activation_bytes // options.tiles_per_batch,
+                              bytes_per_px=spec.activation_bytes_per_px, halo_px=_halo(spec, options),
+                              alignment_px=spec.alignment_px)
+    window_px = tile_px + 2 * _halo(spec, options)
+    if _working_bytes(spec, min(window_px, height), min(window_px, width)) > options.activation_bytes:
+        _log.warning("the smallest sensible tile (%d px and its halo) takes more memory than the bound", tile_px)
+    return tile_px
+
+
+def _working_bytes(spec: ModelSpec, height: int, width: int) -> int:
+    """Activations of one window, and its float32 matrices, which exist twice while they are stacked."""
+    matrices = 2 * 4 * (height**2 + width**2) // CELL_PX if spec.takes_geometry else 0
+    return height * width * spec.activation_bytes_per_px + matrices
 
 
 def upscale_rgb(pixels_hwc: Pixels, backend: Backend, options: TileOptions | None = None,
@@ -81,9 +111,10 @@ def upscale_rgb(pixels_hwc: Pixels, backend: Backend, options: TileOptions | Non
             for rows in _run_tiles(padded, canvas, tiles, finished_rows, backend, chosen, on_tile):
                 finished_rows = rows
         except OutOfMemory:
-            tile_px = (tile_px or max(height, width)) // 2
-            if tile_px < SMALLEST_TILE_PX:
+            tile_px = min(tile_px or height + width, max(height, width)) // 2
+            if tile_px < SMALLEST_TILE_PX or not _tileable(spec):
                 raise
+            chosen = replace(chosen, tiles_per_batch=1)
             _log.warning("out of memory: going on with tiles of %d px", tile_px)
     return canvas[:pixels_hwc.shape[0] * spec.scale, :pixels_hwc.shape[1] * spec.scale]
 
@@ -101,7 +132,7 @@ def upscale_array(image: Pixels, backend: Backend, options: TileOptions | None =
                               remedy="Give one picture with its channels last.")
     if image.shape[2] == 4:
         colour = upscale_array(image[..., :3], backend, options, on_tile)
-        return np.concatenate([colour, _upscale_alpha(image[..., 3:], backend, options, on_tile)], axis=2)
+        return np.concatenate([colour, upscale_alpha(image[..., 3:], backend, options, on_tile)], axis=2)
     pixels = _to_run(image, backend.spec)
     if image.shape[2] == 3:
         return _from_run(upscale_rgb(pixels, backend, options, on_tile), image.dtype)
@@ -110,7 +141,9 @@ def upscale_array(image: Pixels, backend: Backend, options: TileOptions | None =
                      image.dtype)
 
 
-def _upscale_alpha(alpha: Pixels, backend: Backend, options: TileOptions | None, on_tile: OnTile) -> Pixels:
+def upscale_alpha(alpha: Pixels, backend: Backend, options: TileOptions | None = None,
+                  on_tile: OnTile = lambda done, total: None) -> Pixels:
+    """Upscale alpha (H, W, 1) as a grey picture; where it is the same everywhere, without running anything."""
     if (alpha == alpha.flat[0]).all():
         scale = backend.spec.scale
         return np.full((alpha.shape[0] * scale, alpha.shape[1] * scale, 1), alpha.flat[0])
@@ -120,7 +153,7 @@ def _upscale_alpha(alpha: Pixels, backend: Backend, options: TileOptions | None,
 def _planned(spec: ModelSpec, height: int, width: int, tile_px: int | None, options: TileOptions) -> list[Tile]:
     tiles = plan_tiles(height, width, tile_px=tile_px, halo_px=_halo(spec, options), alignment_px=spec.alignment_px,
                        min_side_px=spec.min_side_px)
-    if len(tiles) > 1 and spec.has_esa and spec.form is Form.PORTABLE:
+    if len(tiles) > 1 and not _tileable(spec):
         raise TilingError(f"A picture of {width} x {height} px needs tiles, and a portable graph of a network with "
                           "ESA computes something else on tiles.",
                           remedy="Use the deploy graph (srn-deploy export without --portable), or --tile none.")
@@ -134,7 +167,7 @@ def _run_tiles(padded: Pixels, canvas: Pixels, tiles: list[Tile], finished_rows:
     todo = [tile for tile in tiles if tile.rows.core_stop > finished_rows]
     done = total - len(todo)
     for batch in batches(todo, options.tiles_per_batch):
-        geometry = geometry_of(batch, *padded.shape[:2]) if spec.has_esa and spec.form is not Form.PORTABLE else None
+        geometry = geometry_of(batch, *padded.shape[:2]) if spec.takes_geometry else None
         upscaled = backend.run(cut(padded, batch), geometry)
         for tile, pixels in zip(batch, upscaled, strict=True):
             join(canvas, tile, pixels, spec.scale)
@@ -142,6 +175,11 @@ def _run_tiles(padded: Pixels, canvas: Pixels, tiles: list[Tile], finished_rows:
         on_tile(done, total)
         if batch[-1].cols.core_stop == padded.shape[1]:
             yield batch[-1].rows.core_stop
+
+
+def _tileable(spec: ModelSpec) -> bool:
+    """A portable graph of a network with ESA computes something else on tiles."""
+    return spec.takes_geometry or not spec.has_esa
 
 
 def _halo(spec: ModelSpec, options: TileOptions) -> int:
@@ -156,7 +194,7 @@ def _to_run(image: Pixels, spec: ModelSpec) -> Pixels:
     if image.dtype not in (np.uint16, np.float32):
         raise UnsuitableBatch(f"Pictures are uint8, uint16 or float32, not {image.dtype}.",
                               remedy="Convert the array first.")
-    if not takes_float or spec.precision != "fp32":
+    if not takes_float or spec.precision is not Precision.FP32:
         raise UnsuitableBatch(f"This artefact takes 8 bits, and the picture has more ({image.dtype}).",
                               remedy="Export one that keeps them: srn-deploy export --io float32; or convert the "
                                      "picture to 8 bits.")

@@ -16,7 +16,15 @@ from srn_deploy.checkpoint import save_checkpoint
 from srn_deploy.contract import Form
 from srn_deploy.cuda_driver import why_no_gpu
 from srn_deploy.deploy import export_and_prove
-from srn_deploy.errors import BackendError, DeviceUnavailable, OptionError, UnknownModel, UnsuitableBatch
+from srn_deploy.errors import (
+    BackendError,
+    CheckpointError,
+    DeviceUnavailable,
+    GraphError,
+    OptionError,
+    UnknownModel,
+    UnsuitableBatch,
+)
 from srn_deploy.export import ExportOptions
 from srn_deploy.geometry import whole_geometry
 from tests.fakes import NearestBackend
@@ -73,19 +81,25 @@ def test_auto_says_so_when_a_gpu_is_there_but_its_library_fails(artefacts: dict[
     open_backend(artefacts["checkpoint"], "auto", tell=told.append)
     assert len(told) == 1
     assert "on the CPU (PyTorch" in told[0]
-    assert "sees no GPU" in told[0]
+    assert "cannot use a GPU" in told[0]
 
 
 @pytest.mark.parametrize("name", ["nothing.onnx", "nothing.pt"])
 def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UnknownModel, match="does not exist"):
+    with pytest.raises(UnknownModel, match="There is no file"):
         open_backend(tmp_path / name)
 
 
-def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text("text")
-    with pytest.raises(UnknownModel, match="neither"):
-        open_backend(tmp_path / "a.txt")
+@pytest.mark.parametrize("name", ["a.txt", "a.ONNX"])
+def test_a_file_of_another_kind_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("text")
+    with pytest.raises((CheckpointError, GraphError)):
+        open_backend(str(tmp_path / name))
+
+
+def test_a_folder_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(UnknownModel, match="There is no file"):
+        open_backend(tmp_path)
 
 
 def test_an_unknown_device_is_refused(artefacts: dict[str, Path]) -> None:
@@ -128,8 +142,54 @@ def test_the_caller_owns_what_run_returns(artefacts: dict[str, Path]) -> None:
         first[:] = 0
 
 
-def test_a_closed_graph_says_so(artefacts: dict[str, Path]) -> None:
-    backend = OnnxRuntimeBackend(artefacts["deploy"])
+@pytest.mark.parametrize("kind", ["checkpoint", "deploy"])
+def test_geometry_of_other_windows_is_refused(artefacts: dict[str, Path], kind: str) -> None:
+    backend, batch = open_backend(artefacts[kind], "cpu"), np.zeros((3, 20, 30, 3), np.uint8)
+    for wrong in (whole_geometry(1, 20, 30), whole_geometry(3, 30, 20)):
+        with pytest.raises(UnsuitableBatch, match="geometry_of"):
+            backend.run(batch, wrong)
+
+
+def test_a_portable_graph_refuses_geometry_that_it_would_ignore(artefacts: dict[str, Path]) -> None:
+    backend = open_backend(artefacts["portable"], "cpu")
+    with pytest.raises(UnsuitableBatch, match="takes no geometry"):
+        backend.run(np.zeros((1, 20, 30, 3), np.uint8), whole_geometry(1, 20, 30))
+
+
+@pytest.mark.parametrize("kind", ["checkpoint", "deploy", "portable"])
+def test_a_flipped_picture_runs_like_its_copy(artefacts: dict[str, Path], kind: str) -> None:
+    backend, batch = open_backend(artefacts[kind], "cpu"), (large_picture(20, 31)[None] * 255).astype(np.uint8)
+    np.testing.assert_array_equal(backend.run(batch[:, ::-1]), backend.run(batch[:, ::-1].copy()))
+
+
+@pytest.mark.parametrize("kind", ["checkpoint", "deploy"])
+def test_a_step_too_small_for_the_network_is_refused(artefacts: dict[str, Path], kind: str) -> None:
+    with pytest.raises(UnsuitableBatch, match="too small"):
+        open_backend(artefacts[kind], "cpu").prepare((1, 10, 10))
+
+
+def test_onnx_runtime_may_not_replace_a_failing_gpu_by_the_cpu(artefacts: dict[str, Path]) -> None:
+    session = OnnxRuntimeBackend(artefacts["deploy"])._session
+    assert session is not None
+    assert session._enable_fallback is False or session._enable_fallback == 0
+
+
+@pytest.mark.parametrize("threads", ["", "2,1", "many", "1"])
+def test_any_thread_setting_of_openmp_is_taken(artefacts: dict[str, Path], threads: str,
+                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    OnnxRuntimeBackend(artefacts["deploy"]).run(np.zeros((1, 20, 20, 3), np.uint8))
+
+
+def test_a_backend_leaves_the_network_it_was_given_alone() -> None:
+    loaded = seeded_network(**OPTIONS)
+    PyTorchBackend(loaded)
+    assert all(value.is_contiguous() for value in loaded.network.parameters())
+
+
+@pytest.mark.parametrize("kind", ["checkpoint", "deploy"])
+def test_a_closed_backend_says_so(artefacts: dict[str, Path], kind: str) -> None:
+    backend = open_backend(artefacts[kind], "cpu")
     backend.close()
     with pytest.raises(BackendError, match="closed"):
         backend.run(np.zeros((1, 20, 20, 3), np.uint8))

@@ -64,10 +64,9 @@ def test_the_default_model_upscales_four_times(tmp_path: Path) -> None:
     assert read_image(tmp_path / "out.webp").pixels.shape == (120, 164, 3)
 
 
-@pytest.mark.parametrize("tile", ["auto", "none", "32"])
-def test_every_kind_of_tile_gives_the_same_picture(tmp_path: Path, graph: Path, tile: str) -> None:
+def test_tiles_give_the_same_picture(tmp_path: Path, graph: Path) -> None:
     picture(tmp_path / "in.png", 150, 163)
-    for name, chosen in (("whole.png", "none"), ("out.png", tile)):
+    for name, chosen in (("whole.png", "none"), ("out.png", "32")):
         done = run("upscale", tmp_path / "in.png", tmp_path / name, "--model", graph, "--tile", chosen)
         assert done.returncode == 0, done.stderr
     whole, tiled = (read_image(tmp_path / name).pixels.astype(int) for name in ("whole.png", "out.png"))
@@ -145,12 +144,37 @@ def test_a_float_graph_keeps_sixteen_bits(tmp_path: Path, checkpoint: Path) -> N
     assert len(np.unique(result)) > 256  # more than 8 bits could tell apart
 
 
+def test_nothing_to_do_is_said(tmp_path: Path, graph: Path) -> None:
+    picture(tmp_path / "in.png")
+    picture(tmp_path / "out.png")
+    done = run("upscale", tmp_path / "in.png", tmp_path / "out.png", "--model", graph, "--skip-existing")
+    assert done.returncode == 0
+    assert "1 there already" in done.stderr
+
+
+@pytest.mark.parametrize("output", ["here.onnx", "net.bin"])
+def test_an_export_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path, checkpoint: Path,
+                                                                     output: str) -> None:
+    (tmp_path / "here.onnx").mkdir()
+    done = run("export", checkpoint, "-o", output, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "no name for a graph" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_graph_is_not_exported_again_and_not_corrected(graph: Path) -> None:
+    for arguments in (("export", graph, "-o", "x.onnx"), ("info", graph, "--value-range", "7")):
+        done = run(*arguments)
+        assert done.returncode == 1
+        assert "is a graph" in done.stderr
+
+
 def test_export_reports_its_proof_and_prints_the_file(tmp_path: Path, checkpoint: Path) -> None:
     done = run("export", checkpoint, "--fp16", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "net-fp16.onnx\n"
-    assert "Equal to PyTorch: worst difference" in done.stderr
-    assert " dB on 3 pictures" in done.stderr
+    assert "Against PyTorch: worst difference" in done.stderr
+    assert " dB on 5 pictures" in done.stderr
 
 
 def test_export_without_arguments_takes_the_default_model(tmp_path: Path) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from srn_deploy.errors import OptionError, UnreadableImage, UnwritableImage
+from srn_deploy.errors import OptionError, OutOfMemory, UnreadableImage, UnwritableImage
+from srn_deploy.geometry import Geometry
 from srn_deploy.image import Image, read_image, write_image
-from srn_deploy.pipeline import Job, pending, plan_jobs, run_jobs
+from srn_deploy.pipeline import Job, pending, plan_jobs, run_jobs, upscale_image
 from tests.fakes import NearestBackend
 
 
@@ -110,8 +114,67 @@ def test_a_stopped_run_leaves_only_whole_files(tmp_path: Path) -> None:
 def test_pictures_arrive_in_order_and_equal_to_one_by_one(tmp_path: Path) -> None:
     for index in range(7):
         put(tmp_path / f"in/{index}.png", seed=index, channels=1 if index % 2 else 3)
+    for bad in (1, 4):
+        (tmp_path / f"in/{bad}.png").write_bytes(b"no picture")
     outcomes = list(run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), NearestBackend()))
     assert [outcome.job.source.stem for outcome in outcomes] == list("0123456")
+    assert [outcome.job.source.stem for outcome in outcomes if outcome.error] == ["1", "4"]
     for outcome in outcomes:
+        if outcome.error:
+            continue
         expected = read_image(outcome.job.source).pixels.repeat(2, 0).repeat(2, 1)
         np.testing.assert_array_equal(read_image(outcome.job.target).pixels, expected)
+
+
+class HungryBackend(NearestBackend):
+    """Has no memory for one of the pictures, and says it as Python does."""
+
+    def run(self, batch: NDArray[Any], geometry: Geometry | None = None) -> NDArray[Any]:
+        if len(self.shapes) == 1:
+            self.shapes.append(batch.shape)
+            raise MemoryError
+        return super().run(batch, geometry)
+
+
+def test_a_picture_that_memory_does_not_hold_stops_nothing(tmp_path: Path) -> None:
+    for name in "abc":
+        put(tmp_path / f"in/{name}.png")
+    outcomes = list(run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), HungryBackend()))
+    assert [type(outcome.error) for outcome in outcomes] == [type(None), OutOfMemory, type(None)]
+    assert tree(tmp_path / "out") == ["a.png", "c.png"]
+
+
+class BrokenBackend(NearestBackend):
+    """Fails as only a bug would."""
+
+    def run(self, batch: NDArray[Any], geometry: Geometry | None = None) -> NDArray[Any]:
+        raise ZeroDivisionError
+
+
+def test_a_bug_is_not_swallowed_and_leaves_no_thread(tmp_path: Path) -> None:
+    put(tmp_path / "in/a.png")
+    with pytest.raises(ZeroDivisionError):
+        list(run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), BrokenBackend()))
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("codec")]
+
+
+class TintedBackend(NearestBackend):
+    """Treats the channels unequally, as trained networks do."""
+
+    def run(self, batch: NDArray[Any], geometry: Geometry | None = None) -> NDArray[Any]:
+        return super().run(batch) // np.array([1, 2, 4], np.uint8)
+
+
+def test_grey_is_the_same_grey_with_and_without_alpha() -> None:
+    grey = np.random.default_rng(0).integers(0, 256, (12, 17, 1), dtype=np.uint8)
+    without = upscale_image(Image(pixels=grey), TintedBackend())
+    with_alpha = upscale_image(Image(pixels=grey, alpha=np.full_like(grey, 200)), TintedBackend())
+    np.testing.assert_array_equal(with_alpha.pixels, without.pixels)
+
+
+def test_a_name_that_is_too_long_is_an_error_with_a_remedy(tmp_path: Path) -> None:
+    put(tmp_path / "a.png")
+    for source, target in ((tmp_path / ("x" * 300 + ".png"), tmp_path / "b.png"),
+                           (tmp_path / "a.png", tmp_path / ("x" * 300 + ".png"))):
+        with pytest.raises((OptionError, UnreadableImage)):
+            plan_jobs(source, target)

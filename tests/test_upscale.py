@@ -76,6 +76,26 @@ def test_a_small_picture_runs_whole_and_a_large_one_in_windows_of_bounded_memory
     assert max(n * h * w * NEAREST.activation_bytes_per_px for n, h, w, _ in backend.shapes) <= options.activation_bytes
 
 
+@pytest.mark.parametrize("alignment", [1, 6])
+def test_windows_stay_within_the_bound_however_they_are_rounded(alignment: int) -> None:
+    backend = NearestBackend(replace(NEAREST, alignment_px=alignment, halo_px=7))
+    options = TileOptions(activation_bytes=100 * 97 * 97, tiles_per_batch=2)
+    upscale_rgb(drawn(250, 260, 3), backend, options)
+    assert max(n * h * w * 100 for n, h, w, _ in backend.shapes) <= options.activation_bytes
+
+
+def test_the_matrices_of_a_long_picture_count_too() -> None:
+    spec = replace(NEAREST, has_esa=True, min_side_px=15, alignment_px=6, halo_px=30)
+    options = TileOptions(activation_bytes=2**27)
+    assert 15 * 50_000 * spec.activation_bytes_per_px < options.activation_bytes
+    assert choose_tile_px(spec, 15, 50_000, options) is not None
+
+
+def test_a_bound_that_no_tile_can_keep_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    choose_tile_px(NEAREST, 500, 500, TileOptions(activation_bytes=100))
+    assert "more memory than the bound" in caplog.text
+
+
 def test_equal_windows_share_a_batch() -> None:
     backend = NearestBackend()
     upscale_rgb(drawn(64, 320, 3), backend, TileOptions(tile=32, halo=0, tiles_per_batch=4))
@@ -129,10 +149,22 @@ def test_a_portable_graph_with_esa_is_not_tiled_wrongly() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"tile": "some"}, {"tile": 8}, {"halo": -1}, {"activation_bytes": 0},
-                                   {"tiles_per_batch": 0}])
+                                   {"tiles_per_batch": 0}, {"tile": 64.0}, {"halo": 3.5}])
 def test_impossible_tile_options_are_refused_when_made(wrong: dict[str, Any]) -> None:
     with pytest.raises(OptionError):
         TileOptions(**wrong)
+
+
+def test_any_integer_type_is_a_tile() -> None:
+    assert choose_tile_px(NEAREST, 900, 900, TileOptions(tile=64)) == 64
+    assert TileOptions(tile=np.int64(64)).tile == 64  # type: ignore[arg-type]  # what callers with numpy do
+
+
+def test_a_portable_graph_that_runs_out_of_memory_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    spec = replace(FLOAT, form=Form.PORTABLE, has_esa=True, min_side_px=15, alignment_px=6, halo_px=30)
+    with pytest.raises(OutOfMemory):
+        upscale_rgb(drawn(300, 300, 3), ForgetfulBackend(spec), TileOptions(tile=None))
+    assert "going on" not in caplog.text
 
 
 def test_tiles_are_counted_for_the_progress_bar() -> None:

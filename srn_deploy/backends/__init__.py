@@ -4,37 +4,34 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 from srn_deploy.backends.protocol import Backend, Batch
+from srn_deploy.contract import GRAPH_SUFFIX, is_graph
 from srn_deploy.cuda_driver import why_no_gpu
-from srn_deploy.errors import DeviceUnavailable, MissingPackage, OptionError, UnknownModel
+from srn_deploy.errors import DeviceUnavailable, OptionError, UnknownModel, missing_package
 
 DEVICES = ("auto", "cpu", "cuda")
-GRAPH_SUFFIX = ".onnx"
-CHECKPOINT_SUFFIXES = (".pt", ".pth", ".safetensors")
 
 __all__ = ["DEVICES", "Backend", "Batch", "open_backend"]
 
 _log = logging.getLogger(__name__)
 
 
-def open_backend(path: Path, device: str = "auto", *, tell: Callable[[str], None] = _log.info) -> Backend:
-    """Open a checkpoint (PyTorch) or an ONNX graph (ONNX Runtime).
+def open_backend(path: str | Path, device: str = "auto", *, tell: Callable[[str], None] = _log.info) -> Backend:
+    """Open an ONNX graph (.onnx, ONNX Runtime) or a checkpoint (any other name, PyTorch).
 
     device: "cpu", "cuda" (an error where it is not to be had), or "auto" (a GPU where one works, else
     the CPU). tell: receives one sentence that says what was taken and why.
     """
     if device not in DEVICES:
         raise OptionError(f"There is no device {device!r}.", remedy=f"Use one of {', '.join(DEVICES)}.")
-    if not path.is_file():
-        raise UnknownModel(f"{path} does not exist.", remedy="Check the path.")
-    if path.suffix not in (GRAPH_SUFFIX, *CHECKPOINT_SUFFIXES):
-        raise UnknownModel(f"{path} is neither a checkpoint ({', '.join(CHECKPOINT_SUFFIXES)}) nor an ONNX graph.",
-                           remedy="Give such a file, or the name of a shipped model.")
-    opener = _open_graph if path.suffix == GRAPH_SUFFIX else _open_checkpoint
-    return _open_on_device(opener, path, device, tell)
+    path = Path(path)
+    if not os.path.isfile(path):  # noqa: PTH113  # Path.is_file raises for names that are too long
+        raise UnknownModel(f"There is no file {path}.", remedy="Check the path.")
+    return _open_on_device(_open_graph if is_graph(path) else _open_checkpoint, path, device, tell)
 
 
 def _open_on_device(opener: Callable[[Path, str], tuple[Backend, str]], path: Path, device: str,
@@ -63,9 +60,9 @@ def _open_graph(path: Path, device: str) -> tuple[Backend, str]:
 
 
 def _open_checkpoint(path: Path, device: str) -> tuple[Backend, str]:
-    if importlib.util.find_spec("torch") is None:
-        raise MissingPackage(f"{path.name} is a checkpoint, and PyTorch is not installed.",
-                             remedy="Run `pip install 'srn-deploy[torch]'`, or use an exported .onnx graph.")
+    for package in ("torch", "safetensors"):
+        if importlib.util.find_spec(package) is None:
+            raise missing_package(package, f"A model file that is no {GRAPH_SUFFIX} graph ({path.name})")
     from srn_deploy.backends.pytorch import PyTorchBackend
     from srn_deploy.checkpoint import load_checkpoint
 

@@ -7,27 +7,46 @@ from collections.abc import Sequence
 import numpy as np
 
 from srn_deploy.backends.protocol import Batch
-from srn_deploy.contract import ModelSpec
+from srn_deploy.contract import ModelSpec, PixelType
 from srn_deploy.errors import UnsuitableBatch
-from srn_deploy.geometry import Geometry, whole_geometry
+from srn_deploy.geometry import Geometry, cell_count, whole_geometry
+
+_RANGES = {PixelType.UINT8: "uint8 in 0..255", PixelType.FLOAT32: "float32 in 0..1"}
 
 
 def check_batch(batch: Batch, geometry: Geometry | None, spec: ModelSpec, pixel_types: Sequence[str]) -> None:
-    """Raise UnsuitableBatch unless batch is (N, H, W, 3) of an allowed dtype and large enough."""
+    """Raise UnsuitableBatch unless batch is (N, H, W, 3) of an allowed dtype, large enough, its geometry its own."""
     if batch.ndim != 4 or batch.shape[3] != 3 or batch.shape[0] < 1:
         raise UnsuitableBatch(f"A batch has shape (N, H, W, 3), not {batch.shape}.",
                               remedy="Stack RGB pictures of equal size.")
     if str(batch.dtype) not in pixel_types:
-        raise UnsuitableBatch(
-            f"This artefact takes {' or '.join(pixel_types)}, not {batch.dtype}.",
-            remedy="For 16-bit pictures export a float graph: srn-deploy export --io float32." if
-            batch.dtype == np.float32 else "Give uint8 in 0..255 or float32 in 0..1.")
-    if min(batch.shape[1:3]) < spec.min_side_px:
-        raise UnsuitableBatch(f"{batch.shape[1]} x {batch.shape[2]} px is too small for this network.",
+        remedy = f"Give {' or '.join(_RANGES[PixelType(kind)] for kind in pixel_types)}."
+        if batch.dtype == np.float32:
+            remedy += " For 16-bit pictures export a float graph: srn-deploy export --io float32."
+        raise UnsuitableBatch(f"This artefact takes {' or '.join(pixel_types)}, not {batch.dtype}.", remedy=remedy)
+    check_sides(batch.shape[1], batch.shape[2], spec)
+    if geometry is not None:
+        _check_geometry(batch.shape, geometry, spec)
+
+
+def check_sides(height: int, width: int, spec: ModelSpec) -> None:
+    """Raise UnsuitableBatch for a picture that leaves the network nothing to look at."""
+    if min(height, width) < spec.min_side_px:
+        raise UnsuitableBatch(f"{height} x {width} px is too small for this network.",
                               remedy=f"Reflect the picture to at least {spec.min_side_px} px a side "
                                      "(srn_deploy.Upscaler does).")
-    if geometry is not None and not spec.has_esa:
-        raise UnsuitableBatch("This network has no ESA and takes no geometry.", remedy="Leave the geometry away.")
+
+
+def _check_geometry(shape: tuple[int, ...], geometry: Geometry, spec: ModelSpec) -> None:
+    if not spec.takes_geometry:
+        raise UnsuitableBatch("This artefact takes no geometry: it has no ESA, or is a portable graph.",
+                              remedy="Leave the geometry away; tiles of a network with ESA need its deploy graph.")
+    batch, height, width = shape[:3]
+    wanted = (batch, height, cell_count(height)), (batch, width, cell_count(width))
+    if (geometry.rows.shape, geometry.cols.shape) != wanted:
+        raise UnsuitableBatch(f"The geometry has shapes {geometry.rows.shape} and {geometry.cols.shape}; this batch "
+                              f"needs {wanted[0]} and {wanted[1]}.",
+                              remedy="Make it with srn_deploy.tiling.geometry_of for just these windows.")
 
 
 def completed_geometry(batch: Batch, geometry: Geometry | None) -> Geometry:

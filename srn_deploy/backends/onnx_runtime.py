@@ -13,21 +13,25 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from srn_deploy.backends.batch import check_batch, completed_geometry
+from srn_deploy.backends.batch import check_batch, check_sides, completed_geometry
 from srn_deploy.backends.protocol import Batch
-from srn_deploy.contract import SPEC_KEY, Form, ModelSpec, PixelType
+from srn_deploy.contract import Form, ModelSpec, PixelType, spec_in
 from srn_deploy.cuda_driver import why_no_gpu
-from srn_deploy.errors import BackendError, DeviceUnavailable, GraphError, GraphWithoutSpec, OutOfMemory
+from srn_deploy.errors import BackendError, DeviceUnavailable, GraphError, OutOfMemory
 from srn_deploy.geometry import Geometry
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_PROVIDER_OPTIONS: dict[str, dict[str, str]] = {"cpu": {}, "cuda": {"use_tf32": "0"}}
 _ERRORS = tuple(kind for kind in vars(ort_errors).values() if isinstance(kind, type) and issubclass(kind, Exception))
+_RUN_ERRORS: tuple[type[Exception], ...] = (MemoryError, *_ERRORS)
+_FILE_ERRORS = (ort_errors.InvalidProtobuf, ort_errors.InvalidGraph, ort_errors.NoSuchFile)
+
 _KEPT_BYTES = 2**28
 """Activations above which a run on the CPU gives its memory back at its end. The arena would keep it, and grow
-with every new shape: 2 GiB after the four shapes of a picture in tiles of 1 GiB."""
+with every new shape of tile."""
 
-_ERRORS_ONLY = 3
-"""ONNX Runtime's log severity: no warnings about what is reported by us."""
+_FATAL_ONLY = 4
+"""ONNX Runtime's log severity: what goes wrong is told by our errors."""
 
 
 class OnnxRuntimeBackend:
@@ -55,18 +59,21 @@ class OnnxRuntimeBackend:
         """One pass over resident pixels, output resident too."""
         session, binding = self._open(), self._open().io_binding()
         height, width = shape[1:]
+        check_sides(height, width, self._spec)
         portable = self._spec.form is Form.PORTABLE
         pixels = np.zeros((shape[0], 3, height, width) if portable else (*shape, 3), self._spec.pixel_type)
         feeds = {self._pixels_name(): pixels}
         if not portable:
             feeds |= self._matrices(pixels, None)
-        for name, array in feeds.items():
-            binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(array, self._device, 0))
-        binding.bind_output(session.get_outputs()[0].name, self._device, 0)
+        with _translated_errors(shape):
+            for name, array in feeds.items():
+                binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(array, self._device, 0))
+            binding.bind_output(session.get_outputs()[0].name, self._device, 0)
 
         def step() -> None:
-            session.run_with_iobinding(binding)
-            binding.synchronize_outputs()
+            with _translated_errors(shape):
+                session.run_with_iobinding(binding)
+                binding.synchronize_outputs()
 
         return step
 
@@ -109,33 +116,39 @@ def read_spec(path: Path) -> ModelSpec:
 
 
 def _read_spec(session: ort.InferenceSession, path: Path) -> ModelSpec:
-    text = session.get_modelmeta().custom_metadata_map.get(SPEC_KEY)
-    if text is None:
-        raise GraphWithoutSpec(f"{path} does not say what network it is (no {SPEC_KEY} in its metadata).",
-                               remedy="Export it from its checkpoint with `srn-deploy export`.")
-    return ModelSpec.from_json(text)
+    return spec_in(session.get_modelmeta().custom_metadata_map, str(path))
 
 
 def _open_session(path: Path, device: str, threads: int | None) -> ort.InferenceSession:
     if not path.is_file():
         raise GraphError(f"{path} does not exist.", remedy="Check the path, or run `srn-deploy export`.")
     options = ort.SessionOptions()
-    options.log_severity_level = _ERRORS_ONLY
-    options.intra_op_num_threads = threads or int(os.environ.get("OMP_NUM_THREADS", "0"))
+    options.log_severity_level = _FATAL_ONLY
+    options.intra_op_num_threads = threads or _threads_asked_for()
     provider = _PROVIDERS[device]
     if device == "cuda":
         if reason := why_no_gpu():  # asked first: ONNX Runtime writes its search to stderr
             raise _no_cuda(reason)
         ort.preload_dlls()
     try:
-        session = ort.InferenceSession(os.fspath(path), options, providers=[provider])
+        # Without enable_fallback=0 a failing GPU is replaced by the CPU, with a line on stdout.
+        session = ort.InferenceSession(os.fspath(path), options, providers=[(provider, _PROVIDER_OPTIONS[device])],
+                                       enable_fallback=0)
     except _ERRORS as error:
         reason = str(error).splitlines()[0][:200]
+        if device == "cuda" and not isinstance(error, _FILE_ERRORS):
+            raise _no_cuda(reason) from error
         raise GraphError(f"{path} cannot be opened by ONNX Runtime ({reason}).",
                          remedy="The file is damaged or newer than ONNX Runtime: export it again.") from error
     if session.get_providers()[0] != provider:  # ONNX Runtime goes on without a word
         raise _no_cuda(f"{provider} could not be loaded")
     return session
+
+
+def _threads_asked_for() -> int:
+    """The first number of OMP_NUM_THREADS (a list is legal there), 0 for ONNX Runtime's choice."""
+    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return int(first) if first.isdecimal() else 0
 
 
 def _no_cuda(reason: str) -> DeviceUnavailable:
@@ -148,9 +161,9 @@ def _no_cuda(reason: str) -> DeviceUnavailable:
 def _translated_errors(shape: tuple[int, ...]) -> Iterator[None]:
     try:
         yield
-    except _ERRORS as error:
-        text = str(error)
-        if "allocat" in text.lower() or "out of memory" in text.lower():
+    except _RUN_ERRORS as error:
+        text = str(error) or "no reason given"
+        if isinstance(error, MemoryError) or "alloc" in text.lower() or "out of memory" in text.lower():
             raise OutOfMemory(f"ONNX Runtime has no memory for a batch of shape {shape}.",
                               remedy="Use a smaller --tile.") from error
         raise BackendError(f"ONNX Runtime failed on a batch of shape {shape}: {text.splitlines()[0][:200]}",

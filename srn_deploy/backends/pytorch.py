@@ -1,33 +1,34 @@
-"""Checkpoints on PyTorch: the reference, and the fall-back of nobody who did not ask for it."""
+"""Checkpoints on PyTorch: the reference that graphs are proved against, and a way to run without exporting."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from srn_deploy.architectures.forms import DeployForm
-from srn_deploy.backends.batch import check_batch, completed_geometry
+from srn_deploy.backends.batch import check_batch, check_sides, completed_geometry
 from srn_deploy.backends.protocol import Batch
 from srn_deploy.checkpoint import LoadedNetwork
 from srn_deploy.contract import ModelSpec, PixelType
-from srn_deploy.errors import DeviceUnavailable, OutOfMemory
+from srn_deploy.errors import BackendError, DeviceUnavailable, OutOfMemory
 from srn_deploy.geometry import Geometry
 
 
 class PyTorchBackend:
-    """Eager float32 on the CPU or a GPU, channels last; takes uint8 and float32 batches."""
+    """Eager float32, channels last, on a copy of the network; takes uint8 and float32 batches.
+
+    On a GPU the convolutions use cuDNN's default, which is TF32.
+    """
 
     def __init__(self, loaded: LoadedNetwork, device: str = "cpu") -> None:
-        if device != "cpu" and not torch.cuda.is_available():
-            raise DeviceUnavailable(f"PyTorch {torch.__version__} sees no GPU.",
-                                    remedy="Use --device cpu, or install the driver and PyTorch's CUDA build.")
         self._spec, self._device = loaded.spec, torch.device(device)
-        self._network = loaded.network.to(self._device)
-        # torch's own annotations leave memory_format out.
-        self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._forms = {kind: DeployForm(self._network, loaded.spec.value_range, kind) for kind in PixelType}
+        network = _moved(loaded, self._device)
+        self._forms = {kind: DeployForm(network, loaded.spec.value_range, kind) for kind in PixelType}
 
     @property
     def spec(self) -> ModelSpec:
@@ -37,28 +38,29 @@ class PyTorchBackend:
     def run(self, batch: Batch, geometry: Geometry | None = None) -> Batch:
         """Upscale (N, H, W, 3) uint8 or float32; a fresh array of the same dtype."""
         check_batch(batch, geometry, self._spec, tuple(PixelType))
-        with self._translated_errors(batch.shape), torch.inference_mode():
-            arguments = [torch.from_numpy(batch).to(self._device)]
+        form = self._form(PixelType(str(batch.dtype)))
+        with _translated_errors(batch.shape), torch.inference_mode():
+            arguments = [self._resident(batch)]
             if geometry is not None:
-                arguments += [torch.from_numpy(geometry.rows).to(self._device),
-                              torch.from_numpy(geometry.cols).to(self._device)]
-            upscaled = self._forms[PixelType(str(batch.dtype))](*arguments)
-            result: Batch = upscaled.contiguous().cpu().numpy()
+                arguments += [self._resident(geometry.rows), self._resident(geometry.cols)]
+            result: Batch = form(*arguments).contiguous().cpu().numpy()
             return result
 
     def prepare(self, shape: tuple[int, int, int]) -> Callable[[], None]:
         """One pass over resident uint8 pixels with the matrices of whole pictures; waits for the device."""
-        pixels = torch.zeros((*shape, 3), dtype=torch.uint8, device=self._device)
-        arguments = [pixels]
-        if self._spec.has_esa:
-            geometry = completed_geometry(pixels.cpu().numpy(), None)
-            arguments += [torch.from_numpy(side).to(self._device) for side in (geometry.rows, geometry.cols)]
+        check_sides(*shape[1:], self._spec)
+        form, pixels = self._form(PixelType.UINT8), np.zeros((*shape, 3), np.uint8)
+        with _translated_errors(shape):
+            arguments = [self._resident(pixels)]
+            if self._spec.takes_geometry:
+                geometry = completed_geometry(pixels, None)
+                arguments += [self._resident(geometry.rows), self._resident(geometry.cols)]
 
         def step() -> None:
-            with torch.inference_mode():
-                self._forms[PixelType.UINT8](*arguments)
-            if self._device.type == "cuda":
-                torch.cuda.synchronize(self._device)
+            with _translated_errors(shape), torch.inference_mode():
+                form(*arguments)
+                if self._device.type == "cuda":
+                    torch.cuda.synchronize(self._device)
 
         return step
 
@@ -66,17 +68,46 @@ class PyTorchBackend:
         """Drop the network."""
         self._forms.clear()
 
-    @contextmanager
-    def _translated_errors(self, shape: tuple[int, ...]) -> Iterator[None]:
-        try:
-            yield
-        except torch.OutOfMemoryError as error:
-            raise _out_of_memory(shape) from error
-        except RuntimeError as error:
-            if "allocate memory" in str(error):  # the CPU allocator's words for it
-                raise _out_of_memory(shape) from error
-            raise
+    def _form(self, kind: PixelType) -> DeployForm:
+        if not self._forms:
+            raise BackendError("This backend has been closed.", remedy="Open the artefact again.")
+        return self._forms[kind]
+
+    def _resident(self, array: Batch) -> Tensor:
+        # torch takes no negative strides, which a flipped picture has.
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
 
 
-def _out_of_memory(shape: tuple[int, ...]) -> OutOfMemory:
-    return OutOfMemory(f"PyTorch has no memory for a batch of shape {shape}.", remedy="Use a smaller --tile.")
+def _moved(loaded: LoadedNetwork, device: torch.device) -> torch.nn.Module:
+    """A copy on the device, tried out there: a GPU that is too old or too new fails only when it computes."""
+    if device.type != "cpu" and not torch.cuda.is_available():
+        raise _no_gpu("it sees none")
+    try:
+        network = copy.deepcopy(loaded.network).to(device)
+        # torch's own annotations leave memory_format out.
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if device.type != "cpu":
+            torch.nn.functional.conv2d(torch.zeros(1, 1, 8, 8, device=device), torch.zeros(1, 1, 3, 3, device=device))
+            torch.cuda.synchronize(device)
+    except RuntimeError as error:
+        raise _no_gpu(str(error).splitlines()[0]) from error
+    return network
+
+
+def _no_gpu(reason: str) -> DeviceUnavailable:
+    return DeviceUnavailable(f"PyTorch {torch.__version__} cannot use a GPU: {reason}.",
+                             remedy="Use --device cpu, or install the driver and PyTorch's CUDA build for this GPU.")
+
+
+@contextmanager
+def _translated_errors(shape: tuple[int, ...]) -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        text = str(error)
+        # "allocate memory": the CPU allocator's words for it.
+        if isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in text:
+            raise OutOfMemory(f"PyTorch has no memory for a batch of shape {shape}.",
+                              remedy="Use a smaller --tile.") from error
+        raise BackendError(f"PyTorch failed on a batch of shape {shape}: {(text.splitlines() or [''])[0][:200]}",
+                           remedy="Report this with the checkpoint's `srn-deploy info`.") from error

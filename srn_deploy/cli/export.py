@@ -35,5 +35,5 @@ def export(checkpoint: str | None, output: Path | None, portable: bool, fp16: bo
     path = find_checkpoint(checkpoint)
     exported = export_and_prove(path, output or default_graph_path(path, chosen), chosen,
                                 parse_overrides(settings, value_range))
-    click.echo(f"Equal to PyTorch: {exported.agreement}; {exported.nodes} nodes.", err=True)
+    click.echo(f"Against PyTorch: {exported.agreement}; {exported.nodes} nodes.", err=True)
     click.echo(str(exported.path))

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from srn_deploy.errors import MissingPackage
+from srn_deploy.errors import missing_package
 
 device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
                       help="Where to run; auto takes a GPU that works, else the CPU, and says which and why.")
@@ -17,6 +17,9 @@ device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), de
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 FILE = click.Path(path_type=Path)
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it: 128 and the number of the signal."""
 
 
 def overrides(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -40,8 +43,7 @@ def tile_side(context: click.Context, parameter: click.Parameter, value: str) ->
 
 
 def need_torch(what: str) -> None:
-    """Raise MissingPackage with the command that installs what exporting and training need."""
+    """Raise MissingPackage, before anything is imported, for the first package that is not there."""
     for package in ("torch", "onnx", "onnxscript", "safetensors"):
         if importlib.util.find_spec(package) is None:
-            raise MissingPackage(f"{what} needs {package}, which is not installed.",
-                                 remedy="Run: pip install 'srn-deploy[torch]'")
+            raise missing_package(package, what)

@@ -9,18 +9,19 @@ from contextlib import contextmanager
 
 import click
 
+from srn_deploy.cli.options import INTERRUPTED
 from srn_deploy.pipeline import Outcome
 from srn_deploy.upscale import OnTile
 
 Run = Callable[[OnTile], Iterator[Outcome]]
 Say = Callable[[str], None]
 
-INTERRUPTED = 130
-"""The shell's convention for a program that Ctrl-C ended: 128 + SIGINT."""
 
+def show(total: int, skipped: int, run: Run, *, go_on: str) -> None:
+    """Consume a run and report it; exits with code 1 if a picture failed, 130 after Ctrl-C.
 
-def show(total: int, skipped: int, run: Run) -> None:
-    """Consume a run and report it; exits with code 1 if a picture failed, 130 after Ctrl-C."""
+    go_on: what to say of going on after Ctrl-C.
+    """
     began, done, failed = time.monotonic(), 0, 0
     try:
         with _bar(total) as (advance, on_tile):
@@ -29,15 +30,14 @@ def show(total: int, skipped: int, run: Run) -> None:
                 done += outcome.error is None
                 advance(outcome)
     except KeyboardInterrupt:
-        click.echo(f"Stopped after {done} of {total}; every file that is there is whole. "
-                   "Go on with --skip-existing.", err=True)
-        sys.exit(INTERRUPTED)
-    if total + skipped != 1:
+        click.echo(f"Stopped after {done} of {total}; every file that is there is whole. {go_on}", err=True)
+        raise click.exceptions.Exit(INTERRUPTED) from None
+    if total != 1:
         seconds = time.monotonic() - began
         click.echo(f"{done} written, {failed} failed, {skipped} there already, in {seconds:.1f} s "
                    f"({done / max(seconds, 1e-9):.2f} pictures/s).", err=True)
     if failed:
-        sys.exit(1)
+        raise click.exceptions.Exit(1)
 
 
 def _tell(outcome: Outcome, result: Say, remark: Say) -> None:
@@ -84,6 +84,9 @@ def _bar(total: int) -> Iterator[tuple[Callable[[Outcome], None], OnTile]]:
             _tell(outcome, result, above)
 
         def on_tile(done: int, all_tiles: int) -> None:
-            progress.update(tiles, completed=done, total=all_tiles, visible=all_tiles > 1)
+            if done == 1:  # a new picture, or its alpha: a task that has ended keeps its end
+                progress.reset(tiles, total=all_tiles, visible=all_tiles > 1)
+            speed = next(task.speed for task in progress.tasks if task.id == tiles)
+            progress.update(tiles, completed=done, rate=f"{speed or 0.0:.2f}/s")
 
         yield advance, on_tile

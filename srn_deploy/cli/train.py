@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import click
 
+from srn_deploy.cli.options import INTERRUPTED
+
 if TYPE_CHECKING:
     from rich.console import Console
 
     from srn_deploy.training.trainer import Progress
 
 DATA_VARIABLE = "SRN_TRAIN_DATA"
-
-STOPPED = 130
-"""Exit code after Ctrl-C: 128 and the number of the signal, as shells have it."""
 
 PLAIN_LINE_EVERY_S = 60.0
 """Where no terminal shows a bar: one line a minute."""
@@ -51,7 +50,7 @@ def train(recipe: str, data: Path | None, out: Path | None, resume: bool, device
         except KeyboardInterrupt as interrupt:
             given = click.get_current_context().params | {"data": folder, "out": target}
             display.notice(_stopped(str(interrupt), given))
-            raise click.exceptions.Exit(STOPPED) from interrupt
+            raise click.exceptions.Exit(INTERRUPTED) from interrupt
     click.echo(checkpoint)
 
 

@@ -35,9 +35,14 @@ def upscale(source: Path, target: Path, model: str | None, device: str, tile: in
     tiles = TileOptions(tile=tile, halo=halo)
     planned = plan_jobs(source, target)
     jobs = pending(planned) if skip_existing else planned
+    go_on = "Go on with --skip-existing." if skip_existing or pending(planned) == planned else \
+        "Some outputs were there before this run: run it again without --skip-existing."
+    if not jobs:
+        click.echo(f"Nothing to do: {len(planned)} there already.", err=True)
+        return
     backend = open_backend(find_graph(model), device, tell=lambda line: click.echo(f"{line}.", err=True))
     try:
         show(len(jobs), len(planned) - len(jobs),
-             lambda on_tile: run_jobs(jobs, backend, tiles, on_tile, quality=quality))
+             lambda on_tile: run_jobs(jobs, backend, tiles, on_tile, quality=quality), go_on=go_on)
     finally:
         backend.close()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srn_deploy.errors import MissingPackage, OptionError
+from srn_deploy.errors import OptionError, missing_package
 
 if TYPE_CHECKING:
     from srn_deploy.training.trainer import Progress
@@ -43,8 +43,7 @@ def train(recipe: str, data: Path, out: Path, *, device: str = "auto", steps: in
     except ModuleNotFoundError as error:
         if error.name not in ("torch", "safetensors"):
             raise
-        raise MissingPackage(f"Training needs {error.name}, which is not installed.",
-                             remedy="Run `pip install 'srn-deploy[torch]'`.") from error
+        raise missing_package(error.name, "Training") from error
     if threads is not None:
         torch.set_num_threads(threads)
     trainer = Trainer(load_recipe(recipe), data, out, device=device, budget=Budget(steps=steps, minutes=minutes),

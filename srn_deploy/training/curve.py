@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from srn_deploy.atomic import replacing
-from srn_deploy.errors import MissingPackage, TrainingError
+from srn_deploy.errors import TrainingError, missing_package
 
 SIZE_INCHES = (8.0, 6.0)
 DOTS_PER_INCH = 120
@@ -23,8 +23,7 @@ def draw_curve(log: Path, png: Path, *, title: str = "") -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
-        raise MissingPackage("A curve needs matplotlib, which is not installed.",
-                             remedy="Run `pip install matplotlib`.") from error
+        raise missing_package("matplotlib", "A curve") from error
     steps, losses, psnrs = _columns(log)
     figure = Figure(figsize=SIZE_INCHES, layout="constrained")
     canvas = FigureCanvasAgg(figure)
