@@ -240,3 +240,11 @@ def test_no_file_speaks_of_the_machine_it_was_made_on(repository: Path) -> None:
     found = [f"{path.relative_to(repository)}: {word.decode()}" for path in repository_files(repository)
              for word in words if word in path.read_bytes()]
     assert found == []
+
+
+def test_the_floors_drawn_in_the_architecture_are_these(repository: Path) -> None:
+    text = (repository / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    drawn: dict[str, int] = {}
+    for floor, rooms in re.findall(r"^\| (\d) \| ([^|]+) \|", text, flags=re.M):
+        drawn |= {room.rstrip("/"): int(floor) for room in re.findall(r"`([^`]+)`", rooms)}
+    assert drawn == FLOOR_OF

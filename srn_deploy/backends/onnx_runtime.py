@@ -23,7 +23,7 @@ from srn_deploy.geometry import Geometry
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _PROVIDER_OPTIONS: dict[str, dict[str, str]] = {"cpu": {}, "cuda": {"use_tf32": "0"}}
 _ERRORS = tuple(kind for kind in vars(ort_errors).values() if isinstance(kind, type) and issubclass(kind, Exception))
-_RUN_ERRORS: tuple[type[Exception], ...] = (MemoryError, *_ERRORS)
+_RUN_ERRORS: tuple[type[Exception], ...] = (MemoryError, RuntimeError, *_ERRORS)  # bindings raise the plain one
 _FILE_ERRORS = (ort_errors.InvalidProtobuf, ort_errors.InvalidGraph, ort_errors.NoSuchFile)
 
 _KEPT_BYTES = 2**28
@@ -96,10 +96,21 @@ class OnnxRuntimeBackend:
         return {"rows": complete.rows, "cols": complete.cols}
 
     def _infer(self, pixels: Batch, matrices: dict[str, NDArray[np.float32]]) -> Batch:
-        session = self._open()
+        """Into an array of our own: one of ONNX Runtime's would keep its arena from shrinking."""
+        session, scale = self._open(), self._spec.scale
+        rows, cols = (2, 3) if self._spec.form is Form.PORTABLE else (1, 2)
+        shape = tuple(side * scale if axis in (rows, cols) else side for axis, side in enumerate(pixels.shape))
+        upscaled = np.empty(shape, pixels.dtype)
+        feeds = {self._pixels_name(): np.ascontiguousarray(pixels), **matrices}
         with _translated_errors(pixels.shape):
-            (upscaled,) = session.run(None, {self._pixels_name(): pixels, **matrices}, self._run_options(pixels))
-        return np.asarray(upscaled)
+            binding = session.io_binding()
+            for name, array in feeds.items():
+                binding.bind_cpu_input(name, array)
+            binding.bind_output(session.get_outputs()[0].name, "cpu", 0, upscaled.dtype.type, shape,
+                                upscaled.ctypes.data)
+            session.run_with_iobinding(binding, self._run_options(pixels))
+            binding.synchronize_outputs()
+        return upscaled
 
     def _run_options(self, pixels: Batch) -> ort.RunOptions | None:
         """Give the memory back after a large run on the CPU."""

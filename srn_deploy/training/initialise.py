@@ -1,9 +1,9 @@
 """First weights that let a chain without residuals learn.
 
 PyTorch's default shrinks a signal by about 1/sqrt(3) per convolution and each attention halves it:
-after four blocks little of the deep path is left, and a run of 5,000 steps stayed where the head and
-the tail alone can come, near bicubic. With convolutions that begin as the identity plus noise and an
-attention that begins nearly open, the same run passes that point in 500 steps.
+after four blocks little of the deep path is left, and training long stays where the head and the tail
+alone can come, near bicubic. With convolutions that begin as the identity plus noise and an attention
+that begins nearly open it passes that point within its first hundreds of steps.
 """
 
 from __future__ import annotations
