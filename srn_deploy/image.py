@@ -90,6 +90,8 @@ def read_image(path: Path) -> Image:
     A JPEG that is whole but has flipped bits cannot be told from a good one: the format has no checksum.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe would block, a device never end
+            raise UnreadableImage(f"{path} cannot be read: it is no file.", remedy="Give the path of a picture file.")
         data = path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL character
         reason = error.strerror if isinstance(error, OSError) else error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,7 +13,7 @@ from pathlib import Path
 from srn_deploy.backends.protocol import Backend
 from srn_deploy.errors import OptionError, OutOfMemory, SrnDeployError, UnreadableImage, UnwritableImage
 from srn_deploy.image import Image, check_writable, find_images, read_image, write_image
-from srn_deploy.upscale import OnTile, TileOptions, upscale_alpha, upscale_array
+from srn_deploy.upscale import OnTile, TileOptions, check_takes, upscale_alpha, upscale_planes
 
 Losses = tuple[str, ...]
 """What of a source the target's format cannot hold, as sentences."""
@@ -45,12 +46,10 @@ def plan_jobs(source: Path, target: Path) -> list[Job]:
     """
     try:
         jobs = _planned(source, target)
-        originals = {job.source.resolve() for job in jobs}
-        overwriting = next((job for job in jobs if job.target.resolve() in originals), None)
-    except OSError as error:  # names that are too long, loops of links
+        originals = {os.path.realpath(job.source) for job in jobs}
+        overwriting = next((job for job in jobs if os.path.realpath(job.target) in originals), None)
+    except OSError as error:  # names that are too long
         raise OptionError(f"{error.filename}: {error.strerror}.", remedy="Check the path.") from error
-    except RuntimeError as error:  # a loop of links, until Python 3.13
-        raise OptionError(f"{source} or {target}: {error}.", remedy="Check the path.") from error
     if overwriting is not None:
         raise UnwritableImage(f"{overwriting.target} is one of the pictures to be read and would be overwritten.",
                               remedy="Choose another output.")
@@ -68,22 +67,24 @@ def _planned(source: Path, target: Path) -> list[Job]:
 def _folder_jobs(source: Path, target: Path) -> list[Job]:
     if target.is_file():
         raise OptionError(f"{source} is a folder and {target} is a file.", remedy="Give a folder as the output.")
-    inside = target.resolve()
-    found = [path for path in find_images(source) if inside == source.resolve() or inside not in path.resolve().parents]
+    found = find_images(source)
+    if target.resolve().is_relative_to(source.resolve()) and target.resolve() != source.resolve():
+        # Results of an earlier run inside the source are no inputs.
+        found = [path for path in found if not path.parent.resolve().is_relative_to(target.resolve())]
     if not found:
         raise UnreadableImage(f"{source} holds no picture.", remedy="Give a folder with PNG, JPEG or WebP files.")
     return [Job(source=path, target=target / path.relative_to(source)) for path in found]
 
 
 def pending(jobs: Iterable[Job]) -> list[Job]:
-    """The jobs whose target does not exist yet; a target that exists is whole, see `atomic`."""
-    return [job for job in jobs if not job.target.exists()]
+    """The jobs whose target is not there yet; what a run of ours wrote is whole, see `atomic`."""
+    return [job for job in jobs if not (job.target.is_file() and job.target.stat().st_size)]
 
 
 def upscale_image(image: Image, backend: Backend, options: TileOptions | None = None,
                   on_tile: OnTile = lambda done, total: None) -> Image:
     """Colour and alpha of a decoded picture upscaled; its metadata kept."""
-    colour = upscale_array(image.pixels, backend, options, on_tile)
+    colour = upscale_planes(image.pixels, backend, options, on_tile)
     alpha = None if image.alpha is None else upscale_alpha(image.alpha, backend, options, on_tile)
     return replace(image, pixels=colour, alpha=alpha)
 
@@ -133,6 +134,7 @@ def read_checked(job: Job, backend: Backend) -> Image:
     """Decode, and find out before the work whether the target can hold the result."""
     image = read_image(job.source)
     scale = backend.spec.scale
+    check_takes(image.pixels.dtype, backend.spec)
     check_writable(job.target, height=image.height * scale, width=image.width * scale,
                    has_alpha=image.alpha is not None, bits=8 * image.pixels.dtype.itemsize)
     return image

@@ -53,7 +53,8 @@ class Tile:
 
 
 def plan_side(side_px: int, *, tile_px: int, halo_px: int, alignment_px: int = 1, min_side_px: int = 1) -> list[Span]:
-    """Windows that cover one side: each is tile_px and a halo on both ends, rounded to the alignment.
+    """Windows that cover one side: as few as tiles of at most tile_px (rounded up to the alignment) allow,
+    spread evenly, each with a halo on both ends.
 
     Starts are multiples of the alignment, the last window ends at the border, every inner cut has at
     least halo_px of context on both sides, and the cores cover the side without gap or overlap.
@@ -61,7 +62,9 @@ def plan_side(side_px: int, *, tile_px: int, halo_px: int, alignment_px: int = 1
     if tile_px < 1 or halo_px < 0:
         raise TilingError(f"A tile of {tile_px} px with a halo of {halo_px} px is not possible.",
                           remedy="Use --tile auto, or a tile of at least 1 px and a halo of at least 0.")
-    stride = _rounded_up(tile_px, alignment_px)
+    inner_px = max(side_px - 2 * halo_px, 1)
+    count = -(-inner_px // _rounded_up(tile_px, alignment_px))
+    stride = _rounded_up(-(-inner_px // count), alignment_px)
     length = max(stride + 2 * halo_px, min_side_px + alignment_px)
     starts = [0]
     while starts[-1] + length < side_px:

@@ -93,17 +93,19 @@ def _working_bytes(spec: ModelSpec, height: int, width: int) -> int:
     return height * width * spec.activation_bytes_per_px + matrices
 
 
-def upscale_rgb(pixels_hwc: Pixels, backend: Backend, options: TileOptions | None = None,
-                on_tile: OnTile = lambda done, total: None) -> Pixels:
-    """Upscale RGB (H, W, 3), uint8 in 0..255 or float32 in 0..1, to (scale*H, scale*W, 3) of the same dtype.
+def upscale_planes(image_hwc: Pixels, backend: Backend, options: TileOptions | None = None,
+                   on_tile: OnTile = lambda done, total: None) -> Pixels:
+    """Upscale grey (H, W, 1) or RGB (H, W, 3) to scale times the sides, in the same dtype; a fresh array.
 
-    Equal to running the whole picture within 1/255. When memory runs out the tile is halved and the
-    work goes on where it was; nothing of a failed tile is kept.
+    uint8, uint16, or float32 in 0..1. Equal to running the whole picture within 1/255. Only windows are
+    converted to what the artefact takes: beside them there is the picture and its result. When memory
+    runs out the tile is halved and the work goes on where it was; nothing of a failed tile is kept.
     """
     chosen, spec = options or TileOptions(), backend.spec
-    padded = reflected(pixels_hwc, spec.min_side_px)
-    height, width = padded.shape[:2]
-    canvas = np.empty((height * spec.scale, width * spec.scale, 3), dtype=padded.dtype)
+    check_takes(image_hwc.dtype, spec)
+    padded = reflected(image_hwc, spec.min_side_px)
+    height, width, channels = padded.shape
+    canvas = np.empty((height * spec.scale, width * spec.scale, channels), dtype=padded.dtype)
     tile_px, finished_rows = choose_tile_px(spec, height, width, chosen), 0
     while finished_rows < height:
         tiles = _planned(spec, height, width, tile_px, chosen)
@@ -116,7 +118,7 @@ def upscale_rgb(pixels_hwc: Pixels, backend: Backend, options: TileOptions | Non
                 raise
             chosen = replace(chosen, tiles_per_batch=1)
             _log.warning("out of memory: going on with tiles of %d px", tile_px)
-    return canvas[:pixels_hwc.shape[0] * spec.scale, :pixels_hwc.shape[1] * spec.scale]
+    return canvas[:image_hwc.shape[0] * spec.scale, :image_hwc.shape[1] * spec.scale]
 
 
 def upscale_array(image: Pixels, backend: Backend, options: TileOptions | None = None,
@@ -130,15 +132,10 @@ def upscale_array(image: Pixels, backend: Backend, options: TileOptions | None =
     if image.ndim != 3 or image.shape[2] not in (1, 3, 4) or 0 in image.shape:
         raise UnsuitableBatch(f"A picture has shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), not {image.shape}.",
                               remedy="Give one picture with its channels last.")
-    if image.shape[2] == 4:
-        colour = upscale_array(image[..., :3], backend, options, on_tile)
-        return np.concatenate([colour, upscale_alpha(image[..., 3:], backend, options, on_tile)], axis=2)
-    pixels = _to_run(image, backend.spec)
-    if image.shape[2] == 3:
-        return _from_run(upscale_rgb(pixels, backend, options, on_tile), image.dtype)
-    grey = upscale_rgb(np.repeat(pixels, 3, axis=2), backend, options, on_tile).astype(np.float32) @ GREY_OF_RGB
-    return _from_run(np.rint(grey)[..., None].astype(np.uint8) if pixels.dtype == np.uint8 else grey[..., None],
-                     image.dtype)
+    if image.shape[2] != 4:
+        return upscale_planes(image, backend, options, on_tile)
+    colour = upscale_planes(image[..., :3], backend, options, on_tile)
+    return np.concatenate([colour, upscale_alpha(image[..., 3:], backend, options, on_tile)], axis=2)
 
 
 def upscale_alpha(alpha: Pixels, backend: Backend, options: TileOptions | None = None,
@@ -147,7 +144,7 @@ def upscale_alpha(alpha: Pixels, backend: Backend, options: TileOptions | None =
     if (alpha == alpha.flat[0]).all():
         scale = backend.spec.scale
         return np.full((alpha.shape[0] * scale, alpha.shape[1] * scale, 1), alpha.flat[0])
-    return upscale_array(alpha, backend, options, on_tile)
+    return upscale_planes(alpha, backend, options, on_tile)
 
 
 def _planned(spec: ModelSpec, height: int, width: int, tile_px: int | None, options: TileOptions) -> list[Tile]:
@@ -168,9 +165,9 @@ def _run_tiles(padded: Pixels, canvas: Pixels, tiles: list[Tile], finished_rows:
     done = total - len(todo)
     for batch in batches(todo, options.tiles_per_batch):
         geometry = geometry_of(batch, *padded.shape[:2]) if spec.takes_geometry else None
-        upscaled = backend.run(cut(padded, batch), geometry)
+        upscaled = backend.run(_to_run(cut(padded, batch), spec), geometry)
         for tile, pixels in zip(batch, upscaled, strict=True):
-            join(canvas, tile, pixels, spec.scale)
+            join(canvas, tile, _from_run(pixels, canvas.shape[2], canvas.dtype), spec.scale)
         done += len(batch)
         on_tile(done, total)
         if batch[-1].cols.core_stop == padded.shape[1]:
@@ -186,24 +183,35 @@ def _halo(spec: ModelSpec, options: TileOptions) -> int:
     return spec.halo_px if options.halo is None else options.halo
 
 
-def _to_run(image: Pixels, spec: ModelSpec) -> Pixels:
-    """Into a dtype that the artefact takes without loss; raises UnsuitableBatch with the remedy."""
-    takes_float = spec.pixel_type is PixelType.FLOAT32
-    if image.dtype == np.uint8:
-        return image if not takes_float or spec.form is not Form.DEPLOY else image.astype(np.float32) / np.float32(255)
-    if image.dtype not in (np.uint16, np.float32):
-        raise UnsuitableBatch(f"Pictures are uint8, uint16 or float32, not {image.dtype}.",
+def check_takes(dtype: np.dtype[Any], spec: ModelSpec) -> None:
+    """Raise UnsuitableBatch, with the remedy, for pixels that the artefact would cut or does not know."""
+    if dtype == np.uint8:
+        return
+    if dtype not in (np.uint16, np.float32):
+        raise UnsuitableBatch(f"Pictures are uint8, uint16 or float32, not {dtype}.",
                               remedy="Convert the array first.")
-    if not takes_float or spec.precision is not Precision.FP32:
-        raise UnsuitableBatch(f"This artefact takes 8 bits, and the picture has more ({image.dtype}).",
+    if spec.pixel_type is not PixelType.FLOAT32 or spec.precision is not Precision.FP32:
+        raise UnsuitableBatch(f"This artefact takes 8 bits, and the picture has more ({dtype}).",
                               remedy="Export one that keeps them: srn-deploy export --io float32; or convert the "
                                      "picture to 8 bits.")
-    return image.astype(np.float32) / np.float32(65535) if image.dtype == np.uint16 else image
 
 
-def _from_run(pixels: Pixels, dtype: np.dtype[Any]) -> Pixels:
-    """Back to the dtype of the picture."""
-    if pixels.dtype == dtype:
-        return pixels
+def _to_run(windows: Pixels, spec: ModelSpec) -> Pixels:
+    """Windows (N, h, w, 1 or 3) as RGB in a dtype that the artefact takes."""
+    rgb = np.repeat(windows, 3, axis=3) if windows.shape[3] == 1 else windows
+    if rgb.dtype == np.uint16:
+        return rgb.astype(np.float32) / np.float32(65535)
+    if rgb.dtype == np.uint8 and spec.form is Form.DEPLOY and spec.pixel_type is PixelType.FLOAT32:
+        return rgb.astype(np.float32) / np.float32(255)
+    return rgb
+
+
+def _from_run(rgb: Pixels, channels: int, dtype: np.dtype[Any]) -> Pixels:
+    """One upscaled window (h, w, 3) in the channels and the dtype of the picture."""
+    if channels == 1:
+        grey = rgb.astype(np.float32) @ GREY_OF_RGB
+        rgb = (np.rint(grey).astype(np.uint8) if rgb.dtype == np.uint8 else grey)[..., None]
+    if rgb.dtype == dtype:
+        return rgb
     largest = 255 if dtype == np.uint8 else 65535
-    return np.rint(np.clip(pixels, 0, 1) * np.float32(largest)).astype(dtype)
+    return np.rint(np.clip(rgb, 0, 1) * np.float32(largest)).astype(dtype)

@@ -131,6 +131,7 @@ def test_sixteen_bits_are_refused_with_the_remedy(tmp_path: Path, graph: Path) -
     done = run("upscale", tmp_path / "in.png", tmp_path / "out.png", "--model", graph)
     assert done.returncode == 1
     assert "--io float32" in done.stderr
+    assert str(tmp_path / "in.png") in done.stderr
 
 
 def test_a_float_graph_keeps_sixteen_bits(tmp_path: Path, checkpoint: Path) -> None:

@@ -15,7 +15,7 @@ from srn_deploy.deploy import export_and_prove
 from srn_deploy.export import ExportOptions
 from srn_deploy.image import find_images, read_image
 from srn_deploy.metrics import psnr_y
-from srn_deploy.upscale import TileOptions, upscale_rgb
+from srn_deploy.upscale import TileOptions, upscale_planes
 
 CHECKPOINT = "checkpoints/wnxbwyc__SRN/team25_srn.pt"
 
@@ -49,5 +49,5 @@ def test_tiles_of_a_div2k_picture_are_within_one_level_of_the_whole(data: Path, 
     path = export_and_prove(data / CHECKPOINT, tmp_path / "f.onnx", ExportOptions(pixel_type=PixelType.FLOAT32)).path
     backend = OnnxRuntimeBackend(path)
     lr = read_image(data / "images/0853x4.png").as_rgb8()[:301, :361].astype(np.float32) / np.float32(255)
-    whole = upscale_rgb(lr, backend, TileOptions(tile=None))
-    assert np.abs(upscale_rgb(lr, backend, TileOptions(tile=tile)) - whole).max() < 1 / 255
+    whole = upscale_planes(lr, backend, TileOptions(tile=None))
+    assert np.abs(upscale_planes(lr, backend, TileOptions(tile=tile)) - whole).max() < 1 / 255

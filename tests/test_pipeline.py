@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -178,3 +179,25 @@ def test_a_name_that_is_too_long_is_an_error_with_a_remedy(tmp_path: Path) -> No
                            (tmp_path / "a.png", tmp_path / ("x" * 300 + ".png"))):
         with pytest.raises((OptionError, UnreadableImage)):
             plan_jobs(source, target)
+
+
+def test_the_output_may_be_the_parent_of_the_input(tmp_path: Path) -> None:
+    put(tmp_path / "in/sub/a.png")
+    (job,) = plan_jobs(tmp_path / "in", tmp_path)
+    assert job.target == tmp_path / "sub/a.png"
+
+
+def test_what_is_no_regular_file_is_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
+    put(tmp_path / "in/a.png")
+    (tmp_path / "in/loop.png").symlink_to(tmp_path / "in/loop.png")
+    os.mkfifo(tmp_path / "in/pipe.png")
+    outcomes = list(run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), NearestBackend()))
+    assert [outcome.job.source.name for outcome in outcomes if outcome.error] == ["loop.png", "pipe.png"]
+    assert tree(tmp_path / "out") == ["a.png"]
+
+
+def test_an_empty_file_is_no_result(tmp_path: Path) -> None:
+    put(tmp_path / "in/a.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/a.png").touch()
+    assert len(pending(plan_jobs(tmp_path / "in", tmp_path / "out"))) == 1

@@ -44,6 +44,14 @@ def test_a_side_has_at_most_two_window_lengths(side: int, tile: int, halo: int, 
     assert len({span.length for span in spans[:-1]}) <= 1
 
 
+@pytest.mark.parametrize(("height", "width"), [(768, 1024), (720, 1280), (900, 900), (1080, 1920), (3000, 4000)])
+def test_windows_are_spread_evenly_over_ordinary_pictures(height: int, width: int) -> None:
+    tile_px = largest_tile_px(budget_bytes=2**30, bytes_per_px=1408, halo_px=48, alignment_px=6)
+    tiles = plan_tiles(height, width, tile_px=tile_px, halo_px=48, alignment_px=6, min_side_px=15)
+    computed = sum(tile.shape[0] * tile.shape[1] for tile in tiles)
+    assert computed <= 1.35 * height * width  # full windows that overlap at the end would cost up to 3.7
+
+
 def test_a_tile_larger_than_the_picture_is_one_window() -> None:
     (tile,) = plan_tiles(40, 50, tile_px=200, halo_px=64, alignment_px=6, min_side_px=15)
     assert tile.shape == (40, 50)

@@ -129,7 +129,7 @@ def test_without_torch_the_error_names_the_pip_command(
     monkeypatch.setitem(sys.modules, "torch", None)
     ended = CliRunner().invoke(train, [str(recipe), "--data", str(pictures)])
     assert isinstance(ended.exception, MissingPackage)
-    assert "pip install 'srn-deploy[torch]'" in ended.exception.remedy
+    assert "pip install '.[torch]'" in ended.exception.remedy
 
 
 def test_plain_lines_come_at_validations_and_once_a_minute(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from srn_deploy.contract import Form, PixelType, Precision
 from srn_deploy.errors import OptionError, OutOfMemory, TilingError, UnsuitableBatch
 from srn_deploy.geometry import Geometry
-from srn_deploy.upscale import TileOptions, choose_tile_px, upscale_array, upscale_rgb
+from srn_deploy.upscale import TileOptions, choose_tile_px, upscale_array, upscale_planes
 from tests.fakes import NEAREST, NearestBackend
 
 FLOAT = replace(NEAREST, pixel_type=PixelType.FLOAT32)
@@ -71,7 +72,7 @@ def test_a_small_picture_runs_whole_and_a_large_one_in_windows_of_bounded_memory
     options = TileOptions(activation_bytes=100 * 80 * 80)
     assert choose_tile_px(NEAREST, 80, 80, options) is None
     backend = NearestBackend()
-    upscale_rgb(drawn(300, 310, 3), backend, options)
+    upscale_planes(drawn(300, 310, 3), backend, options)
     assert len(backend.shapes) > 1
     assert max(n * h * w * NEAREST.activation_bytes_per_px for n, h, w, _ in backend.shapes) <= options.activation_bytes
 
@@ -80,7 +81,7 @@ def test_a_small_picture_runs_whole_and_a_large_one_in_windows_of_bounded_memory
 def test_windows_stay_within_the_bound_however_they_are_rounded(alignment: int) -> None:
     backend = NearestBackend(replace(NEAREST, alignment_px=alignment, halo_px=7))
     options = TileOptions(activation_bytes=100 * 97 * 97, tiles_per_batch=2)
-    upscale_rgb(drawn(250, 260, 3), backend, options)
+    upscale_planes(drawn(250, 260, 3), backend, options)
     assert max(n * h * w * 100 for n, h, w, _ in backend.shapes) <= options.activation_bytes
 
 
@@ -96,9 +97,21 @@ def test_a_bound_that_no_tile_can_keep_is_told(caplog: pytest.LogCaptureFixture)
     assert "more memory than the bound" in caplog.text
 
 
+@pytest.mark.parametrize(("channels", "dtype"), [(1, np.uint8), (3, np.uint8), (1, np.uint16), (3, np.uint16)])
+def test_beside_the_windows_there_is_only_the_picture_and_its_result(channels: int, dtype: Any) -> None:
+    picture = drawn(400, 500, channels, dtype=dtype)
+    spec = FLOAT if dtype == np.uint16 else NEAREST
+    tracemalloc.start()
+    result = upscale_planes(picture, NearestBackend(spec), TileOptions(tile=40, halo=0))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    window = 2 * 40 * 2 * 40 * 3 * 4
+    assert peak < result.nbytes + 8 * window  # a few copies of one upscaled float window
+
+
 def test_equal_windows_share_a_batch() -> None:
     backend = NearestBackend()
-    upscale_rgb(drawn(64, 320, 3), backend, TileOptions(tile=32, halo=0, tiles_per_batch=4))
+    upscale_planes(drawn(64, 320, 3), backend, TileOptions(tile=32, halo=0, tiles_per_batch=4))
     assert max(shape[0] for shape in backend.shapes) == 4
 
 
@@ -117,9 +130,9 @@ class ForgetfulBackend(NearestBackend):
 
 
 def test_out_of_memory_halves_the_tile_and_goes_on(caplog: pytest.LogCaptureFixture) -> None:
-    backend, picture = ForgetfulBackend(), drawn(201, 190, 3)
-    np.testing.assert_array_equal(upscale_rgb(picture, backend, TileOptions(tile=None)), enlarged(picture))
-    assert backend.failures == 2  # 201, 100; 50 px fit
+    backend, picture = ForgetfulBackend(largest_height=60), drawn(201, 190, 3)
+    np.testing.assert_array_equal(upscale_planes(picture, backend, TileOptions(tile=None)), enlarged(picture))
+    assert backend.failures == 2  # 201 px, then 67 px each; five of 41 px fit
     assert "tiles of 50 px" in caplog.text
 
 
@@ -131,7 +144,7 @@ def test_what_was_finished_before_the_memory_ran_out_is_not_run_again() -> None:
             return super().run(batch, geometry)
 
     backend, picture = LaterForgetful(), drawn(300, 300, 3)
-    np.testing.assert_array_equal(upscale_rgb(picture, backend, TileOptions(tile=100, halo=0)), enlarged(picture))
+    np.testing.assert_array_equal(upscale_planes(picture, backend, TileOptions(tile=100, halo=0)), enlarged(picture))
     assert backend.failures == 1
     small = [shape for shape in backend.shapes if shape[1] < 100]
     assert sum(h * w for _, h, w, _ in small) < 300 * 300  # the first row of tiles was kept
@@ -139,13 +152,13 @@ def test_what_was_finished_before_the_memory_ran_out_is_not_run_again() -> None:
 
 def test_a_memory_that_holds_no_tile_is_an_error() -> None:
     with pytest.raises(OutOfMemory):
-        upscale_rgb(drawn(100, 100, 3), ForgetfulBackend(largest_height=10), TileOptions(tile=64))
+        upscale_planes(drawn(100, 100, 3), ForgetfulBackend(largest_height=10), TileOptions(tile=64))
 
 
 def test_a_portable_graph_with_esa_is_not_tiled_wrongly() -> None:
     spec = replace(FLOAT, form=Form.PORTABLE, has_esa=True, min_side_px=15, alignment_px=6, halo_px=30)
     with pytest.raises(TilingError, match="deploy graph"):
-        upscale_rgb(drawn(300, 300, 3), NearestBackend(spec), TileOptions(tile=64))
+        upscale_planes(drawn(300, 300, 3), NearestBackend(spec), TileOptions(tile=64))
 
 
 @pytest.mark.parametrize("wrong", [{"tile": "some"}, {"tile": 8}, {"halo": -1}, {"activation_bytes": 0},
@@ -163,11 +176,12 @@ def test_any_integer_type_is_a_tile() -> None:
 def test_a_portable_graph_that_runs_out_of_memory_says_so(caplog: pytest.LogCaptureFixture) -> None:
     spec = replace(FLOAT, form=Form.PORTABLE, has_esa=True, min_side_px=15, alignment_px=6, halo_px=30)
     with pytest.raises(OutOfMemory):
-        upscale_rgb(drawn(300, 300, 3), ForgetfulBackend(spec), TileOptions(tile=None))
+        upscale_planes(drawn(300, 300, 3), ForgetfulBackend(spec), TileOptions(tile=None))
     assert "going on" not in caplog.text
 
 
 def test_tiles_are_counted_for_the_progress_bar() -> None:
     seen: list[tuple[int, int]] = []
-    upscale_rgb(drawn(100, 100, 3), NearestBackend(), TileOptions(tile=50, halo=0), lambda *count: seen.append(count))
+    options = TileOptions(tile=50, halo=0)
+    upscale_planes(drawn(100, 100, 3), NearestBackend(), options, lambda *count: seen.append(count))
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]

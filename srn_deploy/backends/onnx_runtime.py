@@ -131,8 +131,11 @@ def _read_spec(session: ort.InferenceSession, path: Path) -> ModelSpec:
 
 
 def _open_session(path: Path, device: str, threads: int | None) -> ort.InferenceSession:
-    if not path.is_file():
-        raise GraphError(f"{path} does not exist.", remedy="Check the path, or run `srn-deploy export`.")
+    try:
+        graph = path.read_bytes()  # ONNX Runtime itself takes no path that is not UTF-8
+    except OSError as error:
+        raise GraphError(f"{path} cannot be read: {error.strerror}.",
+                         remedy="Check the path and its permissions, or run `srn-deploy export`.") from error
     options = ort.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
     options.intra_op_num_threads = threads or _threads_asked_for()
@@ -143,7 +146,7 @@ def _open_session(path: Path, device: str, threads: int | None) -> ort.Inference
         ort.preload_dlls()
     try:
         # Without enable_fallback=0 a failing GPU is replaced by the CPU, with a line on stdout.
-        session = ort.InferenceSession(os.fspath(path), options, providers=[(provider, _PROVIDER_OPTIONS[device])],
+        session = ort.InferenceSession(graph, options, providers=[(provider, _PROVIDER_OPTIONS[device])],
                                        enable_fallback=0)
     except _ERRORS as error:
         reason = str(error).splitlines()[0][:200]

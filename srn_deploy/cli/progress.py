@@ -32,7 +32,7 @@ def show(total: int, skipped: int, run: Run, *, go_on: str) -> None:
     except KeyboardInterrupt:
         click.echo(f"Stopped after {done} of {total}; every file that is there is whole. {go_on}", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
-    if total != 1:
+    if total + skipped > 1:
         seconds = time.monotonic() - began
         click.echo(f"{done} written, {failed} failed, {skipped} there already, in {seconds:.1f} s "
                    f"({done / max(seconds, 1e-9):.2f} pictures/s).", err=True)
@@ -43,7 +43,8 @@ def show(total: int, skipped: int, run: Run, *, go_on: str) -> None:
 def _tell(outcome: Outcome, result: Say, remark: Say) -> None:
     """The written file as a result; a failure with its remedy, and what a format could not keep, as remarks."""
     if outcome.error is not None:
-        remark(f"Error: {outcome.error.message}")
+        named = "" if str(outcome.job.source) in outcome.error.message else f"{outcome.job.source}: "
+        remark(f"Error: {named}{outcome.error.message}")
         remark(outcome.error.remedy)
         return
     for loss in outcome.losses:
@@ -58,7 +59,7 @@ def _to_stderr(line: str) -> None:
 @contextmanager
 def _bar(total: int) -> Iterator[tuple[Callable[[Outcome], None], OnTile]]:
     """What to call for each outcome and each tile."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():  # None: a daemon that closed it
         yield lambda outcome: _tell(outcome, click.echo, _to_stderr), lambda done, all_tiles: None
         return
     from rich.console import Console
@@ -73,7 +74,7 @@ def _bar(total: int) -> Iterator[tuple[Callable[[Outcome], None], OnTile]]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     # Where both streams are the terminal, a line on stdout would tear the bar.
-    result = above if sys.stdout.isatty() else click.echo
+    result = above if sys.stdout and sys.stdout.isatty() else click.echo
     with Progress(*columns, console=console, transient=True) as progress:
         pictures = progress.add_task("pictures", total=total, rate="", visible=total > 1)
         tiles = progress.add_task("tiles", total=None, rate="", visible=False)

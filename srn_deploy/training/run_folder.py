@@ -35,14 +35,18 @@ class RunFolder:
         self.checkpoint, self.curve = path / CHECKPOINT_FILE, path / CURVE_FILE
         self._last_row: Sequence[str] = ()
 
-    def begin(self) -> None:
-        """Make the folder and an empty log; raises TrainingError where a run or a checkpoint lies already."""
+    def check_free(self) -> None:
+        """Raise TrainingError where a run, or a file that it would overwrite, lies already."""
         if self.state.exists():
             raise TrainingError(f"{self.path} holds a run already.",
                                 remedy="Continue it with --resume, or choose another --out.")
-        if self.checkpoint.exists():
-            raise TrainingError(f"{self.path} holds a {CHECKPOINT_FILE} that would be overwritten.",
-                                remedy="Choose another --out, or move the file away.")
+        for path in (self.checkpoint, self.curve, self.log):
+            if path.exists():
+                raise TrainingError(f"{self.path} holds a {path.name} that would be overwritten.",
+                                    remedy="Choose another --out, or move the file away.")
+
+    def begin(self) -> None:
+        """Make the folder and an empty log."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._write_log([])

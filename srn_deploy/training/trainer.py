@@ -57,7 +57,8 @@ class Budget:
     def __post_init__(self) -> None:
         if self.steps is not None and self.minutes is not None:
             raise OptionError("A run has steps or minutes, not both.", remedy="Leave one of them away.")
-        if (self.steps is not None and self.steps < 1) or (self.minutes is not None and self.minutes <= 0):
+        few = self.steps is not None and self.steps < 1
+        if few or (self.minutes is not None and not 0 < self.minutes < math.inf):
             raise OptionError("A run needs at least one step or some minutes.", remedy="Give a larger budget.")
 
     def share(self, recipe: Recipe, step: int, elapsed_s: float) -> float:
@@ -82,6 +83,8 @@ class Trainer:
         state = self._begin(resume)
         with memory_errors_translated():
             self._load_pictures(data)
+            if state is None:
+                self.folder.begin()  # not before the pictures: what cannot begin leaves nothing
             self._build(family)
         self.step, self.elapsed_s = 0, 0.0
         self._loss_sum, self._loss_count = torch.zeros((), device=self.device, dtype=torch.float64), 0
@@ -89,12 +92,12 @@ class Trainer:
             self._restore(state)
 
     def _begin(self, resume: bool) -> State | None:
-        """The state to go on from, or None and a fresh folder."""
+        """The state to go on from, or None where a run may begin."""
         if resume and self.folder.state.is_file():
             return self.folder.resume(self.recipe)
         if resume:
             self.notice(f"{self.folder.path} holds no run to continue: this one begins at step 0.")
-        self.folder.begin()
+        self.folder.check_free()
         return None
 
     def _load_pictures(self, data: Path) -> None:
