@@ -21,7 +21,7 @@ from srn_deploy.errors import MissingPackage, OptionError, TrainingError
 from srn_deploy.image import Image, read_image, write_image
 from srn_deploy.training.curve import draw_curve
 from srn_deploy.training.run_folder import LOG_FIELDS
-from srn_deploy.training.trainer import Progress
+from srn_deploy.training.schedule import Progress
 
 RECIPE_TEXT = """
 title = "A tiny SRN"

@@ -13,7 +13,8 @@ from torch import Tensor
 from srn_deploy.errors import TrainingError
 from srn_deploy.image import Image, write_image
 from srn_deploy.resample import resize, resize_uint8
-from srn_deploy.training.data import Pair, PatchBank, held_out, load_pictures
+from srn_deploy.training.data import PatchBank, Pictures, detail, held_out, load_pictures
+from srn_deploy.training.pixel_file import PixelFile
 from srn_deploy.training.stress import stress_patches
 
 CPU = torch.device("cpu")
@@ -31,12 +32,18 @@ def noise(seed: int, height: int, width: int) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8)
 
 
-def pair_of(name: str, hr: NDArray[np.uint8]) -> Pair:
-    return Pair(name=name, hr=hr, lr=resize_uint8(hr, hr.shape[0] // SCALE, hr.shape[1] // SCALE))
+def small(hr: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return resize_uint8(hr, hr.shape[0] // SCALE, hr.shape[1] // SCALE)
 
 
-def bank_of(*pairs: Pair) -> PatchBank:
-    return PatchBank(pairs, scale=SCALE, hr_patch_px=SCALE * LR_SIDE, device=CPU)
+def bank_of(*originals: NDArray[np.uint8], lr_side: int = LR_SIDE) -> PatchBank:
+    hr, lr = PixelFile(), PixelFile()
+    for original in originals:
+        hr.append(original)
+        lr.append(small(original))
+    pictures = Pictures(names=[], index=list(range(len(originals))), hr=hr.freeze(), lr=lr.freeze(), validation=[],
+                        left_out=[])
+    return PatchBank(pictures, scale=SCALE, hr_patch_px=SCALE * lr_side, device=CPU)
 
 
 def save(path: Path, pixels: NDArray[np.uint8]) -> None:
@@ -63,23 +70,32 @@ def origin(patch: NDArray[np.uint8], image: NDArray[np.uint8]) -> set[tuple[int,
             if np.array_equal(augmented(image[top:top + side, left:left + side], kind), patch)}
 
 
-def test_lr_and_hr_patches_show_the_same_place_in_the_same_augmentation_and_all_eight_occur() -> None:
-    pair = pair_of("a", noise(1, 9 * SCALE, 8 * SCALE))
-    lr, hr = bank_of(pair).batch(100, torch.Generator().manual_seed(0))
+@pytest.mark.parametrize("candidates", [1, 3])
+def test_lr_and_hr_patches_show_the_same_place_in_the_same_augmentation_and_all_eight_occur(candidates: int) -> None:
+    hr_image = noise(1, 9 * SCALE, 8 * SCALE)
+    lr_image = small(hr_image)
+    lr, hr = bank_of(hr_image).batch(100, torch.Generator().manual_seed(0), candidates=candidates)
     kinds, places = set(), set()
     for lr_patch, hr_patch in zip(as_levels(lr), as_levels(hr), strict=True):
-        ((top, left, kind),) = origin(lr_patch, pair.lr)
-        cut = pair.hr[SCALE * top:SCALE * (top + LR_SIDE), SCALE * left:SCALE * (left + LR_SIDE)]
+        ((top, left, kind),) = origin(lr_patch, lr_image)
+        cut = hr_image[SCALE * top:SCALE * (top + LR_SIDE), SCALE * left:SCALE * (left + LR_SIDE)]
         assert np.array_equal(augmented(cut, kind), hr_patch)
         kinds.add(kind)
         places.add((top, left))
     assert kinds == set(range(8))
-    assert places == {(top, left) for top in range(5) for left in range(4)}
+    assert len(places) == 20 if candidates == 1 else len(places) >= 10
+
+
+def test_of_several_candidates_the_one_with_the_most_detail_is_kept() -> None:
+    bank = bank_of(np.full((60, 60, 3), 128, np.uint8), noise(1, 60, 60))
+    kept = {count: detail(bank.batch(400, torch.Generator().manual_seed(0), candidates=count)[0]) for count in (1, 3)}
+    # Half of the candidates are flat: all three of them by chance one time in eight.
+    assert float((kept[1] == 0).float().mean()) == pytest.approx(1 / 2, abs=0.1)
+    assert float((kept[3] == 0).float().mean()) == pytest.approx(1 / 8, abs=0.05)
 
 
 def test_an_lr_patch_is_the_bicubic_of_its_hr_patch_up_to_the_border() -> None:
-    pair = pair_of("a", noise(2, 30 * SCALE, 31 * SCALE))
-    bank = PatchBank([pair], scale=SCALE, hr_patch_px=12 * SCALE, device=CPU)
+    bank = bank_of(noise(2, 30 * SCALE, 31 * SCALE), lr_side=12)
     lr, hr = bank.batch(8, torch.Generator().manual_seed(0))
     for lr_patch, hr_patch in zip(as_levels(lr), as_levels(hr), strict=True):
         made = resize_uint8(hr_patch, 12, 12).astype(int)
@@ -89,23 +105,23 @@ def test_an_lr_patch_is_the_bicubic_of_its_hr_patch_up_to_the_border() -> None:
 
 
 def test_pictures_of_many_sizes_do_not_run_into_each_other() -> None:
-    pairs = [pair_of(str(seed), np.full((height * SCALE, width * SCALE, 3), 40 * seed, np.uint8))
-             for seed, (height, width) in enumerate([(5, 5), (5, 9), (12, 5), (7, 8)])]
-    lr, hr = bank_of(*pairs).batch(64, torch.Generator().manual_seed(0))
+    flat = [np.full((height * SCALE, width * SCALE, 3), 40 * seed, np.uint8)
+            for seed, (height, width) in enumerate([(5, 5), (5, 9), (12, 5), (7, 8)])]
+    lr, hr = bank_of(*flat).batch(64, torch.Generator().manual_seed(0))
     for batch in (as_levels(lr), as_levels(hr)):
         assert all(len(np.unique(patch)) == 1 for patch in batch)
         assert set(np.unique(batch)) == {0, 40, 80, 120}
 
 
 def test_the_same_seed_gives_the_same_batch_and_another_seed_another_one() -> None:
-    bank = bank_of(pair_of("a", noise(3, 60, 60)))
+    bank = bank_of(noise(3, 60, 60))
     first, again, other = (bank.batch(4, torch.Generator().manual_seed(seed)) for seed in (7, 7, 8))
     assert all(torch.equal(one, two) for one, two in zip(first, again, strict=True))
     assert not torch.equal(first[1], other[1])
 
 
 def test_a_batch_is_float32_between_0_and_1() -> None:
-    lr, hr = bank_of(pair_of("a", noise(3, 60, 60))).batch(4, torch.Generator().manual_seed(0))
+    lr, hr = bank_of(noise(3, 60, 60)).batch(4, torch.Generator().manual_seed(0))
     assert (lr.shape, hr.shape) == ((4, 3, LR_SIDE, LR_SIDE), (4, 3, 15, 15))
     assert lr.dtype == hr.dtype == torch.float32
     assert 0 <= hr.min() < 0.01
@@ -116,21 +132,24 @@ def test_a_folder_is_read_with_its_subfolders_sorted_and_cropped_to_the_scale(tm
     save(tmp_path / "b.png", noise(1, 32, 31))
     save(tmp_path / "a" / "c.png", noise(2, 30, 30))
     pictures = load_pictures(tmp_path, SCALE)
-    assert [pair.name for pair in pictures.pairs] == [str(Path("a") / "c.png"), "b.png"]
-    assert pictures.pairs[1].hr.shape == (30, 30, 3)
-    assert pictures.pairs[1].lr.shape == (10, 10, 3)
+    assert [pair.name for pair in pictures.validation] == ["b.png"]
+    assert pictures.names == [str(Path("a") / "c.png")]
+    assert (pictures.hr.sides, pictures.lr.sides) == ([(30, 30), (30, 30)], [(10, 10), (10, 10)])
+    assert np.array_equal(pictures.hr.picture(1), noise(1, 32, 31)[:30, :30])
+    assert np.array_equal(pictures.lr.picture(1), small(noise(1, 32, 31)[:30, :30]))
     assert pictures.left_out == []
 
 
 def test_unreadable_and_small_pictures_are_left_out_and_told(tmp_path: Path) -> None:
     save(tmp_path / "good.png", noise(1, 30, 30))
     save(tmp_path / "small.png", noise(2, 30, 29))
+    save(tmp_path / "tiny.png", noise(2, 1, 1))
     (tmp_path / "broken.png").write_bytes((tmp_path / "good.png").read_bytes()[:200])
     pictures = load_pictures(tmp_path, SCALE, smallest_px=30)
-    assert [pair.name for pair in pictures.pairs] == ["good.png"]
+    assert pictures.names == ["good.png"]
     assert len(pictures.left_out) == 2
     assert "broken.png is a truncated PNG" in pictures.left_out[0]
-    assert "1 pictures below 30 px a side, small.png" in pictures.left_out[1]
+    assert "2 pictures below 30 px a side, small.png" in pictures.left_out[1]
 
 
 def test_a_folder_full_of_damaged_files_is_told_in_a_few_lines(tmp_path: Path) -> None:
@@ -152,12 +171,31 @@ def test_a_folder_without_a_picture_or_with_small_ones_alone_is_an_error(tmp_pat
         load_pictures(tmp_path / "missing", SCALE)
 
 
-@pytest.mark.parametrize(("count", "validated"), [(2, 1), (3, 1), (50, 1), (100, 2), (120, 2)])
+@pytest.mark.parametrize(("count", "validated"), [(2, 1), (3, 1), (50, 1), (100, 2), (120, 2), (5000, 20)])
 def test_held_out_pictures_are_never_trained_with(count: int, validated: int) -> None:
-    pairs = [pair_of(str(index), np.zeros((3, 3, 3), np.uint8)) for index in range(count)]
-    training, validation = held_out(pairs)
+    training, validation = held_out(count)
     assert len(validation) == validated
-    assert sorted(pair.name for pair in training + validation) == sorted(pair.name for pair in pairs)
+    assert not set(training) & set(validation)
+    assert set(training) | set(range(count // 100, count, 50)) >= set(training)
+    assert len(training) == count - len(range(min(50, count) // 2, count, min(50, count)))
+
+
+def test_a_single_picture_is_trained_with_and_validated_on() -> None:
+    assert held_out(1) == ([0], [0])
+
+
+def test_more_pictures_than_the_disk_holds_are_an_error_with_the_variable_to_set(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = PixelFile()
+
+    class Full:
+        def write(self, _: object) -> None:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pixels, "_file", Full())
+    with pytest.raises(TrainingError, match="No space left on device") as caught:
+        pixels.append(noise(1, 4, 4))
+    assert "TMPDIR" in caught.value.remedy
 
 
 def test_stress_patches_are_whole_levels_between_0_and_1_and_of_every_kind() -> None:
@@ -181,3 +219,14 @@ def test_the_target_of_a_stress_patch_is_the_bicubic_of_its_input() -> None:
         expected = resize(lr_patch.permute(1, 2, 0).numpy(), 64, 64).clip(0, 1)
         difference = np.abs(expected - hr_patch.permute(1, 2, 0).numpy())
         assert difference[inner, inner].max() < FLOAT32
+
+
+def test_where_noise_is_to_be_removed_the_target_of_a_noisy_photo_is_the_photo() -> None:
+    photos = torch.rand(64, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    originals = torch.rand(64, 3, 64, 64, generator=torch.Generator().manual_seed(3))
+    lr, kept = stress_patches(photos, 4, torch.Generator().manual_seed(2))
+    same_lr, hr = stress_patches(photos, 4, torch.Generator().manual_seed(2), denoised=originals)
+    assert torch.equal(lr, same_lr)
+    denoised = [torch.equal(patch, original) for patch, original in zip(hr, originals, strict=True)]
+    assert 5 <= sum(denoised) <= 30  # a quarter of 64, seeded
+    assert all(is_denoised or torch.equal(one, two) for is_denoised, one, two in zip(denoised, hr, kept, strict=True))

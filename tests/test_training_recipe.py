@@ -10,8 +10,9 @@ import pytest
 
 from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.errors import OptionError
-from srn_deploy.training.recipe import Recipe, load_recipe, shipped_recipes
-from srn_deploy.training.trainer import Budget
+from srn_deploy.training.recipe import Recipe, load_recipe
+from srn_deploy.training.recipe_store import shipped_recipes
+from srn_deploy.training.schedule import Budget
 
 RECIPE = Recipe(name="r", title="t", source="s", architecture="srn", options={"scale": 4}, value_range=1.0,
                 hr_patch_px=64, batch=8, steps=10, learning_rate=1e-3)
@@ -49,8 +50,9 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, text: str) -> None:
     ({"batch": 0}, "at least 1"), ({"batch": 1.5}, "batch cannot be 1.5"), ({"steps": True}, "steps cannot be True"),
     ({"learning_rate": "fast"}, "learning_rate cannot be 'fast'"), ({"learning_rate": 0}, "above 0"),
     ({"ema_decay": 1.0}, "below 1"), ({"loss": "l3"}, "'l3' is unknown"), ({"hr_patch_px": 66}, "no multiple of x4"),
-    ({"options": {"scale": "four"}}, "scale cannot be"), ({"stress_fraction": 0.01}, "no patch in a batch of 8"),
-    ({"stress_fraction": 0.5, "hr_patch_px": 12}, "at least 16"),
+    ({"options": {"scale": "four"}}, "scale cannot be"), ({"stress_fraction": 0.5, "hr_patch_px": 12}, "at least 16"),
+    ({"degradation": "rain"}, "'rain' is unknown"), ({"distillation_weight": -1.0}, "not below 0"),
+    ({"pixel_weight": 0.0, "distillation_weight": 0.0}, "one of them above"), ({"candidates": 0}, "at least 1"),
 ])
 def test_a_value_that_cannot_work_is_refused_with_its_name(change: dict[str, Any], told: str) -> None:
     with pytest.raises(OptionError, match=told):

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,9 +22,11 @@ from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.checkpoint import load_checkpoint
 from srn_deploy.errors import TrainingError
 from srn_deploy.image import Image, write_image
+from srn_deploy.training.batches import TrainingBatch
 from srn_deploy.training.initialise import initialise
 from srn_deploy.training.recipe import Recipe
-from srn_deploy.training.trainer import Budget, Progress, Trainer
+from srn_deploy.training.schedule import Budget, Progress
+from srn_deploy.training.trainer import Inputs, Trainer
 
 RECIPE = Recipe(name="tiny", title="A tiny SRN", source="made for tests", architecture="srn",
                 options={"scale": 2, "blocks": 1, "channels": 8, "esa_channels": 4}, value_range=1.0, hr_patch_px=32,
@@ -40,7 +41,7 @@ from srn_deploy.training.recipe import Recipe
 recipe = Recipe(**json.loads(sys.argv[1]))
 torch.set_num_threads(1)
 trainer.SAVE_EVERY_S = 0.0
-run = trainer.Trainer(recipe, Path(sys.argv[2]), Path(sys.argv[3]))
+run = trainer.Trainer(recipe, trainer.Inputs(data=Path(sys.argv[2])), Path(sys.argv[3]))
 save = torch.save
 def save_or_die(state, path):
     save(state, path)
@@ -79,7 +80,7 @@ def undisturbed(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     """The folder of a run from beginning to end; not to be written to."""
     out = tmp_path_factory.mktemp("undisturbed")
     torch.set_num_threads(1)
-    Trainer(RECIPE, pictures, out).run()
+    Trainer(RECIPE, Inputs(data=pictures), out).run()
     return out
 
 
@@ -130,68 +131,68 @@ def test_a_killed_run_that_is_resumed_ends_in_the_same_bits(
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     assert list(tmp_path.glob(".srn-part-*"))
     assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == step - 1
-    Trainer(RECIPE, pictures, tmp_path, resume=True).run()
+    Trainer(RECIPE, Inputs(data=pictures), tmp_path, resume=True).run()
     assert_same_run(tmp_path, undisturbed)
     assert not list(tmp_path.glob(".srn-part-*"))
 
 
 def test_ctrl_c_saves_after_the_step_and_the_run_can_go_on(pictures: Path, undisturbed: Path, tmp_path: Path) -> None:
     class Interrupted(Trainer):
-        def _batch(self, generator: torch.Generator) -> Any:
+        def _batch(self) -> TrainingBatch:
             if self.step == 13:  # within a step: between two optimiser steps no state is half done
                 os.kill(os.getpid(), signal.SIGINT)
-            return super()._batch(generator)
+            return super()._batch()
 
     with pytest.raises(KeyboardInterrupt, match="Stopped after step 14; the state is saved"):
-        Interrupted(RECIPE, pictures, tmp_path).run()
+        Interrupted(RECIPE, Inputs(data=pictures), tmp_path).run()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    Trainer(RECIPE, pictures, tmp_path, resume=True).run()
+    Trainer(RECIPE, Inputs(data=pictures), tmp_path, resume=True).run()
     assert_same_run(tmp_path, undisturbed)
 
 
 def test_a_second_ctrl_c_does_not_wait_and_leaves_the_last_state(pictures: Path, tmp_path: Path) -> None:
     class Impatient(Trainer):
-        def _batch(self, generator: torch.Generator) -> Any:
+        def _batch(self) -> TrainingBatch:
             os.kill(os.getpid(), signal.SIGINT)
             os.kill(os.getpid(), signal.SIGINT)
             raise AssertionError("the second Ctrl-C did not come through")
 
     with pytest.raises(KeyboardInterrupt):
-        Impatient(RECIPE, pictures, tmp_path).run()
+        Impatient(RECIPE, Inputs(data=pictures), tmp_path).run()
     assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 0
 
 
 def test_a_finished_run_that_is_resumed_changes_nothing(pictures: Path, tmp_path: Path) -> None:
     recipe = replace(RECIPE, steps=3)
-    Trainer(recipe, pictures, tmp_path).run()
+    Trainer(recipe, Inputs(data=pictures), tmp_path).run()
     rows, before = log_of(tmp_path), weights(tmp_path)
-    Trainer(recipe, pictures, tmp_path, resume=True).run()
+    Trainer(recipe, Inputs(data=pictures), tmp_path, resume=True).run()
     assert log_of(tmp_path) == rows
     assert all(torch.equal(before[key], value) for key, value in weights(tmp_path).items())
 
 
 def test_a_state_of_the_first_version_without_loss_and_pictures_goes_on(
         pictures: Path, undisturbed: Path, tmp_path: Path) -> None:
-    Trainer(RECIPE, pictures, tmp_path, budget=Budget(steps=1)).run()
+    Trainer(RECIPE, Inputs(data=pictures), tmp_path, budget=Budget(steps=1)).run()
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     for later in ("loss_sum", "loss_count", "pictures"):
         del state[later]
     torch.save(state, tmp_path / "state.pt")
-    assert Trainer(RECIPE, pictures, tmp_path, resume=True).step == 1
+    assert Trainer(RECIPE, Inputs(data=pictures), tmp_path, resume=True).step == 1
 
 
 def test_half_a_row_at_the_end_of_the_log_is_forgotten(pictures: Path, tmp_path: Path) -> None:
     recipe = replace(RECIPE, steps=2)
-    Trainer(recipe, pictures, tmp_path).run()
+    Trainer(recipe, Inputs(data=pictures), tmp_path).run()
     rows = log_of(tmp_path)
     with (tmp_path / "log.csv").open("a") as file:
         file.write("3,0.5,0.0")
-    Trainer(recipe, pictures, tmp_path, resume=True).run()
+    Trainer(recipe, Inputs(data=pictures), tmp_path, resume=True).run()
     assert log_of(tmp_path) == rows
 
 
 def test_the_average_is_between_where_the_weights_were_and_where_they_are(pictures: Path, tmp_path: Path) -> None:
-    trainer = Trainer(RECIPE, pictures, tmp_path, budget=Budget(steps=1))
+    trainer = Trainer(RECIPE, Inputs(data=pictures), tmp_path, budget=Budget(steps=1))
     start = trainer.network.head.weight.detach().clone()
     trainer.run()
     # The first decay is (1 + 0) / (10 + 0).
@@ -203,12 +204,12 @@ def test_the_average_is_between_where_the_weights_were_and_where_they_are(pictur
 def test_weights_that_are_no_longer_finite_end_the_run_and_never_replace_good_ones(
         pictures: Path, tmp_path: Path) -> None:
     class Poisoned(Trainer):
-        def _batch(self, generator: torch.Generator) -> Any:
-            lr, hr = super()._batch(generator)
-            return (lr * math.nan if self.step == 12 else lr), hr
+        def _batch(self) -> TrainingBatch:
+            batch = super()._batch()
+            return replace(batch, lr=batch.lr * math.nan) if self.step == 12 else batch
 
     with pytest.raises(TrainingError, match="no longer finite at step 20"):
-        Poisoned(RECIPE, pictures, tmp_path).run()
+        Poisoned(RECIPE, Inputs(data=pictures), tmp_path).run()
     assert all(torch.isfinite(value).all() for value in weights(tmp_path).values())
 
 
@@ -222,25 +223,13 @@ def test_weights_spoilt_by_the_last_step_are_not_saved_although_its_loss_was_fin
                 self.network.head.weight.fill_(math.inf)
 
     with pytest.raises(TrainingError, match="weights are no longer finite at step 24"):
-        Poisoned(RECIPE, pictures, tmp_path).run()
+        Poisoned(RECIPE, Inputs(data=pictures), tmp_path).run()
     assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 0
-
-
-def test_every_step_sees_other_patches_and_the_recipe_share_of_them_is_stress(pictures: Path, tmp_path: Path) -> None:
-    trainer = Trainer(RECIPE, pictures, tmp_path)
-    batches = []
-    for step in range(3):
-        trainer.step = step
-        batches.append(trainer._batch(torch.Generator().manual_seed(trainer.batch_seed())))
-    assert len({float(lr.sum()) for lr, _ in batches}) == 3
-    photos, _ = trainer.bank.batch(RECIPE.batch, torch.Generator().manual_seed(trainer.batch_seed()))
-    same = [torch.equal(one, two) for one, two in zip(photos, batches[-1][0], strict=True)]
-    assert same == [True, True, True, False]
 
 
 def test_progress_tells_step_share_loss_psnr_and_time_left(pictures: Path, tmp_path: Path) -> None:
     told: list[Progress] = []
-    Trainer(RECIPE, pictures, tmp_path).run(told.append)
+    Trainer(RECIPE, Inputs(data=pictures), tmp_path).run(told.append)
     assert [progress.step for progress in told] == [10, 20]
     assert told[1].share == pytest.approx(20 / 24)
     assert told[1].remaining_s == pytest.approx(told[1].elapsed_s * 4 / 20)
@@ -250,7 +239,7 @@ def test_progress_tells_step_share_loss_psnr_and_time_left(pictures: Path, tmp_p
 
 def test_making_a_trainer_leaves_the_random_numbers_of_the_caller_alone(pictures: Path, tmp_path: Path) -> None:
     before = torch.random.get_rng_state()
-    Trainer(RECIPE, pictures, tmp_path)
+    Trainer(RECIPE, Inputs(data=pictures), tmp_path)
     assert torch.equal(torch.random.get_rng_state(), before)
 
 

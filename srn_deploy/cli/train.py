@@ -6,7 +6,7 @@ import math
 import shlex
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import click
 
@@ -15,7 +15,7 @@ from srn_deploy.cli.options import INTERRUPTED
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from srn_deploy.training.trainer import Progress
+    from srn_deploy.training.schedule import Progress
 
 DATA_VARIABLE = "SRN_TRAIN_DATA"
 
@@ -33,20 +33,24 @@ PLAIN_LINE_EVERY_S = 60.0
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--steps", type=int, help="Length of the whole run in steps. [default: the recipe's]")
 @click.option("--budget", "minutes", type=float, metavar="MINUTES", help="Length of the whole run in minutes, instead.")
+@click.option("--seed", type=int, help="Of first weights and patches. [default: the recipe's]")
+@click.option("--initial", type=click.Path(path_type=Path),
+              help="Checkpoint to begin with. [default: that of the recipe which RECIPE follows, beside --out]")
+@click.option("--teacher", type=click.Path(path_type=Path),
+              help="Checkpoint to learn from. [default: that of RECIPE's teacher, beside --out]")
 @click.option("--threads", type=int, help="CPU threads. [default: PyTorch's choice]")
-def train(recipe: str, data: Path | None, out: Path | None, resume: bool, device: str, steps: int | None,
-          minutes: float | None, threads: int | None) -> None:
+def train(recipe: str, data: Path | None, out: Path | None, **chosen: Any) -> None:
     """Train the network of RECIPE, a shipped recipe or a .toml file, and print the checkpoint's path.
 
-    Every 50th picture is held out for validation. Ctrl-C saves; --resume goes on.
+    Pictures are found as DIV2K, Flickr2K, LSDIR, HR/ beside LR/, or any folder. Ctrl-C saves; --resume goes on.
+    `srn-deploy recipes` lists the shipped recipes.
     """
     from srn_deploy.training import train as train_recipe
 
     folder, target = _required(data), out or Path("runs") / Path(recipe).stem
     with _display(recipe) as display:
         try:
-            checkpoint = train_recipe(recipe, folder, target, device=device, steps=steps, minutes=minutes,
-                                      resume=resume, threads=threads, report=display.report, notice=display.notice)
+            checkpoint = train_recipe(recipe, folder, target, report=display.report, notice=display.notice, **chosen)
         except KeyboardInterrupt as interrupt:
             given = click.get_current_context().params | {"data": folder, "out": target}
             display.notice(_stopped(str(interrupt), given))
@@ -68,10 +72,9 @@ def _required(data: Path | None) -> Path:
 def _stopped(told: str, params: dict[str, object]) -> str:
     """What to say after Ctrl-C, with the command that goes on."""
     words = ["srn-deploy", "train", str(params["recipe"])]
-    for option, name in (("--data", "data"), ("--out", "out"), ("--device", "device"), ("--steps", "steps"),
-                         ("--budget", "minutes"), ("--threads", "threads")):
+    for name in ("data", "out", "device", "steps", "minutes", "seed", "initial", "teacher", "threads"):
         if params[name] is not None:
-            words += [option, str(params[name])]
+            words += ["--budget" if name == "minutes" else f"--{name}", str(params[name])]
     told = told or "Stopped at once; what was saved before is kept."
     return f"{told}\nContinue with: {shlex.join([*words, '--resume'])}"
 

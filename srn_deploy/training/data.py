@@ -1,13 +1,15 @@
-"""Training pictures: decoded once, kept as uint8 on the training device, patches cut there.
+"""Training pictures: decoded once, kept as uint8 on the training device, patches cut and augmented there.
 
-All pictures lie in one flat buffer of pixels, so that a whole batch, augmented, is one gather: a fast
-device never waits for a Python loop.
+All pictures lie in one run of pixels, so that a whole batch, augmented, is one gather: a fast device never
+waits for a Python loop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +20,20 @@ from torch import Tensor
 from srn_deploy.errors import SrnDeployError, TrainingError
 from srn_deploy.image import find_images, read_image
 from srn_deploy.resample import resize_uint8
+from srn_deploy.training.layout import Source, find_sources
+from srn_deploy.training.pixel_file import MappedPixels, PixelFile
 
 VALIDATION_SHARE = 50
-"""Every 50th picture of the folder is held out for validation."""
+"""Every 50th picture is held out for validation where the layout of the folder names none."""
+
+MOST_VALIDATED = 20
+"""Pictures: more would only cost time."""
 
 MOST_LINES_TOLD = 10
 """Of a folder full of damaged files, each would be a line."""
+
+DECODED_AT_ONCE = 16
+"""Pictures in memory beside the pixel file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,99 +47,153 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class Pictures:
-    """What a folder gave: pairs to train with, and in words every reason why a file was left out."""
+    """What a folder gave: pairs to train and to validate with, and in words why files were left out."""
 
-    pairs: list[Pair]
+    names: list[str]
+    """Of the pictures to train with, in the order of `index`."""
+    index: list[int]
+    """Of the pictures to train with, within the pixel files."""
+    hr: PixelFile
+    lr: PixelFile
+    validation: list[Pair]
     left_out: list[str]
 
 
-def load_pictures(folder: Path, scale: int, *, smallest_px: int = 1) -> Pictures:
-    """Every picture under a folder with its bicubic LR, sorted by path.
+@dataclass
+class _LeftOut:
+    """Files that are not trained with, by reason."""
 
-    HR is cropped to a multiple of the scale. Pictures below `smallest_px` HR pixels a side and unreadable
-    ones are left out, and told; raises TrainingError when none is left.
+    smallest_px: int
+    unreadable: list[str] = field(default_factory=list)
+    small: list[str] = field(default_factory=list)
+    alone: list[str] = field(default_factory=list)
+
+    def told(self) -> list[str]:
+        """In words; of many damaged files only the first few."""
+        more = len(self.unreadable) - MOST_LINES_TOLD
+        lines = self.unreadable[:MOST_LINES_TOLD]
+        lines += [f"Left out: {more} more unreadable pictures."] if more > 0 else []
+        for names, reason in ((self.small, f"below {self.smallest_px} px a side"), (self.alone, "without an LR file")):
+            lines += [f"Left out: {len(names)} pictures {reason}, {names[0]} the first."] if names else []
+        return lines
+
+
+def load_pictures(folder: Path, scale: int, *, smallest_px: int = 1, made_lr: bool = False) -> Pictures:
+    """Every picture under a folder with its LR, sorted by path; `layout` says which files belong together.
+
+    LR is the published file where the layout has one and made_lr is False, else bicubic; HR is cropped to a
+    multiple of the scale. Pictures below `smallest_px` HR pixels a side and unreadable ones are left out, and
+    told; raises TrainingError when none is left, or for an LR file that is not `scale` times smaller.
     """
     if not folder.is_dir():
         raise TrainingError(f"{folder} is no folder.", remedy="Give a folder of HR pictures with --data.")
-    pairs, unreadable, small = [], [], []
-    for path in find_images(folder):
-        name = str(path.relative_to(folder))
-        try:
-            hr = read_image(path).as_rgb8()
-        except SrnDeployError as error:
-            unreadable.append(f"Left out: {error.message}")
-            continue
-        height, width = (side - side % scale for side in hr.shape[:2])
-        if min(height, width) < max(smallest_px, scale):
-            small.append(name)
-            continue
-        hr = np.ascontiguousarray(hr[:height, :width])
-        pairs.append(Pair(name=name, hr=hr, lr=resize_uint8(hr, height // scale, width // scale)))
-    if not pairs:
+    sources = find_sources(folder, find_images(folder), scale)
+    left_out = _LeftOut(smallest_px=smallest_px, alone=[str(p.relative_to(folder)) for p in sources.without_partner])
+    hr, lr, names = PixelFile(), PixelFile(), []
+    for pair in _decoded(folder, sources.training, scale, left_out, made_lr=made_lr):
+        hr.append(pair.hr)
+        lr.append(pair.lr)
+        names.append(pair.name)
+    if not names:
         raise TrainingError(f"{folder} holds no picture of at least {smallest_px} x {smallest_px} px "
-                            f"({len(small)} smaller, {len(unreadable)} unreadable).",
+                            f"({len(left_out.small)} smaller, {len(left_out.unreadable)} unreadable).",
                             remedy="Give a folder of HR pictures with --data, or choose a recipe with a smaller patch.")
-    return Pictures(pairs=pairs, left_out=_shortened(unreadable) + _told_small(small, smallest_px))
+    hr.freeze()
+    lr.freeze()
+    validation = list(_decoded(folder, sources.validation[:MOST_VALIDATED], scale, left_out, made_lr=made_lr))
+    index = list(range(len(names)))
+    if not validation:
+        index, held = held_out(len(names))
+        validation = [Pair(name=names[i], hr=hr.picture(i), lr=lr.picture(i)) for i in held]
+    return Pictures(names=[names[i] for i in index], index=index, hr=hr, lr=lr, validation=validation,
+                    left_out=left_out.told())
 
 
-def _shortened(lines: list[str]) -> list[str]:
-    """The first few lines, and how many more there are."""
-    more = len(lines) - MOST_LINES_TOLD
-    return lines if more <= 0 else [*lines[:MOST_LINES_TOLD], f"Left out: {more} more unreadable pictures."]
+def held_out(count: int) -> tuple[list[int], list[int]]:
+    """Indices to train and to validate with: every 50th is held out, one at least; a single picture is both."""
+    step = min(VALIDATION_SHARE, max(count, 1))
+    held = range(step // 2, count, step)
+    return [i for i in range(count) if i not in held] or list(held), list(held)[:MOST_VALIDATED]
 
 
-def _told_small(names: list[str], smallest_px: int) -> list[str]:
-    return [f"Left out: {len(names)} pictures below {smallest_px} px a side, {names[0]} the first."] if names else []
+def _decoded(folder: Path, sources: Sequence[Source], scale: int, left_out: _LeftOut, *,
+             made_lr: bool) -> Iterator[Pair]:
+    """Every readable pair that is large enough, in order; several are decoded at once."""
+    def one(source: Source) -> Pair | SrnDeployError:
+        try:
+            return _read_pair(source, scale, str(source.hr.relative_to(folder)), made_lr=made_lr)
+        except TrainingError:
+            raise
+        except SrnDeployError as error:
+            return error
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for first in range(0, len(sources), DECODED_AT_ONCE):
+            for pair in pool.map(one, sources[first:first + DECODED_AT_ONCE]):
+                if isinstance(pair, SrnDeployError):
+                    left_out.unreadable.append(f"Left out: {pair.message}")
+                elif min(pair.hr.shape[:2]) < max(left_out.smallest_px, scale):
+                    left_out.small.append(pair.name)
+                else:
+                    yield pair
 
 
-def held_out(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
-    """Training and validation pictures: every 50th is held out, one at least; a single picture serves as both."""
-    step = min(VALIDATION_SHARE, max(len(pairs), 1))
-    validation = list(pairs[step // 2::step])
-    training = [pair for index, pair in enumerate(pairs) if index % step != step // 2]
-    return (training or validation), validation
-
-
-class _FlatPixels:
-    """Pictures of many sizes as one uint8 tensor (pixels, 3) with where each begins."""
-
-    def __init__(self, images: Sequence[NDArray[np.uint8]], device: torch.device) -> None:
-        counts = [image.shape[0] * image.shape[1] for image in images]
-        self.pixels = torch.from_numpy(np.concatenate([image.reshape(-1, 3) for image in images])).to(device)
-        self.first = torch.tensor(np.cumsum([0, *counts[:-1]]), device=device)
-        self.width = torch.tensor([image.shape[1] for image in images], device=device)
-
-    def cut(self, index: Tensor, top: Tensor, left: Tensor, grid: Tensor) -> Tensor:
-        """uint8 (N, s, s, 3): for each item the pixels at top/left plus its grid (N, 2, s, s)."""
-        row = top.view(-1, 1, 1) + grid[:, 0]
-        col = left.view(-1, 1, 1) + grid[:, 1]
-        return self.pixels[self.first[index].view(-1, 1, 1) + row * self.width[index].view(-1, 1, 1) + col]
+def _read_pair(source: Source, scale: int, name: str, *, made_lr: bool) -> Pair:
+    hr = read_image(source.hr).as_rgb8()
+    height, width = (side // scale for side in hr.shape[:2])
+    hr = np.ascontiguousarray(hr[:height * scale, :width * scale])
+    if source.lr is None or made_lr or not hr.size:
+        return Pair(name=name, hr=hr, lr=resize_uint8(hr, height, width) if hr.size else hr)
+    lr = read_image(source.lr).as_rgb8()
+    if lr.shape[:2] != (height, width):
+        raise TrainingError(
+            f"{source.lr} has {lr.shape[1]} x {lr.shape[0]} px, but {source.hr} at x{scale} "
+            f"gives {width} x {height}.", remedy=f"Give the LR files of x{scale}, or a folder of HR files alone.")
+    return Pair(name=name, hr=hr, lr=lr)
 
 
 class PatchBank:
-    """All training pixels on the device; hands out augmented batches, a function of the seed alone."""
+    """All training pixels; hands out augmented batches on the device, a function of the seed alone."""
 
-    def __init__(self, pairs: Sequence[Pair], *, scale: int, hr_patch_px: int, device: torch.device) -> None:
+    def __init__(self, pictures: Pictures, *, scale: int, hr_patch_px: int, device: torch.device) -> None:
         self.scale, self.lr_patch_px = scale, hr_patch_px // scale
-        self._hr = _FlatPixels([pair.hr for pair in pairs], device)
-        self._lr = _FlatPixels([pair.lr for pair in pairs], device)
-        self._room = torch.tensor([[side - self.lr_patch_px + 1 for side in pair.lr.shape[:2]] for pair in pairs])
-        self._area = torch.tensor([float(pair.lr.shape[0] * pair.lr.shape[1]) for pair in pairs])
+        self._hr, self._lr = pictures.hr.on(device), pictures.lr.on(device)
+        self._index = torch.tensor(pictures.index)
+        sides = torch.tensor([pictures.lr.sides[i] for i in pictures.index])
+        self._room = sides - self.lr_patch_px + 1
+        self._area = sides.prod(dim=1).float()
         self._device = device
 
-    def batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def batch(self, size: int, generator: torch.Generator, *, candidates: int = 1) -> tuple[Tensor, Tensor]:
         """LR (N, 3, s, s) and HR (N, 3, scale*s, scale*s), float32 in 0..1, fresh, channels last.
 
-        Pictures are drawn by area; patches are flipped and turned by multiples of 90 degrees
-        (section 4.1 of the paper). The generator lives on the CPU.
+        Pictures are drawn by area; patches are flipped and turned by multiples of 90 degrees (section 4.1 of the
+        paper). Of several candidates for a place in the batch the one with the most detail is kept: on a patch of
+        sky there is nothing to learn (Wang et al., SamplingAug, BMVC 2021). The generator lives on the CPU.
         """
-        index = torch.multinomial(self._area, size, replacement=True, generator=generator)
-        corner = (torch.rand(size, 2, generator=generator) * self._room[index]).long()
-        flips = torch.randint(0, 2, (3, size), generator=generator).bool().to(self._device)
-        index, top, left = index.to(self._device), *corner.to(self._device).unbind(1)
-        lr = self._lr.cut(index, top, left, _grid(self.lr_patch_px, flips))
-        hr = self._hr.cut(index, top * self.scale, left * self.scale, _grid(self.lr_patch_px * self.scale, flips))
-        return _to_batch(lr), _to_batch(hr)
+        count = size * candidates
+        drawn = torch.multinomial(self._area, count, replacement=True, generator=generator)
+        corner = (torch.rand(count, 2, generator=generator) * self._room[drawn]).long()
+        flips = torch.randint(0, 2, (3, count), generator=generator).bool()
+        lr = self._cut(self._lr, 1, drawn, corner, flips)
+        if candidates > 1:
+            best = detail(lr).view(size, candidates).argmax(dim=1)
+            kept = best + candidates * torch.arange(size, device=best.device)
+            lr, on_cpu = lr[kept], kept.cpu()
+            drawn, corner, flips = drawn[on_cpu], corner[on_cpu], flips[:, on_cpu]
+        return lr, self._cut(self._hr, self.scale, drawn, corner, flips)
+
+    def _cut(self, pixels: MappedPixels, factor: int, drawn: Tensor, corner: Tensor, flips: Tensor) -> Tensor:
+        """Patches of LR (factor 1) or HR (factor scale) at LR corners (N, 2), on the training device."""
+        index, top, left = (v.to(pixels.device) for v in (self._index[drawn], *(corner * factor).unbind(1)))
+        cut = pixels.cut(index, top, left, _grid(self.lr_patch_px * factor, flips.to(pixels.device)))
+        return cut.to(self._device).permute(0, 3, 1, 2).float() / 255.0
+
+
+def detail(patches: Tensor) -> Tensor:
+    """Mean difference between neighbours of (N, C, H, W), along both axes; (N,)."""
+    down, right = patches.diff(dim=2).abs(), patches.diff(dim=3).abs()
+    return down.mean(dim=(1, 2, 3)) + right.mean(dim=(1, 2, 3))
 
 
 def _grid(side: int, flips: Tensor) -> Tensor:
@@ -140,7 +204,3 @@ def _grid(side: int, flips: Tensor) -> Tensor:
     turned = flips[2].view(-1, 1, 1)
     return torch.stack([torch.where(turned, row.transpose(1, 2), row),
                         torch.where(turned, col.transpose(1, 2), col)], dim=1)
-
-
-def _to_batch(pixels_nhwc: Tensor) -> Tensor:
-    return pixels_nhwc.permute(0, 3, 1, 2).float() / 255.0

@@ -8,10 +8,11 @@ that begins nearly open it passes that point within its first hundreds of steps.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 NOISE = 0.5
 """Of the He-normal part beside the identity."""
@@ -34,3 +35,17 @@ def initialise(network: nn.Module) -> None:
         attention: Any = getattr(block, "ESA", None)
         if attention is not None:
             nn.init.constant_(attention.conv4.bias, OPEN_ATTENTION_BIAS)
+
+
+@torch.no_grad()
+def begin_with(network: nn.Module, weights: Mapping[str, Tensor]) -> str:
+    """Take over every tensor of the same name and shape; returns in words how many, and which were not.
+
+    So a network of six blocks begins with four trained ones, and one of x2 with all but the tail of x4.
+    """
+    own = network.state_dict()
+    fitting = {key: value for key, value in weights.items() if key in own and own[key].shape == value.shape}
+    network.load_state_dict({**own, **fitting})
+    fresh = sorted(set(own) - set(fitting))
+    rest = f"; first weights of their own have {', '.join(fresh[:3])}{' …' if len(fresh) > 3 else ''}" if fresh else ""
+    return f"Begun with {len(fitting)} of {len(own)} tensors{rest}."

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from importlib import resources
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from srn_deploy.errors import OptionError
-
-RECIPES = "srn_deploy.training.recipes"
+from srn_deploy.training.recipe_store import recipe_text
 
 _PROSE = ("name", "title", "source")
 """Fields that a reader may improve without making it another run."""
@@ -20,9 +20,17 @@ _SMALLEST_STRESS_PX = 4
 """Below this side (LR) a stress patch has no room for an inset."""
 
 
+class Degradation(StrEnum):
+    """How LR is made from HR."""
+
+    BICUBIC = "bicubic"
+    PHOTO = "photo"
+    """Blur, resize kernel, sensor noise and JPEG at random (`degradation.py`)."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """One training run. Sides in pixels; patches are HR, LR is made by bicubic."""
+    """One training run. Sides in pixels; patches are HR."""
 
     name: str
     title: str
@@ -34,7 +42,11 @@ class Recipe:
     """What the network is trained in: 1.0 keeps activations far from the end of FP16."""
     hr_patch_px: int
     batch: int
+    candidates: int = 1
+    """Patches that are drawn for each one that is kept: the one with the most detail."""
     steps: int
+    optimizer: str = "adam"
+    """adam, the paper's, or muon, which needs far fewer steps (`muon.py`) and about four times the learning rate."""
     learning_rate: float
     final_learning_rate: float = 1e-7
     loss: str = "l1"
@@ -42,20 +54,36 @@ class Recipe:
     gradient_clip: float = 1.0
     """Largest norm of all gradients together, loss on 0..1."""
     stress_fraction: float = 0.0
-    """Share of each batch that is checkerboards, noise and the like with a bicubic target."""
+    """Share of all patches that are checkerboards, noise and the like with a bicubic target."""
+    follows: str = ""
+    """The recipe whose checkpoint this run begins with: every tensor of the same name and shape is taken over."""
+    teacher: str = ""
+    """The recipe whose checkpoint teaches: equation 4. Empty: the distance to the original alone."""
+    pixel_weight: float = 1.0
+    distillation_weight: float = 1.0
+    """Lambda_P and lambda_D of equation 4; "we set them to 1"."""
+    degradation: str = Degradation.BICUBIC.value
+    """One of Degradation."""
     seed: int = 0
     validate_every_steps: int = 1000
 
     def __post_init__(self) -> None:
         self._check_types()
-        if min(self.hr_patch_px, self.batch, self.steps, self.validate_every_steps) < 1:
-            raise self._wrong("hr_patch_px, batch, steps and validate_every_steps are at least 1")
+        if min(self.hr_patch_px, self.batch, self.candidates, self.steps, self.validate_every_steps) < 1:
+            raise self._wrong("hr_patch_px, batch, candidates, steps and validate_every_steps are at least 1")
         if min(self.value_range, self.learning_rate, self.gradient_clip) <= 0 or self.final_learning_rate < 0:
             raise self._wrong("value_range, learning_rate, gradient_clip are above 0, final_learning_rate not below")
         if not (0 <= self.stress_fraction < 1 and 0 <= self.ema_decay < 1):
             raise self._wrong("stress_fraction and ema_decay lie from 0 to below 1")
         if self.loss not in ("l1", "l2"):
             raise self._wrong(f"loss {self.loss!r} is unknown", remedy="Use l1 or l2.")
+        if self.optimizer not in ("adam", "muon"):
+            raise self._wrong(f"optimizer {self.optimizer!r} is unknown", remedy="Use adam or muon.")
+        if self.degradation not in tuple(Degradation):
+            raise self._wrong(f"degradation {self.degradation!r} is unknown",
+                              remedy=f"Use {' or '.join(Degradation)}.")
+        if min(self.pixel_weight, self.distillation_weight) < 0 or not self.pixel_weight + self.distillation_weight:
+            raise self._wrong("pixel_weight and distillation_weight are not below 0, and one of them above")
         if self.hr_patch_px % self.scale:
             raise self._wrong(f"an HR patch of {self.hr_patch_px} px is no multiple of x{self.scale}",
                               remedy="Choose hr_patch_px as a multiple of the scale.")
@@ -69,9 +97,6 @@ class Recipe:
                 raise self._wrong(f"{name} cannot be {value!r}", remedy=f"It is of type {allowed[-1].__name__}.")
 
     def _check_stress(self) -> None:
-        if self.stress_fraction and not self.stress_patches:
-            raise self._wrong(f"a stress_fraction of {self.stress_fraction} is no patch in a batch of {self.batch}",
-                              remedy="Choose a larger batch or stress_fraction, or 0.")
         if self.stress_fraction and self.hr_patch_px < _SMALLEST_STRESS_PX * self.scale:
             raise self._wrong(f"stress patches need an hr_patch_px of at least {_SMALLEST_STRESS_PX * self.scale}")
 
@@ -86,10 +111,10 @@ class Recipe:
             raise self._wrong(f"scale cannot be {scale!r}", remedy="Use 2, 3 or 4.")
         return scale
 
-    @property
-    def stress_patches(self) -> int:
-        """How many patches of each batch are stress patches."""
-        return round(self.batch * self.stress_fraction)
+    def stress_patches(self, step: int) -> int:
+        """How many patches of this step's batch are stress patches: over all steps, exactly the fraction."""
+        before, after = (math.floor(count * self.batch * self.stress_fraction) for count in (step, step + 1))
+        return after - before
 
     def differences(self, recorded: Mapping[str, Any]) -> list[str]:
         """What a recorded recipe (its fields as a mapping) decides otherwise; fields it lacks have their defaults."""
@@ -100,31 +125,11 @@ class Recipe:
                 for name in names if recorded.get(name, known.get(name)) != ours.get(name)]
 
 
-def shipped_recipes() -> list[str]:
-    """Names of the recipes inside the package, sorted."""
-    return sorted(entry.name.removesuffix(".toml") for entry in resources.files(RECIPES).iterdir()
-                  if entry.name.endswith(".toml"))
-
-
 def load_recipe(name_or_path: str) -> Recipe:
     """A shipped recipe by name, or any TOML file; raises OptionError with the list of names."""
-    name, text = _find(name_or_path)
+    text = recipe_text(name_or_path)
     try:
-        return Recipe(name=name, **tomllib.loads(text))
+        return Recipe(name=Path(name_or_path).stem, **tomllib.loads(text))
     except (tomllib.TOMLDecodeError, TypeError) as error:
         raise OptionError(f"Recipe {name_or_path} cannot be read: {error}.",
-                          remedy="Compare it with a shipped one.") from error
-
-
-def _find(name_or_path: str) -> tuple[str, str]:
-    """Name and text of a recipe."""
-    path = Path(name_or_path)
-    if path.suffix == ".toml" and path.is_file():
-        try:
-            return path.stem, path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise OptionError(f"Recipe {path} cannot be read: {error}.", remedy="Give a text file in UTF-8.") from error
-    if name_or_path in shipped_recipes():
-        return name_or_path, resources.files(RECIPES).joinpath(f"{name_or_path}.toml").read_text(encoding="utf-8")
-    raise OptionError(f"There is no recipe {name_or_path!r}.",
-                      remedy=f"Shipped are: {', '.join(shipped_recipes())}. Or give a .toml file.")
+                          remedy="Compare it with a shipped one: `srn-deploy recipes compact-x4`.") from error

@@ -16,12 +16,19 @@ LARGEST_SIGMA = 80 / 255
 """Of the Gaussian noise on photographs; beyond the sigma = 60 that is asked of a stable network."""
 
 
-def stress_patches(photos: Tensor, scale: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Replace photos (N, 3, s, s) in 0..1 by stress patches of random kinds; LR and bicubic HR, in 0..1."""
+def stress_patches(photos: Tensor, scale: int, generator: torch.Generator,
+                   denoised: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Replace photos (N, 3, s, s) in 0..1 by stress patches of random kinds; LR and bicubic HR, in 0..1.
+
+    denoised: for a network that removes noise, the photos' HR: the target where the stress is noise on a photo.
+    """
     kinds = torch.randint(0, len(_KINDS), (len(photos),), generator=generator).tolist()
     lr = torch.stack([_KINDS[kind](photo, generator) for kind, photo in zip(kinds, photos, strict=True)])
     lr = (lr.clamp(0, 1) * 255).round() / 255
     hr = functional.interpolate(lr, scale_factor=scale, mode="bicubic", antialias=True).clamp(0, 1)
+    if denoised is not None:
+        noisy = torch.tensor([_KINDS[kind] is _noisy_photo for kind in kinds]).view(-1, 1, 1, 1)
+        hr = torch.where(noisy, denoised, hr)
     return lr, hr
 
 

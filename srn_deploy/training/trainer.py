@@ -8,71 +8,47 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from srn_deploy.architectures import ARCHITECTURES, Architecture
-from srn_deploy.checkpoint import save_checkpoint
+from srn_deploy.checkpoint import LoadedNetwork, save_checkpoint
 from srn_deploy.errors import MissingPackage, OptionError, TrainingError
 from srn_deploy.training import Notice, Report, warn
+from srn_deploy.training.batches import Batches, TrainingBatch, degraded
+from srn_deploy.training.beginnings import initial_network, teacher_of
 from srn_deploy.training.curve import draw_curve
-from srn_deploy.training.data import PatchBank, held_out, load_pictures
+from srn_deploy.training.data import PatchBank, load_pictures
 from srn_deploy.training.device import choose_device, has_fast_bfloat16, memory_errors_translated
 from srn_deploy.training.evaluation import validation_psnr_y
-from srn_deploy.training.initialise import initialise
+from srn_deploy.training.initialise import begin_with, initialise
 from srn_deploy.training.interruption import deferred_interrupt
-from srn_deploy.training.recipe import Recipe
+from srn_deploy.training.losses import training_loss
+from srn_deploy.training.muon import Muon
+from srn_deploy.training.recipe import Degradation, Recipe
 from srn_deploy.training.run_folder import RunFolder, State
-from srn_deploy.training.stress import stress_patches
+from srn_deploy.training.schedule import Budget, Progress, learning_rate
 
 SAVE_EVERY_S = 60.0
 REPORT_EVERY_STEPS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
-    """What a progress bar wants to know."""
+class Inputs:
+    """What a run is made from beside its recipe."""
 
-    step: int
-    share: float
-    """Of the run, 0..1."""
-    elapsed_s: float
-    loss: float
-    """Mean since the last report, on 0..1."""
-    psnr_y_db: float
-    """Of the last validation."""
-
-    @property
-    def remaining_s(self) -> float:
-        """Seconds to the end at the pace so far; NaN before the first step."""
-        return self.elapsed_s * (1 - self.share) / self.share if self.share else math.nan
-
-
-@dataclass(frozen=True, kw_only=True)
-class Budget:
-    """How long to train: steps (the default: the recipe's) or minutes, over all resumed parts together."""
-
-    steps: int | None = None
-    minutes: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.steps is not None and self.minutes is not None:
-            raise OptionError("A run has steps or minutes, not both.", remedy="Leave one of them away.")
-        few = self.steps is not None and self.steps < 1
-        if few or (self.minutes is not None and not 0 < self.minutes < math.inf):
-            raise OptionError("A run needs at least one step or some minutes.", remedy="Give a larger budget.")
-
-    def share(self, recipe: Recipe, step: int, elapsed_s: float) -> float:
-        """How much of the run is done, 0..1."""
-        if self.minutes is not None:
-            return min(1.0, elapsed_s / (60.0 * self.minutes))
-        return min(1.0, step / (self.steps or recipe.steps))
+    data: Path
+    """Folder of pictures."""
+    initial: Path | None = None
+    """Checkpoint to begin with; None: what the recipe's predecessor left, if it has one."""
+    teacher: Path | None = None
+    """Checkpoint to learn from; None: what the recipe's teacher left, if it has one."""
 
 
 class Trainer:
     """One run in one folder. Made: everything is checked and loaded; `run` does the steps."""
 
-    def __init__(self, recipe: Recipe, data: Path, out: Path, *, device: str = "cpu", budget: Budget | None = None,
-                 resume: bool = False, notice: Notice = warn) -> None:
+    def __init__(self, recipe: Recipe, inputs: Inputs, out: Path, *, device: str = "cpu",
+                 budget: Budget | None = None, resume: bool = False, notice: Notice = warn) -> None:
         self.recipe, self.budget, self.notice = recipe, budget or Budget(), notice
         self.device = choose_device(device)
         self._bfloat16 = has_fast_bfloat16(self.device)
@@ -81,11 +57,13 @@ class Trainer:
         family = _suitable_family(recipe)
         self.folder = RunFolder(out)
         state = self._begin(resume)
+        initial = initial_network(recipe, out, inputs.initial) if state is None else None
         with memory_errors_translated():
-            self._load_pictures(data)
+            self.teacher = teacher_of(recipe, out, inputs.teacher, self.device)
+            self._load_pictures(inputs.data)
             if state is None:
                 self.folder.begin()  # not before the pictures: what cannot begin leaves nothing
-            self._build(family)
+            self._build(family, initial)
         self.step, self.elapsed_s = 0, 0.0
         self._loss_sum, self._loss_count = torch.zeros((), device=self.device, dtype=torch.float64), 0
         if state is not None:
@@ -101,26 +79,35 @@ class Trainer:
         return None
 
     def _load_pictures(self, data: Path) -> None:
-        pictures = load_pictures(data, self.recipe.scale, smallest_px=self.recipe.hr_patch_px)
+        recipe = self.recipe
+        pictures = load_pictures(data, recipe.scale, smallest_px=recipe.hr_patch_px,
+                                 made_lr=recipe.degradation != Degradation.BICUBIC)
         for line in pictures.left_out:
             self.notice(line)
-        training, self.validation = held_out(pictures.pairs)
-        if len(pictures.pairs) == 1:
+        if len(pictures.hr) == 1:
             self.notice("There is only one picture: it is trained with and validated on.")
-        self.bank = PatchBank(training, scale=self.recipe.scale, hr_patch_px=self.recipe.hr_patch_px,
-                              device=self.device)
-        self.pictures = [pair.name for pair in training]
+        if not pictures.hr.fits(self.device):
+            self.notice(f"The pictures ({pictures.hr.bytes / 2**30:.1f} GiB) stay in the host's memory: "
+                        f"{self.device} has no room for them.")
+        bank = PatchBank(pictures, scale=recipe.scale, hr_patch_px=recipe.hr_patch_px, device=self.device)
+        self.batches = Batches(recipe, bank)
+        self.validation = [degraded(recipe, pair, number) for number, pair in enumerate(pictures.validation)]
+        self.pictures = pictures.names
 
-    def _build(self, family: Architecture) -> None:
+    def _build(self, family: Architecture, initial: LoadedNetwork | None) -> None:
         with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
             torch.manual_seed(self.recipe.seed)
             network, average = (family.build(self.recipe.options) for _ in range(2))
             initialise(network)
+        self.initial_sha256 = ""
+        if initial is not None:
+            self.initial_sha256 = initial.spec.source_sha256
+            self.notice(begin_with(network, initial.network.state_dict()))
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = average.to(self.device).eval().requires_grad_(False)
         self.average.load_state_dict(self.network.state_dict())
-        self.optimizer = torch.optim.Adam((p for p in self.network.parameters() if p.requires_grad),
-                                          lr=self.recipe.learning_rate)
+        kind = Muon if self.recipe.optimizer == "muon" else torch.optim.Adam
+        self.optimizer = kind([p for p in self.network.parameters() if p.requires_grad], lr=self.recipe.learning_rate)
 
     def run(self, report: Report = lambda progress: None) -> Path:
         """Train to the end of the budget; returns the checkpoint with the averaged weights.
@@ -164,16 +151,15 @@ class Trainer:
 
     def _train_step(self, share: float) -> None:
         """One step of Adam; the loss on 0..1 is added to the sum for the log."""
-        generator = torch.Generator().manual_seed(self.batch_seed())
-        lr, hr = self._batch(generator)
+        batch = self._batch()
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate(share)
+            group["lr"] = learning_rate(self.recipe, share)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16):
-            sr = self.network(lr * self.recipe.value_range)
-        error = sr.float() / self.recipe.value_range - hr
-        loss = error.abs().mean() if self.recipe.loss == "l1" else error.square().mean()
+            taught = None if self.teacher is None else self.teacher(batch.lr[:batch.photos])
+            sr = self.network(batch.lr * self.recipe.value_range)
+        loss = training_loss(self.recipe, sr.float() / self.recipe.value_range, batch.hr, taught)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.gradient_clip)
         self.optimizer.step()
         self._average()
@@ -181,27 +167,11 @@ class Trainer:
         self._loss_count += 1
         self.step += 1
 
-    def batch_seed(self) -> int:
-        """Of the next step: a function of recipe and step alone, so that a resumed run sees the same patches."""
-        return self.recipe.seed * 1_000_003 + self.step
-
-    def _batch(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Photographs, and at the end the recipe's share of stress patches; float32 in 0..1."""
-        lr, hr = self.bank.batch(self.recipe.batch, generator)
-        stressed = self.recipe.stress_patches
-        if stressed:
-            odd_lr, odd_hr = stress_patches(lr[-stressed:].cpu(), self.recipe.scale, generator)
-            lr = torch.cat([lr[:-stressed], odd_lr.to(lr)])
-            hr = torch.cat([hr[:-stressed], odd_hr.to(hr)])
-        return lr.contiguous(memory_format=torch.channels_last), hr
+    def _batch(self) -> TrainingBatch:
+        return self.batches.batch(self.step)
 
     def _share(self) -> float:
         return self.budget.share(self.recipe, self.step, self.elapsed_s)
-
-    def learning_rate(self, share: float) -> float:
-        """Cosine annealing over the run (section 4.1 of the paper)."""
-        first, last = self.recipe.learning_rate, self.recipe.final_learning_rate
-        return last + (first - last) * (1 + math.cos(math.pi * share)) / 2
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -224,7 +194,8 @@ class Trainer:
         if self.folder.last_step != self.step:
             psnr = validation_psnr_y(self.average, self.validation, scale=self.recipe.scale,
                                      value_range=self.recipe.value_range, device=self.device)
-            self.folder.append((self.step, round(self.elapsed_s, 1), self.learning_rate(self._share()), loss, psnr))
+            self.folder.append((self.step, round(self.elapsed_s, 1), learning_rate(self.recipe, self._share()),
+                                loss, psnr))
             self._loss_sum.zero_()
             self._loss_count = 0
         return loss
@@ -237,21 +208,26 @@ class Trainer:
         self.folder.save_state({
             "step": self.step, "elapsed_s": self.elapsed_s, "network": self.network.state_dict(),
             "average": self.average.state_dict(), "optimizer": self.optimizer.state_dict(),
-            "recipe": asdict(self.recipe), "pictures": self.pictures,
+            "recipe": asdict(self.recipe), "pictures": self.pictures, "initial_sha256": self.initial_sha256,
+            "teacher_sha256": "" if self.teacher is None else self.teacher.sha256,
             "loss_sum": float(self._loss_sum), "loss_count": self._loss_count})
         save_checkpoint(self.folder.checkpoint, self.average, architecture=self.recipe.architecture,
                         options=self.recipe.options, value_range=self.recipe.value_range)
 
     def _restore(self, state: State) -> None:
-        """Go on from a state; those of earlier versions lack the pictures and the loss."""
+        """Go on from a state; those of earlier versions lack the pictures, the loss and what it was begun with."""
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.elapsed_s = state["step"], state["elapsed_s"]
         self._loss_sum += state.get("loss_sum", 0.0)
         self._loss_count = state.get("loss_count", 0)
+        self.initial_sha256 = state.get("initial_sha256", "")
         if state.get("pictures", self.pictures) != self.pictures:
             self.notice("The run began with other pictures: its validations before and after do not compare.")
+        taught = "" if self.teacher is None else self.teacher.sha256
+        if state.get("teacher_sha256", taught) != taught:
+            self.notice("The run began with another teacher: its losses before and after do not compare.")
 
     def _diverged(self, what: str) -> TrainingError:
         return TrainingError(f"The {what} no longer finite at step {self.step}; {self.folder.state} is of before.",

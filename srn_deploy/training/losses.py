@@ -1,0 +1,25 @@
+"""Equation 4 of the paper: the distance to the original, and the distance to what the teacher makes of it."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from srn_deploy.training.recipe import Recipe
+
+
+def distance(kind: str, one: Tensor, other: Tensor) -> Tensor:
+    """Mean absolute ("l1") or mean squared ("l2") difference of two batches; a scalar."""
+    difference = one - other
+    return difference.abs().mean() if kind == "l1" else difference.square().mean()
+
+
+def training_loss(recipe: Recipe, sr: Tensor, hr: Tensor, taught: Tensor | None) -> Tensor:
+    """lambda_P times the distance to hr, plus lambda_D times the distance to the teacher's output, if there is one.
+
+    sr, hr: float32 (N, 3, H, W) on 0..1. taught: the teacher's output for the first of them, the photographs; stress
+    patches, for which the right answer is known and the teacher's is not, have the first term alone.
+    """
+    loss = recipe.pixel_weight * distance(recipe.loss, sr, hr)
+    if taught is None:
+        return loss
+    return loss + recipe.distillation_weight * distance(recipe.loss, sr[:len(taught)], taught)

@@ -1,0 +1,99 @@
+"""Data folders: which files are originals, which their small versions, which for validation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from srn_deploy.errors import TrainingError
+from srn_deploy.image import Image, find_images, read_image, write_image
+from srn_deploy.resample import resize_uint8
+from srn_deploy.training.data import load_pictures
+from srn_deploy.training.layout import find_sources
+
+DIV2K = ("DIV2K_train_HR/0001.png", "DIV2K_train_HR/0002.png", "DIV2K_train_LR_bicubic/X4/0001x4.png",
+         "DIV2K_train_LR_bicubic/X4/0002x4.png", "DIV2K_train_LR_bicubic/X2/0001x2.png",
+         "DIV2K_train_LR_unknown/X4/0001x4.png", "DIV2K_valid_HR/0801.png", "DIV2K_valid_LR_bicubic/X4/0801x4.png")
+FLICKR2K = ("Flickr2K/Flickr2K_HR/000001.png", "Flickr2K/Flickr2K_LR_bicubic/X4/000001x4.png")
+LSDIR = ("HR/train/0001000/0000001.png", "X4/train/0001000/0000001x4.png", "X2/train/0001000/0000001x2.png",
+         "HR/val/0000005.png", "X4/val/0000005x4.png")
+BENCHMARK = ("x2/HR/baby.png", "x2/LR/baby.png", "x4/HR/baby.png", "x4/LR/baby.png")
+
+
+def sorted_out(folder: Path, names: tuple[str, ...], scale: int = 4) -> tuple[dict[str, str | None], list[str]]:
+    """What is trained with (HR to LR) and what is validated on, as names within the folder."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    sources = find_sources(folder, find_images(folder), scale)
+
+    def inner(path: Path | None) -> str | None:
+        return None if path is None else path.relative_to(folder).as_posix()
+
+    return ({str(inner(s.hr)): inner(s.lr) for s in sources.training}, [str(inner(s.hr)) for s in sources.validation])
+
+
+def test_div2k_gives_its_pairs_of_the_scale_and_its_validation_part(tmp_path: Path) -> None:
+    assert sorted_out(tmp_path, DIV2K) == (
+        {"DIV2K_train_HR/0001.png": "DIV2K_train_LR_bicubic/X4/0001x4.png",
+         "DIV2K_train_HR/0002.png": "DIV2K_train_LR_bicubic/X4/0002x4.png"}, ["DIV2K_valid_HR/0801.png"])
+
+
+def test_originals_without_files_of_the_scale_are_shrunk_by_us(tmp_path: Path) -> None:
+    training, _ = sorted_out(tmp_path, DIV2K, scale=3)
+    assert training == {"DIV2K_train_HR/0001.png": None, "DIV2K_train_HR/0002.png": None}
+
+
+def test_flickr2k_and_lsdir_give_their_pairs(tmp_path: Path) -> None:
+    assert sorted_out(tmp_path / "f", FLICKR2K)[0] == {
+        "Flickr2K/Flickr2K_HR/000001.png": "Flickr2K/Flickr2K_LR_bicubic/X4/000001x4.png"}
+    assert sorted_out(tmp_path / "l", LSDIR) == (
+        {"HR/train/0001000/0000001.png": "X4/train/0001000/0000001x4.png"}, ["HR/val/0000005.png"])
+
+
+def test_a_pair_of_folders_under_their_scale_gives_the_pairs_of_that_scale_alone(tmp_path: Path) -> None:
+    assert sorted_out(tmp_path, BENCHMARK) == ({"x4/HR/baby.png": "x4/LR/baby.png"}, [])
+    assert sorted_out(tmp_path, BENCHMARK, scale=2) == ({"x2/HR/baby.png": "x2/LR/baby.png"}, [])
+
+
+def test_any_other_folder_is_one_of_originals(tmp_path: Path) -> None:
+    names = ("a.png", "Urlaub/b.jpg", "valley/c.png", "HRabc/d.png")
+    assert sorted_out(tmp_path, names) == (dict.fromkeys(sorted(names, key=lambda n: Path(n).parts)), [])
+
+
+def test_validation_pictures_alone_are_trained_with(tmp_path: Path) -> None:
+    assert sorted_out(tmp_path, ("DIV2K_valid_HR/0801.png",)) == ({"DIV2K_valid_HR/0801.png": None}, [])
+
+
+def test_an_original_whose_small_version_is_missing_is_left_out_and_told(tmp_path: Path) -> None:
+    pixels = np.zeros((16, 16, 3), np.uint8)
+    for name in ("HR/a.png", "HR/b.png"):
+        write_image(tmp_path / name, Image(pixels=pixels))
+    write_image(tmp_path / "LR/a.png", Image(pixels=pixels[:4, :4]))
+    pictures = load_pictures(tmp_path, 4)
+    assert pictures.names == ["HR/a.png"]
+    assert pictures.left_out == ["Left out: 1 pictures without an LR file, HR/b.png the first."]
+
+
+def test_the_published_small_version_is_taken_and_one_of_another_scale_is_an_error(tmp_path: Path) -> None:
+    write_image(tmp_path / "HR/a.png", Image(pixels=np.zeros((17, 18, 3), np.uint8)))
+    published = np.full((4, 4, 3), 7, np.uint8)
+    write_image(tmp_path / "LR/a.png", Image(pixels=published))
+    assert np.array_equal(load_pictures(tmp_path, 4).validation[0].lr, published)
+    assert load_pictures(tmp_path, 4, made_lr=True).validation[0].lr.max() == 0
+    with pytest.raises(TrainingError, match=r"4 x 4 px, but .* at x2 gives 9 x 8") as caught:
+        load_pictures(tmp_path, 2)
+    assert "of x2" in caught.value.remedy
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("name", ["Set5", "Set14"])
+def test_our_small_versions_equal_the_published_ones_bit_for_bit(data: Path, name: str, scale: int) -> None:
+    pictures = load_pictures(data / "images" / name, scale)
+    for index, title in enumerate(sorted(p.name for p in find_images(data / f"images/{name}/x{scale}/HR"))):
+        hr = pictures.hr.picture(index)
+        published = read_image(data / f"images/{name}/x{scale}/LR/{title}").as_rgb8()
+        assert np.array_equal(pictures.lr.picture(index), published)
+        assert np.array_equal(resize_uint8(hr, hr.shape[0] // scale, hr.shape[1] // scale), published)

@@ -1,0 +1,231 @@
+"""What one step learns from: its batch, its loss, its optimiser, and what a run takes over from other runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from srn_deploy.architectures import ARCHITECTURES
+from srn_deploy.checkpoint import save_checkpoint, sha256_of
+from srn_deploy.errors import OptionError
+from srn_deploy.image import Image, write_image
+from srn_deploy.training.batches import degraded
+from srn_deploy.training.initialise import begin_with
+from srn_deploy.training.losses import training_loss
+from srn_deploy.training.muon import UPDATE_RMS, Muon, orthogonalised
+from srn_deploy.training.recipe import Recipe
+from srn_deploy.training.schedule import learning_rate
+from srn_deploy.training.trainer import Inputs, Trainer
+
+RECIPE = Recipe(name="tiny", title="A tiny SRN", source="made for tests", architecture="srn",
+                options={"scale": 2, "blocks": 1, "channels": 8, "esa_channels": 4}, value_range=1.0, hr_patch_px=32,
+                batch=4, steps=6, learning_rate=5e-3, ema_decay=0.9, stress_fraction=0.25)
+
+TEACHER = {"scale": 2, "channels": 8, "blocks": 1, "mean_shift": False}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny networks are fastest with one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
+    """Three pictures of noise, 48 x 52 px."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for number in range(3):
+        pixels = np.random.default_rng(number).integers(0, 256, (48, 52, 3)).astype(np.uint8)
+        write_image(folder / f"{number}.png", Image(pixels=pixels))
+    return Inputs(data=folder)
+
+
+def saved(path: Path, architecture: str, options: dict[str, Any], *, value_range: float = 1.0) -> Path:
+    """A checkpoint of seeded weights."""
+    torch.manual_seed(1)
+    save_checkpoint(path, ARCHITECTURES[architecture].build(options), architecture=architecture, options=options,
+                    value_range=value_range)
+    return path
+
+
+def test_over_many_steps_exactly_the_recipe_share_of_patches_is_stress() -> None:
+    recipe = replace(RECIPE, batch=8, stress_fraction=1 / 32)
+    counts = [recipe.stress_patches(step) for step in range(400)]
+    assert sum(counts) == 400 * 8 // 32
+    assert set(counts) == {0, 1}
+    assert [replace(RECIPE, batch=16, stress_fraction=1 / 16).stress_patches(step) for step in range(3)] == [1, 1, 1]
+
+
+def test_every_step_sees_other_patches_the_photographs_first(inputs: Inputs, tmp_path: Path) -> None:
+    trainer = Trainer(RECIPE, inputs, tmp_path / "run")
+    plain = Trainer(replace(RECIPE, stress_fraction=0.0), inputs, tmp_path / "plain")
+    batches = [trainer.batches.batch(step) for step in range(3)]
+    assert len({float(batch.lr.sum()) for batch in batches}) == 3
+    photos = plain.batches.batch(2)
+    assert (batches[2].photos, photos.photos) == (3, 4)
+    same = [torch.equal(one, two) for one, two in zip(photos.lr, batches[2].lr, strict=True)]
+    assert same == [True, True, True, False]
+
+
+def test_a_photo_recipe_damages_the_small_patch_and_keeps_the_large_one(inputs: Inputs, tmp_path: Path) -> None:
+    plain, photo = (Trainer(replace(RECIPE, stress_fraction=0.0, degradation=kind), inputs, tmp_path / kind)
+                    for kind in ("bicubic", "photo"))
+    one, other = plain.batches.batch(5), photo.batches.batch(5)
+    assert torch.equal(one.hr, other.hr)
+    assert not torch.equal(one.lr, other.lr)
+    assert torch.equal(other.lr, (other.lr * 255).round() / 255)
+
+
+def test_a_photo_recipe_is_validated_on_damaged_pictures_always_the_same(inputs: Inputs, tmp_path: Path) -> None:
+    plain, photo = (Trainer(replace(RECIPE, degradation=kind), inputs, tmp_path / kind).validation[0]
+                    for kind in ("bicubic", "photo"))
+    assert np.array_equal(plain.hr, photo.hr)
+    assert photo.lr.shape == plain.lr.shape
+    recipe = replace(RECIPE, degradation="photo")
+    assert np.array_equal(degraded(recipe, plain, 0).lr, photo.lr)
+    assert not np.array_equal(degraded(recipe, plain, 1).lr, photo.lr)
+
+
+def test_the_loss_is_equation_4() -> None:
+    sr, hr, taught = (torch.full((2, 3, 4, 4), value) for value in (0.5, 0.2, 0.6))
+    recipe = replace(RECIPE, pixel_weight=2.0, distillation_weight=3.0)
+    assert float(training_loss(recipe, sr, hr, None)) == pytest.approx(2 * 0.3)
+    assert float(training_loss(recipe, sr, hr, taught)) == pytest.approx(2 * 0.3 + 3 * 0.1)
+    squared = replace(recipe, loss="l2")
+    assert float(training_loss(squared, sr, hr, taught)) == pytest.approx(2 * 0.09 + 3 * 0.01)
+    assert (RECIPE.pixel_weight, RECIPE.distillation_weight) == (1.0, 1.0)  # "we set them to 1"
+
+
+def test_stress_patches_are_not_learned_from_the_teacher() -> None:
+    sr = torch.zeros(4, 3, 2, 2)
+    hr, taught = torch.zeros(4, 3, 2, 2), torch.ones(3, 3, 2, 2)
+    sr[3] = 9.0  # the one stress patch, behind the photographs
+    assert float(training_loss(RECIPE, sr, hr, taught)) == pytest.approx(9.0 / 4 + 1.0)
+
+
+@pytest.mark.parametrize("value_range", [1.0, 255.0])
+def test_the_teacher_is_frozen_in_eval_mode_and_sees_its_own_value_range(
+        inputs: Inputs, tmp_path: Path, value_range: float) -> None:
+    path = saved(tmp_path / "teacher.safetensors", "edsr", TEACHER, value_range=value_range)
+    trainer = Trainer(RECIPE, replace(inputs, teacher=path), tmp_path / "run")
+    assert trainer.teacher is not None
+    assert not any(p.requires_grad for p in trainer.teacher._network.parameters())
+    assert not trainer.teacher._network.training
+    torch.manual_seed(1)
+    network = ARCHITECTURES["edsr"].build(TEACHER)
+    lr = torch.rand(1, 3, 9, 9)
+    with torch.no_grad():
+        expected = network(lr * value_range) / value_range
+    assert torch.allclose(trainer.teacher(lr), expected, atol=1e-6)
+    trainer.run()
+    after = trainer.teacher(lr)
+    assert torch.allclose(after, expected, atol=1e-6)
+
+
+def test_a_taught_run_ends_in_other_weights_than_an_untaught_one_and_records_its_teacher(
+        inputs: Inputs, tmp_path: Path) -> None:
+    path = saved(tmp_path / "teacher.safetensors", "edsr", TEACHER)
+    taught, alone = (safetensors.torch.load_file(Trainer(RECIPE, given, tmp_path / name).run())
+                     for name, given in (("taught", replace(inputs, teacher=path)), ("alone", inputs)))
+    assert not torch.equal(taught["head.weight"], alone["head.weight"])
+    state = torch.load(tmp_path / "taught/state.pt", weights_only=True)
+    assert state["teacher_sha256"] == sha256_of(path)
+
+
+def test_resuming_with_another_teacher_is_told(inputs: Inputs, tmp_path: Path) -> None:
+    path = saved(tmp_path / "teacher.safetensors", "edsr", TEACHER)
+    Trainer(RECIPE, replace(inputs, teacher=path), tmp_path / "run").run()
+    told: list[str] = []
+    Trainer(RECIPE, inputs, tmp_path / "run", resume=True, notice=told.append)
+    assert "another teacher" in told[0]
+
+
+def test_a_teacher_of_another_scale_is_refused(inputs: Inputs, tmp_path: Path) -> None:
+    path = saved(tmp_path / "teacher.safetensors", "edsr", {**TEACHER, "scale": 4})
+    with pytest.raises(OptionError, match=r"is of x4, recipe tiny of x2"):
+        Trainer(RECIPE, replace(inputs, teacher=path), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("change", "option"), [({"follows": "first"}, "--initial"),
+                                                ({"teacher": "wise"}, "--teacher")])
+def test_a_run_that_needs_another_one_says_which_and_how_to_name_it(
+        inputs: Inputs, tmp_path: Path, change: dict[str, str], option: str) -> None:
+    (other,) = change.values()
+    with pytest.raises(OptionError, match="is not there") as caught:
+        Trainer(replace(RECIPE, **change), inputs, tmp_path / "run")
+    assert str(tmp_path / other) in caught.value.message
+    assert caught.value.remedy == f"Train {other} first, or give a checkpoint with {option}."
+
+
+def test_a_stage_begins_with_what_the_stage_before_left_beside_it(inputs: Inputs, tmp_path: Path) -> None:
+    first = Trainer(RECIPE, inputs, tmp_path / "first").run()
+    told: list[str] = []
+    second = Trainer(replace(RECIPE, follows="first"), inputs, tmp_path / "second", notice=told.append)
+    left = safetensors.torch.load_file(first)
+    assert all(torch.equal(left[key], value) for key, value in second.network.state_dict().items())
+    assert all(torch.equal(left[key], value) for key, value in second.average.state_dict().items())
+    assert told == [f"Begun with {len(left)} of {len(left)} tensors."]
+    second.run()
+    assert torch.load(tmp_path / "second/state.pt", weights_only=True)["initial_sha256"] == sha256_of(first)
+
+
+def test_another_scale_and_more_blocks_begin_with_every_tensor_that_fits() -> None:
+    small = ARCHITECTURES["srn"].build({"scale": 4, "blocks": 1, "channels": 8})
+    large = ARCHITECTURES["srn"].build({"scale": 2, "blocks": 2, "channels": 8})
+    told = begin_with(large, small.state_dict())
+    assert torch.equal(large.head.weight, small.head.weight)
+    assert torch.equal(large.recon_trunk[0].ESA.conv4.weight, small.recon_trunk[0].ESA.conv4.weight)
+    assert told.startswith("Begun with 14 of 28 tensors; first weights of their own have recon_trunk.1.")
+
+
+def test_the_learning_rate_halves_at_half_of_the_run() -> None:
+    assert learning_rate(RECIPE, 0.0) == RECIPE.learning_rate
+    assert learning_rate(RECIPE, 0.5) == pytest.approx((RECIPE.learning_rate + RECIPE.final_learning_rate) / 2)
+    assert learning_rate(RECIPE, 1.0) == pytest.approx(RECIPE.final_learning_rate)
+
+
+@pytest.mark.parametrize("shape", [(8, 27), (27, 8), (16, 16)])
+def test_an_orthogonalised_matrix_keeps_its_directions_and_loses_their_lengths(shape: tuple[int, int]) -> None:
+    u, s, vh = torch.linalg.svd(torch.randn(shape, generator=torch.Generator().manual_seed(0)), full_matrices=False)
+    s = torch.logspace(0, -1.5, len(s))  # condition 30
+    made = u.T @ orthogonalised(u @ torch.diag(s) @ vh) @ vh.T
+    # The iteration's own range (Jordan et al.); what stands beside the diagonal is rounding.
+    assert 0.6 < float(made.diagonal().min()) < float(made.diagonal().max()) < 1.3
+    assert float((made - torch.diag(made.diagonal())).abs().max()) < 1e-4
+
+
+def test_a_step_of_muon_has_the_same_size_for_any_gradient_and_leaves_what_has_none() -> None:
+    convolution, other = torch.nn.Conv2d(8, 16, 3), torch.nn.Conv2d(2, 2, 1)
+    for gain in (1.0, 1e-4):
+        before = convolution.weight.detach().clone()
+        optimizer = Muon([*convolution.parameters(), *other.parameters()], lr=0.01)
+        features = torch.randn(2, 8, 9, 9, generator=torch.Generator().manual_seed(1))
+        (gain * convolution(features)).square().sum().backward()
+        optimizer.step()
+        moved = float((convolution.weight.detach() - before).square().mean().sqrt())
+        assert moved == pytest.approx(0.01 * UPDATE_RMS, rel=0.3)  # singular values are near 1, not at it
+        convolution.zero_grad()
+    assert other.weight not in optimizer.state
+
+
+def test_a_run_with_muon_learns_and_its_state_goes_on(inputs: Inputs, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, optimizer="muon", steps=30, learning_rate=1e-2, validate_every_steps=10)
+    trainer = Trainer(recipe, inputs, tmp_path / "run")
+    trainer.run()
+    first, last = (float(row[-1]) for row in (trainer.folder._rows()[0], trainer.folder._rows()[-1]))
+    assert last > first + 1
+    again = Trainer(recipe, inputs, tmp_path / "run", resume=True)
+    assert again.step == 30
+    kept = again.optimizer.state[again.network.head.weight]["average"]
+    assert torch.equal(kept, trainer.optimizer.state[trainer.network.head.weight]["average"])
