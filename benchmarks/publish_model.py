@@ -1,52 +1,62 @@
 """Make a trained run one of the shipped models: checkpoint, graph, card, curve and manifest.
 
-    python -m benchmarks.publish_model RUN NAME --title "…" --data-note "…" [--default] [--sets SET5_FOLDER …]
+    python -m benchmarks.publish_model NAME RUN [RUN …] --title "…" --data-note "…" [--default]
 
-RUN is the folder that `srn-deploy train` wrote. Each set is a folder with HR/ and LR/ for this scale.
-What stands in the card is measured here and now; nothing is typed in.
+The runs are the folders that `srn-deploy train` wrote, one for each stage, in order; the last one's checkpoint
+is shipped. What stands in the card is measured here and now; nothing is typed in.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import hashlib
 import json
-import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import torch
 
+from benchmarks.hard_pictures import LIMITS, hard_pictures, output_range
+from benchmarks.inputs import data_path
+from benchmarks.scores import evaluated
 from srn_deploy.atomic import replacing
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
-from srn_deploy.checkpoint import load_checkpoint, save_checkpoint
+from srn_deploy.checkpoint import load_checkpoint, save_checkpoint, sha256_of
 from srn_deploy.deploy import export_and_prove
-from srn_deploy.image import find_images, read_image
-from srn_deploy.metrics import psnr_y, ssim_y
+from srn_deploy.errors import OptionError
 from srn_deploy.model_store import MANIFEST, models_folder
-from srn_deploy.resample import resize_uint8
-from srn_deploy.training.recipe import load_recipe
-from srn_deploy.upscale import TileOptions, upscale_array
+from srn_deploy.records import markdown_table
+from srn_deploy.training.curve import draw_curve
+from srn_deploy.training.recipe import Recipe, load_recipe
+from srn_deploy.training.run_folder import STATE_FILE
 
 LICENCE = "MIT (weights); trained on BSDS500 train and test, T91 and General100, see the card"
+
+SETS = ("Set5", "Set14")
+
+Log = list[dict[str, str]]
 
 
 def main() -> None:
     """Read the arguments and publish."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
     parser.add_argument("name")
-    parser.add_argument("--recipe", default="compact-x4")
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="each is named as its recipe")
     parser.add_argument("--title", required=True)
     parser.add_argument("--data-note", required=True)
+    parser.add_argument("--remark", default="", help="what the recipes do not tell of these runs")
     parser.add_argument("--default", action="store_true")
-    parser.add_argument("--sets", type=Path, nargs="*", default=[])
     options = parser.parse_args()
     folder = models_folder()
-    entry = publish(options.run, folder, options.name, options.title)
-    scores = [evaluated(folder / entry["graph"]["name"], sets) for sets in options.sets]
-    write_card(folder, entry, options.run, options.recipe, scores, options.data_note)
+    recipes = checked_recipes(options.runs)
+    entry = publish(options.runs[-1], folder, options.name, options.title)
+    log = merged_log(options.runs)
+    write_log(folder / f"{options.name}.log.csv", log)
+    draw_curve(folder / f"{options.name}.log.csv", folder / f"{options.name}.png", title=options.name)
+    write_card(folder, entry, recipes, log,
+               data_note=options.data_note, remark=options.remark)
     write_manifest(folder, entry, default=options.default)
 
 
@@ -63,47 +73,106 @@ def publish(run: Path, folder: Path, name: str, title: str) -> dict[str, Any]:
 
 def described(path: Path) -> dict[str, str]:
     """A file as the manifest names it."""
-    return {"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    return {"name": path.name, "sha256": sha256_of(path)}
 
 
-def evaluated(graph: Path, folder: Path) -> dict[str, Any]:
-    """Mean PSNR and SSIM on Y of the graph and of bicubic, by the published convention."""
-    backend = OnnxRuntimeBackend(graph)
-    scale, rows = backend.spec.scale, []
-    for hr_path in find_images(folder / "HR"):
-        hr, lr = (read_image(folder / side / hr_path.name).as_rgb8() for side in ("HR", "LR"))
-        hr = hr[:lr.shape[0] * scale, :lr.shape[1] * scale]
-        pictures = (upscale_array(lr, backend, TileOptions(tile=None)), resize_uint8(lr, *hr.shape[:2]))
-        rows += [(psnr_y(picture, hr, border_px=scale), ssim_y(picture, hr, border_px=scale)) for picture in pictures]
-    (psnr, ssim), (bicubic_psnr, bicubic_ssim) = np.mean(rows[::2], axis=0), np.mean(rows[1::2], axis=0)
-    return {"set": folder.parent.name, "pictures": len(rows) // 2, "psnr_y_db": psnr, "ssim_y": ssim,
-            "bicubic_psnr_y_db": bicubic_psnr, "bicubic_ssim_y": bicubic_ssim}
+def checked_recipes(runs: Sequence[Path]) -> list[Recipe]:
+    """The recipe of each run, which is called like it; raises OptionError if the run was another one.
+
+    Steps may differ, which a command line can change; what a run's state does not tell is not asked of it.
+    """
+    recipes, previous = [], ""
+    for run in runs:
+        recipe = load_recipe(run.name)
+        state = torch.load(run / STATE_FILE, weights_only=True) if (run / STATE_FILE).is_file() else {}
+        other = recipe.differences(state.get("recipe", asdict(recipe)) | {"steps": recipe.steps})
+        if other:
+            raise OptionError(f"{run} was trained by another recipe ({'; '.join(other)}).",
+                              remedy="Publish with the recipe it was trained with.")
+        if state.get("initial_sha256", previous) != previous:
+            raise OptionError(f"{run} began with other weights than those of the run before it.",
+                              remedy="Name every stage, in order.")
+        previous = sha256_of(run / "model.safetensors")
+        recipes.append(recipe)
+    return recipes
 
 
-def write_card(folder: Path, entry: dict[str, Any], run: Path, recipe_name: str, scores: list[dict[str, Any]],
-               data_note: str) -> None:
-    """The card in Markdown, the training log beside it, and the curve if the run drew one."""
-    name, recipe = entry["name"], load_recipe(recipe_name)
-    shutil.copyfile(run / "log.csv", folder / f"{name}.log.csv")
-    with (run / "log.csv").open(newline="") as file:
-        log = list(csv.DictReader(file))
-    minutes = float(log[-1]["elapsed_s"]) / 60
-    first, last = (float(log[index]["validation_psnr_y_db"]) for index in (0, -1))
-    trained = (f"Trained from scratch: {log[-1]['step']} steps of {recipe.batch} patches in {minutes:.0f} minutes. "
-               "No published weight was used, neither to begin with nor as a teacher.")
-    validated = (f"Validation PSNR on Y (pictures held out from the training folder): {first:.2f} dB at step 0, "
-                 f"{last:.2f} dB at the end; every value in [{name}.log.csv]({name}.log.csv).")
-    lines = [f"# {name}", "", entry["title"], "", f"Recipe `{recipe_name}`: {' '.join(recipe.source.split())}", "",
-             trained, "", validated, ""]
-    if (run / "curve.png").is_file():
-        shutil.copyfile(run / "curve.png", folder / f"{name}.png")
-        lines += [f"![Training curve]({name}.png)", ""]
-    lines += ["| set | pictures | PSNR dB | SSIM | bicubic PSNR dB | bicubic SSIM |", "|---|---|---|---|---|---|"]
-    lines += [f"| {s['set']} | {s['pictures']} | {s['psnr_y_db']:.2f} | {s['ssim_y']:.4f} | "
-              f"{s['bicubic_psnr_y_db']:.2f} | {s['bicubic_ssim_y']:.4f} |" for s in scores]
-    lines += ["", "Y channel, output rounded to 8 bits, scale pixels cropped on each side.", "",
-              f"Data: {data_note}", "", f"Licence: {entry['licence']}.", ""]
-    (folder / f"{name}.md").write_text("\n".join(lines), encoding="utf-8")
+def merged_log(runs: Sequence[Path]) -> Log:
+    """The rows of all stages, with the recipe's name; steps and seconds run through."""
+    rows: Log = []
+    for run in runs:
+        steps, seconds = (int(rows[-1]["step"]), float(rows[-1]["elapsed_s"])) if rows else (0, 0.0)
+        with (run / "log.csv").open(newline="") as file:
+            rows += [{"recipe": run.name, **row, "step": str(steps + int(row["step"])),
+                      "elapsed_s": f"{seconds + float(row['elapsed_s']):.1f}"} for row in csv.DictReader(file)]
+    return rows
+
+
+def write_log(path: Path, log: Log) -> None:
+    """As CSV."""
+    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(log[0]))
+        writer.writeheader()
+        writer.writerows(log)
+
+
+def write_card(folder: Path, entry: dict[str, Any], recipes: Sequence[Recipe], log: Log, *,
+               data_note: str, remark: str) -> None:
+    """The card in Markdown: how it was trained, how good and how stable it is, what it may be used for."""
+    name = entry["name"]
+    origin = ("Trained from nothing: no published weight was used, neither to begin with nor as a teacher. PSNR is "
+              "that of pictures held out from the training folder, of at least the stage's patch size, made small as "
+              f"the stage's recipe says; every value stands in [{name}.log.csv]({name}.log.csv).")
+    asked = ("Smallest and largest value of the output before clipping, in levels of 0…255; "
+             f"{LIMITS[0]:g} to {LIMITS[1]:g} is asked for. Pictures: `benchmarks/hard_pictures.py`.")
+    parts = [f"# {name}", f"{entry['title']}.",
+             "## Training", *map(stage_sentence, recipes), stage_table(recipes, log), *filter(None, [remark]), origin,
+             f"![Training curve]({name}.png)",
+             "## Quality", score_table(folder, entry),
+             "## Stability", asked, stability_table(folder, entry),
+             "## Data and licence", f"Data: {data_note}", f"Licence: {entry['licence']}."]
+    (folder / f"{name}.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def stage_sentence(recipe: Recipe) -> str:
+    """What a stage's recipe says of itself."""
+    return f"`{recipe.name}`: {' '.join(recipe.source.split())}"
+
+
+def stage_table(recipes: Sequence[Recipe], log: Log) -> str:
+    """Steps, minutes and held-out PSNR of each stage."""
+    rows = [("stage", "steps", "patches a step", "minutes", "PSNR at its start, dB", "at its end, dB")]
+    before = {"step": "0", "elapsed_s": "0"}
+    for recipe in recipes:
+        own = [row for row in log if row["recipe"] == recipe.name]
+        first, last = own[0], own[-1]
+        rows.append((f"`{recipe.name}`", str(int(last["step"]) - int(before["step"])), str(recipe.batch),
+                     f"{(float(last['elapsed_s']) - float(before['elapsed_s'])) / 60:.0f}",
+                     *(f"{float(row['validation_psnr_y_db']):.2f}" for row in (first, last))))
+        before = last
+    return markdown_table(rows)
+
+
+def score_table(folder: Path, entry: dict[str, Any]) -> str:
+    """PSNR and SSIM of the graph and of bicubic on the published sets, whose LR was made by bicubic."""
+    backend = OnnxRuntimeBackend(folder / entry["graph"]["name"])
+    rows = [("set", "pictures", "PSNR dB", "SSIM", "bicubic PSNR dB", "bicubic SSIM")]
+    for name in SETS:
+        s = evaluated(backend, data_path(f"images/{name}/x{entry['scale']}"))
+        rows.append((name, str(s["pictures"]), f"{s['psnr_y_db']:.2f}", f"{s['ssim_y']:.4f}",
+                     f"{s['bicubic_psnr_y_db']:.2f}", f"{s['bicubic_ssim_y']:.4f}"))
+    return (f"{markdown_table(rows)}\n\nY channel, output rounded to 8 bits, scale pixels cropped on each side; "
+            "the deploy graph on ONNX Runtime.")
+
+
+def stability_table(folder: Path, entry: dict[str, Any]) -> str:
+    """The output's range for each of the hard pictures."""
+    loaded = load_checkpoint(folder / entry["checkpoint"]["name"])
+    rows = [("picture", "smallest", "largest")]
+    for title, picture in hard_pictures().items():
+        smallest, largest = output_range(loaded, picture)
+        rows.append((title, f"{smallest:.0f}", f"{largest:.0f}"))
+    return markdown_table(rows)
 
 
 def write_manifest(folder: Path, entry: dict[str, Any], *, default: bool) -> None:

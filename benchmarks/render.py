@@ -1,4 +1,4 @@
-"""Render README.md and the plots from the records: nobody types a figure.
+"""Render the pages and the plots from the records: nobody types a figure.
 
     python -m benchmarks.render
 """
@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.ablation_page import rendered_ablation
 from benchmarks.inputs import BENCHMARKS, PLOTS, RECORDS
 from benchmarks.plots import digest, draw_tiling
 from srn_deploy.atomic import replacing
@@ -51,6 +52,21 @@ resident set of the whole process, as the operating system tells it at the end.
 
 Measure: `python -m benchmarks.memory`."""
 
+PHOTO = """## Pictures of unknown origin
+
+Which model is the better one when nobody knows what a picture has been through: the published inputs of Set5 and
+Set14 (×4), clean and damaged in one way at a time, PSNR on Y in dB against the undamaged original, mean over all
+pictures. Bold is the best of a row.
+
+Measure: `python -m benchmarks.photo_study`; draw: `python -m benchmarks.before_after`.
+
+![A noisy, compressed picture enlarged by bicubic interpolation and by two models](plots/photo.png)"""
+
+ABLATION = """## The paper's claims, tried
+
+Networks of the paper's Tables 2 to 4, trained alike for one small budget with several seeds: see
+[ablation.md](ablation.md)."""
+
 NOT_MEASURED = "No record yet: no figure."
 
 MIB, GIB = 2**20, 2**30
@@ -63,14 +79,15 @@ BUSY_LOAD = 0.5
 
 
 def main() -> None:
-    """Write README.md and the plots."""
+    """Write the pages and the plots."""
     records = load_records(RECORDS)
-    with replacing(BENCHMARKS / "README.md") as temporary:
-        temporary.write_text(rendered(records), encoding="utf-8")
+    for name, page in pages(records).items():
+        with replacing(BENCHMARKS / name) as temporary:
+            temporary.write_text(page, encoding="utf-8")
     if tilings := of_kind(records, "tiling"):
         with replacing(PLOTS / TILING_PLOT) as temporary:
             draw_tiling(tilings, temporary)
-    print(f"{BENCHMARKS / 'README.md'} written.")
+    print(f"{', '.join(pages(records))} written.")
 
 
 def load_records(folder: Path) -> list[Record]:
@@ -83,13 +100,22 @@ def of_kind(records: Sequence[Record], kind: str) -> list[Record]:
     return [record for record in records if record.kind == kind]
 
 
+def pages(records: Sequence[Record]) -> dict[str, str]:
+    """File name to Markdown."""
+    made = {"README.md": rendered(records)}
+    for record in of_kind(records, "ablation"):
+        made["ablation.md"] = f"{rendered_ablation(record)}\n\n{circumstances_line(record.circumstances)}\n"
+    return made
+
+
 def rendered(records: Sequence[Record]) -> str:
-    """The whole page as Markdown."""
+    """The main page as Markdown."""
     tilings = of_kind(records, "tiling")
     plot = [f"![dB and worst value over the halo](plots/{TILING_PLOT})"] if tilings else []
     parts = [INTRODUCTION, TILING, *plot, *section(tilings, tiling_tables),
              FILE_TO_FILE, *section(of_kind(records, "file-to-file"), file_to_file_tables),
-             MEMORY, *section(of_kind(records, "memory"), memory_tables)]
+             MEMORY, *section(of_kind(records, "memory"), memory_tables),
+             PHOTO, *section(of_kind(records, "photo"), photo_tables), ABLATION]
     return "\n\n".join(parts) + "\n"
 
 
@@ -154,6 +180,21 @@ def memory_tables(results: Mapping[str, Any]) -> list[str]:
     return [sentence, markdown_table(rows)]
 
 
+def photo_tables(results: Mapping[str, Any]) -> list[str]:
+    """One row for each damage, one column for each model; the mean of all rows at the end."""
+    models = list(dict.fromkeys(row["model"] for row in results["rows"]))
+    scores: dict[str, dict[str, float]] = {}
+    for row in results["rows"]:
+        scores.setdefault(row["damage"], {"bicubic": row["bicubic_psnr_y_db"]})[row["model"]] = row["psnr_y_db"]
+    scores["mean of the rows"] = {name: sum(row[name] for row in scores.values()) / len(scores)
+                                  for name in ("bicubic", *models)}
+    rows = [(title, *(f"**{value[name]:.2f}**" if value[name] == max(value.values()) else f"{value[name]:.2f}"
+                      for name in ("bicubic", *models))) for title, value in scores.items()]
+    hashes = ", ".join(f"`{name}` (graph sha256 {results['sha256'][name][:12]}…)" for name in models)
+    return [f"{hashes}; {results['rows'][0]['pictures']} pictures of {' and '.join(results['sets'])}.",
+            markdown_table([("input", "bicubic", *models), *rows])]
+
+
 def verdict(is_met: bool, results: Mapping[str, Any], least_px: int) -> str:
     """Yes or no, where the picture was at least as large as the one that the requirement speaks of."""
     if results["width_px"] * results["height_px"] < least_px:
@@ -174,7 +215,7 @@ def cautions(record: Record) -> list[str]:
         told += doubts({"srn-deploy upscale": results["upscale"]["seconds"], "script": results["script"]["seconds"],
                         "ratio": results["time_ratios"]})
     load = record.circumstances["load_1min"]
-    if record.kind != "tiling" and load is not None and load > BUSY_LOAD:
+    if record.kind in ("file-to-file", "memory") and load is not None and load > BUSY_LOAD:
         told.append(f"Other programs were running (load {load:g} before the start): measure again without them.")
     told += outdated(results)
     return ["\n".join(f"- Careful: {doubt}" for doubt in told)] if told else []
@@ -182,10 +223,12 @@ def cautions(record: Record) -> list[str]:
 
 def outdated(results: Mapping[str, Any]) -> list[str]:
     """Told when a shipped model has other weights than those that were measured."""
-    model = shipped_models().get(results.get("checkpoint") or results.get("model", ""))
-    if model is None or results["sha256"] in (model.checkpoint.sha256, model.graph.sha256):
-        return []
-    return [f"{model.name} has other weights by now: measure again."]
+    measured = results.get("sha256", {})
+    if isinstance(measured, str):
+        measured = {results.get("checkpoint") or results.get("model", ""): measured}
+    shipped = shipped_models()
+    return [f"{name} has other weights by now: measure again." for name, sha256 in measured.items()
+            if name in shipped and sha256 not in (shipped[name].checkpoint.sha256, shipped[name].graph.sha256)]
 
 
 def circumstances_line(told: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ import pytest
 from benchmarks import eager_script, file_to_file, memory, tiling_study
 from benchmarks.inputs import BENCHMARKS, PLOTS, RECORDS
 from benchmarks.plots import draw_tiling
-from benchmarks.render import COMMAND, NOT_MEASURED, TILING_PLOT, is_stale, load_records, of_kind, rendered
+from benchmarks.render import COMMAND, NOT_MEASURED, TILING_PLOT, is_stale, load_records, of_kind, pages, rendered
 from benchmarks.whole_process import run_process
 from srn_deploy.checkpoint import save_checkpoint
 from srn_deploy.errors import OptionError, SrnDeployError
@@ -68,9 +68,9 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Record:
     return Record.load(folder / "memory.json")
 
 
-def test_the_page_is_rendered_from_the_records_as_they_are() -> None:
-    written = (BENCHMARKS / "README.md").read_text(encoding="utf-8")
-    assert written == rendered(load_records(RECORDS)), f"benchmarks/README.md is stale; run: {COMMAND}"
+def test_the_pages_are_rendered_from_the_records_as_they_are() -> None:
+    for name, page in pages(load_records(RECORDS)).items():
+        assert (BENCHMARKS / name).read_text(encoding="utf-8") == page, f"benchmarks/{name} is stale; run: {COMMAND}"
 
 
 def test_the_plot_is_drawn_from_the_records_as_they_are() -> None:
@@ -87,14 +87,14 @@ def test_the_recorded_tiles_keep_the_promise_at_the_default_halo_and_naive_ones_
 
 def test_without_records_the_page_names_the_commands_and_no_figure() -> None:
     page = rendered([])
-    assert page.count(NOT_MEASURED) == 3
-    for script in ("tiling_study", "file_to_file", "memory"):
+    assert page.count(NOT_MEASURED) == 4
+    for script in ("tiling_study", "file_to_file", "memory", "photo_study"):
         assert f"`python -m benchmarks.{script}`" in page
     assert "|---" not in page
     assert TILING_PLOT not in page
 
 
-@pytest.mark.parametrize("script", ["tiling_study", "file_to_file", "memory"])
+@pytest.mark.parametrize("script", ["tiling_study", "file_to_file", "memory", "photo_study", "ablation"])
 def test_every_benchmark_tells_its_options(script: str, repository: Path) -> None:
     ended = subprocess.run([sys.executable, "-m", f"benchmarks.{script}", "--help"], capture_output=True, text=True,
                            check=True, cwd=repository)

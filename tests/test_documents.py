@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "engines/README.md",
-             "benchmarks/README.md")
+             "benchmarks/README.md", "benchmarks/ablation.md", "docs/training.md")
 
 
 def blocks(path: Path, language: str) -> list[str]:
@@ -20,17 +20,18 @@ def blocks(path: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", path.read_text(encoding="utf-8"), flags=re.M | re.S)
 
 
-def test_every_shell_block_of_the_readme_runs_in_order(repository: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("document", ["README.md", "docs/training.md"])
+def test_every_shell_block_runs_in_order(repository: Path, tmp_path: Path, document: str) -> None:
     shutil.copytree(repository / "benchmarks/pictures", tmp_path / "benchmarks/pictures")
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    scripts = blocks(repository / "README.md", "bash")
+    scripts = blocks(repository / document, "bash")
     assert scripts
     for script in scripts:
         done = subprocess.run(["bash", "-euc", script], cwd=tmp_path, env=environment, capture_output=True, text=True,
                               timeout=300, check=False)
         assert done.returncode == 0, f"{script}\n{done.stderr}"
-    assert (tmp_path / "demo_x4.png").is_file()
-    assert (tmp_path / "large/demo.png").is_file()
+    made = {"README.md": ("demo_x4.png", "large/demo.png"), "docs/training.md": ("runs/mine/model.safetensors",)}
+    assert all((tmp_path / name).is_file() for name in made[document])
 
 
 def test_every_python_block_of_the_readme_runs(repository: Path) -> None:

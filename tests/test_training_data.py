@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -131,7 +132,7 @@ def test_a_batch_is_float32_between_0_and_1() -> None:
 def test_a_folder_is_read_with_its_subfolders_sorted_and_cropped_to_the_scale(tmp_path: Path) -> None:
     save(tmp_path / "b.png", noise(1, 32, 31))
     save(tmp_path / "a" / "c.png", noise(2, 30, 30))
-    pictures = load_pictures(tmp_path, SCALE)
+    pictures = load_pictures([tmp_path], SCALE)
     assert [pair.name for pair in pictures.validation] == ["b.png"]
     assert pictures.names == [str(Path("a") / "c.png")]
     assert (pictures.hr.sides, pictures.lr.sides) == ([(30, 30), (30, 30)], [(10, 10), (10, 10)])
@@ -145,7 +146,7 @@ def test_unreadable_and_small_pictures_are_left_out_and_told(tmp_path: Path) -> 
     save(tmp_path / "small.png", noise(2, 30, 29))
     save(tmp_path / "tiny.png", noise(2, 1, 1))
     (tmp_path / "broken.png").write_bytes((tmp_path / "good.png").read_bytes()[:200])
-    pictures = load_pictures(tmp_path, SCALE, smallest_px=30)
+    pictures = load_pictures([tmp_path], SCALE, smallest_px=30)
     assert pictures.names == ["good.png"]
     assert len(pictures.left_out) == 2
     assert "broken.png is a truncated PNG" in pictures.left_out[0]
@@ -156,19 +157,19 @@ def test_a_folder_full_of_damaged_files_is_told_in_a_few_lines(tmp_path: Path) -
     save(tmp_path / "good.png", noise(1, 30, 30))
     for number in range(25):
         (tmp_path / f"bad{number:02}.png").touch()
-    told = load_pictures(tmp_path, SCALE).left_out
+    told = load_pictures([tmp_path], SCALE).left_out
     assert len(told) == 11
     assert told[-1] == "Left out: 15 more unreadable pictures."
 
 
 def test_a_folder_without_a_picture_or_with_small_ones_alone_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="0 smaller, 0 unreadable"):
-        load_pictures(tmp_path, SCALE)
+        load_pictures([tmp_path], SCALE)
     save(tmp_path / "small.png", noise(1, 30, 30))
     with pytest.raises(TrainingError, match=r"no picture of at least 33 x 33 px \(1 smaller"):
-        load_pictures(tmp_path, SCALE, smallest_px=33)
+        load_pictures([tmp_path], SCALE, smallest_px=33)
     with pytest.raises(TrainingError, match="is no folder"):
-        load_pictures(tmp_path / "missing", SCALE)
+        load_pictures([tmp_path / "missing"], SCALE)
 
 
 @pytest.mark.parametrize(("count", "validated"), [(2, 1), (3, 1), (50, 1), (100, 2), (120, 2), (5000, 20)])
@@ -186,15 +187,22 @@ def test_a_single_picture_is_trained_with_and_validated_on() -> None:
 
 def test_more_pictures_than_the_disk_holds_are_an_error_with_the_variable_to_set(
         monkeypatch: pytest.MonkeyPatch) -> None:
-    pixels = PixelFile()
-
-    class Full:
-        def write(self, _: object) -> None:
+    class Full(io.BytesIO):
+        def flush(self) -> None:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pixels, "_file", Full())
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda prefix: Full())
+    pixels = PixelFile()
+    pixels.append(noise(1, 4, 4))
     with pytest.raises(TrainingError, match="No space left on device") as caught:
-        pixels.append(noise(1, 4, 4))
+        pixels.freeze()
+    assert "TMPDIR" in caught.value.remedy
+
+
+def test_without_any_temporary_folder_the_error_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere/at/all")
+    with pytest.raises(TrainingError) as caught:
+        PixelFile()
     assert "TMPDIR" in caught.value.remedy
 
 

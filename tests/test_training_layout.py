@@ -58,6 +58,41 @@ def test_a_pair_of_folders_under_their_scale_gives_the_pairs_of_that_scale_alone
     assert sorted_out(tmp_path, BENCHMARK, scale=2) == ({"x2/HR/baby.png": "x2/LR/baby.png"}, [])
 
 
+@pytest.mark.parametrize("small", ["LR/a.png", "lr/a.jpg", "LR/x4/a.png", "LR/X4/ax4.png", "LR_x4/a.PNG",
+                                   "LRbicx4/a.png", "x4/a.png", "LR_bicubic/X4/ax4.png"])
+@pytest.mark.parametrize("large", ["HR", "hr"])
+def test_pairs_are_found_whatever_the_case_the_suffix_and_the_usual_name(
+        tmp_path: Path, large: str, small: str) -> None:
+    assert sorted_out(tmp_path, (f"{large}/a.png", small)) == ({f"{large}/a.png": small}, [])
+
+
+def test_a_suffix_behind_the_folder_s_name_finds_its_like(tmp_path: Path) -> None:
+    assert sorted_out(tmp_path, ("HR_train/a.png", "LR_train/a.png", "LR_test/a.png")) == (
+        {"HR_train/a.png": "LR_train/a.png"}, [])
+
+
+def test_small_versions_that_belong_to_no_original_are_told(tmp_path: Path) -> None:
+    pixels = np.zeros((16, 16, 3), np.uint8)
+    write_image(tmp_path / "originals/a.png", Image(pixels=pixels))
+    write_image(tmp_path / "LR/a.png", Image(pixels=pixels[:4, :4]))
+    (told,) = load_pictures([tmp_path], 4).left_out
+    assert told.startswith("1 pictures lie in folders named like those of LR files")
+
+
+def test_several_folders_are_one_set(tmp_path: Path) -> None:
+    for name in ("one/a.png", "two/HR/b.png"):
+        write_image(tmp_path / name, Image(pixels=np.zeros((16, 16, 3), np.uint8)))
+    pictures = load_pictures([tmp_path / "one", tmp_path / "two"], 4)
+    assert sorted([*pictures.names, *(pair.name for pair in pictures.validation)]) == ["HR/b.png", "a.png"]
+
+
+def test_when_every_original_lacks_its_small_version_the_error_says_so(tmp_path: Path) -> None:
+    write_image(tmp_path / "HR/a.png", Image(pixels=np.zeros((16, 16, 3), np.uint8)))
+    write_image(tmp_path / "LR/b.png", Image(pixels=np.zeros((4, 4, 3), np.uint8)))
+    with pytest.raises(TrainingError, match="1 without an LR file"):
+        load_pictures([tmp_path], 4)
+
+
 def test_any_other_folder_is_one_of_originals(tmp_path: Path) -> None:
     names = ("a.png", "Urlaub/b.jpg", "valley/c.png", "HRabc/d.png")
     assert sorted_out(tmp_path, names) == (dict.fromkeys(sorted(names, key=lambda n: Path(n).parts)), [])
@@ -72,7 +107,7 @@ def test_an_original_whose_small_version_is_missing_is_left_out_and_told(tmp_pat
     for name in ("HR/a.png", "HR/b.png"):
         write_image(tmp_path / name, Image(pixels=pixels))
     write_image(tmp_path / "LR/a.png", Image(pixels=pixels[:4, :4]))
-    pictures = load_pictures(tmp_path, 4)
+    pictures = load_pictures([tmp_path], 4)
     assert pictures.names == ["HR/a.png"]
     assert pictures.left_out == ["Left out: 1 pictures without an LR file, HR/b.png the first."]
 
@@ -81,17 +116,17 @@ def test_the_published_small_version_is_taken_and_one_of_another_scale_is_an_err
     write_image(tmp_path / "HR/a.png", Image(pixels=np.zeros((17, 18, 3), np.uint8)))
     published = np.full((4, 4, 3), 7, np.uint8)
     write_image(tmp_path / "LR/a.png", Image(pixels=published))
-    assert np.array_equal(load_pictures(tmp_path, 4).validation[0].lr, published)
-    assert load_pictures(tmp_path, 4, made_lr=True).validation[0].lr.max() == 0
+    assert np.array_equal(load_pictures([tmp_path], 4).validation[0].lr, published)
+    assert load_pictures([tmp_path], 4, made_lr=True).validation[0].lr.max() == 0
     with pytest.raises(TrainingError, match=r"4 x 4 px, but .* at x2 gives 9 x 8") as caught:
-        load_pictures(tmp_path, 2)
+        load_pictures([tmp_path], 2)
     assert "of x2" in caught.value.remedy
 
 
 @pytest.mark.parametrize("scale", [2, 4])
 @pytest.mark.parametrize("name", ["Set5", "Set14"])
 def test_our_small_versions_equal_the_published_ones_bit_for_bit(data: Path, name: str, scale: int) -> None:
-    pictures = load_pictures(data / "images" / name, scale)
+    pictures = load_pictures([data / "images" / name], scale)
     for index, title in enumerate(sorted(p.name for p in find_images(data / f"images/{name}/x{scale}/HR"))):
         hr = pictures.hr.picture(index)
         published = read_image(data / f"images/{name}/x{scale}/LR/{title}").as_rgb8()

@@ -10,7 +10,7 @@ import pytest
 
 from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.errors import OptionError
-from srn_deploy.training.recipe import Recipe, load_recipe
+from srn_deploy.training.recipe import Degradation, Recipe, load_recipe
 from srn_deploy.training.recipe_store import shipped_recipes
 from srn_deploy.training.schedule import Budget
 
@@ -53,10 +53,18 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, text: str) -> None:
     ({"options": {"scale": "four"}}, "scale cannot be"), ({"stress_fraction": 0.5, "hr_patch_px": 12}, "at least 16"),
     ({"degradation": "rain"}, "'rain' is unknown"), ({"distillation_weight": -1.0}, "not below 0"),
     ({"pixel_weight": 0.0, "distillation_weight": 0.0}, "one of them above"), ({"candidates": 0}, "at least 1"),
+    ({"learning_rate": float("nan")}, "learning_rate cannot be nan"), ({"value_range": float("inf")}, "cannot be inf"),
+    ({"gradient_clip": float("nan")}, "gradient_clip cannot be nan"), ({"seed": 10**20}, "seed lies from 0"),
+    ({"final_learning_rate": 1.0}, "from 0 to learning_rate"),
 ])
 def test_a_value_that_cannot_work_is_refused_with_its_name(change: dict[str, Any], told: str) -> None:
     with pytest.raises(OptionError, match=told):
         replace(RECIPE, **change)
+
+
+def test_an_infinite_clip_is_no_clip_and_a_degradation_may_be_given_as_what_it_is() -> None:
+    recipe = replace(RECIPE, gradient_clip=float("inf"), degradation=Degradation.PHOTO)
+    assert type(recipe.degradation) is str
 
 
 def test_better_prose_or_a_missing_field_with_its_default_is_no_other_recipe() -> None:

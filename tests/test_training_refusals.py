@@ -33,26 +33,26 @@ def pictures(tmp_path: Path) -> Path:
 @pytest.fixture
 def finished(pictures: Path, tmp_path: Path) -> Path:
     """The folder of a run of one step."""
-    Trainer(RECIPE, Inputs(data=pictures), tmp_path / "finished").run()
+    Trainer(RECIPE, Inputs(data=(pictures,)), tmp_path / "finished").run()
     return tmp_path / "finished"
 
 
 def test_a_folder_with_a_run_is_refused_without_resume(pictures: Path, finished: Path) -> None:
     with pytest.raises(TrainingError, match="holds a run already") as caught:
-        Trainer(RECIPE, Inputs(data=pictures), finished)
+        Trainer(RECIPE, Inputs(data=(pictures,)), finished)
     assert "--resume" in caught.value.remedy
 
 
 def test_a_folder_with_a_checkpoint_of_unknown_origin_is_refused(pictures: Path, tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"precious")
     with pytest.raises(TrainingError, match="would be overwritten"):
-        Trainer(RECIPE, Inputs(data=pictures), tmp_path)
+        Trainer(RECIPE, Inputs(data=(pictures,)), tmp_path)
 
 
 def test_another_recipe_is_refused_on_resume_with_what_differs(finished: Path) -> None:
     # The folder of pictures does not exist: the refusal comes before they are read.
     with pytest.raises(TrainingError, match=r"another recipe \(batch: 4 there, 8 here\)"):
-        Trainer(replace(RECIPE, batch=8), Inputs(data=Path("missing")), finished, resume=True)
+        Trainer(replace(RECIPE, batch=8), Inputs(data=(Path("missing"),)), finished, resume=True)
 
 
 @pytest.mark.parametrize("spoil", [lambda path: path.write_bytes(path.read_bytes()[:5000]),
@@ -61,26 +61,26 @@ def test_another_recipe_is_refused_on_resume_with_what_differs(finished: Path) -
 def test_a_damaged_or_foreign_state_is_refused(pictures: Path, finished: Path, spoil: Any) -> None:
     spoil(finished / "state.pt")
     with pytest.raises(TrainingError, match="no whole state"):
-        Trainer(RECIPE, Inputs(data=pictures), finished, resume=True)
+        Trainer(RECIPE, Inputs(data=(pictures,)), finished, resume=True)
 
 
 def test_resuming_where_nothing_lies_is_told(pictures: Path, tmp_path: Path) -> None:
     told: list[str] = []
-    Trainer(RECIPE, Inputs(data=pictures), tmp_path, resume=True, notice=told.append)
+    Trainer(RECIPE, Inputs(data=(pictures,)), tmp_path, resume=True, notice=told.append)
     assert told == [f"{tmp_path} holds no run to continue: this one begins at step 0."]
 
 
 def test_resuming_with_other_pictures_is_told(pictures: Path, finished: Path) -> None:
     (pictures / "0.png").unlink()
     told: list[str] = []
-    Trainer(RECIPE, Inputs(data=pictures), finished, resume=True, notice=told.append)
+    Trainer(RECIPE, Inputs(data=(pictures,)), finished, resume=True, notice=told.append)
     assert "began with other pictures" in told[0]
 
 
 def test_a_picture_that_is_left_out_is_a_warning_where_nobody_listens(pictures: Path, tmp_path: Path) -> None:
     (pictures / "bad.png").touch()
     with pytest.warns(UserWarning, match=r"bad\.png is empty"):
-        Trainer(RECIPE, Inputs(data=pictures), tmp_path / "run")
+        Trainer(RECIPE, Inputs(data=(pictures,)), tmp_path / "run")
 
 
 @pytest.mark.parametrize(("change", "told"), [
@@ -91,23 +91,23 @@ def test_a_picture_that_is_left_out_is_a_warning_where_nobody_listens(pictures: 
 def test_a_network_that_cannot_be_built_is_refused_before_anything_is_written(
         tmp_path: Path, change: dict[str, Any], told: str) -> None:
     with pytest.raises(OptionError, match=told):
-        Trainer(replace(RECIPE, **change), Inputs(data=Path("missing")), tmp_path / "run")
+        Trainer(replace(RECIPE, **change), Inputs(data=(Path("missing"),)), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_a_patch_larger_than_every_picture_is_refused(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"no picture of at least 54 x 54 px \(3 smaller"):
-        Trainer(replace(RECIPE, hr_patch_px=54), Inputs(data=pictures), tmp_path)
+        Trainer(replace(RECIPE, hr_patch_px=54), Inputs(data=(pictures,)), tmp_path)
 
 
 def test_an_unknown_device_is_refused_and_never_replaced(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="no device 'tpu'"):
-        Trainer(RECIPE, Inputs(data=pictures), tmp_path, device="tpu")
+        Trainer(RECIPE, Inputs(data=(pictures,)), tmp_path, device="tpu")
     with pytest.raises(DeviceUnavailable, match="cuda:99"):
-        Trainer(RECIPE, Inputs(data=pictures), tmp_path, device="cuda:99")
+        Trainer(RECIPE, Inputs(data=(pictures,)), tmp_path, device="cuda:99")
 
 
 def test_an_output_folder_that_cannot_be_made_is_refused(pictures: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(TrainingError, match="cannot be written"):
-        Trainer(RECIPE, Inputs(data=pictures), tmp_path / "file" / "run")
+        Trainer(RECIPE, Inputs(data=(pictures,)), tmp_path / "file" / "run")

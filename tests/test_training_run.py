@@ -41,7 +41,7 @@ from srn_deploy.training.recipe import Recipe
 recipe = Recipe(**json.loads(sys.argv[1]))
 torch.set_num_threads(1)
 trainer.SAVE_EVERY_S = 0.0
-run = trainer.Trainer(recipe, trainer.Inputs(data=Path(sys.argv[2])), Path(sys.argv[3]))
+run = trainer.Trainer(recipe, trainer.Inputs(data=(Path(sys.argv[2]),)), Path(sys.argv[3]))
 save = torch.save
 def save_or_die(state, path):
     save(state, path)
@@ -80,7 +80,7 @@ def undisturbed(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     """The folder of a run from beginning to end; not to be written to."""
     out = tmp_path_factory.mktemp("undisturbed")
     torch.set_num_threads(1)
-    Trainer(RECIPE, Inputs(data=pictures), out).run()
+    Trainer(RECIPE, Inputs(data=(pictures,)), out).run()
     return out
 
 
@@ -131,9 +131,23 @@ def test_a_killed_run_that_is_resumed_ends_in_the_same_bits(
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     assert list(tmp_path.glob(".srn-part-*"))
     assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == step - 1
-    Trainer(RECIPE, Inputs(data=pictures), tmp_path, resume=True).run()
+    Trainer(RECIPE, Inputs(data=(pictures,)), tmp_path, resume=True).run()
     assert_same_run(tmp_path, undisturbed)
     assert not list(tmp_path.glob(".srn-part-*"))
+
+
+def test_a_run_that_was_killed_before_its_first_state_does_not_stand_in_its_own_way(
+        pictures: Path, undisturbed: Path, tmp_path: Path) -> None:
+    class Killed(Trainer):
+        def _validate(self) -> float:
+            raise SystemExit  # as a kill would: the first state is saved, no row of the log is written
+
+    with pytest.raises(SystemExit):
+        Killed(RECIPE, Inputs(data=(pictures,)), tmp_path).run()
+    Trainer(RECIPE, Inputs(data=(pictures,)), tmp_path / "unstarted")
+    for out in (tmp_path, tmp_path / "unstarted"):
+        Trainer(RECIPE, Inputs(data=(pictures,)), out, resume=True, notice=lambda line: None).run()
+        assert_same_run(out, undisturbed)
 
 
 def test_ctrl_c_saves_after_the_step_and_the_run_can_go_on(pictures: Path, undisturbed: Path, tmp_path: Path) -> None:
@@ -144,9 +158,9 @@ def test_ctrl_c_saves_after_the_step_and_the_run_can_go_on(pictures: Path, undis
             return super()._batch()
 
     with pytest.raises(KeyboardInterrupt, match="Stopped after step 14; the state is saved"):
-        Interrupted(RECIPE, Inputs(data=pictures), tmp_path).run()
+        Interrupted(RECIPE, Inputs(data=(pictures,)), tmp_path).run()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    Trainer(RECIPE, Inputs(data=pictures), tmp_path, resume=True).run()
+    Trainer(RECIPE, Inputs(data=(pictures,)), tmp_path, resume=True).run()
     assert_same_run(tmp_path, undisturbed)
 
 
@@ -158,41 +172,41 @@ def test_a_second_ctrl_c_does_not_wait_and_leaves_the_last_state(pictures: Path,
             raise AssertionError("the second Ctrl-C did not come through")
 
     with pytest.raises(KeyboardInterrupt):
-        Impatient(RECIPE, Inputs(data=pictures), tmp_path).run()
+        Impatient(RECIPE, Inputs(data=(pictures,)), tmp_path).run()
     assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 0
 
 
 def test_a_finished_run_that_is_resumed_changes_nothing(pictures: Path, tmp_path: Path) -> None:
     recipe = replace(RECIPE, steps=3)
-    Trainer(recipe, Inputs(data=pictures), tmp_path).run()
+    Trainer(recipe, Inputs(data=(pictures,)), tmp_path).run()
     rows, before = log_of(tmp_path), weights(tmp_path)
-    Trainer(recipe, Inputs(data=pictures), tmp_path, resume=True).run()
+    Trainer(recipe, Inputs(data=(pictures,)), tmp_path, resume=True).run()
     assert log_of(tmp_path) == rows
     assert all(torch.equal(before[key], value) for key, value in weights(tmp_path).items())
 
 
 def test_a_state_of_the_first_version_without_loss_and_pictures_goes_on(
         pictures: Path, undisturbed: Path, tmp_path: Path) -> None:
-    Trainer(RECIPE, Inputs(data=pictures), tmp_path, budget=Budget(steps=1)).run()
+    Trainer(RECIPE, Inputs(data=(pictures,)), tmp_path, budget=Budget(steps=1)).run()
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     for later in ("loss_sum", "loss_count", "pictures"):
         del state[later]
     torch.save(state, tmp_path / "state.pt")
-    assert Trainer(RECIPE, Inputs(data=pictures), tmp_path, resume=True).step == 1
+    assert Trainer(RECIPE, Inputs(data=(pictures,)), tmp_path, resume=True).step == 1
 
 
 def test_half_a_row_at_the_end_of_the_log_is_forgotten(pictures: Path, tmp_path: Path) -> None:
     recipe = replace(RECIPE, steps=2)
-    Trainer(recipe, Inputs(data=pictures), tmp_path).run()
+    Trainer(recipe, Inputs(data=(pictures,)), tmp_path).run()
     rows = log_of(tmp_path)
     with (tmp_path / "log.csv").open("a") as file:
         file.write("3,0.5,0.0")
-    Trainer(recipe, Inputs(data=pictures), tmp_path, resume=True).run()
+    Trainer(recipe, Inputs(data=(pictures,)), tmp_path, resume=True).run()
     assert log_of(tmp_path) == rows
 
 
 def test_the_average_is_between_where_the_weights_were_and_where_they_are(pictures: Path, tmp_path: Path) -> None:
-    trainer = Trainer(RECIPE, Inputs(data=pictures), tmp_path, budget=Budget(steps=1))
+    trainer = Trainer(RECIPE, Inputs(data=(pictures,)), tmp_path, budget=Budget(steps=1))
     start = trainer.network.head.weight.detach().clone()
     trainer.run()
     # The first decay is (1 + 0) / (10 + 0).
@@ -209,7 +223,7 @@ def test_weights_that_are_no_longer_finite_end_the_run_and_never_replace_good_on
             return replace(batch, lr=batch.lr * math.nan) if self.step == 12 else batch
 
     with pytest.raises(TrainingError, match="no longer finite at step 20"):
-        Poisoned(RECIPE, Inputs(data=pictures), tmp_path).run()
+        Poisoned(RECIPE, Inputs(data=(pictures,)), tmp_path).run()
     assert all(torch.isfinite(value).all() for value in weights(tmp_path).values())
 
 
@@ -223,13 +237,13 @@ def test_weights_spoilt_by_the_last_step_are_not_saved_although_its_loss_was_fin
                 self.network.head.weight.fill_(math.inf)
 
     with pytest.raises(TrainingError, match="weights are no longer finite at step 24"):
-        Poisoned(RECIPE, Inputs(data=pictures), tmp_path).run()
+        Poisoned(RECIPE, Inputs(data=(pictures,)), tmp_path).run()
     assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 0
 
 
 def test_progress_tells_step_share_loss_psnr_and_time_left(pictures: Path, tmp_path: Path) -> None:
     told: list[Progress] = []
-    Trainer(RECIPE, Inputs(data=pictures), tmp_path).run(told.append)
+    Trainer(RECIPE, Inputs(data=(pictures,)), tmp_path).run(told.append)
     assert [progress.step for progress in told] == [10, 20]
     assert told[1].share == pytest.approx(20 / 24)
     assert told[1].remaining_s == pytest.approx(told[1].elapsed_s * 4 / 20)
@@ -239,7 +253,7 @@ def test_progress_tells_step_share_loss_psnr_and_time_left(pictures: Path, tmp_p
 
 def test_making_a_trainer_leaves_the_random_numbers_of_the_caller_alone(pictures: Path, tmp_path: Path) -> None:
     before = torch.random.get_rng_state()
-    Trainer(RECIPE, Inputs(data=pictures), tmp_path)
+    Trainer(RECIPE, Inputs(data=(pictures,)), tmp_path)
     assert torch.equal(torch.random.get_rng_state(), before)
 
 

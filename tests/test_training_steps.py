@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 
 from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.checkpoint import save_checkpoint, sha256_of
-from srn_deploy.errors import OptionError
+from srn_deploy.errors import OptionError, TrainingError
 from srn_deploy.image import Image, write_image
 from srn_deploy.training.batches import degraded
 from srn_deploy.training.initialise import begin_with
@@ -47,7 +48,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
     for number in range(3):
         pixels = np.random.default_rng(number).integers(0, 256, (48, 52, 3)).astype(np.uint8)
         write_image(folder / f"{number}.png", Image(pixels=pixels))
-    return Inputs(data=folder)
+    return Inputs(data=(folder,))
 
 
 def saved(path: Path, architecture: str, options: dict[str, Any], *, value_range: float = 1.0) -> Path:
@@ -142,12 +143,56 @@ def test_a_taught_run_ends_in_other_weights_than_an_untaught_one_and_records_its
     assert state["teacher_sha256"] == sha256_of(path)
 
 
-def test_resuming_with_another_teacher_is_told(inputs: Inputs, tmp_path: Path) -> None:
+def test_resuming_without_the_teacher_or_with_another_one_is_refused(inputs: Inputs, tmp_path: Path) -> None:
     path = saved(tmp_path / "teacher.safetensors", "edsr", TEACHER)
+    other = saved(tmp_path / "other.safetensors", "edsr", {**TEACHER, "blocks": 2})
     Trainer(RECIPE, replace(inputs, teacher=path), tmp_path / "run").run()
+    for given, told in ((inputs, "with a teacher"), (replace(inputs, teacher=other), "with another teacher")):
+        with pytest.raises(TrainingError, match=told):
+            Trainer(RECIPE, given, tmp_path / "run", resume=True)
+
+
+def test_a_batch_of_stress_patches_alone_needs_no_teacher(inputs: Inputs, tmp_path: Path) -> None:
+    path = saved(tmp_path / "teacher.safetensors", "edsr", TEACHER)
+    recipe = replace(RECIPE, batch=1, stress_fraction=0.5)
+    trainer = Trainer(recipe, replace(inputs, teacher=path), tmp_path / "run")
+    trainer.run()
+    assert math.isfinite(float(trainer.folder._rows()[-1][3]))
+
+
+def test_a_teacher_that_cannot_take_such_patches_is_refused(inputs: Inputs, tmp_path: Path) -> None:
+    path = saved(tmp_path / "teacher.safetensors", "srn", {"scale": 2, "blocks": 1, "channels": 8})
+    recipe = replace(RECIPE, architecture="edsr", options=TEACHER, hr_patch_px=8, stress_fraction=0.0)
+    with pytest.raises(OptionError, match="too small for the teacher"):
+        Trainer(recipe, replace(inputs, teacher=path), tmp_path / "run")
+
+
+def test_learning_from_a_teacher_alone_needs_one(inputs: Inputs, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="from a teacher alone"):
+        Trainer(replace(RECIPE, pixel_weight=0.0), inputs, tmp_path / "run")
+
+
+def test_weights_of_another_value_range_or_another_network_are_no_beginning(inputs: Inputs, tmp_path: Path) -> None:
+    other_range = saved(tmp_path / "range.safetensors", "srn", RECIPE.options, value_range=255.0)
+    with pytest.raises(OptionError, match=r"in 0\.\.255, recipe tiny trains in 0\.\.1"):
+        Trainer(RECIPE, replace(inputs, initial=other_range), tmp_path / "run")
+    other_network = saved(tmp_path / "edsr.safetensors", "edsr", TEACHER)
+    with pytest.raises(OptionError, match="fit this network nowhere"):
+        Trainer(RECIPE, replace(inputs, initial=other_network), tmp_path / "run")
+
+
+def test_the_mean_shift_of_edsr_asks_for_its_value_range(inputs: Inputs, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, architecture="edsr", options={"scale": 2, "channels": 8, "blocks": 1})
+    with pytest.raises(OptionError, match="mean shift"):
+        Trainer(recipe, inputs, tmp_path / "run")
+    Trainer(replace(recipe, value_range=255.0), inputs, tmp_path / "run")
+
+
+def test_a_run_that_goes_on_says_that_it_needs_no_weights_to_begin_with(inputs: Inputs, tmp_path: Path) -> None:
+    path = Trainer(RECIPE, inputs, tmp_path / "run").run()
     told: list[str] = []
-    Trainer(RECIPE, inputs, tmp_path / "run", resume=True, notice=told.append)
-    assert "another teacher" in told[0]
+    Trainer(RECIPE, replace(inputs, initial=path), tmp_path / "run", resume=True, notice=told.append)
+    assert "--initial is not used" in told[0]
 
 
 def test_a_teacher_of_another_scale_is_refused(inputs: Inputs, tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ PLAIN_LINE_EVERY_S = 60.0
 
 @click.command(short_help="Train a network by a recipe.")
 @click.argument("recipe")
-@click.option("--data", type=click.Path(path_type=Path), envvar=DATA_VARIABLE,
-              help=f"Folder of HR pictures, searched with all below it. [default: ${DATA_VARIABLE}]")
+@click.option("--data", type=click.Path(path_type=Path), envvar=DATA_VARIABLE, multiple=True,
+              help=f"Folder of HR pictures, searched with all below it; may be repeated. [default: ${DATA_VARIABLE}]")
 @click.option("--out", type=click.Path(path_type=Path),
               help="Folder of the run: state, log, curve and checkpoint. [default: runs/RECIPE]")
 @click.option("--resume", is_flag=True, help="Go on where the run in --out last saved.")
@@ -39,7 +39,7 @@ PLAIN_LINE_EVERY_S = 60.0
 @click.option("--teacher", type=click.Path(path_type=Path),
               help="Checkpoint to learn from. [default: that of RECIPE's teacher, beside --out]")
 @click.option("--threads", type=int, help="CPU threads. [default: PyTorch's choice]")
-def train(recipe: str, data: Path | None, out: Path | None, **chosen: Any) -> None:
+def train(recipe: str, data: tuple[Path, ...], out: Path | None, **chosen: Any) -> None:
     """Train the network of RECIPE, a shipped recipe or a .toml file, and print the checkpoint's path.
 
     Pictures are found as DIV2K, Flickr2K, LSDIR, HR/ beside LR/, or any folder. Ctrl-C saves; --resume goes on.
@@ -47,21 +47,21 @@ def train(recipe: str, data: Path | None, out: Path | None, **chosen: Any) -> No
     """
     from srn_deploy.training import train as train_recipe
 
-    folder, target = _required(data), out or Path("runs") / Path(recipe).stem
+    folders, target = _required(data), out or Path("runs") / Path(recipe).stem
     with _display(recipe) as display:
         try:
-            checkpoint = train_recipe(recipe, folder, target, report=display.report, notice=display.notice, **chosen)
+            checkpoint = train_recipe(recipe, folders, target, report=display.report, notice=display.notice, **chosen)
         except KeyboardInterrupt as interrupt:
-            given = click.get_current_context().params | {"data": folder, "out": target}
+            given = click.get_current_context().params | {"data": folders, "out": target}
             display.notice(_stopped(str(interrupt), given))
             raise click.exceptions.Exit(INTERRUPTED) from interrupt
     click.echo(checkpoint)
 
 
-def _required(data: Path | None) -> Path:
+def _required(data: tuple[Path, ...]) -> tuple[Path, ...]:
     from srn_deploy.errors import OptionError
 
-    if data is None:
+    if not data:
         raise OptionError("There are no pictures to train with.",
                           remedy=f"Give a folder with --data or ${DATA_VARIABLE}: any folder of sharp photographs. The "
                                  "paper's are DIV2K (data.vision.ee.ethz.ch/cvl/DIV2K), Flickr2K (linked by the EDSR "
@@ -73,8 +73,9 @@ def _stopped(told: str, params: dict[str, object]) -> str:
     """What to say after Ctrl-C, with the command that goes on."""
     words = ["srn-deploy", "train", str(params["recipe"])]
     for name in ("data", "out", "device", "steps", "minutes", "seed", "initial", "teacher", "threads"):
-        if params[name] is not None:
-            words += ["--budget" if name == "minutes" else f"--{name}", str(params[name])]
+        given = params[name]
+        for value in given if isinstance(given, tuple) else () if given is None else (given,):
+            words += ["--budget" if name == "minutes" else f"--{name}", str(value)]
     told = told or "Stopped at once; what was saved before is kept."
     return f"{told}\nContinue with: {shlex.join([*words, '--resume'])}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,11 +25,11 @@ def warn(text: str) -> None:
     warnings.warn(text, stacklevel=3)
 
 
-def train(recipe: str, data: Path, out: Path, *, device: str = "auto", steps: int | None = None,
+def train(recipe: str, data: Path | Sequence[Path], out: Path, *, device: str = "auto", steps: int | None = None,
           minutes: float | None = None, seed: int | None = None, resume: bool = False, threads: int | None = None,
           initial: Path | None = None, teacher: Path | None = None,
           report: Report = lambda progress: None, notice: Notice = warn) -> Path:
-    """Train a recipe (a shipped name or a .toml file) on a folder of HR pictures; returns the checkpoint's path.
+    """Train a recipe (a shipped name or a .toml file) on folders of HR pictures; returns the checkpoint's path.
 
     steps or minutes: the whole length of the run over all resumed parts (default: the recipe's steps).
     seed: instead of the recipe's. threads: CPU threads of the whole process.
@@ -53,7 +53,8 @@ def train(recipe: str, data: Path, out: Path, *, device: str = "auto", steps: in
     if threads is not None:
         torch.set_num_threads(threads)
     chosen = load_recipe(recipe)
+    folders = (data,) if isinstance(data, Path) else tuple(data)
     trainer = Trainer(chosen if seed is None else replace(chosen, seed=seed),
-                      Inputs(data=data, initial=initial, teacher=teacher), out, device=device,
+                      Inputs(data=folders, initial=initial, teacher=teacher), out, device=device,
                       budget=Budget(steps=steps, minutes=minutes), resume=resume, notice=notice)
     return trainer.run(report)

@@ -35,7 +35,14 @@ def initial_network(recipe: Recipe, out: Path, given: Path | None) -> LoadedNetw
     Raises OptionError where it is not there, CheckpointError where it cannot be read.
     """
     path = _checkpoint(recipe, recipe.follows, out, given, "begins with the weights of", "--initial")
-    return None if path is None else load_checkpoint(path)
+    if path is None:
+        return None
+    loaded = load_checkpoint(path)
+    if loaded.spec.value_range != recipe.value_range:
+        raise OptionError(f"{path} was trained in 0..{loaded.spec.value_range:g}, recipe {recipe.name} trains in "
+                          f"0..{recipe.value_range:g}: its biases would be wrong.",
+                          remedy=f"Set value_range = {loaded.spec.value_range} in a copy of the recipe.")
+    return loaded
 
 
 def teacher_of(recipe: Recipe, out: Path, given: Path | None, device: torch.device) -> Teacher | None:
@@ -50,6 +57,9 @@ def teacher_of(recipe: Recipe, out: Path, given: Path | None, device: torch.devi
     if loaded.spec.scale != recipe.scale:
         raise OptionError(f"The teacher {path} is of x{loaded.spec.scale}, recipe {recipe.name} of x{recipe.scale}.",
                           remedy="Give a teacher of the recipe's scale with --teacher.")
+    if recipe.hr_patch_px < loaded.spec.min_side_px * recipe.scale:
+        raise OptionError(f"An HR patch of {recipe.hr_patch_px} px is too small for the teacher {path}.",
+                          remedy=f"Choose an hr_patch_px of at least {loaded.spec.min_side_px * recipe.scale}.")
     return Teacher(loaded, device)
 
 
@@ -57,7 +67,7 @@ def _checkpoint(recipe: Recipe, other: str, out: Path, given: Path | None, what:
     """The given file, or what the other recipe's run left beside this run's folder."""
     if given is None and not other:
         return None
-    path = given or out.parent / other / CHECKPOINT_FILE
+    path = given or out.absolute().parent / other / CHECKPOINT_FILE
     if not path.is_file():
         raise OptionError(f"Recipe {recipe.name} {what} {other or 'a checkpoint'}, but {path} is not there.",
                           remedy=f"Train {other} first, or give a checkpoint with {option}." if other

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ DOTS_PER_INCH = 120
 
 
 def draw_curve(log: Path, png: Path, *, title: str = "") -> None:
-    """Draw a run's log.csv as a PNG of 960 x 720 px.
+    """Draw a run's log.csv as a PNG of 960 x 720 px; a column `recipe`, if there is one, parts it into stages.
 
     Raises MissingPackage without matplotlib and TrainingError for a log without a row.
     """
@@ -24,33 +25,44 @@ def draw_curve(log: Path, png: Path, *, title: str = "") -> None:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
         raise missing_package("matplotlib", "A curve") from error
-    steps, losses, psnrs = _columns(log)
+    stages = _stages(log)
     figure = Figure(figsize=SIZE_INCHES, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     loss_axes, psnr_axes = figure.subplots(2, 1, sharex=True)
-    loss_axes.plot(steps, losses, marker=".", color="tab:blue")
+    for name, (steps, losses, psnrs) in stages.items():
+        loss_axes.plot(steps, losses, marker=".", label=name, color=None if len(stages) > 1 else "tab:blue")
+        psnr_axes.plot(steps, psnrs, marker=".", color=None if len(stages) > 1 else "tab:orange")
+    if len(stages) > 1:
+        loss_axes.legend(frameon=False, fontsize=9)
+    points = [point for steps, _, psnrs in stages.values() for point in zip(steps, psnrs, strict=True)]
     loss_axes.set(ylabel="training loss (0..1)", title=title)
-    psnr_axes.plot(steps, psnrs, marker=".", color="tab:orange")
-    psnr_axes.set(ylabel="validation PSNR on Y (dB)", ylim=_limits(psnrs),
-                  xlabel=f"step (at step {steps[0]}: {psnrs[0]:.2f} dB, at step {steps[-1]}: {psnrs[-1]:.2f} dB)")
+    psnr_axes.set(ylabel="validation PSNR on Y (dB)", ylim=_limits([psnrs for *_, psnrs in stages.values()]),
+                  xlabel="step (at step {}: {:.2f} dB, at step {}: {:.2f} dB)".format(*points[0], *points[-1]))
     for axes in (loss_axes, psnr_axes):
         axes.grid(alpha=0.3)
     with replacing(png) as temporary:
         canvas.print_figure(temporary, dpi=DOTS_PER_INCH)
 
 
-def _columns(log: Path) -> tuple[list[int], list[float], list[float]]:
-    """Steps, losses and PSNRs of a log."""
+def _stages(log: Path) -> dict[str, tuple[list[int], list[float], list[float]]]:
+    """Steps, losses and PSNRs of a log by stage; of a log of one stage under an empty name."""
     with log.open(newline="") as file:
         rows = list(csv.DictReader(file))
     if not rows:
         raise TrainingError(f"{log} has no row to draw.", remedy="Train until the first validation.")
-    return ([int(row["step"]) for row in rows], [float(row["loss"]) for row in rows],
-            [float(row["validation_psnr_y_db"]) for row in rows])
+    stages: dict[str, tuple[list[int], list[float], list[float]]] = {}
+    for row in rows:
+        steps, losses, psnrs = stages.setdefault(row.get("recipe", ""), ([], [], []))
+        steps.append(int(row["step"]))
+        losses.append(float(row["loss"]))
+        psnrs.append(float(row["validation_psnr_y_db"]))
+    return stages
 
 
-def _limits(psnrs: Sequence[float]) -> tuple[float, float]:
-    """Range in dB without the untrained start, which would press all the rest into one line."""
-    shown = psnrs[1:] if len(psnrs) > 2 else psnrs
+def _limits(stages: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """Range in dB without the first value of each stage: new weights would press all the rest into one line."""
+    shown = [psnr for psnrs in stages for psnr in (psnrs[1:] if len(psnrs) > 2 else psnrs) if math.isfinite(psnr)]
+    if not shown:
+        return 0.0, 1.0
     margin = max(0.05 * (max(shown) - min(shown)), 0.05)
     return min(shown) - margin, max(shown) + margin

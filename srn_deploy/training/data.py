@@ -20,7 +20,7 @@ from torch import Tensor
 from srn_deploy.errors import SrnDeployError, TrainingError
 from srn_deploy.image import find_images, read_image
 from srn_deploy.resample import resize_uint8
-from srn_deploy.training.layout import Source, find_sources
+from srn_deploy.training.layout import Source, Sources, find_sources
 from srn_deploy.training.pixel_file import MappedPixels, PixelFile
 
 VALIDATION_SHARE = 50
@@ -64,9 +64,10 @@ class _LeftOut:
     """Files that are not trained with, by reason."""
 
     smallest_px: int
+    alone: list[str]
+    unused_small: list[str]
     unreadable: list[str] = field(default_factory=list)
     small: list[str] = field(default_factory=list)
-    alone: list[str] = field(default_factory=list)
 
     def told(self) -> list[str]:
         """In words; of many damaged files only the first few."""
@@ -75,38 +76,52 @@ class _LeftOut:
         lines += [f"Left out: {more} more unreadable pictures."] if more > 0 else []
         for names, reason in ((self.small, f"below {self.smallest_px} px a side"), (self.alone, "without an LR file")):
             lines += [f"Left out: {len(names)} pictures {reason}, {names[0]} the first."] if names else []
+        if self.unused_small:
+            lines.append(f"{len(self.unused_small)} pictures lie in folders named like those of LR files, but belong "
+                         f"to no HR file ({self.unused_small[0]} the first): LR is made by bicubic.")
         return lines
 
+    def counts(self) -> str:
+        """How many of each."""
+        alone = f", {len(self.alone)} without an LR file" if self.alone else ""
+        return f"{len(self.small)} smaller, {len(self.unreadable)} unreadable{alone}"
 
-def load_pictures(folder: Path, scale: int, *, smallest_px: int = 1, made_lr: bool = False) -> Pictures:
-    """Every picture under a folder with its LR, sorted by path; `layout` says which files belong together.
+
+def load_pictures(folders: Sequence[Path], scale: int, *, smallest_px: int = 1, made_lr: bool = False) -> Pictures:
+    """Every picture under some folders with its LR, sorted by path; `layout` says which files belong together.
 
     LR is the published file where the layout has one and made_lr is False, else bicubic; HR is cropped to a
     multiple of the scale. Pictures below `smallest_px` HR pixels a side and unreadable ones are left out, and
     told; raises TrainingError when none is left, or for an LR file that is not `scale` times smaller.
     """
-    if not folder.is_dir():
-        raise TrainingError(f"{folder} is no folder.", remedy="Give a folder of HR pictures with --data.")
-    sources = find_sources(folder, find_images(folder), scale)
-    left_out = _LeftOut(smallest_px=smallest_px, alone=[str(p.relative_to(folder)) for p in sources.without_partner])
+    sources = sum((_sources_in(folder, scale) for folder in folders), Sources())
+    left_out = _LeftOut(smallest_px=max(smallest_px, scale), alone=sources.without_partner,
+                        unused_small=[] if made_lr else sources.unused_small)
     hr, lr, names = PixelFile(), PixelFile(), []
-    for pair in _decoded(folder, sources.training, scale, left_out, made_lr=made_lr):
+    for pair in _decoded(sources.training, scale, left_out, made_lr=made_lr):
         hr.append(pair.hr)
         lr.append(pair.lr)
         names.append(pair.name)
     if not names:
-        raise TrainingError(f"{folder} holds no picture of at least {smallest_px} x {smallest_px} px "
-                            f"({len(left_out.small)} smaller, {len(left_out.unreadable)} unreadable).",
-                            remedy="Give a folder of HR pictures with --data, or choose a recipe with a smaller patch.")
+        raise TrainingError(f"{', '.join(map(str, folders))} holds no picture of at least {smallest_px} x "
+                            f"{smallest_px} px ({left_out.counts()}).",
+                            remedy="Give a folder of HR pictures with --data (links to folders are not followed), or "
+                                   "choose a recipe with a smaller patch.")
     hr.freeze()
     lr.freeze()
-    validation = list(_decoded(folder, sources.validation[:MOST_VALIDATED], scale, left_out, made_lr=made_lr))
+    validation = list(_decoded(sources.validation[:MOST_VALIDATED], scale, left_out, made_lr=made_lr))
     index = list(range(len(names)))
     if not validation:
         index, held = held_out(len(names))
         validation = [Pair(name=names[i], hr=hr.picture(i), lr=lr.picture(i)) for i in held]
     return Pictures(names=[names[i] for i in index], index=index, hr=hr, lr=lr, validation=validation,
                     left_out=left_out.told())
+
+
+def _sources_in(folder: Path, scale: int) -> Sources:
+    if not folder.is_dir():
+        raise TrainingError(f"{folder} is no folder.", remedy="Give a folder of HR pictures with --data.")
+    return find_sources(folder, find_images(folder), scale)
 
 
 def held_out(count: int) -> tuple[list[int], list[int]]:
@@ -116,12 +131,11 @@ def held_out(count: int) -> tuple[list[int], list[int]]:
     return [i for i in range(count) if i not in held] or list(held), list(held)[:MOST_VALIDATED]
 
 
-def _decoded(folder: Path, sources: Sequence[Source], scale: int, left_out: _LeftOut, *,
-             made_lr: bool) -> Iterator[Pair]:
+def _decoded(sources: Sequence[Source], scale: int, left_out: _LeftOut, *, made_lr: bool) -> Iterator[Pair]:
     """Every readable pair that is large enough, in order; several are decoded at once."""
     def one(source: Source) -> Pair | SrnDeployError:
         try:
-            return _read_pair(source, scale, str(source.hr.relative_to(folder)), made_lr=made_lr)
+            return _read_pair(source, scale, made_lr=made_lr)
         except TrainingError:
             raise
         except SrnDeployError as error:
@@ -132,14 +146,14 @@ def _decoded(folder: Path, sources: Sequence[Source], scale: int, left_out: _Lef
             for pair in pool.map(one, sources[first:first + DECODED_AT_ONCE]):
                 if isinstance(pair, SrnDeployError):
                     left_out.unreadable.append(f"Left out: {pair.message}")
-                elif min(pair.hr.shape[:2]) < max(left_out.smallest_px, scale):
+                elif min(pair.hr.shape[:2]) < left_out.smallest_px:
                     left_out.small.append(pair.name)
                 else:
                     yield pair
 
 
-def _read_pair(source: Source, scale: int, name: str, *, made_lr: bool) -> Pair:
-    hr = read_image(source.hr).as_rgb8()
+def _read_pair(source: Source, scale: int, *, made_lr: bool) -> Pair:
+    name, hr = source.name, read_image(source.hr).as_rgb8()
     height, width = (side // scale for side in hr.shape[:2])
     hr = np.ascontiguousarray(hr[:height * scale, :width * scale])
     if source.lr is None or made_lr or not hr.size:

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from srn_deploy.errors import OptionError
+
 NOISE = 0.5
 """Of the He-normal part beside the identity."""
 
@@ -42,9 +44,13 @@ def begin_with(network: nn.Module, weights: Mapping[str, Tensor]) -> str:
     """Take over every tensor of the same name and shape; returns in words how many, and which were not.
 
     So a network of six blocks begins with four trained ones, and one of x2 with all but the tail of x4.
+    Raises OptionError where nothing fits.
     """
     own = network.state_dict()
     fitting = {key: value for key, value in weights.items() if key in own and own[key].shape == value.shape}
+    if not fitting:
+        raise OptionError("The weights to begin with fit this network nowhere: it is another one.",
+                          remedy="Give the checkpoint of a network of the same family and width.")
     network.load_state_dict({**own, **fitting})
     fresh = sorted(set(own) - set(fitting))
     rest = f"; first weights of their own have {', '.join(fresh[:3])}{' …' if len(fresh) > 3 else ''}" if fresh else ""

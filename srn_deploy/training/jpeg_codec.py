@@ -51,7 +51,7 @@ def through_jpeg(rgb: Tensor, quality: Tensor, halved_chroma: Tensor) -> Tensor:
 
 def _table(base: tuple[int, ...], quality: Tensor) -> Tensor:
     """Quantisation steps (N, 1, 1, 8, 1, 8) for each quality, in whole numbers from 1 to 255."""
-    percent = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality).view(-1, 1)
+    percent = torch.where(quality < 50, (5000 / quality).floor(), 200 - 2 * quality).view(-1, 1)
     steps = ((torch.tensor(base, device=quality.device) * percent + 50) / 100).floor().clamp(1, 255)
     return steps.view(-1, 1, 1, BLOCK_PX, 1, BLOCK_PX)
 

@@ -1,9 +1,8 @@
 """Muon: momentum whose every matrix is made orthogonal before it is a step (Jordan et al., 2024).
 
 A chain of convolutions without residuals is badly conditioned: Adam follows the few directions in which
-the gradient is large. Muon gives all directions of a filter bank the same length. On SRN it reaches in a
-thousand steps what takes Adam six times as many (benchmarks/ablation.md has the records). PyTorch's own
-`torch.optim.Muon` takes matrices alone, no convolutions.
+the gradient is large. Muon gives all directions of a filter bank the same length; benchmarks/ablation.md
+has what SRN gains by it. PyTorch's own `torch.optim.Muon` takes matrices alone, no convolutions.
 """
 
 from __future__ import annotations

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import tempfile
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from itertools import accumulate
-from typing import Self
+from typing import IO, Self
 
 import numpy as np
 import torch
@@ -27,8 +28,9 @@ class PixelFile:
     """Append pictures, then `freeze`, then cut patches."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(prefix="srn-deploy-")  # noqa: SIM115  # closed below
-        weakref.finalize(self, self._file.close)
+        with _disk_errors_translated():
+            self._file = tempfile.TemporaryFile(prefix="srn-deploy-")  # noqa: SIM115  # closed below
+        weakref.finalize(self, _close, self._file)
         self._sides: list[tuple[int, int]] = []
         self._pixels: NDArray[np.uint8] = np.empty((0, 3), np.uint8)
 
@@ -37,16 +39,14 @@ class PixelFile:
 
     def append(self, image: NDArray[np.uint8]) -> None:
         """Add uint8 (H, W, 3); raises TrainingError on a full disk."""
-        try:
+        with _disk_errors_translated():
             self._file.write(np.ascontiguousarray(image).data)
-        except OSError as error:
-            raise TrainingError(f"{tempfile.gettempdir()} does not hold the decoded pictures ({error.strerror}).",
-                                remedy="Free space there, or name another folder in the variable TMPDIR.") from error
         self._sides.append((image.shape[0], image.shape[1]))
 
     def freeze(self) -> Self:
-        """No picture is added after this; returns itself."""
-        self._file.flush()
+        """No picture is added after this; returns itself. Raises TrainingError on a full disk."""
+        with _disk_errors_translated():
+            self._file.flush()
         if self._sides:
             # Copy on write: torch warns of arrays that cannot be written to.
             self._pixels = np.memmap(self._file, np.uint8, mode="c").reshape(-1, 3)
@@ -80,6 +80,20 @@ class PixelFile:
     def _firsts(self) -> list[int]:
         """Index of the first pixel of every picture."""
         return [0, *accumulate(height * width for height, width in self._sides)][:-1]
+
+
+@contextmanager
+def _disk_errors_translated() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise TrainingError(f"The temporary folder does not hold the decoded pictures ({error.strerror}).",
+                            remedy="Free space there, or name another folder in the variable TMPDIR.") from error
+
+
+def _close(file: IO[bytes]) -> None:
+    with suppress(OSError):  # what a full disk did not take is tried again on closing
+        file.close()
 
 
 class MappedPixels:

@@ -16,6 +16,9 @@ from srn_deploy.training.recipe_store import recipe_text
 _PROSE = ("name", "title", "source")
 """Fields that a reader may improve without making it another run."""
 
+LARGEST_SEED = 2**32
+"""Times a million and a step it still is a 64-bit number."""
+
 _SMALLEST_STRESS_PX = 4
 """Below this side (LR) a stress patch has no room for an inset."""
 
@@ -68,13 +71,9 @@ class Recipe:
     validate_every_steps: int = 1000
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "degradation", str(self.degradation))  # an enum would not be read back from a state
         self._check_types()
-        if min(self.hr_patch_px, self.batch, self.candidates, self.steps, self.validate_every_steps) < 1:
-            raise self._wrong("hr_patch_px, batch, candidates, steps and validate_every_steps are at least 1")
-        if min(self.value_range, self.learning_rate, self.gradient_clip) <= 0 or self.final_learning_rate < 0:
-            raise self._wrong("value_range, learning_rate, gradient_clip are above 0, final_learning_rate not below")
-        if not (0 <= self.stress_fraction < 1 and 0 <= self.ema_decay < 1):
-            raise self._wrong("stress_fraction and ema_decay lie from 0 to below 1")
+        self._check_numbers()
         if self.loss not in ("l1", "l2"):
             raise self._wrong(f"loss {self.loss!r} is unknown", remedy="Use l1 or l2.")
         if self.optimizer not in ("adam", "muon"):
@@ -82,12 +81,30 @@ class Recipe:
         if self.degradation not in tuple(Degradation):
             raise self._wrong(f"degradation {self.degradation!r} is unknown",
                               remedy=f"Use {' or '.join(Degradation)}.")
-        if min(self.pixel_weight, self.distillation_weight) < 0 or not self.pixel_weight + self.distillation_weight:
-            raise self._wrong("pixel_weight and distillation_weight are not below 0, and one of them above")
         if self.hr_patch_px % self.scale:
             raise self._wrong(f"an HR patch of {self.hr_patch_px} px is no multiple of x{self.scale}",
                               remedy="Choose hr_patch_px as a multiple of the scale.")
-        self._check_stress()
+        if self.stress_fraction and self.hr_patch_px < _SMALLEST_STRESS_PX * self.scale:
+            raise self._wrong(f"stress patches need an hr_patch_px of at least {_SMALLEST_STRESS_PX * self.scale}")
+
+    def _check_numbers(self) -> None:
+        """Every number within what it can be; only the clip may be infinite: no clip."""
+        for name, kind in get_type_hints(Recipe).items():
+            value = getattr(self, name)
+            if kind is float and not (math.isfinite(value) or (name == "gradient_clip" and value == math.inf)):
+                raise self._wrong(f"{name} cannot be {value}")
+        if min(self.hr_patch_px, self.batch, self.candidates, self.steps, self.validate_every_steps) < 1:
+            raise self._wrong("hr_patch_px, batch, candidates, steps and validate_every_steps are at least 1")
+        if min(self.value_range, self.learning_rate, self.gradient_clip) <= 0:
+            raise self._wrong("value_range, learning_rate and gradient_clip are above 0")
+        if not 0 <= self.final_learning_rate <= self.learning_rate:
+            raise self._wrong("final_learning_rate lies from 0 to learning_rate")
+        if not (0 <= self.stress_fraction < 1 and 0 <= self.ema_decay < 1):
+            raise self._wrong("stress_fraction and ema_decay lie from 0 to below 1")
+        if min(self.pixel_weight, self.distillation_weight) < 0 or not self.pixel_weight + self.distillation_weight:
+            raise self._wrong("pixel_weight and distillation_weight are not below 0, and one of them above")
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise self._wrong(f"seed lies from 0 to {LARGEST_SEED}")
 
     def _check_types(self) -> None:
         for name, kind in get_type_hints(Recipe).items():
@@ -95,10 +112,6 @@ class Recipe:
             allowed = {float: (int, float), int: (int,), str: (str,)}.get(kind, (dict,))
             if not isinstance(value, allowed) or isinstance(value, bool):
                 raise self._wrong(f"{name} cannot be {value!r}", remedy=f"It is of type {allowed[-1].__name__}.")
-
-    def _check_stress(self) -> None:
-        if self.stress_fraction and self.hr_patch_px < _SMALLEST_STRESS_PX * self.scale:
-            raise self._wrong(f"stress patches need an hr_patch_px of at least {_SMALLEST_STRESS_PX * self.scale}")
 
     def _wrong(self, what: str, *, remedy: str = "Correct the recipe.") -> OptionError:
         return OptionError(f"Recipe {self.name}: {what}.", remedy=remedy)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +47,10 @@ class RunFolder:
                                     remedy="Choose another --out, or move the file away.")
 
     def begin(self) -> None:
-        """Make the folder and an empty log."""
-        try:
+        """Make the folder. The log comes with its first row, after the first state: a run that is killed before
+        that has left nothing that stands in its own way."""
+        with self._translated(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            self._write_log([])
-        except OSError as error:
-            raise self._unwritable(self.path, error) from error
 
     def resume(self, recipe: Recipe) -> State:
         """The saved state, on the CPU, and the log cut back to it; raises TrainingError if it is of another recipe."""
@@ -65,8 +64,9 @@ class RunFolder:
         if differences:
             raise TrainingError(f"{self.state} was trained by another recipe ({'; '.join(differences[:3])}).",
                                 remedy="Resume with the recipe it began with, or choose another --out.")
-        self._remove_leftovers()
-        self._write_log([row for row in self._rows() if int(row[0]) <= step])
+        with self._translated(self.path):
+            self._remove_leftovers()
+            self._write_log([row for row in self._rows() if int(row[0]) <= step])
         return state
 
     @property
@@ -81,17 +81,17 @@ class RunFolder:
 
     def append(self, row: Sequence[object]) -> None:
         """Add one row to the log; the order is that of LOG_FIELDS."""
-        with self.log.open("a", newline="") as file:
-            csv.writer(file).writerow(row)
+        with self._translated(self.log):
+            if not self.log.exists():
+                self._write_log([])
+            with self.log.open("a", newline="") as file:
+                csv.writer(file).writerow(row)
         self._last_row = [str(value) for value in row]
 
     def save_state(self, state: Mapping[str, Any]) -> None:
         """Replace the state in one go; raises TrainingError if it cannot be written."""
-        try:
-            with replacing(self.state) as temporary:
-                torch.save(dict(state), temporary)
-        except (OSError, RuntimeError) as error:  # RuntimeError: torch's own writer, on a full disk
-            raise self._unwritable(self.state, error) from error
+        with self._translated(self.state), replacing(self.state) as temporary:
+            torch.save(dict(state), temporary)
 
     def _rows(self) -> list[list[str]]:
         """The whole rows of the log; a killed process may have left half a row at its end."""
@@ -111,6 +111,10 @@ class RunFolder:
         for leftover in self.path.glob(f"{TEMPORARY_MARK}*"):
             leftover.unlink(missing_ok=True)
 
-    def _unwritable(self, path: Path, error: Exception) -> TrainingError:
-        return TrainingError(f"{path} cannot be written: {error}.",
-                             remedy="Check the folder, its permissions and the free space; then use --resume.")
+    @contextmanager
+    def _translated(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, RuntimeError) as error:  # RuntimeError: torch's own writer, on a full disk
+            raise TrainingError(f"{path} cannot be written: {error}.", remedy="Check the folder, its permissions and "
+                                "the free space; then use --resume.") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -29,6 +30,8 @@ from srn_deploy.training.run_folder import RunFolder, State
 from srn_deploy.training.schedule import Budget, Progress, learning_rate
 
 SAVE_EVERY_S = 60.0
+VALIDATED_SIDES = 3
+"""Times the scale: a smaller picture has nothing left when PSNR crops its border."""
 REPORT_EVERY_STEPS = 20
 
 
@@ -36,8 +39,8 @@ REPORT_EVERY_STEPS = 20
 class Inputs:
     """What a run is made from beside its recipe."""
 
-    data: Path
-    """Folder of pictures."""
+    data: tuple[Path, ...]
+    """Folders of pictures."""
     initial: Path | None = None
     """Checkpoint to begin with; None: what the recipe's predecessor left, if it has one."""
     teacher: Path | None = None
@@ -58,8 +61,11 @@ class Trainer:
         self.folder = RunFolder(out)
         state = self._begin(resume)
         initial = initial_network(recipe, out, inputs.initial) if state is None else None
+        if state is not None and inputs.initial is not None:
+            self.notice("The run goes on with its own weights: --initial is not used.")
         with memory_errors_translated():
             self.teacher = teacher_of(recipe, out, inputs.teacher, self.device)
+            self._check_teacher(state)
             self._load_pictures(inputs.data)
             if state is None:
                 self.folder.begin()  # not before the pictures: what cannot begin leaves nothing
@@ -78,10 +84,20 @@ class Trainer:
         self.folder.check_free()
         return None
 
-    def _load_pictures(self, data: Path) -> None:
+    def _check_teacher(self, state: State | None) -> None:
+        """A run goes on with the teacher it began with, and learns from something."""
+        taught = "" if self.teacher is None else self.teacher.sha256
+        if state is not None and state.get("teacher_sha256", taught) != taught:
+            raise TrainingError(f"The run in {self.folder.path} began with {'another' if taught else 'a'} teacher.",
+                                remedy="Give that checkpoint with --teacher, or choose another --out.")
+        if not taught and not self.recipe.pixel_weight:
+            raise OptionError(f"Recipe {self.recipe.name} learns from a teacher alone, and there is none.",
+                              remedy="Give a checkpoint with --teacher, or a pixel_weight above 0.")
+
+    def _load_pictures(self, data: Sequence[Path]) -> None:
         recipe = self.recipe
-        pictures = load_pictures(data, recipe.scale, smallest_px=recipe.hr_patch_px,
-                                 made_lr=recipe.degradation != Degradation.BICUBIC)
+        pictures = load_pictures(data, recipe.scale, made_lr=recipe.degradation != Degradation.BICUBIC,
+                                 smallest_px=max(recipe.hr_patch_px, VALIDATED_SIDES * recipe.scale))
         for line in pictures.left_out:
             self.notice(line)
         if len(pictures.hr) == 1:
@@ -116,8 +132,8 @@ class Trainer:
         """
         with deferred_interrupt() as interruption, memory_errors_translated():
             if self.step == 0:
+                self._save()  # before the first row of the log
                 self._validate()
-                self._save()
             began, saved_s = time.monotonic() - self.elapsed_s, self.elapsed_s
             while (share := self._share()) < 1.0 and not interruption.asked:
                 self._train_step(share)
@@ -150,12 +166,12 @@ class Trainer:
         return self.folder.checkpoint
 
     def _train_step(self, share: float) -> None:
-        """One step of Adam; the loss on 0..1 is added to the sum for the log."""
+        """One step of the optimiser; the loss on 0..1 is added to the sum for the log."""
         batch = self._batch()
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.recipe, share)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16):
-            taught = None if self.teacher is None else self.teacher(batch.lr[:batch.photos])
+            taught = self.teacher(batch.lr[:batch.photos]) if self.teacher and batch.photos else None
             sr = self.network(batch.lr * self.recipe.value_range)
         loss = training_loss(self.recipe, sr.float() / self.recipe.value_range, batch.hr, taught)
         self.optimizer.zero_grad(set_to_none=True)
@@ -225,9 +241,6 @@ class Trainer:
         self.initial_sha256 = state.get("initial_sha256", "")
         if state.get("pictures", self.pictures) != self.pictures:
             self.notice("The run began with other pictures: its validations before and after do not compare.")
-        taught = "" if self.teacher is None else self.teacher.sha256
-        if state.get("teacher_sha256", taught) != taught:
-            self.notice("The run began with another teacher: its losses before and after do not compare.")
 
     def _diverged(self, what: str) -> TrainingError:
         return TrainingError(f"The {what} no longer finite at step {self.step}; {self.folder.state} is of before.",
@@ -240,6 +253,9 @@ def _suitable_family(recipe: Recipe) -> Architecture:
     if family is None:
         raise OptionError(f"Recipe {recipe.name}: there is no architecture {recipe.architecture!r}.",
                           remedy=f"Known are: {', '.join(ARCHITECTURES)}.")
+    if recipe.options.get("mean_shift", recipe.architecture == "edsr") and recipe.value_range != 255:
+        raise OptionError(f"Recipe {recipe.name}: the mean shift of EDSR is that of 0..255.",
+                          remedy="Set mean_shift = false in the options, or value_range = 255.0.")
     smallest_px = family.describe(recipe.options).min_side_px * recipe.scale
     if recipe.hr_patch_px < smallest_px:
         raise OptionError(f"Recipe {recipe.name}: an HR patch of {recipe.hr_patch_px} px is too small for its network.",
