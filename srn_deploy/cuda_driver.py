@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from typing import Any
 
 _LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+
+# cuDeviceGetAttribute: CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR.
+_CAPABILITY_ATTRIBUTES = (75, 76)
 
 
 def why_no_gpu() -> str:
@@ -19,3 +23,18 @@ def why_no_gpu() -> str:
     count = ctypes.c_int(0)
     driver.cuDeviceGetCount(ctypes.byref(count))
     return "" if count.value else "the NVIDIA driver sees no GPU"
+
+
+def gpu_name(index: int = 0) -> str:
+    """Name and compute capability of a GPU, as in `NVIDIA H200 9.0`; only where `why_no_gpu` is empty."""
+    driver: Any = ctypes.CDLL(_LIBRARY)
+    driver.cuInit(0)
+    device, name = ctypes.c_int(0), ctypes.create_string_buffer(256)
+    driver.cuDeviceGet(ctypes.byref(device), index)
+    driver.cuDeviceGetName(name, len(name), device)
+    numbers = []
+    for attribute in _CAPABILITY_ATTRIBUTES:
+        number = ctypes.c_int(0)
+        driver.cuDeviceGetAttribute(ctypes.byref(number), attribute, device)
+        numbers.append(str(number.value))
+    return f"{name.value.decode()} {'.'.join(numbers)}"

@@ -12,6 +12,10 @@ SrnDeployError
 ├── GraphError
 │   ├── GraphWithoutSpec      an ONNX file that does not say what it is
 │   └── ExportMismatch        the graph computes something else than the network
+├── EngineError
+│   ├── EngineNotBuilt        the library refuses the graph, the shapes or the machine
+│   ├── NotHalfPrecision      an engine that was to compute in FP16 does not
+│   └── DamagedEngine         the plan is not the file that its manifest names
 ├── BackendError
 │   ├── DeviceUnavailable     the asked-for device is not there
 │   ├── OutOfMemory           the device's memory does not hold the batch
@@ -100,6 +104,22 @@ class GraphWithoutSpec(GraphError):
 
 class ExportMismatch(GraphError):
     """The exported graph computes something else than the network."""
+
+
+class EngineError(SrnDeployError):
+    """An engine cannot be built, kept or found."""
+
+
+class EngineNotBuilt(EngineError):
+    """The library refuses the graph, the shapes or the machine."""
+
+
+class NotHalfPrecision(EngineError):
+    """An engine that was to compute in FP16 does not."""
+
+
+class DamagedEngine(EngineError):
+    """The plan is not the file that its manifest names."""
 
 
 class BackendError(SrnDeployError):

@@ -1,0 +1,187 @@
+"""The cache of engines: a plan and its manifest beside it, whole or absent; one build at a time for each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from srn_deploy.atomic import TEMPORARY_MARK, replacing
+from srn_deploy.contract import ModelSpec
+from srn_deploy.engine.identity import Identity
+from srn_deploy.errors import DamagedEngine, EngineError, OptionError
+
+ENGINE_SUFFIX = ".engine"
+MANIFEST_SUFFIX = ".json"
+MANIFEST_VERSION = 1
+LOCKS = ".locks"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What stands beside a plan."""
+
+    name: str
+    """Of the model."""
+    identity: dict[str, Any]
+    spec: dict[str, Any]
+    """Of the graph that was built; its precision is the plan's."""
+    engine_sha256: str
+    engine_bytes: int
+    build_seconds: float
+    convolutions: dict[str, int]
+    """Type to how many compute in it, as the parsed network has them."""
+    certificate: dict[str, Any] | None = None
+    """None: not yet certified."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredEngine:
+    """A plan in the cache."""
+
+    path: Path
+    manifest: Manifest
+
+    def plan(self) -> bytes:
+        """The bytes, to be deserialised: checked first, because a plan is executable code. Raises DamagedEngine."""
+        try:
+            plan = self.path.read_bytes()
+        except OSError as error:
+            raise DamagedEngine(f"{self.path} cannot be read: {error.strerror}.",
+                                remedy="Build it again with `srn-deploy build-engine`.") from error
+        if hashlib.sha256(plan).hexdigest() != self.manifest.engine_sha256:
+            raise DamagedEngine(f"{self.path} is not the file that its manifest names; it was not loaded.",
+                                remedy="Delete it and build it again with `srn-deploy build-engine`.")
+        return plan
+
+
+def default_folder() -> Path:
+    """$SRN_CACHE, else `engines/` of the checkout, else the user's cache folder."""
+    if named := os.environ.get("SRN_CACHE"):
+        return Path(named)
+    checkout = Path(__file__).resolve().parents[2]
+    if (checkout / "setup.cfg").is_file() and (checkout / "engines").is_dir():
+        return checkout / "engines"
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "srn-deploy" / "engines"
+
+
+class EngineStore:
+    """One folder of engines."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or default_folder()
+
+    def find(self, name: str, identity: Identity) -> StoredEngine | None:
+        """The engine of an identity, if it is there and whole; a damaged one counts as absent."""
+        path = self._path(name, identity)
+        try:
+            engine = self.open(path)
+            engine.plan()
+        except EngineError:
+            return None
+        return engine
+
+    def open(self, path: Path) -> StoredEngine:
+        """An engine by its file, by its manifest alone; raises DamagedEngine for one that makes no sense."""
+        manifest_path = path.with_suffix(MANIFEST_SUFFIX)
+        try:
+            manifest = _read_manifest(manifest_path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OptionError) as error:
+            raise DamagedEngine(f"{path} has no manifest beside it that can be read ({type(error).__name__}).",
+                                remedy="Build it again with `srn-deploy build-engine`.") from error
+        return StoredEngine(path=path, manifest=manifest)
+
+    def save(self, name: str, identity: Identity, plan: bytes, *, spec: ModelSpec, build_seconds: float,
+             convolutions: dict[str, int]) -> StoredEngine:
+        """Write plan and manifest; the manifest last, so that a plan without one is never used."""
+        path = self._path(name, identity)
+        manifest = Manifest(name=name, identity=asdict(identity), spec=json.loads(spec.to_json()),
+                            engine_sha256=hashlib.sha256(plan).hexdigest(), engine_bytes=len(plan),
+                            build_seconds=round(build_seconds, 3), convolutions=convolutions)
+        try:
+            path.with_suffix(MANIFEST_SUFFIX).unlink(missing_ok=True)
+            with replacing(path) as temporary:
+                temporary.write_bytes(plan)
+            with replacing(path.with_suffix(MANIFEST_SUFFIX)) as temporary:
+                temporary.write_text(json.dumps({"version": MANIFEST_VERSION, **asdict(manifest)}, indent=2) + "\n",
+                                     encoding="utf-8")
+        except OSError as error:
+            raise EngineError(f"{path} cannot be written: {error.strerror}.",
+                              remedy="Check the folder, its permissions and the free space, or name another one in "
+                                     "the variable SRN_CACHE.") from error
+        return self.open(path)
+
+    def engines(self) -> list[StoredEngine]:
+        """Every engine with a readable manifest, by file name."""
+        found = []
+        for path in sorted(self.folder.glob(f"*{ENGINE_SUFFIX}")):
+            try:
+                found.append(self.open(path))
+            except EngineError:
+                continue
+        return found
+
+    def why_anew(self, name: str, identity: Identity) -> str:
+        """Why no stored engine will do: how the nearest of the same model differs."""
+        told = [identity.differences(engine.manifest.identity) for engine in self.engines()
+                if engine.manifest.name == name]
+        if not told:
+            return "there is none of this model"
+        nearest = min(told, key=len)
+        return "; ".join(nearest) if nearest else "the stored one is damaged"
+
+    def prune(self, *, everything: bool = False) -> list[Path]:
+        """Remove what no build would find again: damaged, half-written and, if asked, all engines; their paths."""
+        removed = [path for path in sorted(self.folder.glob(f"*{ENGINE_SUFFIX}"))
+                   if everything or not self._is_whole(path)]
+        orphans = [path for path in self.folder.glob(f"*{MANIFEST_SUFFIX}")
+                   if not path.with_suffix(ENGINE_SUFFIX).exists()]
+        removed += [*sorted(orphans), *sorted(self.folder.glob(f"{TEMPORARY_MARK}*"))]
+        for path in removed:
+            path.unlink(missing_ok=True)
+            if path.suffix == ENGINE_SUFFIX:
+                path.with_suffix(MANIFEST_SUFFIX).unlink(missing_ok=True)
+        return removed
+
+    @contextmanager
+    def locked(self, name: str, identity: Identity) -> Iterator[None]:
+        """Only one process at a time builds an identity; others wait here and find it built."""
+        lock = filelock.FileLock(self.folder / LOCKS / f"{self._path(name, identity).stem}.lock")
+        try:
+            Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except OSError as error:
+            raise EngineError(f"{self.folder} cannot be used: {error.strerror or error}.",
+                              remedy="Name a folder that you may write to in the variable SRN_CACHE.") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _is_whole(self, path: Path) -> bool:
+        try:
+            self.open(path).plan()
+        except EngineError:
+            return False
+        return True
+
+    def _path(self, name: str, identity: Identity) -> Path:
+        return self.folder / f"{name}-{identity.options.precision}-{identity.key}{ENGINE_SUFFIX}"
+
+
+def _read_manifest(text: str) -> Manifest:
+    """Raises ValueError, KeyError, TypeError or OptionError for text that is none."""
+    fields = json.loads(text)
+    if (version := fields.pop("version")) != MANIFEST_VERSION:
+        raise ValueError(version)
+    manifest = Manifest(**fields)
+    ModelSpec.from_json(json.dumps(manifest.spec))
+    return manifest

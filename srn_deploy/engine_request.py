@@ -1,0 +1,79 @@
+"""From what a user asks for to an engine: the model found or exported, the shapes read or fitted, the build."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from srn_deploy.contract import ModelSpec, Precision, is_graph
+from srn_deploy.deploy import export_and_prove
+from srn_deploy.engine.build import Source, Tell, build_engine, read_source
+from srn_deploy.engine.library import open_library
+from srn_deploy.engine.monitor import OnPhase
+from srn_deploy.engine.options import BuildOptions, HardwareCompatibility, ShapeRange, Size, default_shapes
+from srn_deploy.engine.store import EngineStore, StoredEngine
+from srn_deploy.errors import OptionError
+from srn_deploy.image import find_images, read_image
+from srn_deploy.model_store import find_graph
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineRequest:
+    """The options of `srn-deploy build-engine`, checked when they become BuildOptions."""
+
+    precision: Precision | None = None
+    """None: that of the graph."""
+    shapes: tuple[str, ...] = ()
+    fit: Path | None = None
+    """A folder of pictures that the engine is to take, instead of shapes."""
+    largest_batch: int = 1
+    tf32: bool = False
+    optimization_level: int = 3
+    hardware_compatibility: str = HardwareCompatibility.NONE.value
+    compute_capabilities: tuple[str, ...] = ()
+    runtime: str = "auto"
+
+    def options(self, spec: ModelSpec) -> BuildOptions:
+        """For one graph; raises OptionError."""
+        if self.shapes and self.fit is not None:
+            raise OptionError("Shapes are given or fitted, not both.", remedy="Leave --shapes or --fit away.")
+        shapes = tuple(ShapeRange.parse(text) for text in self.shapes)
+        if self.fit is not None:
+            shapes = (ShapeRange.fitting([_reflected(size, spec) for size in picture_sizes(self.fit)]),)
+        return BuildOptions(
+            precision=self.precision or spec.precision, shapes=shapes or (default_shapes(spec),),
+            largest_batch=self.largest_batch, tf32=self.tf32, optimization_level=self.optimization_level,
+            hardware_compatibility=HardwareCompatibility(self.hardware_compatibility),
+            compute_capabilities=self.compute_capabilities)
+
+
+def request_engine(model: str | None, request: EngineRequest, store: EngineStore | None = None, *,
+                   tell: Tell = lambda line: None, on_phase: OnPhase = lambda phase: None) -> StoredEngine:
+    """The engine of a shipped model's name, a graph or a checkpoint (exported first), from the store or built now.
+
+    Raises what finding, exporting and building raise; then nothing is left behind.
+    """
+    source = _source(find_graph(model))
+    options = request.options(source.spec)
+    return build_engine(source, options, open_library(request.runtime), store or EngineStore(), tell=tell,
+                        on_phase=on_phase)
+
+
+def picture_sizes(folder: Path) -> list[Size]:
+    """(height, width) of every picture under a folder, upright; raises an ImageError for one that is none."""
+    images = (read_image(path) for path in find_images(folder))
+    return [(image.height, image.width) for image in images]
+
+
+def _reflected(size: Size, spec: ModelSpec) -> Size:
+    """What becomes of a picture that is smaller than the network takes."""
+    height, width = (max(side, spec.min_side_px) for side in size)
+    return height, width
+
+
+def _source(path: Path) -> Source:
+    if is_graph(path):
+        return read_source(path)
+    with tempfile.TemporaryDirectory() as folder:
+        return read_source(export_and_prove(path, Path(folder) / f"{path.stem}.onnx").path)
