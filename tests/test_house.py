@@ -19,10 +19,10 @@ FLOORS = (
     ("contract", "atomic", "exif", "containers", "geometry", "cuda_driver"),
     ("architectures", "image", "tiling", "metrics", "resample", "proof_pictures", "records"),
     ("checkpoint", "onnx_file", "model_store"),
-    ("export", "backends", "training"),
+    ("export", "engine", "backends", "training"),
     ("upscale", "agreement", "describe"),
     ("deploy", "pipeline"),
-    ("api",),
+    ("api", "engine_request"),
     ("cli",),
 )
 """A room imports only from the floors before its own."""
@@ -34,14 +34,15 @@ PUBLIC_FACE = "__init__"
 STARTER = "__main__"
 
 PLAIN_ROOMS = {"errors", "contract", "atomic", "exif", "containers", "cuda_driver", "model_store", "describe",
-               "records", "cli", PUBLIC_FACE, STARTER}
+               "records", "engine", "engine_request", "cli", PUBLIC_FACE, STARTER}
 """They do without arrays, so that the help text appears before numpy is loaded."""
 
 HOMES = {
     "torch": {"architectures", "checkpoint", "export", "backends/pytorch", "training"},
     "safetensors": {"checkpoint"},
     "cv2": {"image"},
-    "onnx": {"onnx_file", "export"},
+    "onnx": {"onnx_file", "export", "engine/build"},
+    "filelock": {"engine"},
     "onnxscript": {"export"},
     "onnxruntime": {"onnx_file", "backends/onnx_runtime"},
     "matplotlib": {"training"},

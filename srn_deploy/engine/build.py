@@ -12,12 +12,12 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import onnx
 
-import srn_deploy
 from srn_deploy.contract import Form, ModelSpec, Precision
 from srn_deploy.engine.identity import Identity
 from srn_deploy.engine.library import Flavour, Library
@@ -65,7 +65,7 @@ def build_engine(source: Source, options: BuildOptions, library: Library, store:
     options.check_fits(source.spec)
     _check_library_options(options, library)
     identity = Identity(graph_sha256=hashlib.sha256(source.data).hexdigest(), options=options,
-                        flavour=library.flavour, version=library.version, srn_deploy=srn_deploy.__version__,
+                        flavour=library.flavour, version=library.version, srn_deploy=metadata.version("srn-deploy"),
                         target=library.target(options.compute_capabilities))
     with store.locked(source.name, identity):
         if found := store.find(source.name, identity):
