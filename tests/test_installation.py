@@ -110,7 +110,7 @@ def test_the_metadata_tells_the_same_version(wheel: Path) -> None:
 
 def test_the_shipped_recipes_are_found(programs: Path, repository: Path) -> None:
     listed = run(programs / "python", "-c",
-                 "from srn_deploy.training.recipe import shipped_recipes; print(*shipped_recipes())")
+                 "from srn_deploy.training.recipe_store import shipped_recipes; print(*shipped_recipes())")
     there = {path.stem for path in (repository / "srn_deploy/training/recipes").glob("*.toml")}
     assert there == set(listed.split()) != set()
 
