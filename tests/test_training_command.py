@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import math
+import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -91,6 +93,22 @@ def test_the_folder_of_pictures_comes_from_the_environment_where_no_option_names
     ended = CliRunner(env={"SRN_TRAIN_DATA": str(pictures)}).invoke(
         train, [str(recipe), "--out", str(tmp_path / "run"), "--steps", "1", "--device", "cpu"], catch_exceptions=False)
     assert ended.exit_code == 0
+
+
+def test_several_folders_are_given_one_by_one_or_together_in_the_environment(
+        recipe: Path, pictures: Path, tmp_path: Path) -> None:
+    more = tmp_path / "more"
+    shutil.copytree(pictures, more)
+    common = [str(recipe), "--steps", "1", "--device", "cpu"]
+    for number, (arguments, environment) in enumerate([
+            (["--data", str(pictures), "--data", str(more)], {}),
+            ([], {"SRN_TRAIN_DATA": f"{pictures}{os.pathsep}{more}"})]):
+        out = tmp_path / f"run{number}"
+        ended = CliRunner(env=environment).invoke(train, [*common, *arguments, "--out", str(out)],
+                                                  catch_exceptions=False)
+        assert ended.exit_code == 0
+        state = torch.load(out / "state.pt", weights_only=True)
+        assert len(state["pictures"]) == 5  # six, and one is held out
 
 
 def test_without_a_folder_of_pictures_the_remedy_says_where_they_come_from(recipe: Path) -> None:

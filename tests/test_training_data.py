@@ -199,6 +199,17 @@ def test_more_pictures_than_the_disk_holds_are_an_error_with_the_variable_to_set
     assert "TMPDIR" in caught.value.remedy
 
 
+def test_pictures_that_a_gpu_has_no_room_for_stay_in_the_host_s_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = PixelFile()
+    pixels.append(noise(1, 10, 10))
+    gpu = torch.device("cuda")
+    for free, fits in ((501, True), (499, False)):  # 300 bytes of pixels, three fifths of the free memory
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 10**9))
+        assert pixels.freeze().fits(gpu) == fits
+    assert pixels.on(gpu).device == CPU
+    assert pixels.fits(CPU)
+
+
 def test_without_any_temporary_folder_the_error_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", "/nowhere/at/all")
     with pytest.raises(TrainingError) as caught:
