@@ -20,6 +20,7 @@ SrnDeployError
 │   ├── DeviceUnavailable     the asked-for device is not there
 │   ├── OutOfMemory           the device's memory does not hold the batch
 │   └── UnsuitableBatch       the artefact cannot take this dtype or shape
+├── NotCertified             an artefact is too far from its reference
 ├── TilingError               a picture cannot be tiled as asked
 ├── ImageError
 │   ├── UnreadableImage       missing, damaged, or no picture
@@ -136,6 +137,10 @@ class OutOfMemory(BackendError):
 
 class UnsuitableBatch(BackendError):
     """The artefact cannot take a batch of this dtype or shape."""
+
+
+class NotCertified(SrnDeployError):
+    """An artefact is too far from its reference on pictures."""
 
 
 class TilingError(SrnDeployError):

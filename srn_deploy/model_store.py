@@ -28,6 +28,12 @@ def models_folder() -> Path:
                        remedy="The installation is incomplete: install srn-deploy anew, or give the path of a model.")
 
 
+def sha256_of_file(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 @dataclass(frozen=True, kw_only=True)
 class ShippedFile:
     """One file of a shipped model."""
@@ -38,7 +44,7 @@ class ShippedFile:
     def checked_path(self) -> Path:
         """Where it lies; raises DamagedCheckpoint unless it is there and whole."""
         path = models_folder() / self.name
-        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != self.sha256:
+        if not path.is_file() or sha256_of_file(path) != self.sha256:
             raise DamagedCheckpoint(f"{path} is missing or is not the file that the manifest names.",
                                     remedy="Install srn-deploy anew, or restore the file from its repository.")
         return path

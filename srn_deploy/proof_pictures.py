@@ -14,6 +14,16 @@ SHAPES = ((48, 64), (61, 47), (96, 90))
 """(height, width): even and odd, multiples of ESA's 6-pixel grid and not."""
 
 
+ORIGINAL_SHAPES = ((384, 512), (391, 358), (512, 384))
+"""(height, width) of what is made small first: large enough for a certificate."""
+
+
+def originals() -> Iterator[NDArray[np.uint8]]:
+    """Three larger RGB pictures (H, W, 3), to be made small and enlarged again."""
+    for seed, (height, width) in enumerate(ORIGINAL_SHAPES, start=len(SHAPES)):
+        yield _drawn(np.random.default_rng(seed), height, width)
+
+
 def proof_pictures() -> Iterator[NDArray[np.uint8]]:
     """Three RGB pictures (H, W, 3): slopes, discs, edges and a mild texture of 1/f noise."""
     for seed, (height, width) in enumerate(SHAPES):

@@ -21,8 +21,8 @@ FLOORS = (
     ("checkpoint", "onnx_file", "model_store"),
     ("export", "engine", "backends", "training"),
     ("upscale", "agreement", "describe"),
-    ("deploy", "pipeline"),
-    ("api", "engine_request"),
+    ("certify", "deploy", "pipeline"),
+    ("api", "engine_request", "verify"),
     ("cli",),
 )
 """A room imports only from the floors before its own."""
@@ -34,7 +34,7 @@ PUBLIC_FACE = "__init__"
 STARTER = "__main__"
 
 PLAIN_ROOMS = {"errors", "contract", "atomic", "exif", "containers", "cuda_driver", "model_store", "describe",
-               "records", "engine", "engine_request", "cli", PUBLIC_FACE, STARTER}
+               "records", "engine", "engine_request", "verify", "cli", PUBLIC_FACE, STARTER}
 """They do without arrays, so that the help text appears before numpy is loaded."""
 
 HOMES = {

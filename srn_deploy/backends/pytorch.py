@@ -27,8 +27,9 @@ class PyTorchBackend:
 
     def __init__(self, loaded: LoadedNetwork, device: str = "cpu") -> None:
         self._spec, self._device = loaded.spec, torch.device(device)
-        network = _moved(loaded, self._device)
-        self._forms = {kind: DeployForm(network, loaded.spec.value_range, kind) for kind in PixelType}
+        self.network = _moved(loaded, self._device)
+        """The copy that is run; to be looked at, not changed."""
+        self._forms = {kind: DeployForm(self.network, loaded.spec.value_range, kind) for kind in PixelType}
 
     @property
     def spec(self) -> ModelSpec:

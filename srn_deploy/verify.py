@@ -1,0 +1,88 @@
+"""Certificates for artefacts: the reference found, both opened, compared, and the certificate laid beside."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing
+from importlib import metadata
+from pathlib import Path
+
+from srn_deploy.atomic import replacing
+from srn_deploy.backends import Backend, open_backend
+from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
+from srn_deploy.certify import Certificate, Pixels, certify
+from srn_deploy.contract import ModelSpec, Precision, is_graph
+from srn_deploy.errors import NotCertified, OptionError
+from srn_deploy.image import find_images, read_image
+from srn_deploy.model_store import find_checkpoint, find_graph, sha256_of_file, shipped_models
+from srn_deploy.proof_pictures import originals
+
+CERTIFICATE_SUFFIX = ".certificate.json"
+
+
+def verify(artefact: str | None, *, against: str | None = None, images: Path | None = None,
+           device: str = "auto") -> Certificate:
+    """Certify a graph or checkpoint against its FP32 reference and write the certificate beside it.
+
+    artefact, against: a file or a shipped model's name; without `against` the shipped checkpoint that the
+    artefact was made from. images: a folder of originals; by default pictures that are drawn here.
+    Raises NotCertified, after writing, when it is too far off.
+    """
+    path = find_graph(artefact)
+    with ExitStack() as stack:
+        told: list[str] = []
+        candidate = stack.enter_context(closing(open_backend(path, device, tell=told.append)))
+        reference, name, peaks = _reference(candidate.spec, against, stack)
+        certificate = certify(candidate, reference, _originals(images), artefact_sha256=sha256_of_file(path),
+                              ran_on=told[0], reference_name=name, peaks=peaks)
+    target = path.with_name(path.name + CERTIFICATE_SUFFIX)
+    try:
+        with replacing(target) as temporary:
+            temporary.write_text(json.dumps(certificate.as_json(), indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OptionError(f"{target} cannot be written: {error.strerror}.",
+                          remedy="Copy the artefact to a folder that you may write to.") from error
+    if failures := certificate.failures:
+        raise NotCertified(f"{path} is not its reference: {'; '.join(failures)}.",
+                           remedy="With FP16: the network leaves its range, use FP32. Otherwise export it again; "
+                                  f"{target.name} has the figures.")
+    return certificate
+
+
+def _originals(folder: Path | None) -> Iterator[Pixels]:
+    if folder is None:
+        yield from originals()
+        return
+    for path in find_images(folder):
+        yield read_image(path).as_rgb8()
+
+
+def _reference(spec: ModelSpec, against: str | None, stack: ExitStack) -> tuple[Backend, str, Mapping[str, float]]:
+    """PyTorch in FP32 where it is installed, else the FP32 graph on ONNX Runtime's CPU provider."""
+    has_torch = importlib.util.find_spec("torch") is not None
+    path = _reference_path(spec, against, has_torch=has_torch)
+    if not is_graph(path):
+        from srn_deploy.architectures.activations import watched_peaks
+        from srn_deploy.backends.pytorch import PyTorchBackend
+        from srn_deploy.checkpoint import load_checkpoint
+
+        checked = stack.enter_context(closing(PyTorchBackend(load_checkpoint(path))))
+        peaks = stack.enter_context(watched_peaks(checked.network))
+        return checked, f"PyTorch {metadata.version('torch')} in FP32 on the CPU, {path.name}", peaks
+    graph = stack.enter_context(closing(OnnxRuntimeBackend(path)))
+    if graph.spec.precision is not Precision.FP32:
+        raise OptionError(f"{path} computes in {graph.spec.precision}: it cannot be the reference.",
+                          remedy="Give a checkpoint or an FP32 graph with --against.")
+    return graph, f"the FP32 graph {path.name} on ONNX Runtime's CPU provider", {}
+
+
+def _reference_path(spec: ModelSpec, against: str | None, *, has_torch: bool) -> Path:
+    if against is not None:
+        return find_checkpoint(against) if has_torch else find_graph(against)
+    for model in shipped_models().values():
+        if spec.source_sha256 == model.checkpoint.sha256:
+            return (model.checkpoint if has_torch else model.graph).checked_path()
+    raise OptionError("The artefact was made from no shipped checkpoint.",
+                      remedy="Name the checkpoint that it was made from with --against.")
