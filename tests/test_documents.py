@@ -22,7 +22,8 @@ def blocks(path: Path, language: str) -> list[str]:
 
 @pytest.mark.parametrize("document", ["README.md", "docs/training.md"])
 def test_every_shell_block_runs_in_order(repository: Path, tmp_path: Path, document: str) -> None:
-    shutil.copytree(repository / "benchmarks/pictures", tmp_path / "benchmarks/pictures")
+    shutil.copytree(repository / "benchmarks", tmp_path / "benchmarks",
+                    ignore=shutil.ignore_patterns("plots", "records", "__pycache__"))
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     scripts = blocks(repository / document, "bash")
     assert scripts

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import ablation, photo_study, scores
+from benchmarks import ablation, draw_graphics, photo_study, scores
 from benchmarks.ablation_page import CLAIMS, NOT_RESOLVED, answer, differences, rendered_ablation
 from benchmarks.hard_pictures import SIDE_PX, hard_pictures
 from benchmarks.inputs import BENCHMARKS, RECORDS
@@ -180,6 +180,16 @@ def test_the_hard_pictures_are_always_the_same_and_hold_what_they_are_called() -
     assert {picture.shape for picture in first.values()} == {(SIDE_PX, SIDE_PX, 3)}
     assert first["one-pixel checkerboard"][0, :4, 0].tolist() == [0, 255, 0, 255]
     assert 300 < int((first["text"][..., 0] > 0).sum()) < 3000
+
+
+def test_drawn_pages_are_always_the_same_and_hold_hard_edges_and_flat_ground() -> None:
+    first, again, other = (draw_graphics.page(seed) for seed in (3, 3, 4))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert first.shape == (draw_graphics.HEIGHT, draw_graphics.WIDTH, 3)
+    steps = np.abs(np.diff(first.astype(int), axis=1)).max(axis=2)
+    assert (steps == 0).mean() > 0.5
+    assert (steps > 100).mean() > 0.005
 
 
 def test_the_logs_of_stages_run_through(tmp_path: Path) -> None:
