@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from srn_deploy.agreement import LEAST_PSNR_DB
 from srn_deploy.backends.protocol import Backend
 from srn_deploy.contract import PixelType, Precision
 from srn_deploy.errors import OptionError
@@ -26,9 +27,6 @@ Pixels = NDArray[np.uint8]
 
 LARGEST_HALF = 65504.0
 """The end of FP16."""
-
-LEAST_PSNR_DB = {Precision.FP32: 70.0, Precision.FP16: 45.0}
-"""Against the reference. One value in 150 turned by one level gives 70 dB; 45 dB is far below what an eye can tell."""
 
 WHOLE = TileOptions(tile=None)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from srn_deploy.agreement import Agreement, Case, compare_backends, whole_pictures
+from srn_deploy.agreement import LEAST_PSNR_DB, Agreement, Case, compare_backends, whole_pictures
 from srn_deploy.atomic import replacing
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.backends.pytorch import PyTorchBackend
@@ -23,10 +23,6 @@ from srn_deploy.tiling import SMALLEST_TILE_PX, batches, cut, geometry_of, plan_
 WORST_LEVELS = {Precision.FP32: 1.0, Precision.FP16: 4.0}
 """Largest difference of one value. FP32 differs by summation order alone, which can turn one rounding;
 FP16 has ten bits of fraction, so values near 255 lie an eighth of a level apart in every layer."""
-
-LEAST_PSNR_DB = {Precision.FP32: 70.0, Precision.FP16: 45.0}
-"""One value in 150 turned by one level gives 70 dB; 45 dB is far below what an eye can tell."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:

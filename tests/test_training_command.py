@@ -8,7 +8,6 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,8 @@ from srn_deploy.training.curve import draw_curve
 from srn_deploy.training.run_folder import LOG_FIELDS
 from srn_deploy.training.schedule import Progress
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 RECIPE_TEXT = """
 title = "A tiny SRN"
 source = "made for tests"
@@ -37,15 +38,6 @@ steps = 20
 learning_rate = 5e-3
 validate_every_steps = 10
 """
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny networks are fastest with one; the command may change the number for the whole process."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

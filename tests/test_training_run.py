@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -27,6 +26,9 @@ from srn_deploy.training.initialise import initialise
 from srn_deploy.training.recipe import Recipe
 from srn_deploy.training.schedule import Budget, Progress
 from srn_deploy.training.trainer import Inputs, Trainer
+
+# Bit-equal sums need the same number of threads; tiny networks are fastest with one.
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 RECIPE = Recipe(name="tiny", title="A tiny SRN", source="made for tests", architecture="srn",
                 options={"scale": 2, "blocks": 1, "channels": 8, "esa_channels": 4}, value_range=1.0, hr_patch_px=32,
@@ -51,15 +53,6 @@ def save_or_die(state, path):
 torch.save = save_or_die
 run.run()
 """
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Bit-equal sums need the same number of threads; tiny networks are fastest with one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

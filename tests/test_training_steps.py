@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,20 +24,13 @@ from srn_deploy.training.recipe import Recipe
 from srn_deploy.training.schedule import learning_rate
 from srn_deploy.training.trainer import Inputs, Trainer
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 RECIPE = Recipe(name="tiny", title="A tiny SRN", source="made for tests", architecture="srn",
                 options={"scale": 2, "blocks": 1, "channels": 8, "esa_channels": 4}, value_range=1.0, hr_patch_px=32,
                 batch=4, steps=6, learning_rate=5e-3, ema_decay=0.9, stress_fraction=0.25)
 
 TEACHER = {"scale": 2, "channels": 8, "blocks": 1, "mean_shift": False}
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny networks are fastest with one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
