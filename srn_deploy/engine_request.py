@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from srn_deploy.contract import ModelSpec, Precision, is_graph
-from srn_deploy.deploy import export_and_prove
 from srn_deploy.engine.build import Source, Tell, build_engine, read_source
 from srn_deploy.engine.library import open_library
 from srn_deploy.engine.monitor import OnPhase
 from srn_deploy.engine.options import BuildOptions, HardwareCompatibility, ShapeRange, Size, default_shapes
 from srn_deploy.engine.store import EngineStore, StoredEngine
-from srn_deploy.errors import OptionError
+from srn_deploy.errors import OptionError, missing_package
 from srn_deploy.image import find_images, read_image
 from srn_deploy.model_store import find_graph
 
@@ -75,5 +75,9 @@ def _reflected(size: Size, spec: ModelSpec) -> Size:
 def _source(path: Path) -> Source:
     if is_graph(path):
         return read_source(path)
+    if importlib.util.find_spec("torch") is None:
+        raise missing_package("torch", f"Exporting a checkpoint ({path.name})")
+    from srn_deploy.deploy import export_and_prove
+
     with tempfile.TemporaryDirectory() as folder:
         return read_source(export_and_prove(path, Path(folder) / f"{path.stem}.onnx").path)

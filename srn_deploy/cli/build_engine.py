@@ -40,6 +40,7 @@ def build_engine(model: str | None, fit: Path | None, precision: str | None, **c
     MODEL is a shipped model's name, a graph, or a checkpoint, which is exported first; without it the default
     model is built. An engine that is there already is not built again.
     """
+    options.need_engine_packages("Building an engine")
     from srn_deploy.contract import Precision
     from srn_deploy.engine_request import EngineRequest, request_engine
 

@@ -43,7 +43,16 @@ def tile_side(context: click.Context, parameter: click.Parameter, value: str) ->
 
 
 def need_torch(what: str) -> None:
-    """Raise MissingPackage, before anything is imported, for the first package that is not there."""
-    for package in ("torch", "onnx", "onnxscript", "safetensors"):
+    """Raise MissingPackage, before anything is imported, for the first package of the torch extra that is not there."""
+    _need(("torch", "onnx", "onnxscript", "safetensors"), what, extra="torch")
+
+
+def need_engine_packages(what: str) -> None:
+    """The same for what building an engine takes beside TensorRT itself."""
+    _need(("onnx", "filelock"), what, extra="tensorrt-rtx")
+
+
+def _need(packages: tuple[str, ...], what: str, *, extra: str) -> None:
+    for package in packages:
         if importlib.util.find_spec(package) is None:
-            raise missing_package(package, what)
+            raise missing_package(package, what, extra=extra)

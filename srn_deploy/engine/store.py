@@ -11,8 +11,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
-
 from srn_deploy.atomic import TEMPORARY_MARK, replacing
 from srn_deploy.contract import ModelSpec
 from srn_deploy.engine.identity import Identity
@@ -154,6 +152,8 @@ class EngineStore:
     @contextmanager
     def locked(self, name: str, identity: Identity) -> Iterator[None]:
         """Only one process at a time builds an identity; others wait here and find it built."""
+        import filelock  # listing engines does without it
+
         lock = filelock.FileLock(self.folder / LOCKS / f"{self._path(name, identity).stem}.lock")
         try:
             Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,75 @@
+"""`srn-deploy build-engine` and `srn-deploy engines`, as a user types them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from srn_deploy.cli import main
+
+SHAPES = ["--runtime", "tensorrt-rtx", "--shapes", "48x48"]
+
+BLOCKED = """
+import sys
+for name in sys.argv[1:]:
+    sys.modules[name] = None
+from srn_deploy.cli import main
+main(["build-engine", "--fp16", "--runtime", "tensorrt-rtx", "--shapes", "48x48"], prog_name="srn-deploy")
+"""
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Engines of these tests lie in a folder of their own."""
+    pytest.importorskip("tensorrt_rtx")
+    monkeypatch.setenv("SRN_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_an_engine_is_built_once_listed_and_removed(cache: Path) -> None:
+    first, again = (CliRunner().invoke(main, ["build-engine", "--fp16", *SHAPES]) for _ in range(2))
+    assert (first.exit_code, again.exit_code) == (0, 0)
+    path = Path(first.stdout.strip())
+    assert first.stdout == again.stdout
+    assert path.parent == cache
+    assert "Building: there is none of this model." in first.stderr
+    assert "26 HALF; not yet certified." in first.stderr
+    assert f"Already built: {path}" in again.stderr
+    listed = CliRunner().invoke(main, ["engines", "list"])
+    assert listed.stdout.startswith(f"{path.name}  tensorrt-rtx ")
+    (entry,) = json.loads(CliRunner().invoke(main, ["engines", "list", "--json"]).stdout)
+    assert (entry["file"], entry["convolutions"]) == (str(path), {"HALF": 26})
+    pruned = CliRunner().invoke(main, ["engines", "prune", "--all"])
+    assert pruned.stdout == f"Removed {path}\n"
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(("arguments", "told"), [
+    (["--shapes", "64x64..32x32"], "are inconsistent"), (["--shapes", "wide"], "cannot be read"),
+    (["--opt-level", "9"], "Optimisation level 9"), (["absent.onnx"], "no shipped model"),
+    (["--runtime", "tensorrt-rtx", "--hardware-compat", "ampere-plus"], "no hardware compatibility"),
+    (["--shapes", "48x48", "--fit", "."], "not both")])
+def test_what_cannot_be_built_ends_in_exit_code_1_and_leaves_nothing(
+        cache: Path, arguments: list[str], told: str) -> None:
+    ended = CliRunner().invoke(main, ["build-engine", *arguments])
+    assert ended.exit_code == 1
+    assert told in ended.stderr
+    assert not list(cache.glob("*"))
+
+
+@pytest.mark.parametrize(("missing", "code", "told"), [
+    (("torch", "onnxscript", "safetensors"), 0, "HALF"), (("onnx",), 1, "pip install '.[tensorrt-rtx]'"),
+    (("filelock",), 1, "pip install '.[tensorrt-rtx]'")], ids=str)
+def test_a_shipped_graph_is_built_without_pytorch_and_what_is_missing_is_named(
+        missing: tuple[str, ...], code: int, told: str) -> None:
+    ended = subprocess.run([sys.executable, "-c", BLOCKED, *missing], capture_output=True, text=True, check=False,
+                           env=dict(os.environ))
+    assert ended.returncode == code, ended.stderr
+    assert told in ended.stderr
+    assert "Traceback" not in ended.stderr
