@@ -99,6 +99,15 @@ def test_the_loss_is_equation_4() -> None:
     assert (RECIPE.pixel_weight, RECIPE.distillation_weight) == (1.0, 1.0)  # "we set them to 1"
 
 
+def test_a_luma_weight_counts_errors_of_brightness_and_not_those_of_colour_alone() -> None:
+    recipe = replace(RECIPE, luma_weight=2.0)
+    hr = torch.full((1, 3, 4, 4), 0.5)
+    brighter = hr + 0.1
+    assert float(training_loss(recipe, brighter, hr, None)) == pytest.approx(0.1 + 2 * 0.1)
+    redder = hr + 0.1 * torch.tensor([1.0, -0.299 / 0.587, 0.0]).view(1, 3, 1, 1)  # of the same luma
+    assert float(training_loss(recipe, redder, hr, None)) == pytest.approx(float((redder - hr).abs().mean()), abs=1e-6)
+
+
 def test_stress_patches_are_not_learned_from_the_teacher() -> None:
     sr = torch.zeros(4, 3, 2, 2)
     hr, taught = torch.zeros(4, 3, 2, 2), torch.ones(3, 3, 2, 2)

@@ -65,6 +65,8 @@ class Recipe:
     pixel_weight: float = 1.0
     distillation_weight: float = 1.0
     """Lambda_P and lambda_D of equation 4; "we set them to 1"."""
+    luma_weight: float = 0.0
+    """Of the distance on Y beside that on RGB; the paper has none."""
     degradation: str = Degradation.BICUBIC.value
     """One of Degradation."""
     seed: int = 0
@@ -101,8 +103,10 @@ class Recipe:
             raise self._wrong("final_learning_rate lies from 0 to learning_rate")
         if not (0 <= self.stress_fraction < 1 and 0 <= self.ema_decay < 1):
             raise self._wrong("stress_fraction and ema_decay lie from 0 to below 1")
-        if min(self.pixel_weight, self.distillation_weight) < 0 or not self.pixel_weight + self.distillation_weight:
-            raise self._wrong("pixel_weight and distillation_weight are not below 0, and one of them above")
+        if min(self.pixel_weight, self.distillation_weight, self.luma_weight) < 0:
+            raise self._wrong("pixel_weight, distillation_weight and luma_weight are not below 0")
+        if not self.pixel_weight + self.distillation_weight:
+            raise self._wrong("pixel_weight or distillation_weight is above 0")
         if not 0 <= self.seed <= LARGEST_SEED:
             raise self._wrong(f"seed lies from 0 to {LARGEST_SEED}")
 
