@@ -6,6 +6,7 @@ waits for a Python loop.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -125,10 +126,13 @@ def _sources_in(folder: Path, scale: int) -> Sources:
 
 
 def held_out(count: int) -> tuple[list[int], list[int]]:
-    """Indices to train and to validate with: every 50th is held out, one at least; a single picture is both."""
-    step = min(VALIDATION_SHARE, max(count, 1))
+    """Indices to train and to validate with: every 50th is held out, one at least and MOST_VALIDATED at most.
+
+    A single picture is both.
+    """
+    step = max(min(VALIDATION_SHARE, max(count, 1)), math.ceil(count / MOST_VALIDATED))
     held = range(step // 2, count, step)
-    return [i for i in range(count) if i not in held] or list(held), list(held)[:MOST_VALIDATED]
+    return [i for i in range(count) if i not in held] or list(held), list(held)
 
 
 def _decoded(sources: Sequence[Source], scale: int, left_out: _LeftOut, *, made_lr: bool) -> Iterator[Pair]:

@@ -6,6 +6,9 @@ from torch import Tensor
 
 from srn_deploy.training.recipe import Recipe
 
+_LUMA = (0.299, 0.587, 0.114)
+"""BT.601, as `metrics.luma` has it, scaled so that grey keeps its value."""
+
 
 def distance(kind: str, one: Tensor, other: Tensor) -> Tensor:
     """Mean absolute ("l1") or mean squared ("l2") difference of two batches; a scalar."""
@@ -13,13 +16,9 @@ def distance(kind: str, one: Tensor, other: Tensor) -> Tensor:
     return difference.abs().mean() if kind == "l1" else difference.square().mean()
 
 
-# BT.601, as `metrics.luma` has it, scaled so that grey keeps its value.
-_LUMA = (0.299, 0.587, 0.114)
-
-
 def luma(rgb: Tensor) -> Tensor:
     """Y (N, 1, H, W) of RGB (N, 3, H, W), on the same range."""
-    return sum(weight * rgb[:, index:index + 1] for index, weight in enumerate(_LUMA))  # type: ignore[return-value]
+    return (rgb * rgb.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
 
 
 def training_loss(recipe: Recipe, sr: Tensor, hr: Tensor, taught: Tensor | None) -> Tensor:
