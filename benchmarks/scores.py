@@ -14,7 +14,8 @@ from srn_deploy.errors import OptionError
 from srn_deploy.image import find_images, read_image
 from srn_deploy.metrics import psnr_y, ssim_y
 from srn_deploy.resample import resize_uint8
-from srn_deploy.upscale import TileOptions, upscale_array
+from srn_deploy.upscale import upscale_array
+from srn_deploy.windows import TileOptions
 
 Pixels = NDArray[np.uint8]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from srn_deploy.backends import open_backend
     from srn_deploy.contract import ModelSpec
     from srn_deploy.errors import SrnDeployError
-    from srn_deploy.upscale import TileOptions
+    from srn_deploy.windows import TileOptions
 
 __version__ = "0.1.0"
 
@@ -27,7 +27,7 @@ __all__ = ["ModelSpec", "SrnDeployError", "TileOptions", "Upscaler", "__version_
 _HOMES = {
     "ModelSpec": "srn_deploy.contract",
     "SrnDeployError": "srn_deploy.errors",
-    "TileOptions": "srn_deploy.upscale",
+    "TileOptions": "srn_deploy.windows",
     "Upscaler": "srn_deploy.api",
     "load": "srn_deploy.api",
     "open_backend": "srn_deploy.backends",

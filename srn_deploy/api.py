@@ -15,7 +15,8 @@ from srn_deploy.backends import Backend, open_backend
 from srn_deploy.contract import ModelSpec
 from srn_deploy.model_store import find_graph
 from srn_deploy.pipeline import Outcome, plan_jobs, run_jobs
-from srn_deploy.upscale import OnTile, TileOptions, upscale_array
+from srn_deploy.upscale import OnTile, upscale_array
+from srn_deploy.windows import TileOptions
 
 _log = logging.getLogger(__name__)
 

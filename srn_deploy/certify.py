@@ -21,7 +21,8 @@ from srn_deploy.contract import PixelType, Precision
 from srn_deploy.errors import OptionError
 from srn_deploy.metrics import psnr_y
 from srn_deploy.resample import resize_uint8
-from srn_deploy.upscale import TileOptions, upscale_array
+from srn_deploy.upscale import upscale_array
+from srn_deploy.windows import TileOptions
 
 Pixels = NDArray[np.uint8]
 

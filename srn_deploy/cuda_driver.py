@@ -38,3 +38,24 @@ def gpu_name(index: int = 0) -> str:
         driver.cuDeviceGetAttribute(ctypes.byref(number), attribute, device)
         numbers.append(str(number.value))
     return f"{name.value.decode()} {'.'.join(numbers)}"
+
+
+def free_gpu_bytes(index: int = 0) -> int:
+    """Memory that is free on a GPU now; only where `why_no_gpu` is empty. 0 where the driver does not tell.
+
+    Asked in the primary context, which PyTorch, ONNX Runtime and PyCUDA share.
+    """
+    driver: Any = ctypes.CDLL(_LIBRARY)
+    driver.cuInit(0)
+    device, context = ctypes.c_int(0), ctypes.c_void_p()
+    free, total = ctypes.c_size_t(0), ctypes.c_size_t(0)
+    driver.cuDeviceGet(ctypes.byref(device), index)
+    if driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), device):
+        return 0
+    try:
+        driver.cuCtxPushCurrent_v2(context)
+        driver.cuMemGetInfo_v2(ctypes.byref(free), ctypes.byref(total))
+        driver.cuCtxPopCurrent_v2(ctypes.byref(context))
+    finally:
+        driver.cuDevicePrimaryCtxRelease_v2(device)
+    return free.value

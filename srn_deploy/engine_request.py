@@ -11,11 +11,12 @@ from srn_deploy.contract import ModelSpec, Precision, is_graph
 from srn_deploy.engine.build import Source, Tell, build_engine, read_source
 from srn_deploy.engine.library import open_library
 from srn_deploy.engine.monitor import OnPhase
-from srn_deploy.engine.options import BuildOptions, HardwareCompatibility, ShapeRange, Size, default_shapes
+from srn_deploy.engine.options import BuildOptions, HardwareCompatibility, default_shapes
 from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.errors import OptionError, missing_package
 from srn_deploy.image import find_images, read_image
 from srn_deploy.model_store import find_graph
+from srn_deploy.shapes import ShapeRange, Size
 
 
 @dataclass(frozen=True, kw_only=True)

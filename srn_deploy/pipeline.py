@@ -13,7 +13,8 @@ from pathlib import Path
 from srn_deploy.backends.protocol import Backend
 from srn_deploy.errors import OptionError, OutOfMemory, SrnDeployError, UnreadableImage, UnwritableImage
 from srn_deploy.image import Image, check_writable, find_images, read_image, write_image
-from srn_deploy.upscale import OnTile, TileOptions, check_takes, upscale_alpha, upscale_planes
+from srn_deploy.upscale import OnTile, check_takes, upscale_alpha, upscale_planes
+from srn_deploy.windows import TileOptions
 
 Losses = tuple[str, ...]
 """What of a source the target's format cannot hold, as sentences."""

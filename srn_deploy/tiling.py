@@ -123,13 +123,14 @@ def join(canvas_hwc: Pixels, tile: Tile, upscaled_hwc: Pixels, scale: int) -> No
                      (cols.core_start - cols.start) * scale:(cols.core_stop - cols.start) * scale]
 
 
-def reflected(image_hwc: Pixels, min_side_px: int) -> Pixels:
-    """The picture grown at bottom and right by reflection to at least min_side_px a side.
+def reflected(image_hwc: Pixels, min_height_px: int, min_width_px: int) -> Pixels:
+    """The picture grown at bottom and right by reflection to at least these sides.
 
     Reflection goes back and forth where the picture is smaller than what is missing (a single row or
     column is repeated); the same array where nothing is missing.
     """
-    missing = [max(0, min_side_px - side) for side in image_hwc.shape[:2]]
+    missing = [max(0, least - side) for least, side in zip((min_height_px, min_width_px), image_hwc.shape[:2],
+                                                           strict=True)]
     if not any(missing):
         return image_hwc
     return np.pad(image_hwc, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="reflect")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import operator
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,84 +12,19 @@ from numpy.typing import NDArray
 
 from srn_deploy.backends.protocol import Backend
 from srn_deploy.contract import Form, ModelSpec, PixelType, Precision
-from srn_deploy.errors import OptionError, OutOfMemory, TilingError, UnsuitableBatch
-from srn_deploy.geometry import CELL_PX
-from srn_deploy.tiling import (
-    SMALLEST_TILE_PX,
-    Tile,
-    batches,
-    cut,
-    geometry_of,
-    join,
-    largest_tile_px,
-    plan_tiles,
-    reflected,
-)
+from srn_deploy.errors import OutOfMemory, UnsuitableBatch
+from srn_deploy.shapes import Limits
+from srn_deploy.tiling import SMALLEST_TILE_PX, Tile, batches, cut, geometry_of, join, reflected
+from srn_deploy.windows import TileOptions, choose_tile_px, is_tileable, planned_windows
 
 Pixels = NDArray[Any]
 OnTile = Callable[[int, int], None]
 """Called with (tiles done, tiles in all)."""
 
-CPU_ACTIVATION_BYTES = 2**30
-"""What the activations of one window may take by default, on every device: 1 GiB."""
-
 GREY_OF_RGB = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """BT.601 full-range luma, for pictures that came in grey."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TileOptions:
-    """How a picture is cut. Sides in LR pixels."""
-
-    tile: int | str | None = "auto"
-    """The side that a tile contributes; "auto" by the memory bound; None for the whole picture at once."""
-    halo: int | None = None
-    """Context around it; None takes the network's measured one."""
-    activation_bytes: int = CPU_ACTIVATION_BYTES
-    tiles_per_batch: int = 1
-
-    def __post_init__(self) -> None:
-        if self.tile not in (None, "auto"):
-            object.__setattr__(self, "tile", _whole_number("tile", self.tile))
-        if self.halo is not None:
-            object.__setattr__(self, "halo", _whole_number("halo", self.halo))
-        if isinstance(self.tile, int) and self.tile < SMALLEST_TILE_PX:
-            raise OptionError(f"A tile of {self.tile} px is nearly all halo.",
-                              remedy=f"Use at least {SMALLEST_TILE_PX}.")
-        if (self.halo or 0) < 0 or self.activation_bytes < 1 or self.tiles_per_batch < 1:
-            raise OptionError("Halo, activation bytes and tiles per batch cannot be negative or zero.",
-                              remedy="Leave them away for sensible values.")
-
-
-def _whole_number(name: str, value: object) -> int:
-    """Any integer type as int; raises OptionError for everything else."""
-    try:
-        return operator.index(value)  # type: ignore[arg-type]  # what is none is caught
-    except TypeError as error:
-        raise OptionError(f"A {name} cannot be {value!r}.", remedy="Use auto, none or a number of pixels.") from error
-
-
-def choose_tile_px(spec: ModelSpec, height: int, width: int, options: TileOptions) -> int | None:
-    """The tile side for a picture, None for the whole of it at once."""
-    if options.tile is None or isinstance(options.tile, int):
-        return options.tile
-    if _working_bytes(spec, height, width) <= options.activation_bytes:
-        return None
-    tile_px = largest_tile_px(budget_bytes=options.activation_bytes // options.tiles_per_batch,
-                              bytes_per_px=spec.activation_bytes_per_px, halo_px=_halo(spec, options),
-                              alignment_px=spec.alignment_px)
-    window_px = tile_px + 2 * _halo(spec, options)
-    if _working_bytes(spec, min(window_px, height), min(window_px, width)) > options.activation_bytes:
-        _log.warning("the smallest sensible tile (%d px and its halo) takes more memory than the bound", tile_px)
-    return tile_px
-
-
-def _working_bytes(spec: ModelSpec, height: int, width: int) -> int:
-    """Activations of one window, and its float32 matrices, which exist twice while they are stacked."""
-    matrices = 2 * 4 * (height**2 + width**2) // CELL_PX if spec.takes_geometry else 0
-    return height * width * spec.activation_bytes_per_px + matrices
 
 
 def upscale_planes(image_hwc: Pixels, backend: Backend, options: TileOptions | None = None,
@@ -101,20 +35,22 @@ def upscale_planes(image_hwc: Pixels, backend: Backend, options: TileOptions | N
     converted to what the artefact takes: beside them there is the picture and its result. When memory
     runs out the tile is halved and the work goes on where it was; nothing of a failed tile is kept.
     """
-    chosen, spec = options or TileOptions(), backend.spec
+    chosen, spec, limits = options or TileOptions(), backend.spec, backend.limits
     check_takes(image_hwc.dtype, spec)
-    padded = reflected(image_hwc, spec.min_side_px)
+    if limits.largest_batch is not None:
+        chosen = replace(chosen, tiles_per_batch=min(chosen.tiles_per_batch, limits.largest_batch))
+    padded = reflected(image_hwc, *_smallest_sides(spec, limits, *image_hwc.shape[:2]))
     height, width, channels = padded.shape
     canvas = np.empty((height * spec.scale, width * spec.scale, channels), dtype=padded.dtype)
-    tile_px, finished_rows = choose_tile_px(spec, height, width, chosen), 0
+    tile_px, finished_rows = choose_tile_px(spec, limits, height, width, chosen), 0
     while finished_rows < height:
-        tiles = _planned(spec, height, width, tile_px, chosen)
+        tiles = planned_windows(spec, limits, height, width, tile_px, chosen)
         try:
             for rows in _run_tiles(padded, canvas, tiles, finished_rows, backend, chosen, on_tile):
                 finished_rows = rows
         except OutOfMemory:
             tile_px = min(tile_px or height + width, max(height, width)) // 2
-            if tile_px < SMALLEST_TILE_PX or not _tileable(spec):
+            if tile_px < SMALLEST_TILE_PX or not is_tileable(spec):
                 raise
             chosen = replace(chosen, tiles_per_batch=1)
             _log.warning("out of memory: going on with tiles of %d px", tile_px)
@@ -147,14 +83,11 @@ def upscale_alpha(alpha: Pixels, backend: Backend, options: TileOptions | None =
     return upscale_planes(alpha, backend, options, on_tile)
 
 
-def _planned(spec: ModelSpec, height: int, width: int, tile_px: int | None, options: TileOptions) -> list[Tile]:
-    tiles = plan_tiles(height, width, tile_px=tile_px, halo_px=_halo(spec, options), alignment_px=spec.alignment_px,
-                       min_side_px=spec.min_side_px)
-    if len(tiles) > 1 and not _tileable(spec):
-        raise TilingError(f"A picture of {width} x {height} px needs tiles, and a portable graph of a network with "
-                          "ESA computes something else on tiles.",
-                          remedy="Use the deploy graph (srn-deploy export without --portable), or --tile none.")
-    return tiles
+def _smallest_sides(spec: ModelSpec, limits: Limits, height: int, width: int) -> tuple[int, int]:
+    """What a picture is reflected up to: the least that the network takes, and that the engine was built for."""
+    least = [shapes.smallest for shapes in limits.shapes] or [(1, 1)]
+    nearest = min(least, key=lambda size: max(0, size[0] - height) * width + max(0, size[1] - width) * height)
+    return max(spec.min_side_px, nearest[0]), max(spec.min_side_px, nearest[1])
 
 
 def _run_tiles(padded: Pixels, canvas: Pixels, tiles: list[Tile], finished_rows: int, backend: Backend,
@@ -172,15 +105,6 @@ def _run_tiles(padded: Pixels, canvas: Pixels, tiles: list[Tile], finished_rows:
         on_tile(done, total)
         if batch[-1].cols.core_stop == padded.shape[1]:
             yield batch[-1].rows.core_stop
-
-
-def _tileable(spec: ModelSpec) -> bool:
-    """A portable graph of a network with ESA computes something else on tiles."""
-    return spec.takes_geometry or not spec.has_esa
-
-
-def _halo(spec: ModelSpec, options: TileOptions) -> int:
-    return spec.halo_px if options.halo is None else options.halo
 
 
 def check_takes(dtype: np.dtype[Any], spec: ModelSpec) -> None:

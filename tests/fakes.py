@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from srn_deploy.contract import Form, ModelSpec, PixelType
 from srn_deploy.geometry import Geometry
+from srn_deploy.shapes import Limits
 
 NEAREST = ModelSpec(architecture="nearest", options={}, scale=2, value_range=1.0, form=Form.DEPLOY,
                     pixel_type=PixelType.UINT8, activation_bytes_per_px=100)
@@ -21,6 +22,7 @@ class NearestBackend:
     """Every pixel repeated; remembers the shapes it was given."""
 
     spec: ModelSpec = NEAREST
+    limits: Limits = field(default_factory=Limits)
     shapes: list[tuple[int, ...]] = field(default_factory=list)
     closed: bool = False
 

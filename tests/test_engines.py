@@ -15,7 +15,7 @@ from srn_deploy.engine import build as build_module
 from srn_deploy.engine.build import Source, build_engine, read_source
 from srn_deploy.engine.library import Flavour, Library, open_library
 from srn_deploy.engine.monitor import Phase
-from srn_deploy.engine.options import BuildOptions, HardwareCompatibility, ShapeRange, default_shapes
+from srn_deploy.engine.options import BuildOptions, HardwareCompatibility, default_shapes
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.engine_request import EngineRequest, request_engine
 from srn_deploy.errors import (
@@ -32,6 +32,7 @@ from srn_deploy.export import ExportOptions, export_graph
 from srn_deploy.image import Image, read_image, write_image
 from srn_deploy.model_store import find_graph, shipped_models
 from srn_deploy.onnx_file import save_graph, spec_of
+from srn_deploy.shapes import ShapeRange
 from tests.networks import seeded_network
 
 SMALL = ShapeRange(smallest=(16, 18), largest=(64, 72), optimum=(32, 36))
@@ -131,7 +132,8 @@ import sys
 from pathlib import Path
 from srn_deploy.engine.build import build_engine, read_source
 from srn_deploy.engine.library import open_library
-from srn_deploy.engine.options import BuildOptions, ShapeRange
+from srn_deploy.engine.options import BuildOptions
+from srn_deploy.shapes import ShapeRange
 from srn_deploy.engine.store import EngineStore
 source, library = read_source(Path(sys.argv[1])), open_library("tensorrt-rtx")
 sys.stdin.readline()

@@ -17,7 +17,8 @@ from srn_deploy.contract import PixelType
 from srn_deploy.deploy import export_and_prove
 from srn_deploy.export import ExportOptions
 from srn_deploy.tiling import reflected
-from srn_deploy.upscale import TileOptions, upscale_planes
+from srn_deploy.upscale import upscale_planes
+from srn_deploy.windows import TileOptions
 from tests.networks import large_picture, seeded_network
 
 ONE_LEVEL = 1 / 255
@@ -87,7 +88,7 @@ def test_the_teachers_halo_is_its_receptive_field() -> None:
 def test_a_picture_below_fifteen_pixels_equals_its_reflected_self(height: int, width: int) -> None:
     loaded = seeded_network(**SMALL, blocks=2)
     backend, picture = PyTorchBackend(loaded), large_picture(height, width)
-    expected = backend.run(reflected(picture, 15)[None])[0][:2 * height, :2 * width]
+    expected = backend.run(reflected(picture, 15, 15)[None])[0][:2 * height, :2 * width]
     # Up to rounding: the matrices and torch's own interpolation sum in another order.
     np.testing.assert_allclose(upscale_planes(picture, backend, TileOptions(tile=None)), expected, atol=1e-5)
     np.testing.assert_allclose(upscale_planes(picture, backend, TileOptions(tile=32)), expected, atol=ONE_LEVEL)

@@ -16,9 +16,9 @@ PACKAGE = "srn_deploy"
 
 FLOORS = (
     ("errors",),
-    ("contract", "atomic", "exif", "containers", "geometry", "cuda_driver"),
+    ("contract", "atomic", "exif", "containers", "geometry", "shapes", "cuda_driver"),
     ("architectures", "image", "tiling", "metrics", "resample", "proof_pictures", "records"),
-    ("checkpoint", "onnx_file", "model_store"),
+    ("checkpoint", "onnx_file", "model_store", "windows"),
     ("export", "engine", "backends", "training"),
     ("upscale", "agreement", "describe"),
     ("certify", "deploy", "pipeline"),
@@ -33,8 +33,8 @@ PUBLIC_FACE = "__init__"
 """`srn_deploy/__init__.py` may show any room but the command line; `__main__.py` knows only the command line."""
 STARTER = "__main__"
 
-PLAIN_ROOMS = {"errors", "contract", "atomic", "exif", "containers", "cuda_driver", "model_store", "describe",
-               "records", "engine", "engine_request", "verify", "cli", PUBLIC_FACE, STARTER}
+PLAIN_ROOMS = {"errors", "contract", "atomic", "exif", "containers", "cuda_driver", "shapes", "model_store",
+               "describe", "records", "engine", "engine_request", "verify", "cli", PUBLIC_FACE, STARTER}
 """They do without arrays, so that the help text appears before numpy is loaded."""
 
 HOMES = {

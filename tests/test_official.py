@@ -15,7 +15,8 @@ from srn_deploy.deploy import export_and_prove
 from srn_deploy.export import ExportOptions
 from srn_deploy.image import find_images, read_image
 from srn_deploy.metrics import psnr_y
-from srn_deploy.upscale import TileOptions, upscale_planes
+from srn_deploy.upscale import upscale_planes
+from srn_deploy.windows import TileOptions
 
 CHECKPOINT = "checkpoints/wnxbwyc__SRN/team25_srn.pt"
 

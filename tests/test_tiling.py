@@ -89,11 +89,11 @@ def test_the_tile_grows_with_the_memory_and_shrinks_with_the_halo() -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (2, 3), (14, 15), (9, 20)])
 def test_a_small_picture_is_reflected_and_stays_in_its_corner(shape: tuple[int, int]) -> None:
     picture = np.random.default_rng(1).integers(0, 256, (*shape, 3), dtype=np.uint8)
-    grown = reflected(picture, 15)
+    grown = reflected(picture, 15, 15)
     assert min(grown.shape[:2]) >= 15
     np.testing.assert_array_equal(grown[:shape[0], :shape[1]], picture)
 
 
 def test_a_large_enough_picture_is_not_copied() -> None:
     picture = np.zeros((15, 15, 3), np.uint8)
-    assert reflected(picture, 15) is picture
+    assert reflected(picture, 15, 15) is picture

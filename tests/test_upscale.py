@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from srn_deploy.contract import Form, PixelType, Precision
 from srn_deploy.errors import OptionError, OutOfMemory, TilingError, UnsuitableBatch
 from srn_deploy.geometry import Geometry
-from srn_deploy.upscale import TileOptions, choose_tile_px, upscale_array, upscale_planes
+from srn_deploy.shapes import Limits
+from srn_deploy.upscale import upscale_array, upscale_planes
+from srn_deploy.windows import TileOptions, choose_tile_px
 from tests.fakes import NEAREST, NearestBackend
 
 FLOAT = replace(NEAREST, pixel_type=PixelType.FLOAT32)
@@ -70,7 +72,7 @@ def test_constant_alpha_costs_no_second_pass() -> None:
 
 def test_a_small_picture_runs_whole_and_a_large_one_in_windows_of_bounded_memory() -> None:
     options = TileOptions(activation_bytes=100 * 80 * 80)
-    assert choose_tile_px(NEAREST, 80, 80, options) is None
+    assert choose_tile_px(NEAREST, Limits(), 80, 80, options) is None
     backend = NearestBackend()
     upscale_planes(drawn(300, 310, 3), backend, options)
     assert len(backend.shapes) > 1
@@ -89,11 +91,11 @@ def test_the_matrices_of_a_long_picture_count_too() -> None:
     spec = replace(NEAREST, has_esa=True, min_side_px=15, alignment_px=6, halo_px=30)
     options = TileOptions(activation_bytes=2**27)
     assert 15 * 50_000 * spec.activation_bytes_per_px < options.activation_bytes
-    assert choose_tile_px(spec, 15, 50_000, options) is not None
+    assert choose_tile_px(spec, Limits(), 15, 50_000, options) is not None
 
 
 def test_a_bound_that_no_tile_can_keep_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    choose_tile_px(NEAREST, 500, 500, TileOptions(activation_bytes=100))
+    choose_tile_px(NEAREST, Limits(), 500, 500, TileOptions(activation_bytes=100))
     assert "more memory than the bound" in caplog.text
 
 
@@ -169,7 +171,7 @@ def test_impossible_tile_options_are_refused_when_made(wrong: dict[str, Any]) ->
 
 
 def test_any_integer_type_is_a_tile() -> None:
-    assert choose_tile_px(NEAREST, 900, 900, TileOptions(tile=64)) == 64
+    assert choose_tile_px(NEAREST, Limits(), 900, 900, TileOptions(tile=64)) == 64
     assert TileOptions(tile=np.int64(64)).tile == 64  # type: ignore[arg-type]  # what callers with numpy do
 
 

@@ -16,9 +16,10 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from srn_deploy.backends.batch import check_batch, check_sides, completed_geometry
 from srn_deploy.backends.protocol import Batch
 from srn_deploy.contract import Form, ModelSpec, PixelType, spec_in
-from srn_deploy.cuda_driver import why_no_gpu
+from srn_deploy.cuda_driver import free_gpu_bytes, why_no_gpu
 from srn_deploy.errors import BackendError, DeviceUnavailable, GraphError, OutOfMemory
 from srn_deploy.geometry import Geometry
+from srn_deploy.shapes import Limits
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _PROVIDER_OPTIONS: dict[str, dict[str, str]] = {"cpu": {}, "cuda": {"use_tf32": "0"}}
@@ -46,6 +47,12 @@ class OnnxRuntimeBackend:
     def spec(self) -> ModelSpec:
         """What the graph says of itself."""
         return self._spec
+
+    @property
+    def limits(self) -> Limits:
+        """Any size; on a GPU half of the memory that is free."""
+        free_bytes = free_gpu_bytes() if self._device == "cuda" else 0
+        return Limits(activation_bytes=free_bytes // 2) if free_bytes else Limits()
 
     def run(self, batch: Batch, geometry: Geometry | None = None) -> Batch:
         """Upscale (N, H, W, 3); a fresh array of the same dtype."""

@@ -1,4 +1,4 @@
-"""What every backend is: four members."""
+"""What every backend is: five members."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from srn_deploy.contract import ModelSpec
 from srn_deploy.geometry import Geometry
+from srn_deploy.shapes import Limits
 
 Batch = NDArray[Any]
 """RGB pixels (N, H, W, 3): uint8 in 0..255, or float32 in 0..1."""
@@ -20,6 +21,10 @@ class Backend(Protocol):
     @property
     def spec(self) -> ModelSpec:
         """What the artefact is and what it asks for."""
+
+    @property
+    def limits(self) -> Limits:
+        """Which windows it takes, and how much memory they may use."""
 
     def run(self, batch: Batch, geometry: Geometry | None = None) -> Batch:
         """Upscale (N, H, W, 3) to (N, scale*H, scale*W, 3) of the same dtype; a fresh array.

@@ -17,6 +17,7 @@ from srn_deploy.checkpoint import LoadedNetwork
 from srn_deploy.contract import ModelSpec, PixelType
 from srn_deploy.errors import BackendError, DeviceUnavailable, OutOfMemory
 from srn_deploy.geometry import Geometry
+from srn_deploy.shapes import Limits
 
 
 class PyTorchBackend:
@@ -35,6 +36,13 @@ class PyTorchBackend:
     def spec(self) -> ModelSpec:
         """What the checkpoint is."""
         return self._spec
+
+    @property
+    def limits(self) -> Limits:
+        """Any size; on a GPU half of the memory that is free."""
+        if self._device.type == "cpu":
+            return Limits()
+        return Limits(activation_bytes=torch.cuda.mem_get_info(self._device)[0] // 2)
 
     def run(self, batch: Batch, geometry: Geometry | None = None) -> Batch:
         """Upscale (N, H, W, 3) uint8 or float32; a fresh array of the same dtype."""

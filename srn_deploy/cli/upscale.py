@@ -30,7 +30,7 @@ def upscale(source: Path, target: Path, model: str | None, device: str, tile: in
     from srn_deploy.cli.progress import show
     from srn_deploy.model_store import find_graph
     from srn_deploy.pipeline import pending, plan_jobs, run_jobs
-    from srn_deploy.upscale import TileOptions
+    from srn_deploy.windows import TileOptions
 
     tiles = TileOptions(tile=tile, halo=halo)
     planned = plan_jobs(source, target)

@@ -22,11 +22,12 @@ from srn_deploy.contract import Form, ModelSpec, Precision
 from srn_deploy.engine.identity import Identity
 from srn_deploy.engine.library import Flavour, Library
 from srn_deploy.engine.monitor import OnPhase, message_collector, progress_monitor
-from srn_deploy.engine.options import BuildOptions, HardwareCompatibility, ShapeRange
+from srn_deploy.engine.options import BuildOptions, HardwareCompatibility
 from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.errors import EngineNotBuilt, NotHalfPrecision, OptionError
 from srn_deploy.geometry import cell_count
 from srn_deploy.onnx_file import half_precision_twin, spec_of
+from srn_deploy.shapes import ShapeRange
 
 Tell = Callable[[str], None]
 

@@ -1,0 +1,136 @@
+"""Which windows a picture is run in: from what the network, the device and the user allow."""
+
+from __future__ import annotations
+
+import logging
+import operator
+from dataclasses import dataclass
+
+from srn_deploy.contract import ModelSpec
+from srn_deploy.errors import OptionError, TilingError
+from srn_deploy.geometry import CELL_PX
+from srn_deploy.shapes import Limits, ShapeRange
+from srn_deploy.tiling import SMALLEST_TILE_PX, Span, Tile, largest_tile_px, plan_side, plan_tiles
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileOptions:
+    """How a picture is cut. Sides in LR pixels."""
+
+    tile: int | str | None = "auto"
+    """The side that a tile contributes; "auto" by the memory bound; None for the whole picture at once."""
+    halo: int | None = None
+    """Context around it; None takes the network's measured one."""
+    activation_bytes: int | None = None
+    """What the activations of a batch may take; None takes the device's own bound."""
+    tiles_per_batch: int = 1
+
+    def __post_init__(self) -> None:
+        if self.tile not in (None, "auto"):
+            object.__setattr__(self, "tile", _whole_number("tile", self.tile))
+        if self.halo is not None:
+            object.__setattr__(self, "halo", _whole_number("halo", self.halo))
+        if isinstance(self.tile, int) and self.tile < SMALLEST_TILE_PX:
+            raise OptionError(f"A tile of {self.tile} px is nearly all halo.",
+                              remedy=f"Use at least {SMALLEST_TILE_PX}.")
+        least = 1 if self.activation_bytes is None else self.activation_bytes
+        if (self.halo or 0) < 0 or min(least, self.tiles_per_batch) < 1:
+            raise OptionError("Halo, activation bytes and tiles per batch cannot be negative or zero.",
+                              remedy="Leave them away for sensible values.")
+
+    def halo_of(self, spec: ModelSpec) -> int:
+        """The context around a tile of this network."""
+        return spec.halo_px if self.halo is None else self.halo
+
+
+def _whole_number(name: str, value: object) -> int:
+    """Any integer type as int; raises OptionError for everything else."""
+    try:
+        return operator.index(value)  # type: ignore[arg-type]  # what is none is caught
+    except TypeError as error:
+        raise OptionError(f"A {name} cannot be {value!r}.", remedy="Use auto, none or a number of pixels.") from error
+
+
+def choose_tile_px(spec: ModelSpec, limits: Limits, height: int, width: int, options: TileOptions) -> int | None:
+    """The tile side for a picture by the memory it may take, None for the whole of it at once."""
+    if options.tile is None or isinstance(options.tile, int):
+        return options.tile
+    allowed = options.activation_bytes or limits.activation_bytes
+    if _working_bytes(spec, height, width) <= allowed:
+        return None
+    halo_px = options.halo_of(spec)
+    tile_px = largest_tile_px(budget_bytes=allowed // options.tiles_per_batch, halo_px=halo_px,
+                              bytes_per_px=spec.activation_bytes_per_px, alignment_px=spec.alignment_px)
+    window_px = tile_px + 2 * halo_px
+    if _working_bytes(spec, min(window_px, height), min(window_px, width)) > allowed:
+        _log.warning("the smallest sensible tile (%d px and its halo) takes more memory than the bound", tile_px)
+    return tile_px
+
+
+def _working_bytes(spec: ModelSpec, height: int, width: int) -> int:
+    """Activations of one window, and its float32 matrices, which exist twice while they are stacked."""
+    matrices = 2 * 4 * (height**2 + width**2) // CELL_PX if spec.takes_geometry else 0
+    return height * width * spec.activation_bytes_per_px + matrices
+
+
+def is_tileable(spec: ModelSpec) -> bool:
+    """A portable graph of a network with ESA computes something else on tiles."""
+    return spec.takes_geometry or not spec.has_esa
+
+
+def planned_windows(spec: ModelSpec, limits: Limits, height: int, width: int, tile_px: int | None,
+                    options: TileOptions) -> list[Tile]:
+    """Tiles of at most tile_px (None: the whole picture) whose windows the opened artefact takes.
+
+    Of several ranges of shapes the one is taken that has the fewest pixels to run. Raises TilingError where
+    none can be tiled into, and where the network cannot be tiled at all.
+    """
+    halo_px = options.halo_of(spec)
+    if limits.shapes:
+        tiles = _fewest_pixels([_tiles_in(shapes, spec, height, width, tile_px, halo_px) for shapes in limits.shapes])
+    else:
+        tiles = plan_tiles(height, width, tile_px=tile_px, halo_px=halo_px, alignment_px=spec.alignment_px,
+                           min_side_px=spec.min_side_px)
+    if not tiles:
+        takes = ", ".join(map(str, limits.shapes))
+        raise TilingError(f"The engine takes pictures of {takes} (height x width); {height}x{width} cannot be cut "
+                          f"into them with a halo of {halo_px} px.",
+                          remedy="Build one with other --shapes: for tiles they must reach over a range of more than "
+                                 f"{spec.alignment_px} px a side, up to more than {2 * halo_px + spec.alignment_px} px.")
+    if len(tiles) > 1 and not is_tileable(spec):
+        raise TilingError(f"A picture of {width} x {height} px needs tiles, and a portable graph of a network with "
+                          "ESA computes something else on tiles.",
+                          remedy="Use the deploy graph (srn-deploy export without --portable), or --tile none.")
+    return tiles
+
+
+def _fewest_pixels(plans: list[list[Tile]]) -> list[Tile]:
+    """The best plan; empty where all are."""
+    possible = [plan for plan in plans if plan]
+    return min(possible, key=lambda plan: sum(tile.rows.length * tile.cols.length for tile in plan), default=[])
+
+
+def _tiles_in(shapes: ShapeRange, spec: ModelSpec, height: int, width: int, tile_px: int | None,
+              halo_px: int) -> list[Tile]:
+    """Tiles within one range of shapes; empty where there are none."""
+    sides = [_spans_in(smallest, largest, spec, side, tile_px, halo_px) for smallest, largest, side in
+             zip(shapes.smallest, shapes.largest, (height, width), strict=True)]
+    return [Tile(rows=rows, cols=cols) for rows in sides[0] for cols in sides[1]]
+
+
+def _spans_in(smallest: int, largest: int, spec: ModelSpec, side: int, tile_px: int | None,
+              halo_px: int) -> list[Span]:
+    """Windows of one side, each between smallest and largest; empty where there are none."""
+    step = spec.alignment_px
+    room_px = (largest - 2 * halo_px) // step * step
+    if side <= largest and (tile_px is None or room_px < 1):
+        tile_px = side
+    else:
+        tile_px = min(tile_px or room_px, room_px)
+    if tile_px < 1:
+        return []
+    spans = plan_side(side, tile_px=tile_px, halo_px=halo_px, alignment_px=step,
+                      min_side_px=max(spec.min_side_px, smallest))
+    return spans if all(smallest <= span.length <= largest for span in spans) else []

@@ -1,0 +1,73 @@
+"""A picture is cut into windows that an engine's shapes hold, whatever its size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from srn_deploy.contract import ModelSpec
+from srn_deploy.errors import TilingError
+from srn_deploy.shapes import Limits, ShapeRange
+from srn_deploy.upscale import upscale_planes
+from srn_deploy.windows import TileOptions, planned_windows
+from tests.fakes import NEAREST, NearestBackend
+
+ESA = ModelSpec(architecture="srn", options={}, scale=4, value_range=255.0, min_side_px=15, alignment_px=6,
+                halo_px=64, has_esa=True)
+
+DYNAMIC = ShapeRange(smallest=(15, 15), largest=(320, 640), optimum=(160, 320))
+STATIC = ShapeRange(smallest=(48, 64), largest=(48, 64), optimum=(48, 64))
+
+
+def limits(*shapes: ShapeRange) -> Limits:
+    return Limits(shapes=shapes)
+
+
+@given(height=st.integers(15, 3000), width=st.integers(15, 3000), tile_px=st.none() | st.integers(32, 900))
+def test_every_window_lies_in_the_engine_and_the_cores_cover_the_picture(
+        height: int, width: int, tile_px: int | None) -> None:
+    tiles = planned_windows(ESA, limits(DYNAMIC), height, width, tile_px, TileOptions())
+    assert all(DYNAMIC.takes(*tile.shape) for tile in tiles)
+    assert all(tile.rows.start % 6 == 0 and tile.cols.start % 6 == 0 for tile in tiles)
+    cores = ((tile.rows.core_stop - tile.rows.core_start) * (tile.cols.core_stop - tile.cols.core_start)
+             for tile in tiles)
+    assert sum(cores) == height * width
+
+
+def test_what_the_engine_takes_whole_is_run_whole() -> None:
+    assert len(planned_windows(ESA, limits(DYNAMIC), 320, 640, None, TileOptions())) == 1
+    assert len(planned_windows(ESA, limits(DYNAMIC), 321, 640, None, TileOptions())) == 2
+
+
+def test_of_several_ranges_the_one_with_the_fewest_pixels_is_taken() -> None:
+    both = limits(STATIC, DYNAMIC)
+    assert [tile.shape for tile in planned_windows(ESA, both, 48, 64, None, TileOptions())] == [(48, 64)]
+    assert len(planned_windows(ESA, both, 500, 500, None, TileOptions())) > 1
+
+
+def test_a_static_engine_says_what_it_takes_and_how_to_build_another() -> None:
+    with pytest.raises(TilingError, match=r"takes pictures of 48x64.*500x500 cannot be cut") as caught:
+        planned_windows(ESA, limits(STATIC), 500, 500, None, TileOptions())
+    assert "more than 134 px" in caught.value.remedy
+
+
+def test_a_picture_below_the_engine_is_reflected_into_it_and_cropped_again() -> None:
+    backend = NearestBackend(limits=limits(STATIC))
+    picture = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    upscaled = upscale_planes(picture, backend)
+    np.testing.assert_array_equal(upscaled, picture.repeat(2, axis=0).repeat(2, axis=1))
+    assert backend.shapes == [(1, 48, 64, 3)]
+
+
+def test_no_more_tiles_are_run_at_once_than_the_engine_takes() -> None:
+    shapes = ShapeRange(smallest=(8, 8), largest=(40, 40), optimum=(40, 40))
+    backend = NearestBackend(spec=replace(NEAREST, halo_px=4), limits=Limits(shapes=(shapes,), largest_batch=2))
+    picture = np.random.default_rng(0).integers(0, 256, (150, 170, 3), dtype=np.uint8)
+    upscaled = upscale_planes(picture, backend, TileOptions(tiles_per_batch=8))
+    np.testing.assert_array_equal(upscaled, picture.repeat(2, axis=0).repeat(2, axis=1))
+    assert {shape[0] for shape in backend.shapes} <= {1, 2}
+    assert all(shapes.takes(*shape[1:3]) for shape in backend.shapes)
