@@ -19,7 +19,10 @@ SPEC_KEY = "srn_deploy.spec"
 SPEC_VERSION = 1
 
 GRAPH_SUFFIX = ".onnx"
-"""Whatever ends so, in any case, is a graph; every other model file is read as a checkpoint."""
+"""Whatever ends so, in any case, is a graph; every other model file but an engine is read as a checkpoint."""
+
+ENGINE_SUFFIX = ".engine"
+"""A plan of TensorRT or TensorRT-RTX, its manifest beside it."""
 
 
 class Form(StrEnum):
@@ -125,3 +128,8 @@ def spec_in(metadata: Mapping[str, str], name: str) -> ModelSpec:
 def is_graph(path: PurePath) -> bool:
     """Whether a model file is a graph by its name."""
     return path.suffix.lower() == GRAPH_SUFFIX
+
+
+def is_engine(path: PurePath) -> bool:
+    """Whether a model file is an engine by its name."""
+    return path.suffix.lower() == ENGINE_SUFFIX

@@ -27,17 +27,26 @@ def why_no_gpu() -> str:
 
 def gpu_name(index: int = 0) -> str:
     """Name and compute capability of a GPU, as in `NVIDIA H200 9.0`; only where `why_no_gpu` is empty."""
-    driver: Any = ctypes.CDLL(_LIBRARY)
-    driver.cuInit(0)
-    device, name = ctypes.c_int(0), ctypes.create_string_buffer(256)
-    driver.cuDeviceGet(ctypes.byref(device), index)
+    driver, device = _device(index)
+    name = ctypes.create_string_buffer(256)
     driver.cuDeviceGetName(name, len(name), device)
-    numbers = []
-    for attribute in _CAPABILITY_ATTRIBUTES:
-        number = ctypes.c_int(0)
+    return f"{name.value.decode()} {'.'.join(map(str, compute_capability(index)))}"
+
+
+def compute_capability(index: int = 0) -> tuple[int, int]:
+    """As in (9, 0); only where `why_no_gpu` is empty."""
+    driver, device = _device(index)
+    numbers = [ctypes.c_int(0), ctypes.c_int(0)]
+    for number, attribute in zip(numbers, _CAPABILITY_ATTRIBUTES, strict=True):
         driver.cuDeviceGetAttribute(ctypes.byref(number), attribute, device)
-        numbers.append(str(number.value))
-    return f"{name.value.decode()} {'.'.join(numbers)}"
+    return numbers[0].value, numbers[1].value
+
+
+def _device(index: int) -> tuple[Any, ctypes.c_int]:
+    driver, device = ctypes.CDLL(_LIBRARY), ctypes.c_int(0)
+    driver.cuInit(0)
+    driver.cuDeviceGet(ctypes.byref(device), index)
+    return driver, device
 
 
 def free_gpu_bytes(index: int = 0) -> int:
@@ -45,11 +54,8 @@ def free_gpu_bytes(index: int = 0) -> int:
 
     Asked in the primary context, which PyTorch, ONNX Runtime and PyCUDA share.
     """
-    driver: Any = ctypes.CDLL(_LIBRARY)
-    driver.cuInit(0)
-    device, context = ctypes.c_int(0), ctypes.c_void_p()
-    free, total = ctypes.c_size_t(0), ctypes.c_size_t(0)
-    driver.cuDeviceGet(ctypes.byref(device), index)
+    driver, device = _device(index)
+    context, free, total = ctypes.c_void_p(), ctypes.c_size_t(0), ctypes.c_size_t(0)
     if driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), device):
         return 0
     try:

@@ -15,7 +15,8 @@ SrnDeployError
 ├── EngineError
 │   ├── EngineNotBuilt        the library refuses the graph, the shapes or the machine
 │   ├── NotHalfPrecision      an engine that was to compute in FP16 does not
-│   └── DamagedEngine         the plan is not the file that its manifest names
+│   ├── DamagedEngine         the plan is not the file that its manifest names
+│   └── ForeignEngine         a plan of another GPU, system or version
 ├── BackendError
 │   ├── DeviceUnavailable     the asked-for device is not there
 │   ├── OutOfMemory           the device's memory does not hold the batch
@@ -121,6 +122,10 @@ class NotHalfPrecision(EngineError):
 
 class DamagedEngine(EngineError):
     """The plan is not the file that its manifest names."""
+
+
+class ForeignEngine(EngineError):
+    """A plan of another GPU, system or version: it would not run here."""
 
 
 class BackendError(SrnDeployError):

@@ -97,8 +97,8 @@ def planned_windows(spec: ModelSpec, limits: Limits, height: int, width: int, ti
         takes = ", ".join(map(str, limits.shapes))
         raise TilingError(f"The engine takes pictures of {takes} (height x width); {height}x{width} cannot be cut "
                           f"into them with a halo of {halo_px} px.",
-                          remedy="Build one with other --shapes: for tiles they must reach over a range of more than "
-                                 f"{spec.alignment_px} px a side, up to more than {2 * halo_px + spec.alignment_px} px.")
+                          remedy="Build one with other --shapes: for tiles they must span more than "
+                                 f"{spec.alignment_px} px a side, up to more than {2 * halo_px + spec.alignment_px}.")
     if len(tiles) > 1 and not is_tileable(spec):
         raise TilingError(f"A picture of {width} x {height} px needs tiles, and a portable graph of a network with "
                           "ESA computes something else on tiles.",
@@ -125,12 +125,10 @@ def _spans_in(smallest: int, largest: int, spec: ModelSpec, side: int, tile_px: 
     """Windows of one side, each between smallest and largest; empty where there are none."""
     step = spec.alignment_px
     room_px = (largest - 2 * halo_px) // step * step
-    if side <= largest and (tile_px is None or room_px < 1):
-        tile_px = side
-    else:
-        tile_px = min(tile_px or room_px, room_px)
-    if tile_px < 1:
+    fits_whole = side <= largest and (tile_px is None or room_px < 1)
+    chosen_px = side if fits_whole else min(tile_px or room_px, room_px)
+    if chosen_px < 1:
         return []
-    spans = plan_side(side, tile_px=tile_px, halo_px=halo_px, alignment_px=step,
+    spans = plan_side(side, tile_px=chosen_px, halo_px=halo_px, alignment_px=step,
                       min_side_px=max(spec.min_side_px, smallest))
     return spans if all(smallest <= span.length <= largest for span in spans) else []

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from srn_deploy.backends.protocol import Batch
 from srn_deploy.contract import ModelSpec, PixelType
@@ -52,3 +54,20 @@ def _check_geometry(shape: tuple[int, ...], geometry: Geometry, spec: ModelSpec)
 def completed_geometry(batch: Batch, geometry: Geometry | None) -> Geometry:
     """The given geometry, or that of whole pictures."""
     return whole_geometry(*batch.shape[:3]) if geometry is None else geometry
+
+
+def to_portable(batch_nhwc: Batch) -> NDArray[np.float32]:
+    """Pixels to float32 NCHW in 0..1."""
+    values = batch_nhwc.astype(np.float32)
+    if batch_nhwc.dtype == np.uint8:
+        values /= 255.0
+    return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
+
+
+def from_portable(upscaled_nchw: Batch, dtype: np.dtype[Any]) -> Batch:
+    """Unclipped float32 NCHW back to clipped pixels of the caller's dtype."""
+    clipped: NDArray[np.float32] = np.clip(upscaled_nchw.astype(np.float32, copy=False).transpose(0, 2, 3, 1), 0.0, 1.0)
+    if dtype == np.uint8:
+        rounded: Batch = np.rint(clipped * 255.0).astype(np.uint8)
+        return rounded
+    return np.ascontiguousarray(clipped)

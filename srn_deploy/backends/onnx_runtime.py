@@ -6,14 +6,13 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from srn_deploy.backends.batch import check_batch, check_sides, completed_geometry
+from srn_deploy.backends.batch import check_batch, check_sides, completed_geometry, from_portable, to_portable
 from srn_deploy.backends.protocol import Batch
 from srn_deploy.contract import Form, ModelSpec, PixelType, spec_in
 from srn_deploy.cuda_driver import free_gpu_bytes, why_no_gpu
@@ -59,7 +58,7 @@ class OnnxRuntimeBackend:
         portable = self._spec.form is Form.PORTABLE
         check_batch(batch, geometry, self._spec, tuple(PixelType) if portable else (self._spec.pixel_type,))
         if portable:
-            return _from_portable(self._infer(_to_portable(batch), {}), batch.dtype)
+            return from_portable(self._infer(to_portable(batch), {}), batch.dtype)
         return self._infer(batch, self._matrices(batch, geometry))
 
     def prepare(self, shape: tuple[int, int, int]) -> Callable[[], None]:
@@ -189,20 +188,3 @@ def _translated_errors(shape: tuple[int, ...]) -> Iterator[None]:
                               remedy="Use a smaller --tile.") from error
         raise BackendError(f"ONNX Runtime failed on a batch of shape {shape}: {text.splitlines()[0][:200]}",
                            remedy="Export the graph again; if it stays, report it with this text.") from error
-
-
-def _to_portable(batch_nhwc: Batch) -> NDArray[np.float32]:
-    """Pixels to float32 NCHW in 0..1."""
-    values = batch_nhwc.astype(np.float32)
-    if batch_nhwc.dtype == np.uint8:
-        values /= 255.0
-    return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
-
-
-def _from_portable(upscaled_nchw: Batch, dtype: np.dtype[Any]) -> Batch:
-    """Unclipped float32 NCHW back to clipped pixels of the caller's dtype."""
-    clipped: NDArray[np.float32] = np.clip(upscaled_nchw.astype(np.float32, copy=False).transpose(0, 2, 3, 1), 0.0, 1.0)
-    if dtype == np.uint8:
-        rounded: Batch = np.rint(clipped * 255.0).astype(np.uint8)
-        return rounded
-    return np.ascontiguousarray(clipped)

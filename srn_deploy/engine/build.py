@@ -19,6 +19,7 @@ from typing import Any
 import onnx
 
 from srn_deploy.contract import Form, ModelSpec, Precision
+from srn_deploy.engine.caches import SharedFile, begin_timing, keep_timing, timing_file
 from srn_deploy.engine.identity import Identity
 from srn_deploy.engine.library import Flavour, Library
 from srn_deploy.engine.monitor import OnPhase, message_collector, progress_monitor
@@ -75,7 +76,7 @@ def build_engine(source: Source, options: BuildOptions, library: Library, store:
         tell(f"Building: {store.why_anew(source.name, identity)}.")
         data, spec = _in_precision(source, options.precision)
         began = time.monotonic()
-        plan, convolutions = _built(data, spec, options, library, on_phase)
+        plan, convolutions = _built(data, spec, options, library, on_phase, timing_file(store.folder, library))
         return store.save(source.name, identity, plan, spec=spec, build_seconds=time.monotonic() - began,
                           convolutions=convolutions)
 
@@ -112,8 +113,8 @@ def _in_precision(source: Source, precision: Precision) -> tuple[bytes, ModelSpe
     return twin.SerializeToString(), spec_of(twin, source.name)
 
 
-def _built(data: bytes, spec: ModelSpec, options: BuildOptions, library: Library,
-           on_phase: OnPhase) -> tuple[bytes, dict[str, int]]:
+def _built(data: bytes, spec: ModelSpec, options: BuildOptions, library: Library, on_phase: OnPhase,
+           timings: SharedFile | None) -> tuple[bytes, dict[str, int]]:
     """The plan, and how many convolutions compute in which type."""
     trt = library.trt
     logger = message_collector(trt)
@@ -130,6 +131,8 @@ def _built(data: bytes, spec: ModelSpec, options: BuildOptions, library: Library
     _configure(trt, config, options, library)
     for shapes in options.shapes:
         _add_profile(builder, config, network, spec, shapes, options.largest_batch)
+    if timings is not None:
+        begin_timing(config, timings)
     monitor = progress_monitor(trt, on_phase)
     config.progress_monitor = monitor
     plan = builder.build_serialized_network(network, config)
@@ -137,6 +140,8 @@ def _built(data: bytes, spec: ModelSpec, options: BuildOptions, library: Library
     if plan is None:
         raise EngineNotBuilt(f"{library.flavour} {library.version} built nothing: {logger.told()}.",
                              remedy="Try smaller --shapes or another --opt-level; report it if it stays.")
+    if timings is not None:
+        keep_timing(config, timings)
     return bytes(plan), dict(convolutions)
 
 
@@ -178,8 +183,6 @@ def _add_profile(builder: Any, config: Any, network: Any, spec: ModelSpec, shape
     """A profile of all inputs; a bad one raises nothing of itself."""
     profile = builder.create_optimization_profile()
     corners = ((1, shapes.smallest), (largest_batch, shapes.optimum), (largest_batch, shapes.largest))
-    if shapes.is_static:
-        corners = ((largest_batch, shapes.smallest),) * 3
     for index in range(network.num_inputs):
         name = network.get_input(index).name
         profile.set_shape(name, *(_input_shape(name, batch, size, spec) for batch, size in corners))

@@ -47,11 +47,18 @@ class Library:
         """Where a plan may run, for the identity."""
         if self.flavour is Flavour.TENSORRT_RTX:
             return ", ".join(compute_capabilities) or "the default GPUs of TensorRT-RTX"
-        return f"{gpu_name()}; {platform.system()} {platform.machine()}"
+        return f"{gpu_name()}; {self.system()}"
+
+    @staticmethod
+    def system() -> str:
+        """Plans are of one operating system and processor."""
+        return f"{platform.system()} {platform.machine()}"
 
 
-def open_library(runtime: str) -> Library:
+def open_library(runtime: str, what: str = "Building an engine") -> Library:
     """`tensorrt`, `tensorrt-rtx`, or `auto`: TensorRT where it and a GPU are there, else TensorRT-RTX.
+
+    what: what needs it, for the error.
 
     Raises MissingPackage, DeviceUnavailable (TensorRT builds on the GPU it will run on) and EngineNotBuilt
     for a version outside the supported ones. The driver is asked first: without one TensorRT crashes.
@@ -64,7 +71,7 @@ def open_library(runtime: str) -> Library:
         module = importlib.import_module(MODULES[flavour])
     except ImportError as error:
         if isinstance(error, ModuleNotFoundError) and error.name == MODULES[flavour]:
-            raise missing_package(flavour, "Building an engine", extra=flavour) from error
+            raise missing_package(flavour, what, extra=flavour) from error
         raise EngineNotBuilt(f"{flavour} is installed, but cannot be loaded: {error}.",
                              remedy=f"Install it anew: pip install --force-reinstall '.[{flavour}]'") from error
     library = Library(flavour=flavour, trt=module)

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from srn_deploy.atomic import TEMPORARY_MARK, replacing
-from srn_deploy.contract import ModelSpec
+from srn_deploy.contract import ENGINE_SUFFIX, ModelSpec
 from srn_deploy.engine.identity import Identity
 from srn_deploy.errors import DamagedEngine, EngineError, OptionError
 
-ENGINE_SUFFIX = ".engine"
 MANIFEST_SUFFIX = ".json"
 MANIFEST_VERSION = 1
 LOCKS = ".locks"

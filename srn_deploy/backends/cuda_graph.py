@@ -1,0 +1,74 @@
+"""CUDA graphs through cuda-bindings, captured on a stream that is not theirs: PyCUDA has no call for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from srn_deploy.errors import BackendError
+
+
+class NotCaptured(Exception):
+    """Why there is no graph; the work can go on without one."""
+
+
+def graph_driver() -> Any:
+    """The module cuda.bindings.driver; raises NotCaptured where it is not installed."""
+    try:
+        from cuda.bindings import driver
+    except ImportError as error:
+        raise NotCaptured(f"cuda-bindings is not there ({error}); pip install cuda-bindings") from error
+    return driver
+
+
+class CudaGraph:
+    """Everything that `enqueue` put on the stream, to be launched again by one call.
+
+    The stream must be idle, the work on it done once before, and its memory must stay where it is.
+    """
+
+    def __init__(self, driver: Any, stream_handle: int, enqueue: Callable[[], None]) -> None:
+        self._driver, self._stream = driver, driver.CUstream(stream_handle)
+        self._executable: Any = None
+        self._graph = self._captured(enqueue)
+        try:
+            self._executable = self._checked(driver.cuGraphInstantiate(self._graph, 0))
+        except NotCaptured:
+            self.close()
+            raise
+
+    def _captured(self, enqueue: Callable[[], None]) -> Any:
+        """The capture is ended whatever happens: a stream that is left capturing is lost."""
+        mode = self._driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
+        self._checked(self._driver.cuStreamBeginCapture(self._stream, mode))
+        try:
+            enqueue()
+        except BaseException as error:
+            self._driver.cuStreamEndCapture(self._stream)
+            if not isinstance(error, Exception):
+                raise
+            raise NotCaptured(f"the work cannot be captured ({error})") from error
+        return self._checked(self._driver.cuStreamEndCapture(self._stream))
+
+    def launch(self) -> None:
+        """Begin the work; raises BackendError where CUDA refuses."""
+        try:
+            self._checked(self._driver.cuGraphLaunch(self._executable, self._stream))
+        except NotCaptured as error:
+            raise BackendError(f"A CUDA graph was not launched: {error}.",
+                               remedy="Run it again; if it stays, report this text.") from error
+
+    def close(self) -> None:
+        """Free it; calling it twice is harmless."""
+        if self._executable is not None:
+            self._driver.cuGraphExecDestroy(self._executable)
+        if self._graph is not None:
+            self._driver.cuGraphDestroy(self._graph)
+        self._graph = self._executable = None
+
+    def _checked(self, answer: tuple[Any, ...]) -> Any:
+        """The value of an answer (status, value); raises NotCaptured for a status that is no success."""
+        status = answer[0]
+        if status != self._driver.CUresult.CUDA_SUCCESS:
+            raise NotCaptured(f"CUDA answered {getattr(status, 'name', status)}")
+        return answer[1] if len(answer) > 1 else None

@@ -1,0 +1,115 @@
+"""Memory, copies and one stream on the GPU through PyCUDA, in the context that PyTorch and others use too."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srn_deploy.errors import BackendError, DeviceUnavailable, OutOfMemory, missing_package
+
+_NON_BLOCKING = 1
+"""CU_STREAM_NON_BLOCKING: never waits for the default stream, nor lets it wait."""
+
+
+def open_session() -> CudaSession:
+    """A session on the first GPU; the driver must have been asked for before.
+
+    Raises MissingPackage with what PyCUDA takes to be installed, and DeviceUnavailable.
+    """
+    try:
+        from pycuda import driver
+    except ModuleNotFoundError as error:
+        missing = missing_package("PyCUDA", "Running an engine", extra="tensorrt")
+        missing.remedy = ("It is built from source, with g++ and the CUDA toolkit's headers installed: "
+                          "pip install pycuda")
+        raise missing from error
+    except ImportError as error:
+        raise DeviceUnavailable(f"PyCUDA cannot be loaded: {error}.",
+                                remedy="Build it again beside the driver and CUDA toolkit that are installed now: "
+                                       "pip install --force-reinstall --no-binary pycuda pycuda") from error
+    return CudaSession(driver)
+
+
+class CudaSession:
+    """The primary context of the first GPU and a stream of our own. All work happens inside `current()`."""
+
+    def __init__(self, driver: Any) -> None:
+        self._driver = driver
+        try:
+            driver.init()
+            self._context: Any = driver.Device(0).retain_primary_context()
+        except driver.Error as error:
+            raise DeviceUnavailable(f"PyCUDA cannot use the GPU: {error}.",
+                                    remedy="Check that nvidia-smi lists it and that no other program holds it alone."
+                                    ) from error
+        with self.current():
+            self._stream = driver.Stream(_NON_BLOCKING)
+
+    @property
+    def stream_handle(self) -> int:
+        """CUstream, as the libraries take it."""
+        return int(self._stream.handle)
+
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        """Our context on top of the thread's stack; CUDA's errors become ours."""
+        if self._context is None:
+            raise BackendError("This backend has been closed.", remedy="Open the artefact again.")
+        self._context.push()
+        try:
+            yield
+        except self._driver.Error as error:
+            raise BackendError(f"CUDA failed: {error}.",
+                               remedy="Run it again; if it stays, build the engine again and report this text."
+                               ) from error
+        finally:
+            self._driver.Context.pop()
+
+    @contextmanager
+    def _shortage(self, size_bytes: int) -> Iterator[None]:
+        try:
+            yield
+        except self._driver.MemoryError as error:
+            raise OutOfMemory(f"The GPU has no {size_bytes / 2**20:.0f} MiB for this batch.",
+                              remedy="Use a smaller --tile, or end other programs on the GPU.") from error
+
+    def allocate(self, size_bytes: int) -> Any:
+        """Memory on the GPU; int() of it is its address, free() gives it back. Raises OutOfMemory."""
+        with self._shortage(size_bytes):
+            return self._driver.mem_alloc(max(size_bytes, 1))
+
+    def pinned(self, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+        """A host array that the GPU reaches without a copy. Raises OutOfMemory."""
+        with self._shortage(math.prod(shape) * np.dtype(dtype).itemsize):
+            array: NDArray[Any] = self._driver.pagelocked_empty(shape, np.dtype(dtype))
+            return array
+
+    def to_device(self, allocation: Any, host: NDArray[Any]) -> None:
+        """Begin a copy from pinned memory."""
+        self._driver.memcpy_htod_async(allocation, host, self._stream)
+
+    def to_host(self, host: NDArray[Any], allocation: Any) -> None:
+        """Begin a copy into pinned memory."""
+        self._driver.memcpy_dtoh_async(host, allocation, self._stream)
+
+    def wait(self) -> None:
+        """Until all that was begun is done."""
+        self._stream.synchronize()
+
+    def free_bytes(self) -> int:
+        """Of the GPU's memory."""
+        free, _ = self._driver.mem_get_info()
+        return int(free)
+
+    def close(self) -> None:
+        """Give stream and context back; calling it twice is harmless."""
+        if self._context is not None:
+            with self.current():
+                self._stream = None
+            self._context.detach()
+            self._context = None

@@ -1,0 +1,260 @@
+"""Engines on TensorRT and TensorRT-RTX: pixels through pinned memory, one CUDA graph for each shape."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srn_deploy.backends.batch import check_batch, check_sides, completed_geometry, from_portable, to_portable
+from srn_deploy.backends.cuda_graph import CudaGraph, NotCaptured, graph_driver
+from srn_deploy.backends.cuda_session import CudaSession, open_session
+from srn_deploy.backends.protocol import Batch
+from srn_deploy.contract import Form, ModelSpec, PixelType
+from srn_deploy.engine.contexts import ContextMaker
+from srn_deploy.engine.load import LoadedEngine, Tensor, find_stored, load_engine
+from srn_deploy.errors import BackendError, OutOfMemory, UnsuitableBatch
+from srn_deploy.geometry import Geometry
+from srn_deploy.shapes import Limits
+
+Shape = tuple[int, int, int]
+"""(N, H, W)."""
+
+MOST_LANES = 4
+"""Shapes kept ready at once: a tiled picture has at most two heights times two widths."""
+
+_log = logging.getLogger(__name__)
+
+
+def open_engine(path: Path) -> TensorRtBackend:
+    """An engine of the cache, ready to run on the first GPU.
+
+    Raises, each with its remedy: DamagedEngine, DeviceUnavailable, MissingPackage, ForeignEngine, EngineError.
+    """
+    stored, library = find_stored(path)
+    session = open_session()
+    try:
+        with session.current():
+            loaded = load_engine(stored, library)
+        return TensorRtBackend(loaded, session, _graphs())
+    except BaseException:
+        session.close()
+        raise
+
+
+def _graphs() -> Any | None:
+    """The driver to capture with; None, and a line in the log, where there is none."""
+    try:
+        return graph_driver()
+    except NotCaptured as error:
+        _log.warning("CUDA graphs are left out: %s", error)
+        return None
+
+
+class TensorRtBackend:
+    """One engine; shapes that were used last stay ready. Not for several threads at once."""
+
+    def __init__(self, loaded: LoadedEngine, session: CudaSession, graphs: Any | None) -> None:
+        self._spec, self._session, self._graphs = loaded.spec, session, graphs
+        self._loaded: LoadedEngine | None = loaded
+        self._lanes: OrderedDict[Shape, _Lane] = OrderedDict()
+        with session.current():
+            self._contexts = ContextMaker(loaded)
+            self._tensors = loaded.tensors()
+            self._profiles = loaded.profiles(self._pixels.name, channels_first=self._spec.form is Form.PORTABLE)
+
+    @property
+    def spec(self) -> ModelSpec:
+        """Of the graph that the engine was built from."""
+        return self._spec
+
+    @property
+    def limits(self) -> Limits:
+        """The shapes of its profiles, and half of the memory that is free."""
+        with self._session.current():
+            free_bytes = self._session.free_bytes()
+        return Limits(shapes=tuple(shapes for shapes, _ in self._profiles), activation_bytes=max(free_bytes // 2, 1),
+                      largest_batch=min(batch for _, batch in self._profiles))
+
+    def run(self, batch: Batch, geometry: Geometry | None = None) -> Batch:
+        """Upscale (N, H, W, 3); a fresh array of the same dtype."""
+        portable = self._spec.form is Form.PORTABLE
+        check_batch(batch, geometry, self._spec, tuple(PixelType) if portable else (self._spec.pixel_type,))
+        feeds = self._feeds(to_portable(batch) if portable else batch, batch, geometry)
+        with self._session.current():
+            lane = self._lane((batch.shape[0], batch.shape[1], batch.shape[2]))
+            lane.fill(feeds)
+            self._advance(lane)
+            upscaled = lane.result()
+        return from_portable(upscaled, batch.dtype) if portable else upscaled
+
+    def prepare(self, shape: Shape) -> Callable[[], None]:
+        """One pass over resident pixels with the matrices of whole pictures; waits for the GPU."""
+        check_sides(*shape[1:], self._spec)
+        pixels = np.zeros((*shape, 3), self._spec.pixel_type)
+        portable = self._spec.form is Form.PORTABLE
+        feeds = self._feeds(to_portable(pixels) if portable else pixels, pixels, None)
+
+        def step() -> None:
+            with self._session.current():
+                lane = self._lanes.get(shape)
+                if lane is None:  # the first time, and when other shapes have taken its place
+                    lane = self._lane(shape)
+                    lane.fill(feeds)
+                self._advance(lane)
+                self._session.wait()
+
+        step()
+        return step
+
+    def close(self) -> None:
+        """Free everything and keep the kernels that were finished; calling it twice is harmless."""
+        if self._loaded is None:
+            return
+        try:
+            with self._session.current():
+                self._session.wait()
+                self._drop_lanes()
+                self._contexts.close()
+        finally:
+            self._lanes.clear()
+            self._loaded = None
+            self._session.close()
+
+    @property
+    def _pixels(self) -> Tensor:
+        return next(tensor for tensor in self._tensors if tensor.is_input and tensor.name not in ("rows", "cols"))
+
+    def _feeds(self, pixels: Batch, batch: Batch, geometry: Geometry | None) -> dict[str, NDArray[Any]]:
+        """Every input by name."""
+        feeds: dict[str, NDArray[Any]] = {self._pixels.name: pixels}
+        if self._spec.takes_geometry:
+            complete = completed_geometry(batch, geometry)
+            feeds |= {"rows": complete.rows, "cols": complete.cols}
+        return feeds
+
+    def _lane(self, shape: Shape) -> _Lane:
+        """The lane of a shape, made now if need be; where memory is short all others go first."""
+        if shape in self._lanes:
+            self._lanes.move_to_end(shape)
+            return self._lanes[shape]
+        while len(self._lanes) >= MOST_LANES:
+            self._lanes.popitem(last=False)[1].close()
+        try:
+            lane = self._made_lane(shape)
+        except OutOfMemory:
+            if not self._lanes:
+                raise
+            self._drop_lanes()
+            lane = self._made_lane(shape)
+        self._lanes[shape] = lane
+        return lane
+
+    def _made_lane(self, shape: Shape) -> _Lane:
+        if self._loaded is None:
+            raise BackendError("This backend has been closed.", remedy="Open the artefact again.")
+        return _Lane(self._contexts, self._profile_of(shape), self._input_shapes(shape), self._tensors, self._session)
+
+    def _input_shapes(self, shape: Shape) -> dict[str, tuple[int, ...]]:
+        blank = np.empty((*shape, 3), np.uint8)
+        pixels = (shape[0], 3, *shape[1:]) if self._spec.form is Form.PORTABLE else (*shape, 3)
+        return {**{name: feed.shape for name, feed in self._feeds(blank, blank, None).items()},
+                self._pixels.name: pixels}
+
+    def _profile_of(self, shape: Shape) -> int:
+        """The profile tuned nearest to a shape among those that take it; raises UnsuitableBatch."""
+        fitting = [(abs(shapes.optimum[0] * shapes.optimum[1] - shape[1] * shape[2]), index)
+                   for index, (shapes, batch) in enumerate(self._profiles)
+                   if shapes.takes(*shape[1:]) and shape[0] <= batch]
+        if not fitting:
+            takes = ", ".join(f"{shapes} (up to {batch} at once)" for shapes, batch in self._profiles)
+            raise UnsuitableBatch(f"The engine takes pictures of {takes}, not {shape[0]} of {shape[1]}x{shape[2]}.",
+                                  remedy="Build one with other --shapes; srn_deploy.Upscaler tiles larger pictures.")
+        return min(fitting)[1]
+
+    def _advance(self, lane: _Lane) -> None:
+        """Begin one pass; the second one of a shape on goes through a graph."""
+        if lane.graph is None and lane.warm and self._graphs is not None:
+            try:
+                lane.capture(self._graphs)
+            except NotCaptured as error:
+                _log.warning("CUDA graphs are left out: %s", error)
+                self._graphs = None
+        lane.launch()
+
+    def _drop_lanes(self) -> None:
+        while self._lanes:
+            self._lanes.popitem()[1].close()
+
+
+class _Lane:
+    """One shape: its execution context, its memory here and on the GPU, and its graph."""
+
+    def __init__(self, contexts: ContextMaker, profile: int, shapes: Mapping[str, tuple[int, ...]],
+                 tensors: list[Tensor], session: CudaSession) -> None:
+        self._contexts, self._session = contexts, session
+        self._allocations: list[Any] = []
+        self.graph: CudaGraph | None = None
+        self.warm = False
+        try:
+            self._context = contexts.make(profile, dict(shapes), session.stream_handle)
+            scratch_bytes = int(self._context.update_device_memory_size_for_shapes())
+            self._context.set_device_memory(int(self._allocated(scratch_bytes)), scratch_bytes)
+            self._host = {tensor.name: session.pinned(tuple(self._context.get_tensor_shape(tensor.name)), tensor.dtype)
+                          for tensor in tensors}
+            self._device = {name: self._allocated(array.nbytes) for name, array in self._host.items()}
+            for name, allocation in self._device.items():
+                contexts.check(self._context.set_tensor_address(name, int(allocation)),
+                               f"did not take the memory of {name}")
+        except BaseException:
+            self.close()
+            raise
+        self._output = next(tensor.name for tensor in tensors if not tensor.is_input)
+
+    def _allocated(self, size_bytes: int) -> Any:
+        self._allocations.append(self._session.allocate(size_bytes))
+        return self._allocations[-1]
+
+    def fill(self, feeds: Mapping[str, NDArray[Any]]) -> None:
+        """Begin to bring the inputs to the GPU."""
+        for name, array in feeds.items():
+            self._host[name][...] = array
+            self._session.to_device(self._device[name], self._host[name])
+
+    def launch(self) -> None:
+        """Begin one pass."""
+        if self.graph is not None:
+            self.graph.launch()
+        else:
+            self._enqueue()
+        self.warm = True
+
+    def capture(self, driver: Any) -> None:
+        """Record a pass; the stream must have run one, or what happens only once would be in it."""
+        self._session.wait()
+        self.graph = CudaGraph(driver, self._session.stream_handle, self._enqueue)
+
+    def _enqueue(self) -> None:
+        self._contexts.check(self._context.execute_async_v3(self._session.stream_handle), "did not run")
+
+    def result(self) -> NDArray[Any]:
+        """Wait, and a copy of the output that is the caller's."""
+        self._session.to_host(self._host[self._output], self._device[self._output])
+        self._session.wait()
+        return self._host[self._output].copy()
+
+    def close(self) -> None:
+        """Free graph, context and memory, in this order."""
+        if self.graph is not None:
+            self.graph.close()
+            self.graph = None
+        self._context = None
+        for allocation in self._allocations:
+            allocation.free()
+        self._allocations.clear()
+        self._host = {}

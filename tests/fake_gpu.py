@@ -1,0 +1,245 @@
+"""A GPU in host memory: PyCUDA's driver, a TensorRT engine and CUDA's graph calls, as far as the runner uses them.
+
+The engine repeats every pixel (nearest neighbour) and refuses what the real one refuses: shapes outside the
+active profile, addresses and memory that were not given, a context that is not current, work on a stream
+that is being captured. Everything that was asked for is counted.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SCRATCH_BYTES_PER_PX = 64
+
+
+@dataclass
+class FakeGpu:
+    """The state behind the modules."""
+
+    memory_bytes: int = 2**30
+    used_bytes: int = 0
+    stack: int = 0
+    """Contexts pushed less popped: the runner must leave it at 0."""
+    capturing: list[Callable[[], None]] | None = None
+    captures_fail: bool = False
+    calls: Counter[str] = field(default_factory=Counter)
+    allocations: dict[int, FakeAllocation] = field(default_factory=dict)
+
+    def need_context(self, what: str) -> None:
+        if not self.stack:
+            raise FakeLogicError(f"{what}: invalid device context")
+        self.calls[what] += 1
+
+
+class FakeCudaError(Exception):
+    """pycuda.driver.Error."""
+
+
+class FakeLogicError(FakeCudaError):
+    """pycuda.driver.LogicError."""
+
+
+class FakeMemoryError(FakeCudaError):
+    """pycuda.driver.MemoryError."""
+
+
+class FakeAllocation:
+    def __init__(self, gpu: FakeGpu, size: int) -> None:
+        if gpu.used_bytes + size > gpu.memory_bytes:
+            raise FakeMemoryError("cuMemAlloc failed: out of memory")
+        self.gpu, self.size, self.buffer = gpu, size, ctypes.create_string_buffer(size)
+        gpu.used_bytes += size
+        gpu.allocations[int(self)] = self
+
+    def __int__(self) -> int:
+        return ctypes.addressof(self.buffer)
+
+    def free(self) -> None:
+        del self.gpu.allocations[int(self)]
+        self.gpu.used_bytes -= self.size
+
+    def array(self, shape: Sequence[int], dtype: str) -> NDArray[Any]:
+        return np.frombuffer(self.buffer, dtype, int(np.prod(shape))).reshape(shape)
+
+
+def fake_cuda(gpu: FakeGpu) -> Any:
+    """The module pycuda.driver."""
+    class Context:
+        def push(self) -> None:
+            gpu.stack += 1
+
+        @staticmethod
+        def pop() -> None:
+            gpu.stack -= 1
+
+        def detach(self) -> None:
+            gpu.calls["detach"] += 1
+
+    class Stream:
+        def __init__(self, flags: int = 0) -> None:
+            gpu.need_context("Stream")
+            assert flags == 1, "the default stream's rules would hold"
+            self.handle = 77
+
+        def synchronize(self) -> None:
+            gpu.need_context("synchronize")
+            if gpu.capturing is not None:
+                raise FakeLogicError("cuStreamSynchronize failed: operation not permitted when stream is capturing")
+
+    def mem_alloc(size: int) -> FakeAllocation:
+        gpu.need_context("mem_alloc")
+        return FakeAllocation(gpu, size)
+
+    def pagelocked_empty(shape: Sequence[int], dtype: Any) -> NDArray[Any]:
+        gpu.need_context("pagelocked_empty")
+        return np.empty(shape, dtype)
+
+    def memcpy_htod_async(target: FakeAllocation, source: NDArray[Any], stream: Stream) -> None:
+        gpu.need_context("memcpy_htod_async")
+        target.array(source.shape, str(source.dtype))[...] = source
+
+    def memcpy_dtoh_async(target: NDArray[Any], source: FakeAllocation, stream: Stream) -> None:
+        gpu.need_context("memcpy_dtoh_async")
+        target[...] = source.array(target.shape, str(target.dtype))
+
+    return SimpleNamespace(
+        init=lambda: None, Device=lambda index: SimpleNamespace(retain_primary_context=Context), Context=Context,
+        Stream=Stream, mem_alloc=mem_alloc, pagelocked_empty=pagelocked_empty, memcpy_htod_async=memcpy_htod_async,
+        memcpy_dtoh_async=memcpy_dtoh_async, mem_get_info=lambda: (gpu.memory_bytes - gpu.used_bytes, gpu.memory_bytes),
+        Error=FakeCudaError, LogicError=FakeLogicError, MemoryError=FakeMemoryError)
+
+
+def fake_graph_driver(gpu: FakeGpu) -> Any:
+    """The module cuda.bindings.driver."""
+    class CUresult(IntEnum):
+        CUDA_SUCCESS = 0
+        CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED = 900
+
+    def begin(stream: int, mode: str) -> tuple[CUresult]:
+        assert (stream, mode) == (77, "thread local")
+        gpu.capturing = []
+        return (CUresult.CUDA_SUCCESS,)
+
+    def end(stream: int) -> tuple[CUresult, Any]:
+        captured, gpu.capturing = gpu.capturing, None
+        if gpu.captures_fail:
+            return CUresult.CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, None
+        return CUresult.CUDA_SUCCESS, captured
+
+    def launch(executable: list[Callable[[], None]], stream: int) -> tuple[CUresult]:
+        gpu.need_context("cuGraphLaunch")
+        for work in executable:
+            work()
+        return (CUresult.CUDA_SUCCESS,)
+
+    def destroy(graph: Any) -> tuple[CUresult]:
+        gpu.calls["destroyed"] += 1
+        return (CUresult.CUDA_SUCCESS,)
+
+    return SimpleNamespace(
+        CUresult=CUresult, CUstream=int, cuStreamBeginCapture=begin, cuStreamEndCapture=end, cuGraphLaunch=launch,
+        CUstreamCaptureMode=SimpleNamespace(CU_STREAM_CAPTURE_MODE_THREAD_LOCAL="thread local"),
+        cuGraphInstantiate=lambda graph, flags: (CUresult.CUDA_SUCCESS, graph), cuGraphExecDestroy=destroy,
+        cuGraphDestroy=destroy)
+
+
+Profile = dict[str, tuple[tuple[int, ...], ...]]
+"""Input to its smallest, optimal and largest shape."""
+
+
+class FakeEngine:
+    """ICudaEngine."""
+
+    def __init__(self, gpu: FakeGpu, profiles: list[Profile], scale: int) -> None:
+        self.gpu, self.profiles, self.scale = gpu, profiles, scale
+        self.names = [*profiles[0], "upscaled"]
+        self.num_io_tensors, self.num_optimization_profiles = len(self.names), len(profiles)
+
+    def get_tensor_name(self, index: int) -> str:
+        return self.names[index]
+
+    def get_tensor_mode(self, name: str) -> str:
+        return "output" if name == "upscaled" else "input"
+
+    def get_tensor_dtype(self, name: str) -> Any:
+        return SimpleNamespace(name="FLOAT" if name in ("rows", "cols", "rgb") else "UINT8")
+
+    def get_tensor_profile_shape(self, name: str, profile: int) -> tuple[tuple[int, ...], ...]:
+        return self.profiles[profile][name]
+
+    def create_execution_context(self, strategy: object) -> FakeExecution:
+        self.gpu.need_context("create_execution_context")
+        assert strategy == "user managed"
+        return FakeExecution(self)
+
+
+class FakeExecution:
+    """IExecutionContext."""
+
+    def __init__(self, engine: FakeEngine) -> None:
+        self.engine, self.profile = engine, -1
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.addresses: dict[str, int] = {}
+        self.scratch = 0
+
+    def set_optimization_profile_async(self, index: int, stream: int) -> bool:
+        self.profile = index
+        return index < len(self.engine.profiles)
+
+    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+        smallest, _, largest = self.engine.profiles[self.profile][name]
+        self.shapes[name] = shape
+        return all(low <= side <= high for low, side, high in zip(smallest, shape, largest, strict=True))
+
+    def infer_shapes(self) -> list[str]:
+        return [name for name in self.engine.names[:-1] if name not in self.shapes]
+
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        if name != "upscaled":
+            return self.shapes[name]
+        batch, height, width, channels = self.shapes[self.engine.names[0]]
+        return batch, height * self.engine.scale, width * self.engine.scale, channels
+
+    def update_device_memory_size_for_shapes(self) -> int:
+        return SCRATCH_BYTES_PER_PX * int(np.prod(self.shapes[self.engine.names[0]][:3]))
+
+    def set_device_memory(self, memory: int, size: int) -> None:
+        assert self.engine.gpu.allocations[memory].size >= size >= self.update_device_memory_size_for_shapes()
+        self.scratch = memory
+
+    def set_tensor_address(self, name: str, memory: int) -> bool:
+        self.addresses[name] = memory
+        return memory in self.engine.gpu.allocations
+
+    def execute_async_v3(self, stream: int) -> bool:
+        gpu = self.engine.gpu
+        gpu.need_context("execute_async_v3")
+        assert stream == 77
+        if set(self.addresses) != set(self.engine.names) or self.scratch not in gpu.allocations:
+            return False
+        if gpu.capturing is not None:
+            gpu.capturing.append(self._compute)
+        else:
+            self._compute()
+        return True
+
+    def _compute(self) -> None:
+        pixels, allocations = self.engine.names[0], self.engine.gpu.allocations
+        source = allocations[self.addresses[pixels]].array(self.shapes[pixels], "uint8")
+        target = allocations[self.addresses["upscaled"]].array(self.get_tensor_shape("upscaled"), "uint8")
+        target[...] = source.repeat(self.engine.scale, axis=1).repeat(self.engine.scale, axis=2)
+
+
+def fake_tensorrt() -> Any:
+    """What of the module `tensorrt` an engine that is loaded needs."""
+    return SimpleNamespace(TensorIOMode=SimpleNamespace(INPUT="input", OUTPUT="output"), __version__="11.4.0",
+                           ExecutionContextAllocationStrategy=SimpleNamespace(USER_MANAGED="user managed"))
