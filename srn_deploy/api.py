@@ -11,9 +11,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from srn_deploy.backends import Backend, open_backend
+from srn_deploy.backends import Backend
 from srn_deploy.contract import ModelSpec
-from srn_deploy.model_store import find_graph
+from srn_deploy.open_model import open_model
 from srn_deploy.pipeline import Outcome, plan_jobs, run_jobs
 from srn_deploy.upscale import OnTile, upscale_array
 from srn_deploy.windows import TileOptions
@@ -63,8 +63,9 @@ class Upscaler:
 
 def load(model: str | Path | None = None, *, device: str = "auto", tiles: TileOptions | None = None,
          tell: Callable[[str], None] = _log.info) -> Upscaler:
-    """Open a shipped model by name, any checkpoint or graph by path, or the default model.
+    """Open a shipped model by name, any checkpoint, graph or engine by path, or the default model.
 
-    device: "auto", "cpu" or "cuda". tell receives one sentence on what was taken and why.
+    device: "auto", "cpu" or "cuda"; auto also finds engines that were built of it. tell receives sentences on what
+    was taken and why.
     """
-    return Upscaler(open_backend(find_graph(model), device, tell=tell), tiles)
+    return Upscaler(open_model(model, device, tell=tell), tiles)

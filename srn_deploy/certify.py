@@ -21,6 +21,8 @@ from srn_deploy.contract import PixelType, Precision
 from srn_deploy.errors import OptionError
 from srn_deploy.metrics import psnr_y
 from srn_deploy.resample import resize_uint8
+from srn_deploy.shapes import Limits
+from srn_deploy.tiling import reflected
 from srn_deploy.upscale import upscale_array
 from srn_deploy.windows import TileOptions
 
@@ -92,8 +94,8 @@ def certify(candidate: Backend, reference: Backend, originals: Iterable[Pixels],
         raise OptionError(f"The artefact is of x{scale}, its reference of x{reference.spec.scale}.",
                           remedy="Name the checkpoint that it was made from.")
     for original in originals:
-        height, width = (side // scale for side in original.shape[:2])
-        hr = original[:height * scale, :width * scale]
+        height, width = _size_taken(candidate.limits, *(side // scale for side in original.shape[:2]))
+        hr: Pixels = reflected(original, height * scale, width * scale)[:height * scale, :width * scale].astype(np.uint8)
         lr = resize_uint8(hr, height, width)
         ours, theirs = _run(candidate, lr), _run(reference, lr)
         if candidate.spec.pixel_type is PixelType.UINT8:
@@ -108,6 +110,13 @@ def certify(candidate: Backend, reference: Backend, originals: Iterable[Pixels],
         worst_levels=found.worst, psnr_loss_db=found.loss / found.pictures, non_finite=found.non_finite,
         largest_activation=_ordered(peaks[layer]) if layer else None, largest_layer=layer,
         overflowing_layers=tuple(name for name, peak in peaks.items() if not peak <= LARGEST_HALF))
+
+
+def _size_taken(limits: Limits, height: int, width: int) -> tuple[int, int]:
+    """The size itself, or for an engine the nearest that it takes whole: a certificate is about no tiles."""
+    sizes = [(min(max(height, shapes.smallest[0]), shapes.largest[0]),
+              min(max(width, shapes.smallest[1]), shapes.largest[1])) for shapes in limits.shapes]
+    return min(sizes, key=lambda size: abs(size[0] - height) + abs(size[1] - width), default=(height, width))
 
 
 @dataclass

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import importlib.util
 import tempfile
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from srn_deploy.backends import open_on
 from srn_deploy.contract import ModelSpec, Precision, is_graph
 from srn_deploy.engine.build import Source, Tell, build_engine, read_source
 from srn_deploy.engine.library import open_library
 from srn_deploy.engine.monitor import OnPhase
 from srn_deploy.engine.options import BuildOptions, HardwareCompatibility, default_shapes
 from srn_deploy.engine.store import EngineStore, StoredEngine
-from srn_deploy.errors import OptionError, missing_package
+from srn_deploy.errors import BackendError, MissingPackage, OptionError, missing_package
 from srn_deploy.image import find_images, read_image
 from srn_deploy.model_store import find_graph
 from srn_deploy.shapes import ShapeRange, Size
+from srn_deploy.verify import ensure_certified, reference_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +56,23 @@ def request_engine(model: str | None, request: EngineRequest, store: EngineStore
                    tell: Tell = lambda line: None, on_phase: OnPhase = lambda phase: None) -> StoredEngine:
     """The engine of a shipped model's name, a graph or a checkpoint (exported first), from the store or built now.
 
-    Raises what finding, exporting and building raise; then nothing is left behind.
+    It is certified at once where it can run; where it cannot, `tell` says why. Raises what finding, exporting and
+    building raise, then nothing is left behind; and NotCertified, then the engine stays, marked as failed.
     """
-    source = _source(find_graph(model))
+    path, where = find_graph(model), store or EngineStore()
+    source = _source(path)
     options = request.options(source.spec)
-    return build_engine(source, options, open_library(request.runtime), store or EngineStore(), tell=tell,
-                        on_phase=on_phase)
+    engine = build_engine(source, options, open_library(request.runtime), where, tell=tell, on_phase=on_phase)
+    if engine.manifest.certificate is not None:
+        return engine
+    try:
+        backend, title = open_on(engine.path, "cuda")
+    except (BackendError, MissingPackage) as error:
+        tell(f"Not yet certified: {error.message} It is certified before its first use.")
+        return engine
+    with closing(backend):
+        ensure_certified(backend, engine.path, title, against=reference_of(path), tell=tell)
+    return where.open(engine.path)
 
 
 def picture_sizes(folder: Path) -> list[Size]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from importlib import metadata
 from pathlib import Path
@@ -13,8 +13,9 @@ from srn_deploy.atomic import replacing
 from srn_deploy.backends import Backend, open_backend
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.certify import Certificate, Pixels, certify
-from srn_deploy.contract import ModelSpec, Precision, is_graph
-from srn_deploy.errors import NotCertified, OptionError
+from srn_deploy.contract import ModelSpec, Precision, is_engine, is_graph
+from srn_deploy.engine.store import EngineStore
+from srn_deploy.errors import EngineError, NotCertified, OptionError
 from srn_deploy.image import find_images, read_image
 from srn_deploy.model_store import find_checkpoint, find_graph, sha256_of_file, shipped_models
 from srn_deploy.proof_pictures import originals
@@ -24,19 +25,36 @@ CERTIFICATE_SUFFIX = ".certificate.json"
 
 def verify(artefact: str | None, *, against: str | None = None, images: Path | None = None,
            device: str = "auto") -> Certificate:
-    """Certify a graph or checkpoint against its FP32 reference and write the certificate beside it.
+    """Certify a graph, an engine or a checkpoint against its FP32 reference and write the certificate down.
 
     artefact, against: a file or a shipped model's name; without `against` the shipped checkpoint that the
     artefact was made from. images: a folder of originals; by default pictures that are drawn here.
     Raises NotCertified, after writing, when it is too far off.
     """
     path = find_graph(artefact)
+    told: list[str] = []
+    with closing(open_backend(path, device, tell=told.append)) as candidate:
+        certificate = certificate_of(candidate, path, told[0], against=against, images=images)
+    write_down(path, certificate)
+    _raise_where_it_failed(path, certificate.failures)
+    return certificate
+
+
+def certificate_of(candidate: Backend, path: Path, ran_on: str, *, against: str | None = None,
+                   images: Path | None = None) -> Certificate:
+    """The certificate of an artefact that is open; nothing is written. Raises OptionError without a reference."""
     with ExitStack() as stack:
-        told: list[str] = []
-        candidate = stack.enter_context(closing(open_backend(path, device, tell=told.append)))
         reference, name, peaks = _reference(candidate.spec, against, stack)
-        certificate = certify(candidate, reference, _originals(images), artefact_sha256=sha256_of_file(path),
-                              ran_on=told[0], reference_name=name, peaks=peaks)
+        return certify(candidate, reference, _originals(images), artefact_sha256=sha256_of_file(path), ran_on=ran_on,
+                       reference_name=name, peaks=peaks)
+
+
+def write_down(path: Path, certificate: Certificate) -> None:
+    """In an engine's manifest, else beside the artefact."""
+    if is_engine(path):
+        store = EngineStore(path.parent)
+        store.certified(store.open(path), certificate.as_json())
+        return
     target = path.with_name(path.name + CERTIFICATE_SUFFIX)
     try:
         with replacing(target) as temporary:
@@ -44,11 +62,52 @@ def verify(artefact: str | None, *, against: str | None = None, images: Path | N
     except OSError as error:
         raise OptionError(f"{target} cannot be written: {error.strerror}.",
                           remedy="Copy the artefact to a folder that you may write to.") from error
-    if failures := certificate.failures:
+
+
+def ensure_certified(backend: Backend, path: Path, title: str, *, against: str | None = None,
+                     tell: Callable[[str], None]) -> None:
+    """See that an open engine is as good as its reference before its first use; later ones trust the manifest.
+
+    Raises NotCertified. Where there is no reference, or the manifest cannot be written, that is told.
+    """
+    recorded = EngineStore(path.parent).open(path).manifest.certificate
+    if recorded is None:
+        tell(f"{path.name} is certified before its first use")
+        try:
+            certificate = certificate_of(backend, path, title, against=against)
+        except OptionError as error:
+            tell(f"{path.name} stays without a certificate: {error.message.rstrip('.')}")
+            return
+        recorded = certificate.as_json()
+        try:
+            write_down(path, certificate)
+        except EngineError as error:
+            tell(f"The certificate is not kept: {error.message.rstrip('.')}")
+    _raise_where_it_failed(path, recorded["failures"])
+
+
+def _raise_where_it_failed(path: Path, failures: list[str]) -> None:
+    if failures:
         raise NotCertified(f"{path} is not its reference: {'; '.join(failures)}.",
-                           remedy="With FP16: the network leaves its range, use FP32. Otherwise export it again; "
-                                  f"{target.name} has the figures.")
-    return certificate
+                           remedy="With FP16: the network leaves its range, use FP32. Otherwise export and build it "
+                                  "again; the certificate beside it has the figures.")
+
+
+def checkpoint_of(path: Path) -> Path | None:
+    """What a graph was made from, where it is shipped; a checkpoint itself."""
+    if not is_graph(path):
+        return path
+    for shipped in shipped_models().values():
+        if shipped.graph.sha256 == sha256_of_file(path):
+            return shipped.checkpoint.checked_path()
+    return None
+
+
+def reference_of(made_from: Path) -> str:
+    """The checkpoint where PyTorch can run it, else the graph."""
+    checkpoint = checkpoint_of(made_from)
+    has_torch = importlib.util.find_spec("torch") is not None
+    return str(checkpoint if checkpoint is not None and has_torch else made_from)
 
 
 def _originals(folder: Path | None) -> Iterator[Pixels]:

@@ -1,8 +1,8 @@
 """A GPU in host memory: PyCUDA's driver, a TensorRT engine and CUDA's graph calls, as far as the runner uses them.
 
-The engine repeats every pixel (nearest neighbour) and refuses what the real one refuses: shapes outside the
-active profile, addresses and memory that were not given, a context that is not current, work on a stream
-that is being captured. Everything that was asked for is counted.
+The engine repeats every pixel (nearest neighbour), or computes what it is given, and refuses what the real one
+refuses: shapes outside the active profile, addresses and memory that were not given, a context that is not
+current, work on a stream that is being captured. Everything that was asked for is counted.
 """
 
 from __future__ import annotations
@@ -152,6 +152,9 @@ def fake_graph_driver(gpu: FakeGpu) -> Any:
         cuGraphDestroy=destroy)
 
 
+Compute = Callable[[dict[str, NDArray[Any]]], NDArray[Any]]
+"""Inputs by name to the output."""
+
 Profile = dict[str, tuple[tuple[int, ...], ...]]
 """Input to its smallest, optimal and largest shape."""
 
@@ -159,10 +162,14 @@ Profile = dict[str, tuple[tuple[int, ...], ...]]
 class FakeEngine:
     """ICudaEngine."""
 
-    def __init__(self, gpu: FakeGpu, profiles: list[Profile], scale: int) -> None:
+    def __init__(self, gpu: FakeGpu, profiles: list[Profile], scale: int, compute: Compute | None = None) -> None:
         self.gpu, self.profiles, self.scale = gpu, profiles, scale
+        self.compute = compute or self._enlarged
         self.names = [*profiles[0], "upscaled"]
         self.num_io_tensors, self.num_optimization_profiles = len(self.names), len(profiles)
+
+    def _enlarged(self, inputs: dict[str, NDArray[Any]]) -> NDArray[Any]:
+        return inputs[self.names[0]].repeat(self.scale, axis=1).repeat(self.scale, axis=2)
 
     def get_tensor_name(self, index: int) -> str:
         return self.names[index]
@@ -233,13 +240,30 @@ class FakeExecution:
         return True
 
     def _compute(self) -> None:
-        pixels, allocations = self.engine.names[0], self.engine.gpu.allocations
-        source = allocations[self.addresses[pixels]].array(self.shapes[pixels], "uint8")
-        target = allocations[self.addresses["upscaled"]].array(self.get_tensor_shape("upscaled"), "uint8")
-        target[...] = source.repeat(self.engine.scale, axis=1).repeat(self.engine.scale, axis=2)
+        arrays = {name: self.engine.gpu.allocations[self.addresses[name]].array(
+            self.get_tensor_shape(name), "float32" if name in ("rows", "cols") else "uint8")
+            for name in self.engine.names}
+        target = arrays.pop("upscaled")
+        target[...] = self.engine.compute(arrays)
 
 
-def fake_tensorrt() -> Any:
-    """What of the module `tensorrt` an engine that is loaded needs."""
+class FakeLogger:
+    """ILogger."""
+
+    ERROR, INTERNAL_ERROR = "error", "internal error"
+
+
+def fake_tensorrt(engine: FakeEngine | None = None) -> Any:
+    """What of the module `tensorrt` loading and running an engine takes; without an engine no plan is accepted."""
+    class Runtime:
+        def __init__(self, logger: Any) -> None:
+            self.logger = logger
+
+        def deserialize_cuda_engine(self, plan: bytes) -> FakeEngine | None:
+            if engine is None:
+                self.logger.log(FakeLogger.ERROR, "magic tag does not match")
+            return engine
+
     return SimpleNamespace(TensorIOMode=SimpleNamespace(INPUT="input", OUTPUT="output"), __version__="11.4.0",
+                           ILogger=FakeLogger, Runtime=Runtime,
                            ExecutionContextAllocationStrategy=SimpleNamespace(USER_MANAGED="user managed"))

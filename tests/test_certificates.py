@@ -161,7 +161,7 @@ def test_values_that_are_no_numbers_are_counted_and_fail(checkpoint: Path, tmp_p
     reference = OnnxRuntimeBackend(graph)
 
     class Broken:
-        spec = reference.spec
+        spec, limits = reference.spec, reference.limits
 
         def run(self, batch: Any, geometry: Any = None) -> Any:
             result = reference.run(batch, geometry).copy()

@@ -72,7 +72,7 @@ def opened(tmp_path: Path) -> Iterator[Opened]:
         trt = fake_tensorrt()
         loaded = LoadedEngine(stored=StoredEngine(path=tmp_path / "nearest.engine", manifest=manifest),
                               library=Library(flavour=Flavour.TENSORRT, trt=trt), runtime=None,
-                              engine=FakeEngine(gpu, list(profiles), spec.scale), logger=logger())
+                              engine=FakeEngine(gpu, list(profiles), spec.scale), logger=message_collector(trt))
         backend = TensorRtBackend(loaded, CudaSession(fake_cuda(gpu)), fake_graph_driver(gpu) if graphs else None)
         benches.append(Bench(gpu, backend))
         return benches[-1]
@@ -82,21 +82,6 @@ def opened(tmp_path: Path) -> Iterator[Opened]:
         bench.backend.close()
         bench.backend.close()
         assert (bench.gpu.used_bytes, bench.gpu.stack, bench.gpu.calls["detach"]) == (0, 0, 1)
-
-
-def logger() -> Any:
-    class ILogger:
-        ERROR, INTERNAL_ERROR = "error", "internal"
-
-        def __init__(self) -> None:
-            pass
-
-    class Module:
-        pass
-
-    module = Module()
-    module.ILogger = ILogger  # type: ignore[attr-defined]
-    return message_collector(module)
 
 
 def drawn(*shape: int, seed: int = 0) -> NDArray[np.uint8]:

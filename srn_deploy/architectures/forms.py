@@ -21,6 +21,19 @@ class PortableForm(nn.Module):
         return _scaled(upscaled, 1.0 / self.value_range)
 
 
+class HalfCore(nn.Module):
+    """A network in FP16 between float32 inputs and outputs; the network is changed in place."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network.half()
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """As the network, float32 in and out."""
+        upscaled: Tensor = self.network(*(tensor.half() for tensor in inputs))
+        return upscaled.float()
+
+
 class DeployForm(nn.Module):
     """NHWC pixels to NHWC pixels: uint8 in 0..255, or float32 in 0..1; clipped, uint8 also rounded.
 

@@ -9,48 +9,69 @@ from collections.abc import Callable
 from pathlib import Path
 
 from srn_deploy.backends.protocol import Backend, Batch
-from srn_deploy.contract import GRAPH_SUFFIX, is_graph
+from srn_deploy.contract import GRAPH_SUFFIX, Precision, is_engine, is_graph
 from srn_deploy.cuda_driver import why_no_gpu
 from srn_deploy.errors import DeviceUnavailable, OptionError, UnknownModel, missing_package
 
 DEVICES = ("auto", "cpu", "cuda")
 
-__all__ = ["DEVICES", "Backend", "Batch", "open_backend"]
+__all__ = ["DEVICES", "Backend", "Batch", "check_device", "open_backend", "open_half", "open_on"]
 
 _log = logging.getLogger(__name__)
 
 
 def open_backend(path: str | Path, device: str = "auto", *, tell: Callable[[str], None] = _log.info) -> Backend:
-    """Open an ONNX graph (.onnx, ONNX Runtime) or a checkpoint (any other name, PyTorch).
+    """Open an ONNX graph (.onnx, ONNX Runtime), an engine (.engine) or a checkpoint (any other name, PyTorch).
 
     device: "cpu", "cuda" (an error where it is not to be had), or "auto" (a GPU where one works, else
-    the CPU). tell: receives one sentence that says what was taken and why.
+    the CPU; an engine runs on a GPU or not at all). tell: receives one sentence that says what was taken and why.
     """
-    if device not in DEVICES:
-        raise OptionError(f"There is no device {device!r}.", remedy=f"Use one of {', '.join(DEVICES)}.")
+    check_device(device)
     path = Path(path)
-    if not os.path.isfile(path):  # noqa: PTH113  # Path.is_file raises for names that are too long
-        raise UnknownModel(f"There is no file {path}.", remedy="Check the path.")
-    return _open_on_device(_open_graph if is_graph(path) else _open_checkpoint, path, device, tell)
-
-
-def _open_on_device(opener: Callable[[Path, str], tuple[Backend, str]], path: Path, device: str,
-                    tell: Callable[[str], None]) -> Backend:
-    """Try the GPU where it may be, and say why it was not taken."""
     reason = "asked for" if device != "auto" else why_no_gpu()
-    if device != "cpu" and not (device == "auto" and reason):
+    if device == "cuda" or is_engine(path) or not (device == "cpu" or reason):
         try:
-            backend, title = opener(path, "cuda")
+            backend, title = open_on(path, "cpu" if device == "cpu" else "cuda")
         except DeviceUnavailable as error:
-            if device == "cuda":
+            if device == "cuda" or is_engine(path):
                 raise
             reason = error.message.rstrip(".")
         else:
             tell(f"{title} on the GPU ({'asked for' if device == 'cuda' else 'a GPU works'})")
             return backend
-    backend, title = opener(path, "cpu")
+    backend, title = open_on(path, "cpu")
     tell(f"{title} on the CPU ({reason})")
     return backend
+
+
+def check_device(device: str) -> None:
+    """Raise OptionError for a device that there is not."""
+    if device not in DEVICES:
+        raise OptionError(f"There is no device {device!r}.", remedy=f"Use one of {', '.join(DEVICES)}.")
+
+
+def open_on(path: Path, device: str) -> tuple[Backend, str]:
+    """An artefact on "cpu" or "cuda" and nowhere else, and what runs it; raises DeviceUnavailable."""
+    if not os.path.isfile(path):  # noqa: PTH113  # Path.is_file raises for names that are too long
+        raise UnknownModel(f"There is no file {path}.", remedy="Check the path.")
+    if is_engine(path):
+        return _open_engine(path, device)
+    return _open_graph(path, device) if is_graph(path) else _open_checkpoint(path, device, Precision.FP32)
+
+
+def open_half(checkpoint: Path) -> tuple[Backend, str]:
+    """A checkpoint in FP16 on the GPU, with CUDA graphs; raises DeviceUnavailable and MissingPackage."""
+    return _open_checkpoint(checkpoint, "cuda", Precision.FP16)
+
+
+def _open_engine(path: Path, device: str) -> tuple[Backend, str]:
+    if device == "cpu":
+        raise DeviceUnavailable(f"{path.name} is an engine: it runs on a GPU only.",
+                                remedy="Give the graph or the checkpoint instead: both run on the CPU too.")
+    from srn_deploy.backends.tensor_rt import open_engine
+
+    backend = open_engine(path)
+    return backend, backend.title
 
 
 def _open_graph(path: Path, device: str) -> tuple[Backend, str]:
@@ -59,11 +80,12 @@ def _open_graph(path: Path, device: str) -> tuple[Backend, str]:
     return OnnxRuntimeBackend(path, device), "ONNX Runtime"
 
 
-def _open_checkpoint(path: Path, device: str) -> tuple[Backend, str]:
+def _open_checkpoint(path: Path, device: str, precision: Precision) -> tuple[Backend, str]:
     for package in ("torch", "safetensors"):
         if importlib.util.find_spec(package) is None:
             raise missing_package(package, f"A model file that is no {GRAPH_SUFFIX} graph ({path.name})")
     from srn_deploy.backends.pytorch import PyTorchBackend
     from srn_deploy.checkpoint import load_checkpoint
 
-    return PyTorchBackend(load_checkpoint(path), device), "PyTorch"
+    backend = PyTorchBackend(load_checkpoint(path), device, precision=precision)
+    return backend, "PyTorch" if precision is Precision.FP32 else "PyTorch in FP16"

@@ -5,32 +5,39 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from srn_deploy.architectures.forms import DeployForm
+from srn_deploy.architectures.forms import DeployForm, HalfCore
 from srn_deploy.backends.batch import check_batch, check_sides, completed_geometry
 from srn_deploy.backends.protocol import Batch
+from srn_deploy.backends.pytorch_graph import GraphedPass, Pass
 from srn_deploy.checkpoint import LoadedNetwork
-from srn_deploy.contract import ModelSpec, PixelType
+from srn_deploy.contract import ModelSpec, PixelType, Precision
 from srn_deploy.errors import BackendError, DeviceUnavailable, OutOfMemory
 from srn_deploy.geometry import Geometry
 from srn_deploy.shapes import Limits
 
 
 class PyTorchBackend:
-    """Eager float32, channels last, on a copy of the network; takes uint8 and float32 batches.
+    """Channels last, on a copy of the network; takes uint8 and float32 batches.
 
-    On a GPU the convolutions use cuDNN's default, which is TF32.
+    In FP32 it is eager, and on a GPU the convolutions use cuDNN's default, which is TF32. In FP16 the network
+    alone is half; on a GPU every shape goes through a CUDA graph from its second pass on.
     """
 
-    def __init__(self, loaded: LoadedNetwork, device: str = "cpu") -> None:
-        self._spec, self._device = loaded.spec, torch.device(device)
+    def __init__(self, loaded: LoadedNetwork, device: str = "cpu", *, precision: Precision = Precision.FP32) -> None:
+        self._spec, self._device = replace(loaded.spec, precision=precision), torch.device(device)
         self.network = _moved(loaded, self._device)
         """The copy that is run; to be looked at, not changed."""
-        self._forms = {kind: DeployForm(self.network, loaded.spec.value_range, kind) for kind in PixelType}
+        core = self.network if precision is Precision.FP32 else HalfCore(self.network)
+        self._forms: dict[PixelType, Pass] = {
+            kind: DeployForm(core, loaded.spec.value_range, kind) for kind in PixelType}
+        if precision is Precision.FP16 and self._device.type == "cuda":
+            self._forms = {kind: GraphedPass(form) for kind, form in self._forms.items()}
 
     @property
     def spec(self) -> ModelSpec:
@@ -77,7 +84,7 @@ class PyTorchBackend:
         """Drop the network."""
         self._forms.clear()
 
-    def _form(self, kind: PixelType) -> DeployForm:
+    def _form(self, kind: PixelType) -> Pass:
         if not self._forms:
             raise BackendError("This backend has been closed.", remedy="Open the artefact again.")
         return self._forms[kind]

@@ -62,6 +62,7 @@ class TensorRtBackend:
     def __init__(self, loaded: LoadedEngine, session: CudaSession, graphs: Any | None) -> None:
         self._spec, self._session, self._graphs = loaded.spec, session, graphs
         self._loaded: LoadedEngine | None = loaded
+        self._title = f"{loaded.library.title} in {self._spec.precision.upper()} ({loaded.stored.path.name})"
         self._lanes: OrderedDict[Shape, _Lane] = OrderedDict()
         with session.current():
             self._contexts = ContextMaker(loaded)
@@ -72,6 +73,11 @@ class TensorRtBackend:
     def spec(self) -> ModelSpec:
         """Of the graph that the engine was built from."""
         return self._spec
+
+    @property
+    def title(self) -> str:
+        """What runs here, for people."""
+        return self._title
 
     @property
     def limits(self) -> Limits:

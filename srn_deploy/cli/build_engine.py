@@ -48,8 +48,8 @@ def build_engine(model: str | None, fit: Path | None, precision: str | None, **c
     with _shown() as on_phase:
         engine = request_engine(model, request, tell=lambda line: click.echo(line, err=True), on_phase=on_phase)
     convolutions = ", ".join(f"{count} {kind}" for kind, count in engine.manifest.convolutions.items())
-    click.echo(f"{engine.manifest.engine_bytes / 1e6:.1f} MB; convolutions: {convolutions}; not yet certified.",
-               err=True)
+    certified = "certified" if engine.manifest.certificate else "not yet certified"
+    click.echo(f"{engine.manifest.engine_bytes / 1e6:.1f} MB; convolutions: {convolutions}; {certified}.", err=True)
     click.echo(str(engine.path))
 
 

@@ -12,7 +12,8 @@ import click
 from srn_deploy.errors import missing_package
 
 device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
-                      help="Where to run; auto takes a GPU that works, else the CPU, and says which and why.")
+                      help="Where to run; auto takes an engine in the cache, else a GPU that works, else the CPU, and "
+                           "says which and why.")
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 

@@ -12,7 +12,8 @@ from srn_deploy.cli import options
 @click.command()
 @click.argument("source", metavar="IN", type=options.FILE)
 @click.argument("target", metavar="OUT", type=options.FILE)
-@click.option("--model", help="A shipped model's name, or a checkpoint or graph file.  [default: the shipped default]")
+@click.option("--model", help="A shipped model's name, or a checkpoint, graph or engine file.  "
+                                 "[default: the shipped default]")
 @options.device
 @click.option("--tile", default="auto", show_default=True, metavar="auto|none|N", callback=options.tile_side,
               help="Side of a tile in input pixels; none runs the whole picture at once.")
@@ -26,9 +27,8 @@ def upscale(source: Path, target: Path, model: str | None, device: str, tile: in
 
     PNG, JPEG and WebP; the suffix of OUT chooses the format. Originals are never overwritten.
     """
-    from srn_deploy.backends import open_backend
     from srn_deploy.cli.progress import show
-    from srn_deploy.model_store import find_graph
+    from srn_deploy.open_model import open_model
     from srn_deploy.pipeline import pending, plan_jobs, run_jobs
     from srn_deploy.windows import TileOptions
 
@@ -40,7 +40,7 @@ def upscale(source: Path, target: Path, model: str | None, device: str, tile: in
     if not jobs:
         click.echo(f"Nothing to do: {len(planned)} there already.", err=True)
         return
-    backend = open_backend(find_graph(model), device, tell=lambda line: click.echo(f"{line}.", err=True))
+    backend = open_model(model, device, tell=lambda line: click.echo(f"{line}.", err=True))
     try:
         show(len(jobs), len(planned) - len(jobs),
              lambda on_tile: run_jobs(jobs, backend, tiles, on_tile, quality=quality), go_on=go_on)

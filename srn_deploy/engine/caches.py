@@ -14,9 +14,7 @@ from typing import Any
 
 from srn_deploy.atomic import replacing
 from srn_deploy.engine.library import Flavour, Library
-from srn_deploy.engine.store import LOCKS
-
-CACHE_SUFFIX = ".cache"
+from srn_deploy.engine.store import CACHE_SUFFIX, LOCKS
 
 _log = logging.getLogger(__name__)
 
@@ -62,9 +60,9 @@ def timing_file(folder: Path, library: Library) -> SharedFile | None:
     return SharedFile(folder / f"timing-{made_by}{CACHE_SUFFIX}")
 
 
-def runtime_file(engine: Path, gpu: str) -> SharedFile:
+def runtime_file(plan: Path, gpu: str) -> SharedFile:
     """The kernels that TensorRT-RTX finished for one engine on one GPU."""
-    return SharedFile(engine.with_name(f"{engine.stem}-{hashlib.sha256(gpu.encode()).hexdigest()[:8]}{CACHE_SUFFIX}"))
+    return SharedFile(plan.with_name(f"{plan.stem}-{hashlib.sha256(gpu.encode()).hexdigest()[:8]}{CACHE_SUFFIX}"))
 
 
 def begin_timing(config: Any, file: SharedFile) -> None:

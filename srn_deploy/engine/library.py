@@ -26,6 +26,8 @@ class Flavour(StrEnum):
 
 MODULES = {Flavour.TENSORRT: "tensorrt", Flavour.TENSORRT_RTX: "tensorrt_rtx"}
 
+TITLES = {Flavour.TENSORRT: "TensorRT", Flavour.TENSORRT_RTX: "TensorRT-RTX"}
+
 SUPPORTED = {Flavour.TENSORRT: ((10, 15), (12, 0)), Flavour.TENSORRT_RTX: ((1, 0), (2, 0))}
 """From (included) to (excluded)."""
 
@@ -42,6 +44,11 @@ class Library:
     def version(self) -> str:
         """As the library tells it."""
         return str(self.trt.__version__)
+
+    @property
+    def title(self) -> str:
+        """Name and version, for people."""
+        return f"{TITLES[self.flavour]} {self.version}"
 
     def target(self, compute_capabilities: tuple[str, ...]) -> str:
         """Where a plan may run, for the identity."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +43,7 @@ class LoadedEngine:
     @property
     def spec(self) -> ModelSpec:
         """Of the graph that was built."""
-        return ModelSpec.from_json(json.dumps(self.stored.manifest.spec))
+        return self.stored.spec
 
     def tensors(self) -> list[Tensor]:
         """Its inputs and outputs; raises EngineError for a type that no graph of ours has."""

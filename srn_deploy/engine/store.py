@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ from srn_deploy.errors import DamagedEngine, EngineError, OptionError
 MANIFEST_SUFFIX = ".json"
 MANIFEST_VERSION = 1
 LOCKS = ".locks"
+
+CACHE_SUFFIX = ".cache"
+"""Of what the libraries learn (`caches`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,11 @@ class StoredEngine:
 
     path: Path
     manifest: Manifest
+
+    @property
+    def spec(self) -> ModelSpec:
+        """Of the graph that was built; its precision is the plan's."""
+        return ModelSpec.from_json(json.dumps(self.manifest.spec))
 
     def plan(self) -> bytes:
         """The bytes, to be deserialised: checked first, because a plan is executable code. Raises DamagedEngine."""
@@ -107,14 +115,15 @@ class EngineStore:
             path.with_suffix(MANIFEST_SUFFIX).unlink(missing_ok=True)
             with replacing(path) as temporary:
                 temporary.write_bytes(plan)
-            with replacing(path.with_suffix(MANIFEST_SUFFIX)) as temporary:
-                temporary.write_text(json.dumps({"version": MANIFEST_VERSION, **asdict(manifest)}, indent=2) + "\n",
-                                     encoding="utf-8")
         except OSError as error:
-            raise EngineError(f"{path} cannot be written: {error.strerror}.",
-                              remedy="Check the folder, its permissions and the free space, or name another one in "
-                                     "the variable SRN_CACHE.") from error
+            raise _not_written(path, error) from error
+        _write_manifest(path, manifest)
         return self.open(path)
+
+    def certified(self, engine: StoredEngine, certificate: dict[str, Any]) -> StoredEngine:
+        """The same engine with its certificate in the manifest, whether it passed or not."""
+        _write_manifest(engine.path, replace(engine.manifest, certificate=certificate))
+        return self.open(engine.path)
 
     def engines(self) -> list[StoredEngine]:
         """Every engine with a readable manifest, by file name."""
@@ -142,6 +151,8 @@ class EngineStore:
         orphans = [path for path in self.folder.glob(f"*{MANIFEST_SUFFIX}")
                    if not path.with_suffix(ENGINE_SUFFIX).exists()]
         removed += [*sorted(orphans), *sorted(self.folder.glob(f"{TEMPORARY_MARK}*"))]
+        if everything:
+            removed += sorted(self.folder.glob(f"*{CACHE_SUFFIX}"))
         for path in removed:
             path.unlink(missing_ok=True)
             if path.suffix == ENGINE_SUFFIX:
@@ -174,6 +185,23 @@ class EngineStore:
 
     def _path(self, name: str, identity: Identity) -> Path:
         return self.folder / f"{name}-{identity.options.precision}-{identity.key}{ENGINE_SUFFIX}"
+
+
+def _write_manifest(path: Path, manifest: Manifest) -> None:
+    """Beside a plan; raises EngineError."""
+    target = path.with_suffix(MANIFEST_SUFFIX)
+    try:
+        with replacing(target) as temporary:
+            temporary.write_text(json.dumps({"version": MANIFEST_VERSION, **asdict(manifest)}, indent=2) + "\n",
+                                 encoding="utf-8")
+    except OSError as error:
+        raise _not_written(target, error) from error
+
+
+def _not_written(path: Path, error: OSError) -> EngineError:
+    return EngineError(f"{path} cannot be written: {error.strerror}.",
+                       remedy="Check the folder, its permissions and the free space, or name another one in the "
+                              "variable SRN_CACHE.")
 
 
 def _read_manifest(text: str) -> Manifest:

@@ -1,0 +1,118 @@
+"""Which artefact of a model runs, and on what: engine, CUDA or CPU, always with the reason."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from srn_deploy.backends import Backend, check_device, open_backend, open_half, open_on
+from srn_deploy.contract import Precision, is_engine, is_graph
+from srn_deploy.cuda_driver import why_no_gpu
+from srn_deploy.engine.load import find_stored
+from srn_deploy.engine.store import EngineStore, StoredEngine
+from srn_deploy.errors import SrnDeployError
+from srn_deploy.model_store import find_graph, sha256_of_file
+from srn_deploy.verify import checkpoint_of, ensure_certified, reference_of
+
+Tell = Callable[[str], None]
+
+_log = logging.getLogger(__name__)
+
+
+def open_model(model: str | Path | None = None, device: str = "auto", *, tell: Tell = _log.info) -> Backend:
+    """Open a shipped model by name, any artefact by path, or the default model.
+
+    device: "cpu" and "cuda" take the artefact as it is. "auto" takes an engine that was built from it and is in
+    the cache, else CUDA (ONNX Runtime, then PyTorch in FP16), else the CPU. An engine is certified before its
+    first use. tell: receives sentences on what was taken and why.
+    """
+    check_device(device)
+    path = find_graph(model)
+    if is_engine(path):
+        backend = open_backend(path, device, tell=tell)
+        return _certified(backend, path, path.name, None, tell)
+    if device != "auto":
+        return open_backend(path, device, tell=tell)
+    if reason := why_no_gpu():
+        return _on_cpu(path, reason, tell)
+    return _on_gpu_or_cpu(path, tell)
+
+
+def _on_gpu_or_cpu(path: Path, tell: Tell) -> Backend:
+    """The first of the GPU's ways that works; what stood in the way of those before is told."""
+    obstacles: list[str] = []
+    engines = engines_of(path, EngineStore())
+    for engine in engines:
+        try:
+            find_stored(engine.path)
+            backend, title = open_on(engine.path, "cuda")
+            backend = _certified(backend, engine.path, title, path, tell)
+        except SrnDeployError as error:
+            obstacles.append(error.message.rstrip("."))
+        else:
+            tell(f"{title} on the GPU (an engine of it is in the cache)")
+            return backend
+    if not engines:
+        obstacles.append("no engine of it is in the cache")
+    for opened in _ways_without_engine(path):
+        try:
+            backend, title = opened()
+        except SrnDeployError as error:
+            obstacles.append(error.message.rstrip("."))
+        else:
+            tell(f"{title} on the GPU ({'; '.join(obstacles)})")
+            return backend
+    return _on_cpu(path, "; ".join(obstacles), tell)
+
+
+def _ways_without_engine(path: Path) -> list[Callable[[], tuple[Backend, str]]]:
+    """ONNX Runtime for a graph, then PyTorch for its checkpoint; without PyTorch there is only the first."""
+    ways: list[Callable[[], tuple[Backend, str]]] = []
+    if is_graph(path):
+        ways.append(lambda: open_on(path, "cuda"))
+    checkpoint = checkpoint_of(path)
+    if checkpoint is not None and importlib.util.find_spec("torch") is not None:
+        ways.append(lambda: open_half(checkpoint))
+    return ways
+
+
+def _on_cpu(path: Path, reason: str, tell: Tell) -> Backend:
+    backend, title = open_on(path, "cpu")
+    tell(f"{title} on the CPU ({reason})")
+    return backend
+
+
+def _certified(backend: Backend, path: Path, title: str, made_from: Path | None, tell: Tell) -> Backend:
+    """The same backend; closed again where its certificate fails."""
+    try:
+        ensure_certified(backend, path, title, against=None if made_from is None else reference_of(made_from),
+                         tell=tell)
+    except BaseException:
+        backend.close()
+        raise
+    return backend
+
+
+def engines_of(path: Path, store: EngineStore) -> list[StoredEngine]:
+    """The engines built from a graph or a checkpoint, in FP16 first, then those that were built last."""
+    sha256 = sha256_of_file(path)
+    found = [engine for engine in store.engines() if _is_made_from(engine, path, sha256)]
+    return sorted(found, key=lambda engine: (engine.spec.precision is not Precision.FP16,
+                                             -engine.path.stat().st_mtime))
+
+
+def _is_made_from(engine: StoredEngine, path: Path, sha256: str) -> bool:
+    """By the graph's bytes; of a checkpoint also that its options are those that the file alone tells."""
+    if is_graph(path):
+        return bool(engine.manifest.identity.get("graph_sha256") == sha256)
+    spec = engine.spec
+    if spec.source_sha256 != sha256 or importlib.util.find_spec("torch") is None:
+        return False
+    from srn_deploy.checkpoint import load_checkpoint
+
+    ours = load_checkpoint(path).spec
+    return (spec.architecture, dict(spec.options), spec.value_range) == (
+        ours.architecture, dict(ours.options), ours.value_range)
+
