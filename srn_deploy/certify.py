@@ -95,7 +95,8 @@ def certify(candidate: Backend, reference: Backend, originals: Iterable[Pixels],
                           remedy="Name the checkpoint that it was made from.")
     for original in originals:
         height, width = _size_taken(candidate.limits, *(side // scale for side in original.shape[:2]))
-        hr: Pixels = reflected(original, height * scale, width * scale)[:height * scale, :width * scale].astype(np.uint8)
+        grown: Pixels = reflected(original, height * scale, width * scale).astype(np.uint8)
+        hr = grown[:height * scale, :width * scale]
         lr = resize_uint8(hr, height, width)
         ours, theirs = _run(candidate, lr), _run(reference, lr)
         if candidate.spec.pixel_type is PixelType.UINT8:

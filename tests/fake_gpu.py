@@ -5,6 +5,8 @@ refuses: shapes outside the active profile, addresses and memory that were not g
 current, work on a stream that is being captured. Everything that was asked for is counted.
 """
 
+# ruff: noqa: N802  # the driver's own names
+
 from __future__ import annotations
 
 import ctypes
@@ -267,3 +269,28 @@ def fake_tensorrt(engine: FakeEngine | None = None) -> Any:
     return SimpleNamespace(TensorIOMode=SimpleNamespace(INPUT="input", OUTPUT="output"), __version__="11.4.0",
                            ILogger=FakeLogger, Runtime=Runtime,
                            ExecutionContextAllocationStrategy=SimpleNamespace(USER_MANAGED="user managed"))
+
+
+class FakeLibcuda:
+    """The driver's C interface, as far as cuda_driver asks it: one GPU of a name and compute capability."""
+
+    def __init__(self, name: str = "Fake GPU", capability: tuple[int, int] = (8, 9), count: int = 1) -> None:
+        self.name, self.capability, self.count = name, capability, count
+
+    def cuInit(self, flags: int) -> int:
+        return 0
+
+    def cuDeviceGetCount(self, count: Any) -> int:
+        count._obj.value = self.count
+        return 0
+
+    def cuDeviceGet(self, device: Any, index: int) -> int:
+        return 0
+
+    def cuDeviceGetName(self, name: Any, length: int, device: Any) -> int:
+        name.value = self.name.encode()
+        return 0
+
+    def cuDeviceGetAttribute(self, number: Any, attribute: int, device: Any) -> int:
+        number._obj.value = self.capability[attribute - 75]
+        return 0

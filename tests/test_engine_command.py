@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from srn_deploy.cli import main
+from srn_deploy.engine.store import EngineStore
 
 SHAPES = ["--runtime", "tensorrt-rtx", "--shapes", "48x48"]
 
@@ -20,6 +21,7 @@ import sys
 for name in sys.argv[1:]:
     sys.modules[name] = None
 from srn_deploy.cli import main
+from srn_deploy.engine.store import EngineStore
 main(["build-engine", "--fp16", "--runtime", "tensorrt-rtx", "--shapes", "48x48"], prog_name="srn-deploy")
 """
 
@@ -73,3 +75,29 @@ def test_a_shipped_graph_is_built_without_pytorch_and_what_is_missing_is_named(
     assert ended.returncode == code, ended.stderr
     assert told in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+class Closed:
+    """A backend of which only that it is closed matters."""
+
+    closed = 0
+
+    def close(self) -> None:
+        Closed.closed += 1
+
+
+def test_where_the_engine_can_run_it_is_certified_at_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    def certified(backend: Closed, path: Path, title: str, *, against: str, tell: object) -> None:
+        told.extend([title, Path(against).suffix])
+        store = EngineStore(path.parent)
+        store.certified(store.open(path), {"failures": []})
+
+    monkeypatch.setattr("srn_deploy.engine_request.open_on", lambda path, device: (Closed(), "a GPU"))
+    monkeypatch.setattr("srn_deploy.engine_request.ensure_certified", certified)
+    for _ in range(2):
+        ended = CliRunner().invoke(main, ["build-engine", *SHAPES])
+        assert ended.stderr.endswith("26 FLOAT; certified.\n")
+    assert told == ["a GPU", ".safetensors"]
+    assert Closed.closed == 1

@@ -1,0 +1,164 @@
+"""What the libraries learn is kept in files that processes share, and never ends the work."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from srn_deploy.engine.caches import SharedFile, begin_timing, keep_timing, runtime_file, timing_file
+from srn_deploy.engine.contexts import ContextMaker
+from srn_deploy.engine.library import Flavour, Library
+from srn_deploy.engine.load import LoadedEngine
+from srn_deploy.engine.store import EngineStore
+
+
+def add_line(path: Path, line: bytes) -> None:
+    SharedFile(path).update(lambda before: before + line)
+
+
+def test_what_several_processes_add_is_all_there(tmp_path: Path) -> None:
+    path = tmp_path / "timing.cache"
+    adding = multiprocessing.get_context("spawn")
+    processes = [adding.Process(target=add_line, args=(path, bytes([65 + index]) * 3)) for index in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert sorted(path.read_bytes()) == sorted(b"AAABBBCCCDDD")
+
+
+def test_a_file_that_cannot_be_used_is_told_and_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").touch()
+    SharedFile(tmp_path / "file" / "timing.cache").update(lambda before: b"new")
+    (tmp_path / "folder.cache").mkdir()
+    assert SharedFile(tmp_path / "folder.cache").read() == b""
+    assert [record.message.partition(" cannot be ")[2][:7] for record in caplog.records] == ["written", "read an"]
+
+
+class FakeTimings:
+    """ITimingCache: a set of letters, of one device."""
+
+    def __init__(self, entries: bytes) -> None:
+        self.entries = set(entries.decode())
+
+    def combine(self, other: FakeTimings, ignore_mismatch: bool) -> bool:
+        self.entries |= other.entries
+        return not ignore_mismatch
+
+    def serialize(self) -> bytes:
+        return "".join(sorted(self.entries)).encode()
+
+
+class FakeConfig:
+    """IBuilderConfig: refuses timings of another device, which hold an x."""
+
+    def __init__(self) -> None:
+        self.timings: FakeTimings | None = None
+
+    def create_timing_cache(self, kept: bytes) -> FakeTimings:
+        return FakeTimings(kept)
+
+    def set_timing_cache(self, timings: FakeTimings, ignore_mismatch: bool) -> bool:
+        if "x" in timings.entries and not ignore_mismatch:
+            return False
+        self.timings = timings
+        return True
+
+    def get_timing_cache(self) -> FakeTimings | None:
+        return self.timings
+
+
+def test_a_build_begins_with_the_timings_of_others_and_adds_its_own(tmp_path: Path) -> None:
+    file, config = SharedFile(tmp_path / "timing.cache"), FakeConfig()
+    file.path.write_bytes(b"ab")
+    begin_timing(config, file)
+    assert config.timings is not None
+    assert config.timings.entries == {"a", "b"}
+    config.timings.entries.add("c")
+    file.path.write_bytes(b"abd")  # what another build has written meanwhile
+    keep_timing(config, file)
+    assert file.path.read_bytes() == b"abcd"
+
+
+def test_timings_of_another_device_are_replaced_by_fresh_ones(tmp_path: Path) -> None:
+    file, config = SharedFile(tmp_path / "timing.cache"), FakeConfig()
+    file.path.write_bytes(b"xa")
+    begin_timing(config, file)
+    assert config.timings is not None
+    assert config.timings.entries == set()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # TensorRT-RTX accepts a timing cache and does nothing
+def test_the_calls_are_those_of_the_real_library(tmp_path: Path) -> None:
+    trt = pytest.importorskip("tensorrt_rtx")
+
+    class Silent(trt.ILogger):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+
+        def log(self, severity: Any, message: str) -> None:
+            pass
+
+    logger = Silent()
+    builder = trt.Builder(logger)
+    config = builder.create_builder_config()
+    file = SharedFile(tmp_path / "timing.cache")
+    begin_timing(config, file)
+    keep_timing(config, file)
+    assert file.path.is_file() == (config.get_timing_cache() is not None)
+
+
+def test_each_tensorrt_and_gpu_has_timings_of_its_own_and_tensorrt_rtx_has_none(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("srn_deploy.engine.library.gpu_name", lambda: "Fake GPU 8.9")
+    names = []
+    for flavour, version in ((Flavour.TENSORRT, "10.16.1"), (Flavour.TENSORRT, "11.4.0"), (Flavour.TENSORRT_RTX, "1")):
+        file = timing_file(tmp_path, Library(flavour=flavour, trt=SimpleNamespace(__version__=version)))
+        names.append(file and file.path.name)
+    assert names[0] != names[1]
+    assert names[2] is None
+
+
+class FakeRuntimeCache:
+    """IRuntimeCache."""
+
+    def __init__(self) -> None:
+        self.kernels = b""
+
+    def deserialize(self, blob: bytes) -> bool:
+        self.kernels = blob
+        return True
+
+    def serialize(self) -> bytes:
+        return self.kernels + b"+"
+
+
+@pytest.fixture
+def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoadedEngine]:
+    """An engine of TensorRT-RTX, as far as making contexts for it goes."""
+    trt = pytest.importorskip("tensorrt_rtx")
+    monkeypatch.setattr("srn_deploy.engine.contexts.gpu_name", lambda: "Fake GPU 8.9")
+    config = SimpleNamespace(set_execution_context_allocation_strategy=lambda strategy: None,
+                             create_runtime_cache=FakeRuntimeCache, set_runtime_cache=lambda cache: True)
+    yield LoadedEngine(stored=SimpleNamespace(path=tmp_path / "a.engine"),  # type: ignore[arg-type]
+                       library=Library(flavour=Flavour.TENSORRT_RTX, trt=trt), runtime=None, logger=None,
+                       engine=SimpleNamespace(create_runtime_config=lambda: config))
+    assert config.dynamic_shapes_kernel_specialization_strategy == trt.DynamicShapesKernelSpecializationStrategy.EAGER
+    assert config.cuda_graph_strategy == trt.CudaGraphStrategy.DISABLED
+
+
+def test_finished_kernels_of_tensorrt_rtx_are_kept_and_found_again(loaded: LoadedEngine) -> None:
+    for _ in range(2):
+        ContextMaker(loaded).close()
+    assert runtime_file(loaded.stored.path, "Fake GPU 8.9").read() == b"++"
+
+
+def test_pruning_everything_removes_the_caches_too(tmp_path: Path) -> None:
+    add_line(tmp_path / "timing.cache", b"a")
+    assert EngineStore(tmp_path).prune() == []
+    assert EngineStore(tmp_path).prune(everything=True) == [tmp_path / "timing.cache"]

@@ -1,0 +1,270 @@
+"""Engines between the cache and the GPU: what is refused before loading, what --device auto takes, certificates."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import json
+import sys
+from contextlib import closing
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from numpy.typing import NDArray
+
+from srn_deploy import cuda_driver
+from srn_deploy.backends import open_backend
+from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
+from srn_deploy.cli import main
+from srn_deploy.contract import ModelSpec, Precision
+from srn_deploy.engine.identity import Identity
+from srn_deploy.engine.options import BuildOptions, HardwareCompatibility
+from srn_deploy.engine.store import EngineStore, StoredEngine
+from srn_deploy.errors import (
+    DamagedEngine,
+    DeviceUnavailable,
+    EngineError,
+    ForeignEngine,
+    MissingPackage,
+    NotCertified,
+)
+from srn_deploy.geometry import Geometry
+from srn_deploy.image import read_image
+from srn_deploy.model_store import find_graph, sha256_of_file
+from srn_deploy.open_model import open_model
+from srn_deploy.shapes import ShapeRange
+from srn_deploy.upscale import upscale_planes
+from tests.fake_gpu import FakeEngine, FakeGpu, FakeLibcuda, fake_cuda, fake_graph_driver, fake_tensorrt
+from tests.test_tensor_rt import profile
+
+SHAPES = ShapeRange(smallest=(15, 15), largest=(320, 320), optimum=(320, 320))
+HERE = "Fake GPU 8.9; Linux x86_64"
+
+
+class Machine:
+    """One with a GPU, TensorRT, PyCUDA and cuda-bindings, all of host memory."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.monkeypatch = monkeypatch
+        self.libcuda, self.gpu = FakeLibcuda(), FakeGpu()
+        driver = SimpleNamespace(**{name: getattr(ctypes, name) for name in dir(ctypes) if not name.startswith("__")})
+        driver.CDLL = lambda name: self.libcuda
+        monkeypatch.setattr(cuda_driver, "ctypes", driver)
+        monkeypatch.setattr("platform.system", lambda: "Linux")
+        monkeypatch.setattr("platform.machine", lambda: "x86_64")
+        self.module("pycuda", driver=fake_cuda(self.gpu))
+        self.module("cuda", bindings=None)
+        self.module("cuda.bindings", driver=fake_graph_driver(self.gpu))
+        self.runs(None)
+
+    def module(self, name: str, **members: Any) -> None:
+        module = ModuleType(name)
+        vars(module).update(members)
+        self.monkeypatch.setitem(sys.modules, name, module)
+
+    def runs(self, engine: FakeEngine | None, library: str = "tensorrt", **members: Any) -> None:
+        """TensorRT whose plans become this engine."""
+        self.module(library, **{**vars(fake_tensorrt(engine)), **members})
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    return Machine(monkeypatch)
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EngineStore:
+    monkeypatch.setenv("SRN_CACHE", str(tmp_path / "cache"))
+    return EngineStore()
+
+
+@pytest.fixture(scope="module")
+def graph() -> Path:
+    return find_graph(None)
+
+
+@pytest.fixture(scope="module")
+def spec(graph: Path) -> ModelSpec:
+    backend = OnnxRuntimeBackend(graph)
+    backend.close()
+    return backend.spec
+
+
+def stored(store: EngineStore, graph: Path, spec: ModelSpec, *, version: str = "11.4.0", target: str = HERE,
+           flavour: str = "tensorrt", **options: Any) -> StoredEngine:
+    """A plan of the default model; its bytes are never looked into."""
+    chosen = BuildOptions(precision=Precision.FP16, shapes=(SHAPES,), **options)
+    identity = Identity(graph_sha256=sha256_of_file(graph), options=chosen, flavour=flavour, version=version,
+                        srn_deploy="0", target=target)
+    return store.save("model", identity, b"a plan", spec=dataclasses.replace(spec, precision=Precision.FP16),
+                      build_seconds=1, convolutions={"HALF": 26})
+
+
+def computing(gpu: FakeGpu, graph: Path, change: int = 0) -> FakeEngine:
+    """What the graph computes, on ONNX Runtime; change is added to every value."""
+    backend = OnnxRuntimeBackend(graph)
+
+    def compute(inputs: dict[str, NDArray[Any]]) -> NDArray[Any]:
+        return backend.run(inputs["pixels"], Geometry(rows=inputs["rows"], cols=inputs["cols"])) + np.uint8(change)
+
+    return FakeEngine(gpu, [profile(SHAPES.smallest, SHAPES.largest, esa=True)], backend.spec.scale, compute)
+
+
+def test_an_engine_is_refused_without_a_driver_before_anything_is_loaded(
+        store: EngineStore, graph: Path, spec: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    for library in ("tensorrt", "tensorrt_rtx", "pycuda"):
+        monkeypatch.setitem(sys.modules, library, None)
+    engine = stored(store, graph, spec)
+    for device in ("auto", "cuda", "cpu"):
+        with pytest.raises(DeviceUnavailable, match="on a GPU only") as caught:
+            open_backend(engine.path, device)
+        assert "graph or the checkpoint" in caught.value.remedy
+
+
+def test_no_gpu_no_library_no_pycuda_each_say_what_to_do(
+        store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine) -> None:
+    engine = stored(store, graph, spec)
+    machine.monkeypatch.setitem(sys.modules, "pycuda", None)
+    with pytest.raises(MissingPackage, match="needs PyCUDA") as caught:
+        open_backend(engine.path)
+    assert "g++" in caught.value.remedy
+    machine.monkeypatch.setitem(sys.modules, "tensorrt", None)
+    with pytest.raises(MissingPackage, match="Running an engine needs tensorrt") as caught:
+        open_backend(engine.path)
+    assert "pip install '.[tensorrt]'" in caught.value.remedy
+    machine.libcuda.count = 0
+    with pytest.raises(DeviceUnavailable, match="the NVIDIA driver sees no GPU"):
+        open_backend(engine.path)
+
+
+def test_a_pycuda_that_was_built_for_another_driver_is_to_be_built_again(
+        store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine) -> None:
+    machine.module("pycuda")
+    machine.monkeypatch.setitem(sys.modules, "pycuda.driver", None)
+    machine.module("pycuda", __getattr__=lambda name: (_ for _ in ()).throw(ImportError("libcurand.so.9 is missing")))
+    with pytest.raises(DeviceUnavailable, match=r"PyCUDA cannot be loaded") as caught:
+        open_backend(stored(store, graph, spec).path)
+    assert "--no-binary pycuda" in caught.value.remedy
+
+
+@pytest.mark.parametrize(("made", "told"), [
+    ({"version": "10.16.1"}, r"built by tensorrt 10\.16\.1; here is 11\.4\.0"),
+    ({"target": "Other GPU 8.9; Linux x86_64"}, "built for Other GPU 8.9; Linux x86_64; here is Fake GPU 8.9"),
+    ({"target": "Fake GPU 8.9; Windows AMD64"}, "built for Fake GPU 8.9; Windows AMD64"),
+    ({"target": "Other GPU 8.6; Linux x86_64",
+      "hardware_compatibility": HardwareCompatibility.SAME_COMPUTE_CAPABILITY}, "built for Other GPU 8.6")])
+def test_a_plan_of_another_version_gpu_or_system_is_not_loaded(
+        store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine, made: dict[str, Any], told: str) -> None:
+    with pytest.raises(ForeignEngine, match=told) as caught:
+        open_backend(stored(store, graph, spec, **made).path)
+    assert "srn-deploy build-engine" in caught.value.remedy
+
+
+@pytest.mark.parametrize(("level", "gpu"), [(HardwareCompatibility.AMPERE_PLUS, "Other GPU 8.0"),
+                                            (HardwareCompatibility.SAME_COMPUTE_CAPABILITY, "Other GPU 8.9")])
+def test_a_plan_that_was_built_for_more_gpus_runs_on_them(
+        store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine, level: HardwareCompatibility,
+        gpu: str) -> None:
+    machine.runs(computing(machine.gpu, graph))
+    engine = stored(store, graph, spec, target=f"{gpu}; Linux x86_64", hardware_compatibility=level)
+    open_backend(engine.path).close()
+
+
+def test_one_changed_byte_is_refused_before_deserialising(
+        store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine) -> None:
+    machine.runs(computing(machine.gpu, graph), Runtime=None)  # to touch it would be a TypeError
+    engine = stored(store, graph, spec)
+    engine.path.write_bytes(b"A plan")
+    with pytest.raises(DamagedEngine, match="it was not loaded"):
+        open_backend(engine.path)
+
+
+def test_what_the_library_refuses_is_told_and_the_context_given_back(
+        store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine) -> None:
+    with pytest.raises(EngineError, match=r"cannot load .*: magic tag does not match"):
+        open_backend(stored(store, graph, spec).path)
+    assert (machine.gpu.stack, machine.gpu.calls["detach"]) == (0, 1)
+
+
+def test_tensorrt_rtx_is_asked_whether_a_plan_is_valid_on_this_gpu(
+        store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine) -> None:
+    rtx = pytest.importorskip("tensorrt_rtx")
+
+    class Runtime:
+        def __init__(self, logger: Any) -> None:
+            pass
+
+        def get_engine_validity(self, plan: bytes) -> tuple[Any, int]:
+            return rtx.EngineValidity.INVALID, 2 | 4
+
+    machine.runs(None, "tensorrt_rtx", __version__="1.7.1", Runtime=Runtime, EngineValidity=rtx.EngineValidity,
+                 EngineInvalidityDiagnostics=rtx.EngineInvalidityDiagnostics)
+    engine = stored(store, graph, spec, flavour="tensorrt-rtx", version="1.7.1", target="8.6")
+    with pytest.raises(ForeignEngine, match=r"Fake GPU 8\.9: UNSUPPORTED_CC, OLD_CUDA_DRIVER"):
+        open_backend(engine.path)
+
+
+def test_auto_takes_the_engine_of_the_cache_certifies_it_once_and_tiles_exactly(
+        store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine, repository: Path) -> None:
+    engine, told = stored(store, graph, spec), list[str]()
+    machine.runs(computing(machine.gpu, graph))
+    with closing(open_model(tell=told.append)) as backend, closing(OnnxRuntimeBackend(graph)) as whole:
+        assert backend.spec.precision is Precision.FP16
+        picture = read_image(repository / "benchmarks/pictures/demo.png").as_rgb8()[:100, :340]
+        tiled, expected = (upscale_planes(picture, one) for one in (backend, whole))
+        assert np.abs(tiled.astype(int) - expected).max() <= 1
+    assert told == [f"{engine.path.name} is certified before its first use",
+                    f"TensorRT 11.4.0 in FP16 ({engine.path.name}) on the GPU (an engine of it is in the cache)"]
+    certificate = store.open(engine.path).manifest.certificate
+    assert certificate is not None
+    assert certificate["passed"]
+    assert certificate["psnr_db"] > 80  # ONNX Runtime against PyTorch
+    assert certificate["reference"].startswith("PyTorch")
+    open_model(tell=told.append).close()
+    assert len(told) == 3
+
+
+def test_an_engine_that_fails_its_certificate_is_left_out_by_auto_and_refused_by_name(
+        store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine) -> None:
+    engine, told = stored(store, graph, spec), list[str]()
+    machine.runs(computing(machine.gpu, graph, change=9))
+    open_model(tell=told.append).close()
+    assert "is not its reference: " in told[-1]
+    assert "PyTorch" in told[-1]
+    assert "ONNX Runtime on the CPU" in told[-1]
+    with pytest.raises(NotCertified, match="dB from the reference"):
+        open_model(engine.path, tell=told.append)
+    assert machine.gpu.stack == 0
+    assert machine.gpu.used_bytes == 0
+
+
+def test_auto_without_an_engine_says_so_and_what_else_stood_in_the_way(
+        store: EngineStore, graph: Path, machine: Machine) -> None:
+    told: list[str] = []
+    open_model(tell=told.append).close()
+    assert told[-1].startswith("ONNX Runtime on the CPU (no engine of it is in the cache; ONNX Runtime ")
+    assert "cannot use a GPU" in told[-1]
+
+
+def test_verify_certifies_an_engine_in_its_manifest(
+        store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine) -> None:
+    engine = stored(store, graph, spec)
+    machine.runs(computing(machine.gpu, graph))
+    ended = CliRunner().invoke(main, ["verify", str(engine.path), "--json"])
+    assert ended.exit_code == 0, ended.output
+    assert json.loads(ended.stdout) == store.open(engine.path).manifest.certificate
+    assert "certified" in CliRunner().invoke(main, ["engines", "list"]).stdout
+
+
+def test_an_engine_without_a_gpu_ends_upscale_with_exit_code_1(
+        store: EngineStore, graph: Path, spec: ModelSpec, repository: Path, tmp_path: Path) -> None:
+    engine = stored(store, graph, spec)
+    ended = CliRunner().invoke(main, ["upscale", str(repository / "benchmarks/pictures/demo.png"),
+                                      str(tmp_path / "out.png"), "--model", str(engine.path)])
+    assert ended.exit_code == 1
+    assert "An engine runs on a GPU only: no NVIDIA driver" in ended.stderr
+    assert not (tmp_path / "out.png").exists()
