@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.ablation_page import rendered_ablation
+from benchmarks.gpu_table import report_table
 from benchmarks.inputs import BENCHMARKS, PLOTS, RECORDS
 from benchmarks.plots import digest, draw_tiling
 from srn_deploy.atomic import replacing
@@ -67,6 +68,14 @@ ABLATION = """## The paper's claims, tried
 Networks of the paper's Tables 2 to 4, trained alike for one small budget with several seeds: see
 [ablation.md](ablation.md)."""
 
+GPU = """## What works on a GPU
+
+What a machine with a GPU proves in under ten minutes, with whatever of PyTorch, ONNX Runtime, PyCUDA, TensorRT and
+TensorRT-RTX is installed there; a section that cannot run says why. Times are milliseconds for one pass over one
+picture of 510 × 339 px (×4), contestants in turn, after warm-up.
+
+Measure: `python -m benchmarks.gpu_report`."""
+
 NOT_MEASURED = "No record yet: no figure."
 
 MIB, GIB = 2**20, 2**30
@@ -115,7 +124,9 @@ def rendered(records: Sequence[Record]) -> str:
     parts = [INTRODUCTION, TILING, *plot, *section(tilings, tiling_tables),
              FILE_TO_FILE, *section(of_kind(records, "file-to-file"), file_to_file_tables),
              MEMORY, *section(of_kind(records, "memory"), memory_tables),
-             PHOTO, *section(of_kind(records, "photo"), photo_tables), ABLATION]
+             PHOTO, *section(of_kind(records, "photo"), photo_tables), ABLATION,
+             GPU, *section([record for record in of_kind(records, "gpu-report") if not record.results["reduced"]],
+                           gpu_tables)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -124,6 +135,11 @@ def section(records: Sequence[Record], tables: Callable[[Mapping[str, Any]], lis
     return [part for record in records
             for part in (f"### {record.title}", *tables(record.results), *cautions(record),
                          circumstances_line(record.circumstances))] or [NOT_MEASURED]
+
+
+def gpu_tables(results: Mapping[str, Any]) -> list[str]:
+    """All rows of all sections."""
+    return [report_table(results)]
 
 
 def tiling_tables(results: Mapping[str, Any]) -> list[str]:

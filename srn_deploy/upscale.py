@@ -116,8 +116,8 @@ def check_takes(dtype: np.dtype[Any], spec: ModelSpec) -> None:
                               remedy="Convert the array first.")
     if spec.pixel_type is not PixelType.FLOAT32 or spec.precision is not Precision.FP32:
         raise UnsuitableBatch(f"This artefact takes 8 bits, and the picture has more ({dtype}).",
-                              remedy="Export one that keeps them: srn-deploy export --io float32; or convert the "
-                                     "picture to 8 bits.")
+                              remedy="Export one that keeps them: srn-deploy export --io float32; give a checkpoint "
+                                     "with --device cpu or cuda; or convert the picture to 8 bits.")
 
 
 def _to_run(windows: Pixels, spec: ModelSpec) -> Pixels:

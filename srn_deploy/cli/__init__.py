@@ -14,6 +14,10 @@ COMMANDS = ("upscale", "export", "build-engine", "engines", "verify", "info", "m
 """Each is the attribute of its name in the module of its name in this folder."""
 
 
+RUNNER_STATUS = "TensorRT runner: built and checked against the API, never executed on hardware."
+"""True until a record of a GPU shows an engine that ran; tests/test_gpu_report.py compares."""
+
+
 class Failed(click.ClickException):
     """One of our errors, as the command line shows it: what happened, then the remedy; exit code 1."""
 
@@ -53,6 +57,6 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, package_name="srn-deploy")
+@click.version_option(__version__, package_name="srn-deploy", message=f"%(prog)s %(version)s\n{RUNNER_STATUS}")
 def main() -> None:
     """Take a trained super-resolution checkpoint to production, and prove every step."""

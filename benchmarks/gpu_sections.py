@@ -1,0 +1,206 @@
+"""The sections of the GPU report: each measures one thing and returns rows, or raises what stands in its way."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.inputs import BENCHMARKS
+from srn_deploy.backends import Backend, open_on
+from srn_deploy.contract import Precision
+from srn_deploy.cuda_driver import why_no_gpu
+from srn_deploy.engine.library import Flavour, open_library
+from srn_deploy.engine.store import EngineStore
+from srn_deploy.engine_request import EngineRequest, request_engine
+from srn_deploy.errors import MissingPackage, SrnDeployError
+from srn_deploy.image import read_image
+from srn_deploy.model_store import find_graph
+from srn_deploy.records import summarise
+from srn_deploy.upscale import upscale_planes
+from srn_deploy.windows import TileOptions
+
+Pass = Callable[[], float]
+"""Runs once and returns its milliseconds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """How much is done."""
+
+    size: tuple[int, int]
+    """(height, width) of the input; full is a DIV2K x4 test input of the most frequent size."""
+    rounds: int
+    warm_ups: int
+    on_gpu: bool
+
+
+FULL = Scale(size=(339, 510), rounds=50, warm_ups=20, on_gpu=True)
+REDUCED = Scale(size=(48, 64), rounds=3, warm_ups=1, on_gpu=False)
+
+NETWORKS: Mapping[str, tuple[str, dict[str, Any]]] = {
+    "SRN-S, 6 blocks, x4": ("srn", {"scale": 4, "blocks": 6, "last_conv": False}),
+    "SRN, 6 blocks, x4": ("srn", {"scale": 4, "blocks": 6, "last_conv": True}),
+    "SRN-S, 4 blocks, x4": ("srn", {"scale": 4, "blocks": 4, "last_conv": False}),
+    "EDSR-baseline, x4": ("edsr", {"scale": 4}),
+}
+"""With fresh weights: time does not depend on them."""
+
+
+def timed(passes: Mapping[str, Pass], scale: Scale,
+          first: Mapping[str, list[float]] | None = None) -> list[dict[str, Any]]:
+    """Warm up, then run all in turn (A B C A B C …); one row for each, in milliseconds."""
+    for run in passes.values():
+        for _ in range(scale.warm_ups):
+            run()
+    samples: dict[str, list[float]] = {name: [] for name in passes}
+    for _ in range(scale.rounds):
+        for name, run in passes.items():
+            samples[name].append(run())
+    return [{"what": name, **_milliseconds(series), **({"mean_without_warm_up_ms": float(np.mean(first[name]))}
+             if first and name in first else {})} for name, series in samples.items()]
+
+
+def _milliseconds(series: list[float]) -> dict[str, float]:
+    told = asdict(summarise(series))
+    return {"samples": told.pop("samples"), **{f"{name}_ms": value for name, value in told.items()}}
+
+
+def wall_clock(step: Callable[[], None]) -> Pass:
+    """Of a step that waits for its device."""
+    def run() -> float:
+        began = time.perf_counter()
+        step()
+        return (time.perf_counter() - began) * 1000
+
+    return run
+
+
+def pytorch(scale: Scale) -> list[dict[str, Any]]:
+    """Each network as the authors ran them, in FP16 channels last, and in that with a CUDA graph.
+
+    The authors' way: FP32 eager, NCHW, cuDNN's defaults (TF32 on, benchmark off), device events; the mean of the
+    first passes is kept beside the median after warm-up.
+    """
+    from benchmarks import gpu_torch
+
+    rows: list[dict[str, Any]] = []
+    for name, (architecture, options) in NETWORKS.items():
+        passes = {f"{name}: {way}": run for way, run in
+                  gpu_torch.ways(architecture, options, scale.size, on_gpu=scale.on_gpu).items()}
+        authors = next(iter(passes))
+        rows += timed(passes, scale, {authors: [passes[authors]() for _ in range(scale.rounds)]})
+    return rows
+
+
+def onnx_runtime(scale: Scale) -> list[dict[str, Any]]:
+    """The default model's deploy graph, resident, and from host to host."""
+    backend, title = open_on(find_graph(None), "cuda" if scale.on_gpu else "cpu")
+    with closing(backend):
+        return timed(_ways(backend, title, scale), scale)
+
+
+def tensorrt(scale: Scale) -> list[dict[str, Any]]:
+    """TensorRT: build, certificate, tiling and time in both precisions."""
+    return _engines(Flavour.TENSORRT, scale)
+
+
+def tensorrt_rtx(scale: Scale) -> list[dict[str, Any]]:
+    """The same for TensorRT-RTX; without a GPU the build alone."""
+    return _engines(Flavour.TENSORRT_RTX, scale)
+
+
+def _engines(flavour: Flavour, scale: Scale) -> list[dict[str, Any]]:
+    open_library(flavour)
+    rows, opened = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        store = EngineStore(Path(folder))
+        try:
+            for precision in Precision:
+                built, lines = time.perf_counter(), list[str]()
+                request = EngineRequest(precision=precision, runtime=flavour.value, shapes=("15x15..512x640@339x510",))
+                try:
+                    engine = request_engine(None, request, store, tell=lines.append)
+                except SrnDeployError as error:
+                    rows.append({"what": f"{precision}: not built", "obstacle": error.message})
+                    continue
+                row = {"what": f"{precision}: built", "seconds": time.perf_counter() - built,
+                       "bytes": engine.manifest.engine_bytes, "convolutions": str(engine.manifest.convolutions)}
+                certificate = engine.manifest.certificate
+                rows.append(row | ({"told": lines[-1]} if certificate is None else
+                                   {name: certificate[name] for name in ("psnr_db", "worst_levels", "psnr_loss_db",
+                                                                        "passed", "ran_on")}))
+                if certificate is not None:
+                    opened.append(open_on(engine.path, "cuda"))
+            for backend, title in opened:
+                rows.append(_tiling(backend, title))
+            passes = {name: run for backend, title in opened for name, run in _ways(backend, title, scale).items()}
+            return rows + timed(passes, scale)
+        finally:
+            for backend, _ in opened:
+                backend.close()
+
+
+def _ways(backend: Backend, title: str, scale: Scale) -> dict[str, Pass]:
+    """Resident, and from host to host."""
+    pixels = np.random.default_rng(0).integers(0, 256, (1, *scale.size, 3), dtype=np.uint8)
+    return {f"{title}: resident": wall_clock(backend.prepare((1, *scale.size))),
+            f"{title}: host to host": wall_clock(lambda: _void(backend.run(pixels)))}
+
+
+def _void(value: object) -> None:
+    """Forget a result."""
+
+
+def _tiling(backend: Backend, title: str) -> dict[str, Any]:
+    """Tiles against the whole picture, in levels of 0..255."""
+    picture = read_image(BENCHMARKS / "pictures/demo.png").as_rgb8()[:339, :510]
+    whole = upscale_planes(picture, backend).astype(int)
+    difference = np.abs(upscale_planes(picture, backend, TileOptions(tile=96)) - whole)
+    return {"what": f"{title}: tiles of 96 px against the whole", "worst_levels": int(difference.max()),
+            "share_beyond_one_level": float((difference > 1).mean())}
+
+
+def copies(scale: Scale) -> list[dict[str, Any]]:
+    """Pinned memory to the GPU and back through PyCUDA, as the runner does it: the bytes must be the same."""
+    if reason := why_no_gpu():
+        raise MissingPackage(f"PyCUDA needs a GPU to be loaded: {reason}.", remedy="Run it where there is one.")
+    from srn_deploy.backends.cuda_session import open_session
+
+    with closing(open_session()) as session, session.current():
+        there, back = (session.pinned((2**26,), "uint8") for _ in range(2))
+        there[...] = np.random.default_rng(0).integers(0, 256, there.size, dtype=np.uint8)
+        memory = session.allocate(there.nbytes)
+
+        def copy_there() -> None:
+            session.to_device(memory, there)
+            session.wait()
+
+        def copy_back() -> None:
+            session.to_host(back, memory)
+            session.wait()
+
+        rows = timed({"64 MiB to the GPU": wall_clock(copy_there), "64 MiB back": wall_clock(copy_back)}, scale)
+        memory.free()
+        return [*rows, {"what": "the same bytes came back", "equal": bool((there == back).all())}]
+
+
+def tests(scale: Scale) -> list[dict[str, Any]]:
+    """pytest's own last line on tests/gpu."""
+    if importlib.util.find_spec("pytest") is None:
+        raise MissingPackage("tests/gpu needs pytest, which is not installed.", remedy="pip install pytest")
+    ended = subprocess.run([sys.executable, "-m", "pytest", "-q", "-rfEs", "-p", "no:cacheprovider", "tests/gpu"],
+                           cwd=BENCHMARKS.parent, capture_output=True, text=True, check=False, timeout=240)
+    lines = ended.stdout.strip().splitlines() or [ended.stderr.strip()[-300:]]
+    told = [line for line in lines if line.startswith(("FAILED", "ERROR", "SKIPPED"))]
+    return [{"what": lines[-1], "exit_code": ended.returncode, "told": "; ".join(told)[:1500]}]
+

@@ -1,0 +1,68 @@
+"""A network in PyTorch as it can be timed: the authors' way, FP16 channels last, and that in a CUDA graph."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from srn_deploy.architectures import ARCHITECTURES
+
+
+def ways(architecture: str, options: dict[str, Any], size: tuple[int, int], *,
+         on_gpu: bool) -> dict[str, Callable[[], float]]:
+    """Name to a pass that returns its milliseconds: device events on a GPU, the clock elsewhere."""
+    torch.manual_seed(0)
+    device = torch.device("cuda" if on_gpu else "cpu")
+    network = ARCHITECTURES[architecture].build(options).eval().requires_grad_(False).to(device)
+    rgb = torch.rand(1, 3, *size, device=device) * ARCHITECTURES[architecture].describe(options).value_range
+    found = {"FP32 eager, as the authors ran it": _timed(network, rgb)}
+    if on_gpu:
+        half = ARCHITECTURES[architecture].build(options).eval().requires_grad_(False).to(device).half()
+        half.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        half_rgb = rgb.half().contiguous(memory_format=torch.channels_last)
+        found["FP16 channels last"] = _timed(half, half_rgb)
+        found["FP16 channels last, CUDA graph"] = _graphed(half, half_rgb)
+    return found
+
+
+def _timed(network: nn.Module, rgb: Tensor) -> Callable[[], float]:
+    @torch.inference_mode()
+    def run() -> float:
+        return _elapsed(lambda: network(rgb), rgb.device)
+
+    return run
+
+
+def _graphed(network: nn.Module, rgb: Tensor) -> Callable[[], float]:
+    """Warmed up on a stream of its own, as PyTorch asks for, then captured."""
+    side = torch.cuda.Stream()
+    with torch.inference_mode(), torch.cuda.stream(side):
+        for _ in range(3):
+            network(rgb)
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.inference_mode(), torch.cuda.graph(graph):
+        network(rgb)
+
+    def run() -> float:
+        return _elapsed(graph.replay, rgb.device)
+
+    return run
+
+
+def _elapsed(work: Callable[[], object], device: torch.device) -> float:
+    """Milliseconds, by events where there are any."""
+    if device.type == "cpu":
+        began = time.perf_counter()
+        work()
+        return (time.perf_counter() - began) * 1000
+    before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    before.record()
+    work()
+    after.record()
+    after.synchronize()
+    return float(before.elapsed_time(after))

@@ -1,0 +1,20 @@
+"""Everything here needs an NVIDIA GPU, and is skipped with the reason where there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from srn_deploy.cuda_driver import why_no_gpu
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    reason = why_no_gpu()
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.gpu)
+            if reason:
+                item.add_marker(pytest.mark.skip(reason=reason))
