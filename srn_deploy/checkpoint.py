@@ -57,6 +57,10 @@ class Overrides:
                               remedy="Use 1 or 255, whichever the network was trained in.")
 
 
+_EXAMPLES = {"scale": "4"}
+"""Of options that a file may not tell."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LoadedNetwork:
     """A network in eval mode on the CPU in float32, and what it promises."""
@@ -73,8 +77,9 @@ def load_checkpoint(path: Path, overrides: Overrides | None = None) -> LoadedNet
     chosen = overrides or Overrides()
     state, recorded = _read(path)
     family = detect(state) if recorded is None else ARCHITECTURES[recorded.architecture]
-    told = _recognised(family, state, path) if recorded is None else recorded.options
-    options = {**told, **(chosen.options or {})}
+    given = chosen.options or {}
+    told = _recognised(family, state, given, path) if recorded is None else recorded.options
+    options = {**told, **given}
     _check_fit(family, options, state, path)
     network = family.build(options)
     network.load_state_dict(_single_precision(state, path))
@@ -214,11 +219,14 @@ def _bare(state: StateDict, path: Path) -> StateDict:
     return {key: value.detach() for key, value in state.items()}
 
 
-def _recognised(family: Architecture, state: StateDict, path: Path) -> dict[str, Scalar]:
-    """What keys and shapes tell; raises MismatchedTensors where they tell nonsense."""
+def _recognised(family: Architecture, state: StateDict, given: Mapping[str, Any], path: Path) -> dict[str, Scalar]:
+    """What keys and shapes tell; raises MismatchedTensors where they tell nonsense, OptionError where nothing."""
+    if missing := next((name for name in family.untold if name not in given), None):
+        raise OptionError(f"{path} is {family.title}: its file serves more than one {missing} and does not tell which.",
+                          remedy=f"Give it: --set {missing}={_EXAMPLES.get(missing, 'VALUE')}.")
     try:
         options = family.read_options(state)
-        family.describe(options)
+        family.describe({**options, **{name: given[name] for name in family.untold}})
     except OptionError as error:
         raise MismatchedTensors(f"{path} looks like {family.title}, but its tensors have impossible shapes. "
                                 f"{error.message}", remedy="The file is damaged, or the network differs.") from error

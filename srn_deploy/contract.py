@@ -50,7 +50,7 @@ class PixelType(StrEnum):
 
 
 class Colour(StrEnum):
-    """What the channels of an artefact mean."""
+    """What a network itself works on; its artefacts take and give RGB all the same."""
 
     RGB = "rgb"
     Y = "y"

@@ -16,8 +16,9 @@ PACKAGE = "srn_deploy"
 
 FLOORS = (
     ("errors",),
-    ("contract", "atomic", "exif", "containers", "geometry", "shapes", "cuda_driver"),
-    ("architectures", "image", "tiling", "metrics", "resample", "proof_pictures", "records",
+    ("contract", "atomic", "exif", "containers", "geometry", "shapes", "cuda_driver",
+     "resample"),
+    ("architectures", "image", "tiling", "metrics", "proof_pictures", "records",
      "onnx_file"),
     ("checkpoint", "model_store", "windows", "engine"),
     ("export", "backends", "training"),

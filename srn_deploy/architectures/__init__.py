@@ -7,13 +7,13 @@ from types import MappingProxyType
 
 from torch import nn
 
-from srn_deploy.architectures import edsr, srn
+from srn_deploy.architectures import edsr, fsrcnn, srcnn, srn, vdsr
 from srn_deploy.architectures.signature import Architecture, StateDict
 from srn_deploy.contract import ModelSpec
 from srn_deploy.errors import UnknownNetwork
 
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
-    {module.ARCHITECTURE.name: module.ARCHITECTURE for module in (srn, edsr)})
+    {module.ARCHITECTURE.name: module.ARCHITECTURE for module in (srn, edsr, srcnn, fsrcnn, vdsr)})
 """Name to family. To add one: a file here, and its module in this line."""
 
 __all__ = ["ARCHITECTURES", "Architecture", "StateDict", "build_from", "detect"]

@@ -1,9 +1,9 @@
 """Parameters, FLOPs, activations and convolutions, counted as the challenge counts them.
 
 The rules were fitted to Table 5 of the paper and equal it to the digit for the challenge model: a
-convolution costs kernel area x input channels x output elements (no bias); a ReLU or LeakyReLU costs
+convolution costs kernel area x input channels x output elements (no bias); a ReLU of any kind costs
 one per element; pooling, interpolation, sigmoid and sub-pixel shuffle are free. Activations are the
-output elements of all convolutions.
+output elements of all convolutions. The shell of networks that see luma alone (colours, bicubic) is free too.
 """
 
 from __future__ import annotations
@@ -34,10 +34,12 @@ def count(network: nn.Module, *, height: int = REFERENCE_SIDE_PX, width: int = R
     totals = {"flops": 0, "activations": 0, "convolutions": 0}
 
     def on_convolution(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        assert isinstance(module, nn.Conv2d)
+        assert isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
         kernel_h, kernel_w = module.kernel_size
-        per_element = kernel_h * kernel_w * module.in_channels // module.groups
-        totals["flops"] += per_element * output.numel()
+        if isinstance(module, nn.Conv2d):
+            totals["flops"] += kernel_h * kernel_w * module.in_channels // module.groups * output.numel()
+        else:  # every element of the input is spread over the kernel
+            totals["flops"] += kernel_h * kernel_w * module.out_channels // module.groups * inputs[0].numel()
         totals["activations"] += output.numel()
         totals["convolutions"] += 1
 
@@ -46,9 +48,9 @@ def count(network: nn.Module, *, height: int = REFERENCE_SIDE_PX, width: int = R
 
     twin = _meta_twin(network)
     for module in twin.modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             module.register_forward_hook(on_convolution)
-        elif isinstance(module, nn.ReLU | nn.LeakyReLU):
+        elif isinstance(module, nn.ReLU | nn.LeakyReLU | nn.PReLU):
             module.register_forward_hook(on_activation)
     with torch.no_grad():
         twin(torch.empty(1, channels, height, width, device="meta"))

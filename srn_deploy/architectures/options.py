@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from enum import StrEnum
 from math import isfinite, isqrt
 from types import MappingProxyType
@@ -31,6 +31,8 @@ def checked(kind: type[Options], given: Mapping[str, Any]) -> Options:
     unknown = sorted(set(given) - set(known))
     if unknown:
         raise OptionError(f"Unknown network option {unknown[0]!r}.", remedy=f"Known are: {', '.join(known)}.")
+    if missing := [field.name for field in fields(kind) if field.default is MISSING and field.name not in given]:
+        raise OptionError(f"The network option {missing[0]} is missing.", remedy=f"Give it: {missing[0]}=VALUE.")
     return kind(**{name: _converted(name, types[name], value) for name, value in given.items()})
 
 

@@ -50,5 +50,7 @@ class Architecture:
     """Options to a network with fresh weights; raises OptionError for unknown or impossible options."""
     describe: Callable[[Mapping[str, Any]], ModelSpec]
     """Options to the spec of the network's checkpoint, with the family's default value range."""
+    untold: tuple[str, ...] = ()
+    """Options that no file of the family tells, so that whoever loads one must."""
     read_value_range: Callable[[StateDict], float | None] = _not_told
     """The range that the weights themselves give away, as frozen mean shifts do; None where they do not."""

@@ -9,15 +9,17 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from srn_deploy.architectures.forms import DeployForm, HalfCore
+from srn_deploy.architectures.luma import LumaNetwork
 from srn_deploy.backends.batch import check_batch, check_sides, completed_geometry
 from srn_deploy.backends.protocol import Batch
 from srn_deploy.backends.pytorch_graph import GraphedPass, Pass
 from srn_deploy.checkpoint import LoadedNetwork
 from srn_deploy.contract import ModelSpec, PixelType, Precision
-from srn_deploy.errors import BackendError, DeviceUnavailable, OutOfMemory
+from srn_deploy.errors import BackendError, DeviceUnavailable, OutOfMemory, UnsuitableBatch
 from srn_deploy.geometry import Geometry
 from srn_deploy.shapes import Limits
 
@@ -60,6 +62,19 @@ class PyTorchBackend:
             if geometry is not None:
                 arguments += [self._resident(geometry.rows), self._resident(geometry.cols)]
             result: Batch = form(*arguments).contiguous().cpu().numpy()
+            return result
+
+    def upscale_luma(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Y (H, W) in 0..255 by a network that sees Y alone, neither rounded nor made a picture; clipped to 0..255.
+
+        That is what the published figures of such networks are taken on. Raises UnsuitableBatch for others.
+        """
+        if not isinstance(self.network, LumaNetwork):
+            raise UnsuitableBatch(f"{self._spec.architecture} sees RGB, not luma alone.",
+                                  remedy="Upscale the picture and take the luma of that.")
+        with _translated_errors(plane.shape), torch.inference_mode():
+            upscaled = self.network.upscale_luma(self._resident(plane)[None, None] / 255.0)
+            result: NDArray[np.float32] = (upscaled[0, 0] * 255.0).clamp(0.0, 255.0).cpu().numpy()
             return result
 
     def prepare(self, shape: tuple[int, int, int]) -> Callable[[], None]:

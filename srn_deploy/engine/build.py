@@ -156,7 +156,8 @@ def _refused_graph(parser: Any, library: Library) -> EngineNotBuilt:
 def _convolution_types(trt: Any, network: Any) -> Counter[str]:
     """Type to count over all convolutions of a parsed network."""
     layers = (network.get_layer(index) for index in range(network.num_layers))
-    return Counter(layer.get_output(0).dtype.name for layer in layers if layer.type == trt.LayerType.CONVOLUTION)
+    kinds = (trt.LayerType.CONVOLUTION, trt.LayerType.DECONVOLUTION)
+    return Counter(layer.get_output(0).dtype.name for layer in layers if layer.type in kinds)
 
 
 def _configure(trt: Any, config: Any, options: BuildOptions, library: Library) -> None:

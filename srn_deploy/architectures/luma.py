@@ -1,0 +1,93 @@
+"""Networks that see luma alone: RGB goes in and comes out, Y by the network, chroma by bicubic interpolation.
+
+All of it is part of the network, so such networks are exported, tiled and built like any other, and 8-bit pixels
+are rounded once, at the end: luma in 8 bits would cost 0.03 dB at 37 dB.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from srn_deploy.resample import resize_matrix
+
+STUDIO = ((65.481, 128.553, 24.966), (-37.797, -74.203, 112.0), (112.0, -93.786, -18.214))
+"""BT.601 for 8-bit video: rows of Y, Cb, Cr times 255, for RGB in 0..1; offsets 16, 128, 128."""
+
+FULL = ((76.245, 149.685, 29.07), (-43.02768, -84.47232, 127.5), (127.5, -106.76544, -20.73456))
+"""The same matrix stretched to 0..255, as JPEG has it; offsets 0, 128, 128."""
+
+_REACH_PX = 2
+"""The cubic kernel never looks further than this from the pixel that an output pixel lies in."""
+
+
+class ColourSpace(nn.Module):
+    """RGB in 0..1 to YCbCr in 0..1 and back, as 1x1 convolutions without learnt weights."""
+
+    def __init__(self, rows: tuple[tuple[float, ...], ...], offsets: tuple[float, float, float]) -> None:
+        super().__init__()
+        matrix = torch.tensor(rows, dtype=torch.float64) / 255
+        inverse = torch.linalg.inv(matrix)
+        shift = torch.tensor(offsets, dtype=torch.float64) / 255
+        self.register_buffer("forth", matrix.float().view(3, 3, 1, 1), persistent=False)
+        self.register_buffer("back", inverse.float().view(3, 3, 1, 1), persistent=False)
+        self.register_buffer("forth_shift", shift.float(), persistent=False)
+        self.register_buffer("back_shift", (-inverse @ shift).float(), persistent=False)
+
+    def split(self, rgb: Tensor) -> Tensor:
+        """(N, 3, H, W) RGB to YCbCr."""
+        return functional.conv2d(rgb, self.get_buffer("forth"), self.get_buffer("forth_shift"))
+
+    def merge(self, ycbcr: Tensor) -> Tensor:
+        """(N, 3, H, W) YCbCr to RGB."""
+        return functional.conv2d(ycbcr, self.get_buffer("back"), self.get_buffer("back_shift"))
+
+
+class Bicubic(nn.Module):
+    """Enlarges by a whole factor as MATLAB's imresize does, without rounding: one convolution, then a shuffle."""
+
+    def __init__(self, scale: int, channels: int) -> None:
+        super().__init__()
+        self.scale = scale
+        self.register_buffer("kernels", _phase_kernels(scale, channels), persistent=False)
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, scale*H, scale*W); beyond the border the edge pixel is repeated."""
+        padded = functional.pad(planes, (_REACH_PX,) * 4, mode="replicate")
+        return functional.pixel_shuffle(functional.conv2d(padded, self.get_buffer("kernels")), self.scale)
+
+
+def _phase_kernels(scale: int, channels: int) -> Tensor:
+    """(C * scale², C, 5, 5): for each output pixel within an input pixel, the weights of its neighbours."""
+    taps = 2 * _REACH_PX + 1
+    weights = resize_matrix(3 * taps, 3 * taps * scale)
+    middle = 3 * taps // 2  # far enough from both ends
+    phases = weights[middle * scale:(middle + 1) * scale, middle - _REACH_PX:middle + _REACH_PX + 1]
+    plane = np.einsum("yi,xj->yxij", phases, phases).reshape(scale**2, taps, taps)
+    kernels = np.zeros((channels, scale**2, channels, taps, taps))
+    for channel in range(channels):
+        kernels[channel, :, channel] = plane
+    return torch.from_numpy(kernels.reshape(-1, channels, taps, taps)).float()
+
+
+class LumaNetwork(nn.Module, ABC):
+    """A network of its own for luma in a shell of RGB, both in 0..1."""
+
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.colours = ColourSpace(STUDIO, (16.0, 128.0, 128.0))
+        self.enlarge_chroma = Bicubic(scale, 2)
+
+    @abstractmethod
+    def upscale_luma(self, luma: Tensor) -> Tensor:
+        """Y (N, 1, H, W) in 0..1 to (N, 1, scale*H, scale*W)."""
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        """RGB (N, 3, H, W) to (N, 3, scale*H, scale*W), not clipped."""
+        ycbcr = self.colours.split(rgb)
+        upscaled = self.upscale_luma(ycbcr[:, :1])
+        return self.colours.merge(torch.cat([upscaled, self.enlarge_chroma(ycbcr[:, 1:])], dim=1))
