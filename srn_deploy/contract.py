@@ -117,6 +117,21 @@ class ModelSpec:
                               remedy="Export the artefact again with `srn-deploy export`.") from error
 
 
+@dataclass(frozen=True, kw_only=True)
+class Corrections:
+    """What the keys of a checkpoint cannot tell, as a user types it."""
+
+    settings: tuple[str, ...] = ()
+    """Options of the network, each as name=value."""
+    value_range: float | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.settings) or self.value_range is not None
+
+
+AS_RECOGNISED = Corrections()
+
+
 def spec_in(metadata: Mapping[str, str], name: str) -> ModelSpec:
     """The spec among a graph's metadata; raises GraphWithoutSpec with the graph's name."""
     if SPEC_KEY not in metadata:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from srn_deploy.backends import Backend, check_device, open_backend, open_half, open_on
-from srn_deploy.contract import Precision, is_engine, is_graph
+from srn_deploy.contract import AS_RECOGNISED, Corrections, Precision, is_engine, is_graph
 from srn_deploy.cuda_driver import why_no_gpu
 from srn_deploy.engine.load import find_stored
 from srn_deploy.engine.store import EngineStore, StoredEngine
@@ -21,29 +21,28 @@ Tell = Callable[[str], None]
 _log = logging.getLogger(__name__)
 
 
-def open_model(model: str | Path | None = None, device: str = "auto", *, tell: Tell = _log.info) -> Backend:
+def open_model(model: str | Path | None = None, device: str = "auto", *, corrections: Corrections = AS_RECOGNISED,
+               tell: Tell = _log.info) -> Backend:
     """Open a shipped model by name, any artefact by path, or the default model.
 
     device: "cpu" and "cuda" take the artefact as it is. "auto" takes an engine that was built from it and is in
     the cache, else CUDA (ONNX Runtime, then PyTorch in FP16), else the CPU. An engine is certified before its
-    first use. tell: receives sentences on what was taken and why.
+    first use. corrections: of what a checkpoint's keys cannot tell. tell: receives sentences on what was taken and why.
     """
     check_device(device)
     path = find_graph(model)
     if is_engine(path):
         backend = open_backend(path, device, tell=tell)
         return _certified(backend, path, path.name, None, tell)
-    if device != "auto":
-        return open_backend(path, device, tell=tell)
-    if reason := why_no_gpu():
-        return _on_cpu(path, reason, tell)
-    return _on_gpu_or_cpu(path, tell)
+    if device != "auto" or why_no_gpu():
+        return open_backend(path, device, corrections=corrections, tell=tell)
+    return _on_gpu_or_cpu(path, corrections, tell)
 
 
-def _on_gpu_or_cpu(path: Path, tell: Tell) -> Backend:
+def _on_gpu_or_cpu(path: Path, corrections: Corrections, tell: Tell) -> Backend:
     """The first of the GPU's ways that works; what stood in the way of those before is told."""
     obstacles: list[str] = []
-    engines = engines_of(path, EngineStore())
+    engines = [] if corrections else engines_of(path, EngineStore())
     for engine in engines:
         try:
             find_stored(engine.path)
@@ -56,7 +55,7 @@ def _on_gpu_or_cpu(path: Path, tell: Tell) -> Backend:
             return backend
     if not engines:
         obstacles.append("no engine of it is in the cache")
-    for opened in _ways_without_engine(path):
+    for opened in _ways_without_engine(path, corrections):
         try:
             backend, title = opened()
         except SrnDeployError as error:
@@ -64,24 +63,20 @@ def _on_gpu_or_cpu(path: Path, tell: Tell) -> Backend:
         else:
             tell(f"{title} on the GPU ({'; '.join(obstacles)})")
             return backend
-    return _on_cpu(path, "; ".join(obstacles), tell)
+    backend, title = open_on(path, "cpu", corrections)
+    tell(f"{title} on the CPU ({'; '.join(obstacles)})")
+    return backend
 
 
-def _ways_without_engine(path: Path) -> list[Callable[[], tuple[Backend, str]]]:
+def _ways_without_engine(path: Path, corrections: Corrections) -> list[Callable[[], tuple[Backend, str]]]:
     """ONNX Runtime for a graph, then PyTorch for its checkpoint; without PyTorch there is only the first."""
     ways: list[Callable[[], tuple[Backend, str]]] = []
     if is_graph(path):
         ways.append(lambda: open_on(path, "cuda"))
     checkpoint = checkpoint_of(path)
     if checkpoint is not None and importlib.util.find_spec("torch") is not None:
-        ways.append(lambda: open_half(checkpoint))
+        ways.append(lambda: open_half(checkpoint, corrections))
     return ways
-
-
-def _on_cpu(path: Path, reason: str, tell: Tell) -> Backend:
-    backend, title = open_on(path, "cpu")
-    tell(f"{title} on the CPU ({reason})")
-    return backend
 
 
 def _certified(backend: Backend, path: Path, title: str, made_from: Path | None, tell: Tell) -> Backend:

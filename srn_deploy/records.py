@@ -45,10 +45,14 @@ class Record:
     circumstances: Mapping[str, Any]
     results: Mapping[str, Any]
 
+    def as_json(self) -> dict[str, Any]:
+        """What `load` reads back."""
+        return {"format_version": FORMAT_VERSION, **asdict(self)}
+
     def save(self, path: Path) -> None:
         """Write JSON, whole or not at all; raises OptionError for values JSON lacks and for a bad path."""
         try:
-            text = json.dumps({"format_version": FORMAT_VERSION, **asdict(self)}, indent=2, allow_nan=False)
+            text = json.dumps(self.as_json(), indent=2, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise OptionError(f"The record {self.title!r} cannot be kept: {error}.",
                               remedy="Keep finite numbers, texts, lists and mappings; None for what there is not.",

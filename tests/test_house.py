@@ -23,7 +23,7 @@ FLOORS = (
     ("checkpoint", "model_store", "windows", "engine"),
     ("export", "backends", "training"),
     ("upscale", "agreement", "describe"),
-    ("certify", "deploy", "pipeline"),
+    ("certify", "deploy", "pipeline", "evaluate"),
     ("verify",),
     ("open_model", "engine_request"),
     ("api",),

@@ -10,8 +10,11 @@ import click
 from srn_deploy import __version__
 from srn_deploy.errors import SrnDeployError
 
-COMMANDS = ("upscale", "export", "build-engine", "engines", "verify", "info", "models", "recipes", "train")
+COMMANDS = ("upscale", "export", "build-engine", "engines", "verify", "eval", "info", "models", "recipes", "train")
 """Each is the attribute of its name in the module of its name in this folder."""
+
+_MODULES = {"eval": "evaluate"}
+"""Names that Python has taken."""
 
 
 RUNNER_STATUS = "TensorRT runner: built and checked against the API, never executed on hardware."
@@ -44,7 +47,7 @@ class Commands(click.Group):
         """None for an unknown name, as click asks for."""
         if name not in COMMANDS:
             return None
-        module = name.replace("-", "_")
+        module = _MODULES.get(name, name.replace("-", "_"))
         command: click.Command = getattr(importlib.import_module(f"srn_deploy.cli.{module}"), module)
         return command
 

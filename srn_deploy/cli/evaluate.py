@@ -1,0 +1,89 @@
+"""`srn-deploy eval`."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from srn_deploy.cli import options
+
+if TYPE_CHECKING:
+    from srn_deploy.evaluate import Evaluation
+    from srn_deploy.image import Image
+
+
+@click.command("eval", short_help="Measure PSNR and SSIM over pairs of pictures.")
+@click.argument("model", required=False)
+@click.option("--hr", type=options.FILE, required=True, metavar="DIR", help="Originals.")
+@click.option("--lr", type=options.FILE, metavar="DIR",
+              help="Small pictures of the same names, or 0801x4.png for 0801.png.  [default: made from the originals]")
+@click.option("--y/--rgb", "on_y", default=True, show_default=True, help="On luma, or as the NTIRE challenge counts.")
+@options.device
+@click.option("--tile", default="none", show_default=True, metavar="auto|none|N", callback=options.tile_side,
+              help="Side of a tile in input pixels; none runs the whole picture at once.")
+@click.option("--save-images", type=options.FILE, metavar="DIR", help="Keep the upscaled pictures, as PNG.")
+@click.option("--csv", "csv_file", type=options.FILE, metavar="FILE", help="Write the scores as CSV as well.")
+@options.as_json
+@options.overrides
+def evaluate(model: str | None, hr: Path, lr: Path | None, on_y: bool, device: str, tile: int | str | None,
+          save_images: Path | None, csv_file: Path | None, as_json: bool, settings: tuple[str, ...],
+          value_range: float | None) -> None:
+    """Upscale small pictures with MODEL and compare them with their originals: PSNR and SSIM, each and in the mean.
+
+    MODEL is a shipped model's name or a checkpoint, graph or engine file; without it the default model is measured.
+    Output in 8 bits, Y by BT.601 as float, as many pixels cropped on each side as the scale: the convention of
+    published tables.
+    """
+    from srn_deploy.contract import Corrections
+    from srn_deploy.evaluate import Measured, evaluate_pairs, find_pairs, record_of
+    from srn_deploy.open_model import open_model
+    from srn_deploy.windows import TileOptions
+
+    corrections = Corrections(settings=settings, value_range=value_range)
+    backend = open_model(model, device, corrections=corrections, tell=lambda line: click.echo(f"{line}.", err=True))
+    try:
+        evaluation = evaluate_pairs(
+            backend, find_pairs(hr, lr, backend.spec.scale), Measured.Y if on_y else Measured.RGB,
+            tiles=TileOptions(tile=tile),
+            on_image=lambda name, image: _keep(save_images, name, image),
+            on_score=lambda score: None if as_json else click.echo(_line(score.name, score.psnr_db, score.ssim)))
+        record = record_of(evaluation, backend.spec, hr=hr, lr=lr)
+    finally:
+        backend.close()
+    if csv_file is not None:
+        _write_csv(csv_file, evaluation)
+    if as_json:
+        click.echo(json.dumps(record.as_json(), indent=2))
+        return
+    click.echo(_line("mean", evaluation.psnr_db, evaluation.ssim))
+    click.echo(f"{len(evaluation.scores)} pictures, on {evaluation.measured}", err=True)
+
+
+def _keep(folder: Path | None, name: str, image: Image) -> None:
+    from srn_deploy.image import write_image
+
+    if folder is not None:
+        write_image(folder / Path(name).with_suffix(".png"), image)
+
+
+def _line(name: str, psnr_db: float | None, ssim: float) -> str:
+    decibels = "no difference" if psnr_db is None else f"{psnr_db:.4f} dB"
+    return f"{name:<24}  {decibels:>13}  {ssim:.4f}"
+
+
+def _write_csv(path: Path, evaluation: Evaluation) -> None:
+    from srn_deploy.atomic import replacing
+    from srn_deploy.errors import OptionError
+
+    rows = [(score.name, score.psnr_db, score.ssim) for score in evaluation.scores]
+    try:
+        with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([("picture", "psnr_db", "ssim"), *rows,
+                                        ("mean", evaluation.psnr_db, evaluation.ssim)])
+    except OSError as error:
+        raise OptionError(f"{path} cannot be written: {error.strerror}.",
+                          remedy="Check the folder and its permissions.") from error

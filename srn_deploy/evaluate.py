@@ -1,0 +1,179 @@
+"""PSNR and SSIM of an opened artefact over pairs of pictures, by the conventions of published tables.
+
+On Y: BT.601 luma kept as float. On RGB, as the NTIRE challenge counts: all three channels together, SSIM their mean.
+Both on 8-bit output with `scale` pixels cropped on every side. Networks that see luma alone are published with
+figures of their own luma, neither rounded nor made a picture: a checkpoint of one is measured so on Y; a graph or an
+engine gives pictures, and is measured on those.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srn_deploy.backends.protocol import Backend
+from srn_deploy.contract import Colour, ModelSpec
+from srn_deploy.errors import OptionError, UnreadableImage
+from srn_deploy.image import Image, find_images, read_image
+from srn_deploy.metrics import cropped, luma, psnr, ssim
+from srn_deploy.records import Record, circumstances, usable_cores
+from srn_deploy.resample import resize_uint8
+from srn_deploy.upscale import upscale_array
+from srn_deploy.windows import TileOptions
+
+Pixels = NDArray[np.uint8]
+Planes = NDArray[np.float64]
+OnImage = Callable[[str, Image], None]
+
+WHOLE = TileOptions(tile=None)
+"""Published figures are of whole pictures."""
+
+
+class Measured(StrEnum):
+    """What the figures are taken on."""
+
+    Y = "y"
+    RGB = "rgb"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """An original and the small picture that is upscaled; without one it is made by MATLAB's bicubic."""
+
+    name: str
+    hr: Path
+    lr: Path | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """Of one picture."""
+
+    name: str
+    psnr_db: float | None
+    """None where nothing differs."""
+    ssim: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """All scores, and what they were taken on."""
+
+    scores: tuple[Score, ...]
+    measured: str
+
+    @property
+    def psnr_db(self) -> float | None:
+        """Arithmetic mean over the pictures; None where one is perfect."""
+        values = [score.psnr_db for score in self.scores if score.psnr_db is not None]
+        return sum(values) / len(values) if len(values) == len(self.scores) else None
+
+    @property
+    def ssim(self) -> float:
+        """Arithmetic mean over the pictures."""
+        return sum(score.ssim for score in self.scores) / len(self.scores)
+
+    def as_results(self) -> dict[str, Any]:
+        """For a record and for JSON."""
+        return {"measured": self.measured, "psnr_db": self.psnr_db, "ssim": self.ssim,
+                "pictures": [{"name": score.name, "psnr_db": score.psnr_db, "ssim": score.ssim}
+                             for score in self.scores]}
+
+
+@runtime_checkable
+class UpscalesLuma(Protocol):
+    """What of a backend published figures on luma need."""
+
+    def upscale_luma(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Y (H, W) in 0..255 to the same, larger."""
+
+
+def find_pairs(hr: Path, lr: Path | None, scale: int) -> list[Pair]:
+    """Every picture of a folder with its small one, which has the same name or that and `xS`, as in 0801x4.png.
+
+    Raises OptionError for an original whose small picture is missing, UnreadableImage for an empty folder.
+    """
+    originals = find_images(hr) if hr.is_dir() else [hr]
+    if not originals:
+        raise UnreadableImage(f"{hr} holds no picture.", remedy="Give a folder with PNG, JPEG or WebP files.")
+    if lr is None:
+        return [Pair(name=path.name, hr=path, lr=None) for path in originals]
+    small = {path.stem: path for path in (find_images(lr) if lr.is_dir() else [lr])}
+    pairs = []
+    for path in originals:
+        found = next((small[stem] for stem in (path.stem, f"{path.stem}x{scale}") if stem in small), None)
+        if found is None:
+            raise OptionError(f"{path.name} has no small picture in {lr}.",
+                              remedy=f"It is looked for as {path.stem} or {path.stem}x{scale}, with any suffix; "
+                                     "without --lr it is made from the original.")
+        pairs.append(Pair(name=path.name, hr=path, lr=found))
+    return pairs
+
+
+def evaluate_pairs(backend: Backend, pairs: Sequence[Pair], measured: Measured = Measured.Y, *,
+             tiles: TileOptions = WHOLE, on_image: OnImage = lambda name, image: None,
+             on_score: Callable[[Score], None] = lambda score: None) -> Evaluation:
+    """Score every pair. on_image: gets each upscaled picture. Raises OptionError for pairs of another scale."""
+    own_luma = backend if measured is Measured.Y and backend.spec.colour is Colour.Y \
+        and isinstance(backend, UpscalesLuma) else None
+    scores = []
+    for pair, hr, lr in _read(pairs, backend.spec.scale):
+        sr = upscale_array(lr, backend, tiles)
+        on_image(pair.name, Image(pixels=sr))
+        planes = _planes(sr, hr, measured) if own_luma is None else _luma_planes(own_luma, hr, lr)
+        scores.append(_score(pair.name, *planes, border_px=backend.spec.scale))
+        on_score(scores[-1])
+    what = measured.upper() if own_luma is None else "the network's own luma, as published"
+    return Evaluation(scores=tuple(scores), measured=what)
+
+
+def record_of(evaluation: Evaluation, spec: ModelSpec, *, hr: Path, lr: Path | None) -> Record:
+    """The evaluation with what it was of: the artefact's spec, the folders' names, the machine."""
+    small = "made from the originals by MATLAB's bicubic" if lr is None else lr.name
+    return Record(kind="eval", title=f"{spec.architecture} x{spec.scale} on {hr.name}",
+                  circumstances=circumstances(threads=usable_cores()),
+                  results={"spec": json.loads(spec.to_json()), "hr": hr.name, "lr": small, **evaluation.as_results()})
+
+
+def _read(pairs: Iterable[Pair], scale: int) -> Iterator[tuple[Pair, Pixels, Pixels]]:
+    """Pictures of fitting sizes: the original loses what the small one does not cover."""
+    for pair in pairs:
+        hr = read_image(pair.hr).as_rgb8()
+        height, width = (side // scale for side in hr.shape[:2])
+        hr = hr[:height * scale, :width * scale]
+        if pair.lr is None:
+            yield pair, hr, resize_uint8(hr, height, width)
+            continue
+        lr = read_image(pair.lr).as_rgb8()
+        if lr.shape[:2] != (height, width):
+            raise OptionError(f"{pair.lr} is {lr.shape[0]} x {lr.shape[1]} px, a x{scale} of {pair.hr.name} has "
+                              f"{height} x {width}.", remedy=f"Give the small pictures of x{scale}.")
+        yield pair, hr, lr
+
+
+def _planes(sr: Pixels, hr: Pixels, measured: Measured) -> tuple[Planes, Planes]:
+    """(H, W, C) of both: one plane of luma or three of colour."""
+    if measured is Measured.Y:
+        return luma(sr)[..., None], luma(hr)[..., None]
+    return sr.astype(np.float64), hr.astype(np.float64)
+
+
+def _luma_planes(backend: UpscalesLuma, hr: Pixels, lr: Pixels) -> tuple[Planes, Planes]:
+    upscaled = backend.upscale_luma(luma(lr).astype(np.float32)).astype(np.float64)
+    return upscaled[..., None], luma(hr)[..., None]
+
+
+def _score(name: str, sr: Planes, hr: Planes, *, border_px: int) -> Score:
+    ours, theirs = cropped(sr, border_px), cropped(hr, border_px)
+    decibels = psnr(ours, theirs)
+    similarities = [ssim(ours[..., plane], theirs[..., plane]) for plane in range(ours.shape[2])]
+    return Score(name=name, psnr_db=decibels if math.isfinite(decibels) else None,
+                 ssim=sum(similarities) / len(similarities))
