@@ -7,8 +7,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from srn_deploy.backends import Backend, open_on
 from srn_deploy.contract import Precision
 from srn_deploy.cuda_driver import why_no_gpu
 from srn_deploy.engine.library import Flavour, open_library
-from srn_deploy.engine.store import EngineStore
+from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.engine_request import EngineRequest, request_engine
 from srn_deploy.errors import MissingPackage, SrnDeployError
 from srn_deploy.image import read_image
@@ -28,6 +28,9 @@ from srn_deploy.model_store import find_graph
 from srn_deploy.records import summarise
 from srn_deploy.upscale import upscale_planes
 from srn_deploy.windows import TileOptions
+
+Rows = Iterator[dict[str, Any]]
+"""Each as soon as it is known."""
 
 Pass = Callable[[], float]
 """Runs once and returns its milliseconds."""
@@ -85,7 +88,7 @@ def wall_clock(step: Callable[[], None]) -> Pass:
     return run
 
 
-def pytorch(scale: Scale) -> list[dict[str, Any]]:
+def pytorch(scale: Scale) -> Rows:
     """Each network as the authors ran them, in FP16 channels last, and in that with a CUDA graph.
 
     The authors' way: FP32 eager, NCHW, cuDNN's defaults (TF32 on, benchmark off), device events; the mean of the
@@ -93,61 +96,60 @@ def pytorch(scale: Scale) -> list[dict[str, Any]]:
     """
     from benchmarks import gpu_torch
 
-    rows: list[dict[str, Any]] = []
     for name, (architecture, options) in NETWORKS.items():
         passes = {f"{name}: {way}": run for way, run in
                   gpu_torch.ways(architecture, options, scale.size, on_gpu=scale.on_gpu).items()}
         authors = next(iter(passes))
-        rows += timed(passes, scale, {authors: [passes[authors]() for _ in range(scale.rounds)]})
-    return rows
+        yield from timed(passes, scale, {authors: [passes[authors]() for _ in range(scale.rounds)]})
 
 
-def onnx_runtime(scale: Scale) -> list[dict[str, Any]]:
+def onnx_runtime(scale: Scale) -> Rows:
     """The default model's deploy graph, resident, and from host to host."""
     backend, title = open_on(find_graph(None), "cuda" if scale.on_gpu else "cpu")
     with closing(backend):
-        return timed(_ways(backend, title, scale), scale)
+        yield from timed(_ways(backend, title, scale), scale)
 
 
-def tensorrt(scale: Scale) -> list[dict[str, Any]]:
+def tensorrt(scale: Scale) -> Rows:
     """TensorRT: build, certificate, tiling and time in both precisions."""
     return _engines(Flavour.TENSORRT, scale)
 
 
-def tensorrt_rtx(scale: Scale) -> list[dict[str, Any]]:
+def tensorrt_rtx(scale: Scale) -> Rows:
     """The same for TensorRT-RTX; without a GPU the build alone."""
     return _engines(Flavour.TENSORRT_RTX, scale)
 
 
-def _engines(flavour: Flavour, scale: Scale) -> list[dict[str, Any]]:
+def _engines(flavour: Flavour, scale: Scale) -> Rows:
     open_library(flavour)
-    rows, opened = [], []
-    with tempfile.TemporaryDirectory() as folder:
-        store = EngineStore(Path(folder))
-        try:
-            for precision in Precision:
-                built, lines = time.perf_counter(), list[str]()
-                request = EngineRequest(precision=precision, runtime=flavour.value, shapes=("15x15..512x640@339x510",))
-                try:
-                    engine = request_engine(None, request, store, tell=lines.append)
-                except SrnDeployError as error:
-                    rows.append({"what": f"{precision}: not built", "obstacle": error.message})
-                    continue
-                row = {"what": f"{precision}: built", "seconds": time.perf_counter() - built,
-                       "bytes": engine.manifest.engine_bytes, "convolutions": str(engine.manifest.convolutions)}
-                certificate = engine.manifest.certificate
-                rows.append(row | ({"told": lines[-1]} if certificate is None else
-                                   {name: certificate[name] for name in ("psnr_db", "worst_levels", "psnr_loss_db",
-                                                                        "passed", "ran_on")}))
-                if certificate is not None:
-                    opened.append(open_on(engine.path, "cuda"))
-            for backend, title in opened:
-                rows.append(_tiling(backend, title))
-            passes = {name: run for backend, title in opened for name, run in _ways(backend, title, scale).items()}
-            return rows + timed(passes, scale)
-        finally:
-            for backend, _ in opened:
-                backend.close()
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as opened:
+        passes: dict[str, Pass] = {}
+        for precision in Precision:
+            row, engine = _built(flavour, precision, EngineStore(Path(folder)))
+            yield row
+            if engine is not None and engine.manifest.certificate is not None:
+                backend, title = open_on(engine.path, "cuda")
+                opened.callback(backend.close)
+                yield _tiling(backend, title)
+                passes |= _ways(backend, title, scale)
+        yield from timed(passes, scale)
+
+
+def _built(flavour: Flavour, precision: Precision, store: EngineStore) -> tuple[dict[str, Any], StoredEngine | None]:
+    """A row about the build and its certificate, and the engine if there is one."""
+    began, lines = time.perf_counter(), list[str]()
+    request = EngineRequest(precision=precision, runtime=flavour.value, shapes=("15x15..512x640@339x510",))
+    try:
+        engine = request_engine(None, request, store, tell=lines.append)
+    except SrnDeployError as error:
+        return {"what": f"{precision}: not built", "why": error.message}, None
+    row = {"what": f"{precision}: built", "seconds": time.perf_counter() - began,
+           "bytes": engine.manifest.engine_bytes, "convolutions": str(engine.manifest.convolutions)}
+    certificate = engine.manifest.certificate
+    if certificate is None:
+        return row | {"told": lines[-1]}, engine
+    return row | {name: certificate[name] for name in
+                  ("psnr_db", "worst_levels", "psnr_loss_db", "passed", "ran_on", "gpu")}, engine
 
 
 def _ways(backend: Backend, title: str, scale: Scale) -> dict[str, Pass]:
@@ -170,7 +172,7 @@ def _tiling(backend: Backend, title: str) -> dict[str, Any]:
             "share_beyond_one_level": float((difference > 1).mean())}
 
 
-def copies(scale: Scale) -> list[dict[str, Any]]:
+def copies(scale: Scale) -> Rows:
     """Pinned memory to the GPU and back through PyCUDA, as the runner does it: the bytes must be the same."""
     if reason := why_no_gpu():
         raise MissingPackage(f"PyCUDA needs a GPU to be loaded: {reason}.", remedy="Run it where there is one.")
@@ -189,18 +191,18 @@ def copies(scale: Scale) -> list[dict[str, Any]]:
             session.to_host(back, memory)
             session.wait()
 
-        rows = timed({"64 MiB to the GPU": wall_clock(copy_there), "64 MiB back": wall_clock(copy_back)}, scale)
+        yield from timed({"64 MiB to the GPU": wall_clock(copy_there), "64 MiB back": wall_clock(copy_back)}, scale)
         memory.free()
-        return [*rows, {"what": "the same bytes came back", "equal": bool((there == back).all())}]
+        yield {"what": "the same bytes came back", "equal": bool((there == back).all())}
 
 
-def tests(scale: Scale) -> list[dict[str, Any]]:
+def tests(scale: Scale) -> Rows:
     """pytest's own last line on tests/gpu."""
     if importlib.util.find_spec("pytest") is None:
         raise MissingPackage("tests/gpu needs pytest, which is not installed.", remedy="pip install pytest")
     ended = subprocess.run([sys.executable, "-m", "pytest", "-q", "-rfEs", "-p", "no:cacheprovider", "tests/gpu"],
-                           cwd=BENCHMARKS.parent, capture_output=True, text=True, check=False, timeout=240)
+                           cwd=BENCHMARKS.parent, capture_output=True, text=True, check=False)
     lines = ended.stdout.strip().splitlines() or [ended.stderr.strip()[-300:]]
     told = [line for line in lines if line.startswith(("FAILED", "ERROR", "SKIPPED"))]
-    return [{"what": lines[-1], "exit_code": ended.returncode, "told": "; ".join(told)[:1500]}]
+    yield {"what": lines[-1], "exit_code": ended.returncode, "told": "; ".join(told)[:1500]}
 

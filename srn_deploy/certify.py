@@ -43,6 +43,8 @@ class Certificate:
 
     artefact_sha256: str
     ran_on: str
+    gpu: str
+    """Name and compute capability of what it ran on; empty for the CPU."""
     reference: str
     precision: str
     pictures: int
@@ -84,7 +86,7 @@ class Certificate:
 
 
 def certify(candidate: Backend, reference: Backend, originals: Iterable[Pixels], *, artefact_sha256: str, ran_on: str,
-            reference_name: str, peaks: Mapping[str, float]) -> Certificate:
+            reference_name: str, peaks: Mapping[str, float], gpu: str = "") -> Certificate:
     """Compare two backends on uint8 originals (H, W, 3), made small by bicubic; raises OptionError without one.
 
     peaks: layer to largest activation of the reference; it is read after the pictures have run.
@@ -106,7 +108,7 @@ def certify(candidate: Backend, reference: Backend, originals: Iterable[Pixels],
         raise OptionError("There is no picture to certify on.", remedy="Give a folder with pictures.")
     layer = max(peaks, key=lambda name: _ordered(peaks[name]), default="")
     return Certificate(
-        artefact_sha256=artefact_sha256, ran_on=ran_on, reference=reference_name,
+        artefact_sha256=artefact_sha256, ran_on=ran_on, gpu=gpu, reference=reference_name,
         precision=candidate.spec.precision, pictures=found.pictures, psnr_db=found.psnr_db,
         worst_levels=found.worst, psnr_loss_db=found.loss / found.pictures, non_finite=found.non_finite,
         largest_activation=_ordered(peaks[layer]) if layer else None, largest_layer=layer,

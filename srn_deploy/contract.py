@@ -111,6 +111,7 @@ class ModelSpec:
                                   remedy="Export the artefact again with this version of srn-deploy.")
             data |= {"colour": Colour(data["colour"]), "form": Form(data["form"]),
                      "pixel_type": PixelType(data["pixel_type"]), "precision": Precision(data["precision"])}
+            _check_types(data)
             return cls(**{f.name: data[f.name] for f in fields(cls)})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise OptionError(f"This is no model spec: {text[:80]!r} ({error}).",
@@ -138,6 +139,22 @@ def spec_in(metadata: Mapping[str, str], name: str) -> ModelSpec:
         raise GraphWithoutSpec(f"{name} does not say what network it is (no {SPEC_KEY} in its metadata).",
                                remedy="Export it from its checkpoint with `srn-deploy export`.")
     return ModelSpec.from_json(metadata[SPEC_KEY])
+
+
+_WHOLE, _REAL, _TEXT = (int,), (int, float), (str,)
+
+_JSON_TYPES: Mapping[str, tuple[type, ...]] = {
+    "architecture": _TEXT, "options": (dict,), "scale": _WHOLE, "value_range": _REAL, "min_side_px": _WHOLE,
+    "alignment_px": _WHOLE, "halo_px": _WHOLE, "has_esa": (bool,), "activation_bytes_per_px": _WHOLE,
+    "source_sha256": _TEXT, "licence": _TEXT}
+"""Of a spec's fields in JSON; the others are enumerations."""
+
+
+def _check_types(data: Mapping[str, Any]) -> None:
+    """Raise TypeError with the first field of another type."""
+    for name, kinds in _JSON_TYPES.items():
+        if type(data[name]) not in kinds:
+            raise TypeError(f"{name} is {data[name]!r}")
 
 
 def is_graph(path: PurePath) -> bool:

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from srn_deploy.contract import ModelSpec, is_graph
+from srn_deploy.contract import ModelSpec, is_engine, is_graph
+from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import OptionError, missing_package
 from srn_deploy.model_store import find_checkpoint, find_graph
 
@@ -21,14 +22,23 @@ def described(name_or_path: str | None, *, settings: tuple[str, ...] = (),
     """
     has_torch = importlib.util.find_spec("torch") is not None
     path = (find_checkpoint if has_torch else find_graph)(name_or_path)
-    if is_graph(path):
+    if is_graph(path) or is_engine(path):
         if settings or value_range is not None:
-            raise OptionError(f"{path.name} is a graph: it is what it was exported as.",
+            raise OptionError(f"{path.name} is what it was exported as.",
                               remedy="Correct its checkpoint instead, and export it again.")
-        return {"file": str(path), **_graph_rows(path, has_torch)}
+        return {"file": str(path), **(_engine_rows(path) if is_engine(path) else _graph_rows(path, has_torch))}
     if not has_torch:
         raise missing_package("torch", f"Reading a checkpoint ({path.name})")
     return {"file": str(path), **_checkpoint_rows(path, settings, value_range)}
+
+
+def _engine_rows(path: Path) -> dict[str, Any]:
+    """By its manifest alone; nothing is loaded."""
+    engine = EngineStore(path.parent).open(path)
+    identity = engine.manifest.identity
+    return {**_rows(engine.spec), "library": f"{identity['flavour']} {identity['version']}",
+            "target": identity["target"], "convolution_types": engine.manifest.convolutions,
+            "certificate": engine.certification}
 
 
 def _graph_rows(path: Path, has_torch: bool) -> dict[str, Any]:

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from srn_deploy.backends import open_on
-from srn_deploy.contract import ModelSpec, Precision, is_graph
+from srn_deploy.contract import ModelSpec, Precision, is_engine, is_graph
 from srn_deploy.engine.build import Source, Tell, build_engine, read_source
 from srn_deploy.engine.library import open_library
 from srn_deploy.engine.monitor import OnPhase
 from srn_deploy.engine.options import BuildOptions, HardwareCompatibility, default_shapes
 from srn_deploy.engine.store import EngineStore, StoredEngine
-from srn_deploy.errors import BackendError, MissingPackage, OptionError, missing_package
+from srn_deploy.errors import BackendError, ForeignEngine, MissingPackage, OptionError, missing_package
 from srn_deploy.image import find_images, read_image
 from srn_deploy.model_store import find_graph
 from srn_deploy.shapes import ShapeRange, Size
@@ -63,15 +63,17 @@ def request_engine(model: str | None, request: EngineRequest, store: EngineStore
     source = _source(path)
     options = request.options(source.spec)
     engine = build_engine(source, options, open_library(request.runtime), where, tell=tell, on_phase=on_phase)
-    if engine.manifest.certificate is not None:
-        return engine
     try:
         backend, title = open_on(engine.path, "cuda")
-    except (BackendError, MissingPackage) as error:
-        tell(f"Not yet certified: {error.message} It is certified before its first use.")
+    except (BackendError, MissingPackage, ForeignEngine) as error:
+        if engine.manifest.certificate is None:
+            tell(f"Not yet certified: {error.message} It is certified before its first use.")
         return engine
     with closing(backend):
-        ensure_certified(backend, engine.path, title, against=reference_of(path), tell=tell)
+        try:
+            ensure_certified(backend, engine.path, title, against=reference_of(path), tell=tell)
+        except OptionError as error:
+            tell(f"Not certified: {error.message}")
     return where.open(engine.path)
 
 
@@ -90,6 +92,8 @@ def _reflected(size: Size, spec: ModelSpec) -> Size:
 def _source(path: Path) -> Source:
     if is_graph(path):
         return read_source(path)
+    if is_engine(path):
+        raise OptionError(f"{path.name} is an engine already.", remedy="Give the graph or checkpoint it was made of.")
     if importlib.util.find_spec("torch") is None:
         raise missing_package("torch", f"Exporting a checkpoint ({path.name})")
     from srn_deploy.deploy import export_and_prove

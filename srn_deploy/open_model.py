@@ -8,15 +8,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 from srn_deploy.backends import Backend, check_device, open_backend, open_half, open_on
-from srn_deploy.contract import AS_RECOGNISED, Corrections, Precision, is_engine, is_graph
+from srn_deploy.contract import AS_RECOGNISED, Corrections, PixelType, Precision, is_engine, is_graph
 from srn_deploy.cuda_driver import why_no_gpu
 from srn_deploy.engine.load import find_stored
 from srn_deploy.engine.store import EngineStore, StoredEngine
-from srn_deploy.errors import SrnDeployError
+from srn_deploy.errors import OptionError, SrnDeployError, TilingError
 from srn_deploy.model_store import find_graph, sha256_of_file
+from srn_deploy.shapes import Limits, ShapeRange
 from srn_deploy.verify import checkpoint_of, ensure_certified, reference_of
+from srn_deploy.windows import TileOptions, planned_windows
 
 Tell = Callable[[str], None]
+
+LARGE_PX = 10_000
+"""A side that no engine takes whole."""
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +38,7 @@ def open_model(model: str | Path | None = None, device: str = "auto", *, correct
     path = find_graph(model)
     if is_engine(path):
         backend = open_backend(path, device, tell=tell)
-        return _certified(backend, path, path.name, None, tell)
+        return _certified_by_name(backend, path, tell)
     if device != "auto" or why_no_gpu():
         return open_backend(path, device, corrections=corrections, tell=tell)
     return _on_gpu_or_cpu(path, corrections, tell)
@@ -79,11 +84,22 @@ def _ways_without_engine(path: Path, corrections: Corrections) -> list[Callable[
     return ways
 
 
-def _certified(backend: Backend, path: Path, title: str, made_from: Path | None, tell: Tell) -> Backend:
-    """The same backend; closed again where its certificate fails."""
+def _certified(backend: Backend, path: Path, title: str, made_from: Path, tell: Tell) -> Backend:
+    """The same backend; closed again where it is not certified."""
     try:
-        ensure_certified(backend, path, title, against=None if made_from is None else reference_of(made_from),
-                         tell=tell)
+        ensure_certified(backend, path, title, against=reference_of(made_from), tell=tell)
+    except BaseException:
+        backend.close()
+        raise
+    return backend
+
+
+def _certified_by_name(backend: Backend, path: Path, tell: Tell) -> Backend:
+    """An engine that the user named runs without a certificate where there is no reference, and that is told."""
+    try:
+        ensure_certified(backend, path, path.name, tell=tell)
+    except OptionError as error:
+        tell(f"{path.name} stays without a certificate: {error.message.rstrip('.')}")
     except BaseException:
         backend.close()
         raise
@@ -91,11 +107,24 @@ def _certified(backend: Backend, path: Path, title: str, made_from: Path | None,
 
 
 def engines_of(path: Path, store: EngineStore) -> list[StoredEngine]:
-    """The engines built from a graph or a checkpoint, in FP16 first, then those that were built last."""
+    """The engines of a graph or a checkpoint that take any picture, in FP16 first, then those that were built last."""
     sha256 = sha256_of_file(path)
-    found = [engine for engine in store.engines() if _is_made_from(engine, path, sha256)]
+    found = [engine for engine in store.engines() if _is_made_from(engine, path, sha256) and _serves_all(engine)]
     return sorted(found, key=lambda engine: (engine.spec.precision is not Precision.FP16,
                                              -engine.path.stat().st_mtime))
+
+
+def _serves_all(engine: StoredEngine) -> bool:
+    """Whether a large picture can be tiled into it, and one of 16 bits run where its graph could."""
+    shapes = tuple(ShapeRange(**{corner: tuple(size) for corner, size in one.items()})
+                   for one in engine.manifest.identity["options"]["shapes"])
+    if engine.spec.precision is Precision.FP16 and engine.spec.pixel_type is PixelType.FLOAT32:
+        return False
+    try:
+        planned_windows(engine.spec, Limits(shapes=shapes), LARGE_PX, LARGE_PX, None, TileOptions())
+    except TilingError:
+        return False
+    return True
 
 
 def _is_made_from(engine: StoredEngine, path: Path, sha256: str) -> bool:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from srn_deploy.atomic import replacing
 from srn_deploy.backends import Backend, open_backend
-from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
+from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend, read_spec
 from srn_deploy.certify import Certificate, Pixels, certify
 from srn_deploy.contract import ModelSpec, Precision, is_engine, is_graph
+from srn_deploy.cuda_driver import gpu_name
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import EngineError, NotCertified, OptionError
 from srn_deploy.image import find_images, read_image
@@ -46,14 +47,17 @@ def certificate_of(candidate: Backend, path: Path, ran_on: str, *, against: str 
     with ExitStack() as stack:
         reference, name, peaks = _reference(candidate.spec, against, stack)
         return certify(candidate, reference, _originals(images), artefact_sha256=sha256_of_file(path), ran_on=ran_on,
-                       reference_name=name, peaks=peaks)
+                       reference_name=name, peaks=peaks, gpu=gpu_name() if is_engine(path) else "")
 
 
 def write_down(path: Path, certificate: Certificate) -> None:
     """In an engine's manifest, else beside the artefact."""
     if is_engine(path):
         store = EngineStore(path.parent)
-        store.certified(store.open(path), certificate.as_json())
+        engine = store.open(path)
+        if engine.manifest.engine_sha256 != certificate.artefact_sha256:
+            raise EngineError(f"{path} was built anew while its certificate was made.", remedy="Certify it again.")
+        store.certified(engine, certificate.as_json())
         return
     target = path.with_name(path.name + CERTIFICATE_SUFFIX)
     try:
@@ -66,18 +70,17 @@ def write_down(path: Path, certificate: Certificate) -> None:
 
 def ensure_certified(backend: Backend, path: Path, title: str, *, against: str | None = None,
                      tell: Callable[[str], None]) -> None:
-    """See that an open engine is as good as its reference before its first use; later ones trust the manifest.
+    """See that an open engine is as good as its reference before its first use on this GPU; later ones trust that.
 
-    Raises NotCertified. Where there is no reference, or the manifest cannot be written, that is told.
+    Raises NotCertified, and OptionError where there is no reference. Where the manifest cannot be written, that
+    is told.
     """
-    recorded = EngineStore(path.parent).open(path).manifest.certificate
-    if recorded is None:
+    engine = EngineStore(path.parent).open(path)
+    recorded = engine.manifest.certificate
+    if recorded is None or (recorded["artefact_sha256"], recorded["gpu"]) != (
+            engine.manifest.engine_sha256, gpu_name()):
         tell(f"{path.name} is certified before its first use")
-        try:
-            certificate = certificate_of(backend, path, title, against=against)
-        except OptionError as error:
-            tell(f"{path.name} stays without a certificate: {error.message.rstrip('.')}")
-            return
+        certificate = certificate_of(backend, path, title, against=against)
         recorded = certificate.as_json()
         try:
             write_down(path, certificate)
@@ -103,11 +106,12 @@ def checkpoint_of(path: Path) -> Path | None:
     return None
 
 
-def reference_of(made_from: Path) -> str:
-    """The checkpoint where PyTorch can run it, else the graph."""
+def reference_of(made_from: Path) -> str | None:
+    """The checkpoint where PyTorch can run it, else the FP32 graph; None where the spec must tell."""
     checkpoint = checkpoint_of(made_from)
-    has_torch = importlib.util.find_spec("torch") is not None
-    return str(checkpoint if checkpoint is not None and has_torch else made_from)
+    if checkpoint is not None and importlib.util.find_spec("torch") is not None:
+        return str(checkpoint)
+    return str(made_from) if is_graph(made_from) and read_spec(made_from).precision is Precision.FP32 else None
 
 
 def _originals(folder: Path | None) -> Iterator[Pixels]:

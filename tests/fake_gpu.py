@@ -76,6 +76,8 @@ class FakeAllocation:
 def fake_cuda(gpu: FakeGpu) -> Any:
     """The module pycuda.driver."""
     class Context:
+        """Without detach(): PyCUDA's pushes the context and leaves it there."""
+
         def push(self) -> None:
             gpu.stack += 1
 
@@ -83,8 +85,6 @@ def fake_cuda(gpu: FakeGpu) -> Any:
         def pop() -> None:
             gpu.stack -= 1
 
-        def detach(self) -> None:
-            gpu.calls["detach"] += 1
 
     class Stream:
         def __init__(self, flags: int = 0) -> None:
@@ -96,6 +96,16 @@ def fake_cuda(gpu: FakeGpu) -> Any:
             gpu.need_context("synchronize")
             if gpu.capturing is not None:
                 raise FakeLogicError("cuStreamSynchronize failed: operation not permitted when stream is capturing")
+
+    class Event:
+        def record(self, stream: Stream) -> None:
+            gpu.need_context("Event.record")
+
+        def synchronize(self) -> None:
+            gpu.need_context("Event.synchronize")
+
+        def time_till(self, event: Event) -> float:
+            return 0.25
 
     def mem_alloc(size: int) -> FakeAllocation:
         gpu.need_context("mem_alloc")
@@ -115,8 +125,9 @@ def fake_cuda(gpu: FakeGpu) -> Any:
 
     return SimpleNamespace(
         init=lambda: None, Device=lambda index: SimpleNamespace(retain_primary_context=Context), Context=Context,
-        Stream=Stream, mem_alloc=mem_alloc, pagelocked_empty=pagelocked_empty, memcpy_htod_async=memcpy_htod_async,
-        memcpy_dtoh_async=memcpy_dtoh_async, mem_get_info=lambda: (gpu.memory_bytes - gpu.used_bytes, gpu.memory_bytes),
+        Event=Event, Stream=Stream, mem_alloc=mem_alloc, pagelocked_empty=pagelocked_empty,
+        memcpy_htod_async=memcpy_htod_async, memcpy_dtoh_async=memcpy_dtoh_async,
+        mem_get_info=lambda: (gpu.memory_bytes - gpu.used_bytes, gpu.memory_bytes),
         Error=FakeCudaError, LogicError=FakeLogicError, MemoryError=FakeMemoryError)
 
 

@@ -47,7 +47,7 @@ def graph(checkpoint: Path, tmp_path: Path) -> Path:
 def certificate(**changes: Any) -> Certificate:
     """One that passes, but for the changes."""
     fields: dict[str, Any] = {
-        "artefact_sha256": "a", "ran_on": "r", "reference": "f", "precision": Precision.FP16, "pictures": 3,
+        "artefact_sha256": "a", "ran_on": "r", "gpu": "", "reference": "f", "precision": Precision.FP16, "pictures": 3,
         "psnr_db": 60.0, "worst_levels": 1.0, "psnr_loss_db": 0.0, "non_finite": 0, "largest_activation": 100.0,
         "largest_layer": "tail", "overflowing_layers": ()}
     return Certificate(**fields | changes)

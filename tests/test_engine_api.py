@@ -35,7 +35,8 @@ SOURCES = ("engine/build.py", "engine/monitor.py", "engine/library.py", "engine/
            "engine/caches.py", "backends/tensor_rt.py")
 
 PYCUDA_OBJECTS = {"driver": "driver", "self._driver": "driver", "self._context": "Context", "self._stream": "Stream",
-                  "self._driver.Context": "Context", "driver.Device(0)": "Device"}
+                  "self._driver.Context": "Context", "driver.Device(0)": "Device", "before": "Event",
+                  "after": "Event"}
 
 
 def api(repository: Path) -> dict[str, dict[str, list[str]]]:
@@ -112,7 +113,7 @@ def test_every_name_of_pycuda_exists(repository: Path) -> None:
     kept = json.loads((repository / "tests/data/pycuda_api.json").read_text(encoding="utf-8"))["api"]
     used = attributes(parsed(repository, "backends/cuda_session.py"), PYCUDA_OBJECTS)
     assert [f"{owner}.{name}" for owner, name in sorted(used) if name not in kept[owner]] == []
-    for name in (("driver", "pagelocked_empty"), ("driver", "memcpy_htod_async"), ("Context", "detach"),
+    for name in (("driver", "pagelocked_empty"), ("driver", "memcpy_htod_async"), ("Event", "time_till"),
                  ("Device", "retain_primary_context"), ("Stream", "synchronize"), ("Context", "pop")):
         assert name in used
 

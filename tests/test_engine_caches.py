@@ -159,6 +159,7 @@ def test_finished_kernels_of_tensorrt_rtx_are_kept_and_found_again(loaded: Loade
 
 
 def test_pruning_everything_removes_the_caches_too(tmp_path: Path) -> None:
-    add_line(tmp_path / "timing.cache", b"a")
+    path = tmp_path / "timing-0123456789abcdef.cache"
+    add_line(path, b"a")
     assert EngineStore(tmp_path).prune() == []
-    assert EngineStore(tmp_path).prune(everything=True) == [tmp_path / "timing.cache"]
+    assert EngineStore(tmp_path).prune(everything=True) == [path]

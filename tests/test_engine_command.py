@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -92,12 +94,39 @@ def test_where_the_engine_can_run_it_is_certified_at_once(cache: Path, monkeypat
     def certified(backend: Closed, path: Path, title: str, *, against: str, tell: object) -> None:
         told.extend([title, Path(against).suffix])
         store = EngineStore(path.parent)
-        store.certified(store.open(path), {"failures": []})
+        store.certified(store.open(path), {"failures": [], "passed": True})
 
     monkeypatch.setattr("srn_deploy.engine_request.open_on", lambda path, device: (Closed(), "a GPU"))
     monkeypatch.setattr("srn_deploy.engine_request.ensure_certified", certified)
-    for _ in range(2):
-        ended = CliRunner().invoke(main, ["build-engine", *SHAPES])
-        assert ended.stderr.endswith("26 FLOAT; certified.\n")
+    ended = CliRunner().invoke(main, ["build-engine", *SHAPES])
+    assert ended.stderr.endswith("26 FLOAT; certified.\n")
     assert told == ["a GPU", ".safetensors"]
     assert Closed.closed == 1
+
+
+def test_ctrl_c_during_a_build_ends_it_with_exit_code_130_and_leaves_no_engine(
+        cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signal arrives while the library is at work, in the middle of one of its callbacks."""
+    def interrupting(phase: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr("srn_deploy.cli.build_engine._shown", lambda: nullcontext(interrupting))
+    ended = CliRunner().invoke(main, ["build-engine", "--fp16", *SHAPES])
+    assert ended.exit_code == 130
+    assert "nothing is left behind" in ended.stderr
+    assert not list(cache.glob("*.engine"))
+
+
+def test_pruning_leaves_files_of_others_alone(cache: Path) -> None:
+    cache.mkdir()
+    others = [cache / name for name in ("package.json", "a.cache", "mine.engine")]
+    for path in others:
+        path.write_text("{}")
+    assert CliRunner().invoke(main, ["engines", "prune", "--all"]).stdout == ""
+    assert all(path.exists() for path in others)
+
+
+def test_an_engine_is_no_source_of_one(cache: Path) -> None:
+    built = CliRunner().invoke(main, ["build-engine", *SHAPES]).stdout.strip()
+    ended = CliRunner().invoke(main, ["build-engine", built])
+    assert (ended.exit_code, "is an engine already" in ended.stderr) == (1, True)

@@ -12,6 +12,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from srn_deploy import cuda_driver
 from srn_deploy.backends import open_backend
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.cli import main
-from srn_deploy.contract import ModelSpec, Precision
+from srn_deploy.contract import ModelSpec, PixelType, Precision
 from srn_deploy.engine.identity import Identity
 from srn_deploy.engine.options import BuildOptions, HardwareCompatibility
 from srn_deploy.engine.store import EngineStore, StoredEngine
@@ -35,6 +36,7 @@ from srn_deploy.errors import (
 from srn_deploy.geometry import Geometry
 from srn_deploy.image import read_image
 from srn_deploy.model_store import find_graph, sha256_of_file
+from srn_deploy.onnx_file import half_precision_twin, save_graph
 from srn_deploy.open_model import open_model
 from srn_deploy.shapes import ShapeRange
 from srn_deploy.upscale import upscale_planes
@@ -97,7 +99,7 @@ def spec(graph: Path) -> ModelSpec:
 def stored(store: EngineStore, graph: Path, spec: ModelSpec, *, version: str = "11.4.0", target: str = HERE,
            flavour: str = "tensorrt", **options: Any) -> StoredEngine:
     """A plan of the default model; its bytes are never looked into."""
-    chosen = BuildOptions(precision=Precision.FP16, shapes=(SHAPES,), **options)
+    chosen = BuildOptions(**{"precision": Precision.FP16, "shapes": (SHAPES,), **options})
     identity = Identity(graph_sha256=sha256_of_file(graph), options=chosen, flavour=flavour, version=version,
                         srn_deploy="0", target=target)
     return store.save("model", identity, b"a plan", spec=dataclasses.replace(spec, precision=Precision.FP16),
@@ -181,13 +183,16 @@ def test_one_changed_byte_is_refused_before_deserialising(
     engine.path.write_bytes(b"A plan")
     with pytest.raises(DamagedEngine, match="it was not loaded"):
         open_backend(engine.path)
+    machine.libcuda.count = 0  # and that is what is told also where it could not run anyway
+    with pytest.raises(DamagedEngine, match="it was not loaded"):
+        open_backend(engine.path)
 
 
 def test_what_the_library_refuses_is_told_and_the_context_given_back(
         store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine) -> None:
     with pytest.raises(EngineError, match=r"cannot load .*: magic tag does not match"):
         open_backend(stored(store, graph, spec).path)
-    assert (machine.gpu.stack, machine.gpu.calls["detach"]) == (0, 1)
+    assert machine.gpu.stack == 0
 
 
 def test_tensorrt_rtx_is_asked_whether_a_plan_is_valid_on_this_gpu(
@@ -248,6 +253,48 @@ def test_auto_without_an_engine_says_so_and_what_else_stood_in_the_way(
     open_model(tell=told.append).close()
     assert told[-1].startswith("ONNX Runtime on the CPU (no engine of it is in the cache; ONNX Runtime ")
     assert "cannot use a GPU" in told[-1]
+
+
+def test_a_certificate_of_another_plan_or_gpu_is_made_anew(
+        store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine) -> None:
+    engine, told = stored(store, graph, spec), list[str]()
+    machine.runs(computing(machine.gpu, graph))
+    open_model(tell=told.append).close()
+    stored(store, graph, spec)  # built again: the manifest is a new one
+    kept = store.open(engine.path).manifest
+    store.certified(engine, {"artefact_sha256": "another", "gpu": "Fake GPU 8.9", "passed": True, "failures": []})
+    open_model(tell=told.append).close()
+    store.certified(engine, {"artefact_sha256": kept.engine_sha256, "gpu": "Other", "passed": True, "failures": []})
+    open_model(tell=told.append).close()
+    assert sum("is certified before its first use" in line for line in told) == 3
+
+
+@pytest.mark.parametrize("change", [
+    {"shapes": (ShapeRange.parse("120x160"),)}, {"pixel_type": PixelType.FLOAT32}], ids=["static", "float pixels"])
+def test_auto_leaves_out_engines_that_could_not_take_any_picture(
+        store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine, change: dict[str, Any]) -> None:
+    told: list[str] = []
+    kind = {"pixel_type": change.pop("pixel_type", spec.pixel_type)}
+    stored(store, graph, dataclasses.replace(spec, **kind), **change)
+    open_model(tell=told.append).close()
+    assert "no engine of it is in the cache" in told[-1]
+
+
+def test_an_fp16_graph_is_certified_against_the_checkpoint_that_its_spec_names(
+        store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine, tmp_path: Path) -> None:
+    half = tmp_path / "half.onnx"
+    save_graph(half_precision_twin(onnx.load(graph)), half)
+    stored(store, half, spec)
+    machine.runs(computing(machine.gpu, graph, change=9))
+    told: list[str] = []
+    open_model(half, tell=told.append).close()
+    assert "is not its reference: " in told[-1]
+
+
+def test_info_tells_what_an_engine_is_by_its_manifest(store: EngineStore, graph: Path, spec: ModelSpec) -> None:
+    ended = CliRunner().invoke(main, ["info", str(stored(store, graph, spec).path)])
+    assert "not yet certified" in ended.stdout
+    assert "tensorrt 11.4.0" in ended.stdout
 
 
 def test_verify_certifies_an_engine_in_its_manifest(

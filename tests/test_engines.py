@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -269,10 +270,13 @@ def test_pruning_removes_what_no_build_would_find_again(library: Library, store:
     kept = build_engine(tiny, options(), library, store)
     damaged = build_engine(tiny, options(tf32=True), library, store)
     damaged.path.write_bytes(b"broken")
-    (store.folder / "orphan.json").write_text("{}")
-    (store.folder / ".srn-part-0123.engine").touch()
+    orphan, part = store.folder / "tiny-fp16-0123456789abcdef.json", store.folder / ".srn-part-0123.engine"
+    orphan.write_text("{}")
+    part.touch()
+    os.utime(part, (0, 0))
+    (store.folder / ".srn-part-4567.engine").touch()  # somebody is writing it now
     removed = store.prune()
-    assert {path.name for path in removed} == {damaged.path.name, "orphan.json", ".srn-part-0123.engine"}
+    assert {path.name for path in removed} == {damaged.path.name, orphan.name, part.name}
     assert [engine.path for engine in store.engines()] == [kept.path]
     assert store.prune(everything=True) == [kept.path]
     assert [path.name for path in store.folder.iterdir()] == [".locks"]

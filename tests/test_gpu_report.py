@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,33 +18,43 @@ from srn_deploy.errors import MissingPackage
 from srn_deploy.records import Record
 
 
-def works(scale: gpu_sections.Scale) -> list[dict[str, Any]]:
-    return [{"what": "a pass", "median_ms": 1.23456, "lower_quartile_ms": 1.0, "upper_quartile_ms": 2.0}]
-
-
-def is_missing(scale: gpu_sections.Scale) -> list[dict[str, Any]]:
-    raise MissingPackage("It needs a library.", remedy="Install it.")
-
-
-def breaks(scale: gpu_sections.Scale) -> list[dict[str, Any]]:
-    raise ZeroDivisionError
+def became(name: str, seconds: float) -> gpu_report.Told:
+    rows = [{"what": "a pass", "median_ms": 1.23456, "lower_quartile_ms": 1.0, "upper_quartile_ms": 2.0}]
+    return gpu_report.Told(rows, "", 1.0) if name == "a" else gpu_report.Told([], "it needs a library", 0.1)
 
 
 def test_every_section_is_kept_with_its_rows_or_what_stood_in_its_way(tmp_path: Path) -> None:
     kept = tmp_path / "record.json"
-    record = gpu_report.report(60, {"a": works, "b": is_missing, "c": breaks, "d": works},
-                               keep=lambda record: record.save(kept))
-    told = {name: section["obstacle"] for name, section in record.results["sections"].items()}
-    assert told == {"a": "", "b": "MissingPackage: It needs a library.", "c": "ZeroDivisionError: ", "d": ""}
+    record = gpu_report.report(60, ("a", "b"), run=became, keep=lambda record: record.save(kept))
     assert Record.load(kept) == record
     table = report_table(record.results)
     assert "| a | a pass | 1.235 ms (1.000–2.000) |" in table
-    assert "| b | – | MissingPackage: It needs a library. |" in table
+    assert "| b | – | it needs a library |" in table
 
 
 def test_what_comes_too_late_is_not_begun() -> None:
-    record = gpu_report.report(0, {"a": works})
+    record = gpu_report.report(0, ("a",), run=became)
     assert record.results["sections"]["a"]["obstacle"] == "not begun: the time was up"
+
+
+@pytest.mark.parametrize(("program", "obstacle"), [
+    ("pass", ""), ("import os; os.abort()", "the process ended with -6"),
+    ("import time; time.sleep(60)", "ended after 2 s"),
+    ("print('{\"obstacle\": \"no GPU\"}')", "no GPU")])
+def test_what_a_section_measured_is_kept_however_its_process_ends(program: str, obstacle: str) -> None:
+    code = f"print('{{\"what\": \"a row\"}}', flush=True); {program}"
+    told = gpu_report.in_a_process("a", 2.0, command=(sys.executable, "-c", code))
+    assert (told.rows, told.obstacle) == ([{"what": "a row"}], obstacle)
+
+
+def test_errors_of_a_section_are_its_last_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def section(scale: gpu_sections.Scale) -> Iterator[dict[str, Any]]:
+        yield {"what": "a row"}
+        raise MissingPackage("It needs a library.", remedy="Install it.")
+
+    gpu_report.print_rows(section)
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [
+        {"what": "a row"}, {"obstacle": "MissingPackage: It needs a library."}]
 
 
 def test_contestants_run_in_turn_after_warming_up() -> None:
@@ -64,7 +77,7 @@ def test_the_sections_that_need_no_gpu_measure_on_the_cpu(one_thread: None) -> N
 @pytest.mark.skipif(not why_no_gpu(), reason="here it would run")
 def test_tensorrt_rtx_is_built_and_says_why_it_did_not_run() -> None:
     pytest.importorskip("tensorrt_rtx")
-    rows = gpu_sections.tensorrt_rtx(gpu_sections.REDUCED)
+    rows = list(gpu_sections.tensorrt_rtx(gpu_sections.REDUCED))
     assert [row["what"] for row in rows] == ["fp32: built", "fp16: built"]
     assert [row["convolutions"] for row in rows] == ["{'FLOAT': 26}", "{'HALF': 26}"]
     assert all("Not yet certified" in row["told"] for row in rows)

@@ -31,6 +31,7 @@ from srn_deploy.windows import TileOptions
 from tests.fake_gpu import (
     SCRATCH_BYTES_PER_PX,
     FakeEngine,
+    FakeExecution,
     FakeGpu,
     Profile,
     fake_cuda,
@@ -81,7 +82,7 @@ def opened(tmp_path: Path) -> Iterator[Opened]:
     for bench in benches:
         bench.backend.close()
         bench.backend.close()
-        assert (bench.gpu.used_bytes, bench.gpu.stack, bench.gpu.calls["detach"]) == (0, 0, 1)
+        assert (bench.gpu.used_bytes, bench.gpu.stack) == (0, 0)
 
 
 def drawn(*shape: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -221,6 +222,38 @@ def test_a_prepared_step_survives_that_other_shapes_take_its_place(opened: Opene
         bench.backend.run(drawn(1, side, side, 3))
     step()
     assert (1, 30, 30) in bench.backend._lanes
+
+
+def test_a_measured_step_tells_the_milliseconds_of_the_gpus_own_clock(opened: Opened) -> None:
+    bench = opened(profile((8, 8), (64, 64)))
+    step = bench.backend.measure((1, 30, 30))
+    assert [step(), step()] == [0.25, 0.25]
+    assert bench.gpu.calls["cuGraphLaunch"] == 3
+    assert bench.gpu.calls["pagelocked_empty"] == 2
+
+
+def test_memory_held_for_shapes_counts_as_free_for_the_next_picture(opened: Opened) -> None:
+    bench = opened(profile((8, 8), (64, 64)))
+    before = bench.backend.limits
+    bench.backend.run(drawn(1, 64, 64, 3))
+    assert bench.backend.limits == before
+
+
+def test_an_error_of_the_bindings_is_ours_and_closing_still_frees_everything(
+        opened: Opened, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    bench = opened(profile((8, 8), (64, 64)))
+    bench.backend.run(drawn(1, 20, 20, 3))
+
+    def raising(*arguments: object) -> None:
+        raise RuntimeError("an illegal memory access was encountered")
+
+    monkeypatch.setattr(FakeExecution, "infer_shapes", raising)
+    with pytest.raises(BackendError, match="illegal memory access"):
+        bench.backend.run(drawn(1, 30, 30, 3))
+    monkeypatch.setattr(bench.backend._session, "wait", raising)
+    bench.backend.close()
+    assert "the GPU was not left in order" in caplog.text
+    assert bench.gpu.used_bytes == 0
 
 
 def test_a_closed_backend_says_so(opened: Opened) -> None:

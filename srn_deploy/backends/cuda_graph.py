@@ -30,12 +30,16 @@ class CudaGraph:
     def __init__(self, driver: Any, stream_handle: int, enqueue: Callable[[], None]) -> None:
         self._driver, self._stream = driver, driver.CUstream(stream_handle)
         self._executable: Any = None
-        self._graph = self._captured(enqueue)
+        self._graph: Any = None
         try:
+            self._graph = self._captured(enqueue)
             self._executable = self._checked(driver.cuGraphInstantiate(self._graph, 0))
         except NotCaptured:
             self.close()
             raise
+        except Exception as error:  # what cuda-bindings itself may raise
+            self.close()
+            raise NotCaptured(f"{type(error).__name__}: {error}") from error
 
     def _captured(self, enqueue: Callable[[], None]) -> Any:
         """The capture is ended whatever happens: a stream that is left capturing is lost."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -42,7 +42,7 @@ class CudaSession:
         self._driver = driver
         try:
             driver.init()
-            self._context: Any = driver.Device(0).retain_primary_context()
+            self._context: Any = _primary_context(driver)
         except driver.Error as error:
             raise DeviceUnavailable(f"PyCUDA cannot use the GPU: {error}.",
                                     remedy="Check that nvidia-smi lists it and that no other program holds it alone."
@@ -60,15 +60,21 @@ class CudaSession:
         """Our context on top of the thread's stack; CUDA's errors become ours."""
         if self._context is None:
             raise BackendError("This backend has been closed.", remedy="Open the artefact again.")
-        self._context.push()
+        with self._translated_errors():
+            self._context.push()
+            try:
+                yield
+            finally:
+                self._driver.Context.pop()
+
+    @contextmanager
+    def _translated_errors(self) -> Iterator[None]:
         try:
             yield
-        except self._driver.Error as error:
+        except (self._driver.Error, RuntimeError) as error:  # TensorRT's bindings raise the plain one
             raise BackendError(f"CUDA failed: {error}.",
                                remedy="Run it again; if it stays, build the engine again and report this text."
                                ) from error
-        finally:
-            self._driver.Context.pop()
 
     @contextmanager
     def _shortage(self, size_bytes: int) -> Iterator[None]:
@@ -101,15 +107,34 @@ class CudaSession:
         """Until all that was begun is done."""
         self._stream.synchronize()
 
+    def elapsed_ms(self, work: Callable[[], None]) -> float:
+        """Milliseconds between two events around what `work` begins, on the GPU's own clock."""
+        before, after = self._driver.Event(), self._driver.Event()
+        before.record(self._stream)
+        work()
+        after.record(self._stream)
+        after.synchronize()
+        return float(before.time_till(after))
+
     def free_bytes(self) -> int:
         """Of the GPU's memory."""
         free, _ = self._driver.mem_get_info()
         return int(free)
 
     def close(self) -> None:
-        """Give stream and context back; calling it twice is harmless."""
+        """Give the stream back; calling it twice is harmless."""
         if self._context is not None:
             with self.current():
                 self._stream = None
-            self._context.detach()
             self._context = None
+
+
+_RETAINED: dict[int, tuple[Any, Any]] = {}
+"""Driver module and primary context, for the life of the process: PyCUDA's detach() pushes the context and does not
+pop it, which would leave everybody else on a context that is gone."""
+
+
+def _primary_context(driver: Any) -> Any:
+    if id(driver) not in _RETAINED:
+        _RETAINED[id(driver)] = driver, driver.Device(0).retain_primary_context()
+    return _RETAINED[id(driver)][1]

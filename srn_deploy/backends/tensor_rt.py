@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,9 +82,9 @@ class TensorRtBackend:
 
     @property
     def limits(self) -> Limits:
-        """The shapes of its profiles, and half of the memory that is free."""
+        """The shapes of its profiles, and half of the memory that is free or held for shapes."""
         with self._session.current():
-            free_bytes = self._session.free_bytes()
+            free_bytes = self._session.free_bytes() + sum(lane.size_bytes for lane in self._lanes.values())
         return Limits(shapes=tuple(shapes for shapes, _ in self._profiles), activation_bytes=max(free_bytes // 2, 1),
                       largest_batch=min(batch for _, batch in self._profiles))
 
@@ -99,38 +100,54 @@ class TensorRtBackend:
             upscaled = lane.result()
         return from_portable(upscaled, batch.dtype) if portable else upscaled
 
+    def measure(self, shape: Shape) -> Callable[[], float]:
+        """A step as that of `prepare`, which returns its milliseconds between two events on the GPU."""
+        self.prepare(shape)()
+
+        def step() -> float:
+            with self._session.current():
+                return self._session.elapsed_ms(self._resident(shape))
+
+        return step
+
     def prepare(self, shape: Shape) -> Callable[[], None]:
         """One pass over resident pixels with the matrices of whole pictures; waits for the GPU."""
         check_sides(*shape[1:], self._spec)
-        pixels = np.zeros((*shape, 3), self._spec.pixel_type)
-        portable = self._spec.form is Form.PORTABLE
-        feeds = self._feeds(to_portable(pixels) if portable else pixels, pixels, None)
 
         def step() -> None:
             with self._session.current():
-                lane = self._lanes.get(shape)
-                if lane is None:  # the first time, and when other shapes have taken its place
-                    lane = self._lane(shape)
-                    lane.fill(feeds)
-                self._advance(lane)
+                self._resident(shape)()
                 self._session.wait()
 
         step()
         return step
 
+    def _resident(self, shape: Shape) -> Callable[[], None]:
+        """What begins one pass over black pictures that lie on the GPU."""
+        lane = self._lanes.get(shape)
+        if lane is None:  # the first time, and when other shapes have taken its place
+            lane = self._lane(shape)
+            pixels = np.zeros((*shape, 3), self._spec.pixel_type)
+            portable = self._spec.form is Form.PORTABLE
+            lane.fill(self._feeds(to_portable(pixels) if portable else pixels, pixels, None))
+        return partial(self._advance, lane)
+
     def close(self) -> None:
         """Free everything and keep the kernels that were finished; calling it twice is harmless."""
         if self._loaded is None:
             return
+        loaded, self._loaded = self._loaded, None
         try:
             with self._session.current():
-                self._session.wait()
-                self._drop_lanes()
-                self._contexts.close()
-        finally:
-            self._lanes.clear()
-            self._loaded = None
-            self._session.close()
+                try:
+                    self._session.wait()
+                finally:  # in this order: nothing outlives what it was made of
+                    self._drop_lanes()
+                    self._contexts.close()
+                    loaded.release()
+        except BackendError as error:
+            _log.warning("the GPU was not left in order: %s", error.message)
+        self._session.close()
 
     @property
     def _pixels(self) -> Tensor:
@@ -205,6 +222,7 @@ class _Lane:
                  tensors: list[Tensor], session: CudaSession) -> None:
         self._contexts, self._session = contexts, session
         self._allocations: list[Any] = []
+        self.size_bytes = 0
         self.graph: CudaGraph | None = None
         self.warm = False
         try:
@@ -224,6 +242,7 @@ class _Lane:
 
     def _allocated(self, size_bytes: int) -> Any:
         self._allocations.append(self._session.allocate(size_bytes))
+        self.size_bytes += size_bytes
         return self._allocations[-1]
 
     def fill(self, feeds: Mapping[str, NDArray[Any]]) -> None:

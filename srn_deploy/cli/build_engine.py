@@ -45,11 +45,15 @@ def build_engine(model: str | None, fit: Path | None, precision: str | None, **c
     from srn_deploy.engine_request import EngineRequest, request_engine
 
     request = EngineRequest(precision=None if precision is None else Precision(precision), fit=fit, **chosen)
-    with _shown() as on_phase:
-        engine = request_engine(model, request, tell=lambda line: click.echo(line, err=True), on_phase=on_phase)
+    try:
+        with _shown() as on_phase:
+            engine = request_engine(model, request, tell=lambda line: click.echo(line, err=True), on_phase=on_phase)
+    except KeyboardInterrupt as error:
+        click.echo("Interrupted; nothing is left behind.", err=True)
+        raise click.exceptions.Exit(options.INTERRUPTED) from error
     convolutions = ", ".join(f"{count} {kind}" for kind, count in engine.manifest.convolutions.items())
-    certified = "certified" if engine.manifest.certificate else "not yet certified"
-    click.echo(f"{engine.manifest.engine_bytes / 1e6:.1f} MB; convolutions: {convolutions}; {certified}.", err=True)
+    click.echo(f"{engine.manifest.engine_bytes / 1e6:.1f} MB; convolutions: {convolutions}; {engine.certification}.",
+               err=True)
     click.echo(str(engine.path))
 
 

@@ -31,7 +31,7 @@ def list_engines(as_json: bool) -> None:
         identity = engine.manifest.identity
         click.echo(f"{engine.path.name}  {identity['flavour']} {identity['version']}  for {identity['target']}  "
                    f"{engine.manifest.engine_bytes / 1e6:.1f} MB  "
-                   f"{'certified' if engine.manifest.certificate else 'not yet certified'}")
+                   f"{engine.certification}")
 
 
 @engines.command()

@@ -14,7 +14,7 @@ from srn_deploy.cli import options
 @options.as_json
 @options.overrides
 def info(file: str | None, as_json: bool, settings: tuple[str, ...], value_range: float | None) -> None:
-    """Say what a checkpoint or graph is and, with PyTorch, what one pass costs at 256 x 256."""
+    """Say what a checkpoint, graph or engine is and, with PyTorch, what one pass costs at 256 x 256."""
     from srn_deploy.describe import described
 
     rows = described(file, settings=settings, value_range=value_range)

@@ -22,7 +22,7 @@ from srn_deploy.contract import Form, ModelSpec, Precision
 from srn_deploy.engine.caches import SharedFile, begin_timing, keep_timing, timing_file
 from srn_deploy.engine.identity import Identity
 from srn_deploy.engine.library import Flavour, Library
-from srn_deploy.engine.monitor import OnPhase, message_collector, progress_monitor
+from srn_deploy.engine.monitor import OnPhase, interruptible, message_collector, progress_monitor
 from srn_deploy.engine.options import BuildOptions, HardwareCompatibility
 from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.errors import EngineNotBuilt, NotHalfPrecision, OptionError
@@ -109,7 +109,11 @@ def _in_precision(source: Source, precision: Precision) -> tuple[bytes, ModelSpe
     if precision is Precision.FP32:
         raise OptionError(f"{source.name} computes in FP16 already; FP32 cannot be made of it.",
                           remedy="Leave --fp32 away, or export the checkpoint again without --fp16.")
-    twin = half_precision_twin(onnx.load_from_string(source.data))
+    try:
+        twin = half_precision_twin(onnx.load_from_string(source.data))
+    except Exception as error:  # the converter and ONNX's shape inference document none
+        raise NotHalfPrecision(f"{source.name} cannot be FP16: {str(error).splitlines()[0][:200]}.",
+                               remedy="Export its checkpoint again, or build with --fp32.") from error
     return twin.SerializeToString(), spec_of(twin, source.name)
 
 
@@ -135,7 +139,8 @@ def _built(data: bytes, spec: ModelSpec, options: BuildOptions, library: Library
         begin_timing(config, timings)
     monitor = progress_monitor(trt, on_phase)
     config.progress_monitor = monitor
-    plan = builder.build_serialized_network(network, config)
+    with interruptible(monitor):
+        plan = builder.build_serialized_network(network, config)
     monitor.raise_if_interrupted()
     if plan is None:
         raise EngineNotBuilt(f"{library.flavour} {library.version} built nothing: {logger.told()}.",

@@ -67,7 +67,9 @@ class ContextMaker:
 
     def close(self) -> None:
         """Keep the finished kernels."""
-        if self._file is not None:
-            kernels = bytes(self._runtime_cache.serialize())
-            self._file.update(lambda before: kernels)
+        blob = None if self._file is None else self._runtime_cache.serialize()
+        if self._file is not None and blob is not None:
+            kernels = bytes(blob)
+            # Every process begins with what is in the file and only adds: the longer one knows more.
+            self._file.update(lambda before: max(kernels, before, key=len))
         self._file = self._runtime_cache = self._runtime_config = None

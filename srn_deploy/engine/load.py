@@ -45,6 +45,11 @@ class LoadedEngine:
         """Of the graph that was built."""
         return self.stored.spec
 
+    def release(self) -> None:
+        """Destroy engine and runtime, in this order, while the CUDA context is current."""
+        self.engine = None
+        self.runtime = None
+
     def tensors(self) -> list[Tensor]:
         """Its inputs and outputs; raises EngineError for a type that no graph of ours has."""
         engine, trt = self.engine, self.library.trt
@@ -69,11 +74,12 @@ class LoadedEngine:
 
 
 def find_stored(path: Path) -> tuple[StoredEngine, Library]:
-    """The manifest of a plan and the library it was built with, both fit for this machine; nothing is loaded yet.
+    """The manifest of a whole plan and the library it was built with, fit for this machine; nothing is loaded yet.
 
     Raises DamagedEngine, DeviceUnavailable, MissingPackage and ForeignEngine.
     """
     stored = EngineStore(path.parent).open(path)
+    stored.plan()
     if reason := why_no_gpu():
         raise DeviceUnavailable(f"An engine runs on a GPU only: {reason}.",
                                 remedy="Give the graph or the checkpoint instead: both run on the CPU too.")

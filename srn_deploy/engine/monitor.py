@@ -1,11 +1,15 @@
 """What a build tells while it goes on: its phases, its errors; and how Ctrl-C ends it.
 
-The libraries call back from C++, where an exception would be lost: it is kept here and raised afterwards.
+The libraries call back from C++, where an exception would be lost, that of Ctrl-C too if it falls into a callback:
+it is kept here and raised afterwards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,3 +82,20 @@ def progress_monitor(trt: Any, on_phase: OnPhase) -> Any:
                 raise self.error
 
     return Monitor()
+
+
+@contextmanager
+def interruptible(monitor: Any) -> Iterator[None]:
+    """During a build Ctrl-C asks the monitor to end it, instead of raising wherever Python happens to be."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupted(number: int, frame: object) -> None:
+        monitor.error = KeyboardInterrupt()
+
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -48,6 +48,7 @@ class BuildOptions:
     """Of TensorRT-RTX alone: the GPUs a plan is for, as in 8.9; empty is its own choice."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "compute_capabilities", _sorted(self.compute_capabilities))
         if not 1 <= len(self.shapes) <= MOST_PROFILES:
             raise OptionError(f"An engine of {len(self.shapes)} shape ranges is not possible.",
                               remedy=f"Give one to {MOST_PROFILES}.")
@@ -65,3 +66,8 @@ class BuildOptions:
                 raise OptionError(f"Shapes {shapes} begin below {spec.min_side_px} px, the least the network takes.",
                                   remedy=f"Begin at {spec.min_side_px}x{spec.min_side_px}; smaller pictures are "
                                          "reflected up to it.")
+
+
+def _sorted(capabilities: tuple[str, ...]) -> tuple[str, ...]:
+    """Each once, the oldest first: the order that a user types makes no other engine."""
+    return tuple(sorted(set(capabilities), key=lambda name: (name.rjust(8), name)))

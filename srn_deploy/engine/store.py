@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -14,6 +16,7 @@ from typing import Any
 from srn_deploy.atomic import TEMPORARY_MARK, replacing
 from srn_deploy.contract import ENGINE_SUFFIX, ModelSpec
 from srn_deploy.engine.identity import Identity
+from srn_deploy.engine.options import HardwareCompatibility
 from srn_deploy.errors import DamagedEngine, EngineError, OptionError
 
 MANIFEST_SUFFIX = ".json"
@@ -22,6 +25,13 @@ LOCKS = ".locks"
 
 CACHE_SUFFIX = ".cache"
 """Of what the libraries learn (`caches`)."""
+
+
+OLD_SECONDS = 3600
+"""A temporary file of this age belongs to nobody who is still writing."""
+
+_ENGINE_NAME = re.compile(r".+-(fp16|fp32)-[0-9a-f]{16}")
+_CACHE_NAME = re.compile(r"timing-[0-9a-f]{16}|.+-(fp16|fp32)-[0-9a-f]{16}-[0-9a-f]{8}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +63,14 @@ class StoredEngine:
     def spec(self) -> ModelSpec:
         """Of the graph that was built; its precision is the plan's."""
         return ModelSpec.from_json(json.dumps(self.manifest.spec))
+
+    @property
+    def certification(self) -> str:
+        """For people: whether it is certified."""
+        certificate = self.manifest.certificate
+        if certificate is None:
+            return "not yet certified"
+        return "certified" if certificate["passed"] else "failed its certificate"
 
     def plan(self) -> bytes:
         """The bytes, to be deserialised: checked first, because a plan is executable code. Raises DamagedEngine."""
@@ -145,19 +163,39 @@ class EngineStore:
         return "; ".join(nearest) if nearest else "the stored one is damaged"
 
     def prune(self, *, everything: bool = False) -> list[Path]:
-        """Remove what no build would find again: damaged, half-written and, if asked, all engines; their paths."""
-        removed = [path for path in sorted(self.folder.glob(f"*{ENGINE_SUFFIX}"))
-                   if everything or not self._is_whole(path)]
-        orphans = [path for path in self.folder.glob(f"*{MANIFEST_SUFFIX}")
-                   if not path.with_suffix(ENGINE_SUFFIX).exists()]
-        removed += [*sorted(orphans), *sorted(self.folder.glob(f"{TEMPORARY_MARK}*"))]
+        """Remove what no build would find again: damaged, half-written and, if asked, all engines; their paths.
+
+        Files of other names and engines that are being built now are left alone.
+        """
+        engines, manifests = (
+            sorted(path for path in self.folder.glob(f"*{suffix}") if _ENGINE_NAME.fullmatch(path.stem))
+            for suffix in (ENGINE_SUFFIX, MANIFEST_SUFFIX))
+        removed = [path for path in engines if everything or not self._is_whole(path)]
+        removed += [path for path in manifests if not path.with_suffix(ENGINE_SUFFIX).exists()]
+        removed = [path for path in removed if not self._is_being_built(path.stem)]
+        removed += sorted(path for path in self.folder.glob(f"{TEMPORARY_MARK}*")
+                          if time.time() - path.stat().st_mtime > OLD_SECONDS)
         if everything:
-            removed += sorted(self.folder.glob(f"*{CACHE_SUFFIX}"))
+            removed += sorted(path for path in self.folder.glob(f"*{CACHE_SUFFIX}") if _CACHE_NAME.fullmatch(path.stem))
         for path in removed:
             path.unlink(missing_ok=True)
             if path.suffix == ENGINE_SUFFIX:
                 path.with_suffix(MANIFEST_SUFFIX).unlink(missing_ok=True)
         return removed
+
+    def _is_being_built(self, stem: str) -> bool:
+        path = self.folder / LOCKS / f"{stem}.lock"
+        if not path.exists():
+            return False
+        import filelock  # what made the lock
+
+        lock = filelock.FileLock(path)
+        try:
+            lock.acquire(blocking=False)
+        except filelock.Timeout:
+            return True
+        lock.release()
+        return False
 
     @contextmanager
     def locked(self, name: str, identity: Identity) -> Iterator[None]:
@@ -210,5 +248,10 @@ def _read_manifest(text: str) -> Manifest:
     if (version := fields.pop("version")) != MANIFEST_VERSION:
         raise ValueError(version)
     manifest = Manifest(**fields)
+    identity = manifest.identity
+    if not {"flavour", "version", "target", "options", "graph_sha256"} <= identity.keys() or \
+            not {"shapes", "hardware_compatibility"} <= identity["options"].keys():
+        raise KeyError("identity")
+    HardwareCompatibility(identity["options"]["hardware_compatibility"])
     ModelSpec.from_json(json.dumps(manifest.spec))
     return manifest

@@ -43,7 +43,10 @@ def engine(request: pytest.FixtureRequest, store: EngineStore) -> StoredEngine:
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed")
     wanted = EngineRequest(precision=Precision.FP16, shapes=("15x15..512x512@339x510",), runtime=str(request.param))
-    return request_engine(None, wanted, store)
+    built = request_engine(None, wanted, store)
+    if built.manifest.certificate is None:
+        pytest.skip("the library builds no engines for this GPU")
+    return built
 
 
 @pytest.fixture
@@ -84,7 +87,8 @@ def test_a_graph_gives_what_the_plain_pass_gave(backend: TensorRtBackend, pictur
 
 def test_a_shortage_of_memory_makes_tiles_smaller(backend: TensorRtBackend, picture: NDArray[np.uint8]) -> None:
     expected = upscale_planes(picture, backend, TileOptions(tile=64))
-    backend._drop_lanes()
+    with backend._session.current():
+        backend._drop_lanes()
     hog = open_session()
     with hog.current():
         taken = []
