@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -32,6 +33,8 @@ from srn_deploy.windows import TileOptions
 Pixels = NDArray[np.uint8]
 Planes = NDArray[np.float64]
 OnImage = Callable[[str, Image], None]
+
+_PART_OF_A_SET = re.compile(r"HR|LR|GTmod\d+|x\d|X\d|LRbicx\d|original", re.IGNORECASE)
 
 WHOLE = TileOptions(tile=None)
 """Published figures are of whole pictures."""
@@ -138,9 +141,16 @@ def evaluate_pairs(backend: Backend, pairs: Sequence[Pair], measured: Measured =
 def record_of(evaluation: Evaluation, spec: ModelSpec, *, hr: Path, lr: Path | None) -> Record:
     """The evaluation with what it was of: the artefact's spec, the folders' names, the machine."""
     small = "made from the originals by MATLAB's bicubic" if lr is None else lr.name
-    return Record(kind="eval", title=f"{spec.architecture} x{spec.scale} on {hr.name}",
+    return Record(kind="eval", title=f"{spec.architecture} x{spec.scale} on {set_name(hr)}",
                   circumstances=circumstances(threads=usable_cores()),
-                  results={"spec": json.loads(spec.to_json()), "hr": hr.name, "lr": small, **evaluation.as_results()})
+                  results={"spec": json.loads(spec.to_json()), "set": set_name(hr), "hr": hr.name, "lr": small,
+                           **evaluation.as_results()})
+
+
+def set_name(hr: Path) -> str:
+    """The last folder that names a set rather than a part of one, as Set5 in Set5/x4/HR."""
+    parts = [part for part in hr.resolve().parts if not _PART_OF_A_SET.fullmatch(part)]
+    return parts[-1] if parts else hr.name
 
 
 def _read(pairs: Iterable[Pair], scale: int) -> Iterator[tuple[Pair, Pixels, Pixels]]:

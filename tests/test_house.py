@@ -20,13 +20,13 @@ FLOORS = (
      "resample"),
     ("architectures", "image", "tiling", "metrics", "proof_pictures", "records",
      "onnx_file"),
-    ("checkpoint", "model_store", "windows", "engine"),
+    ("checkpoint", "model_store", "windows", "engine", "compare"),
     ("export", "backends", "training"),
     ("upscale", "agreement", "describe"),
     ("certify", "deploy", "pipeline", "evaluate"),
     ("verify",),
     ("open_model", "engine_request"),
-    ("api",),
+    ("api", "bench"),
     ("cli",),
 )
 """A room imports only from the floors before its own."""
@@ -43,7 +43,7 @@ PLAIN_ROOMS = {"errors", "contract", "atomic", "exif", "containers", "cuda_drive
 
 HOMES = {
     "torch": {"architectures", "checkpoint", "export", "backends/pytorch", "backends/pytorch_graph",
-              "training"},
+              "bench/machine", "bench/paper_protocol", "training"},
     "safetensors": {"checkpoint"},
     "cv2": {"image"},
     "onnx": {"onnx_file", "export", "engine/build"},
@@ -52,7 +52,8 @@ HOMES = {
     "cuda": {"backends/cuda_graph"},
     "onnxscript": {"export"},
     "onnxruntime": {"onnx_file", "backends/onnx_runtime"},
-    "matplotlib": {"training"},
+    "matplotlib": {"training", "bench/figure"},
+    "pynvml": {"bench/machine"},
     "click": {"cli"},
     "rich": {"cli"},
     "numpy": set(FLOOR_OF) - PLAIN_ROOMS,

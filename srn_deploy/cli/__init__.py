@@ -10,7 +10,8 @@ import click
 from srn_deploy import __version__
 from srn_deploy.errors import SrnDeployError
 
-COMMANDS = ("upscale", "export", "build-engine", "engines", "verify", "eval", "info", "models", "recipes", "train")
+COMMANDS = ("upscale", "export", "build-engine", "engines", "verify", "eval", "bench", "compare", "info", "models",
+            "recipes", "train")
 """Each is the attribute of its name in the module of its name in this folder."""
 
 _MODULES = {"eval": "evaluate"}

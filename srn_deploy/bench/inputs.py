@@ -1,0 +1,70 @@
+"""What is measured on: a folder of inputs, or pictures of the sizes of DIV2K's test inputs; and its honest name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srn_deploy.errors import OptionError
+from srn_deploy.image import find_images, read_image
+
+Pixels = NDArray[np.uint8]
+
+VALIDATION = {f"{number:04}x4" for number in range(801, 901)}
+"""Names of DIV2K's validation inputs at x4; only a run on all of them bears the name."""
+
+TEST = {f"{number:04}" for number in range(901, 1001)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """Sizes and pictures at x4, and what to call them."""
+
+    label: str
+    pictures: tuple[Pixels, ...]
+
+    def at_scale(self, scale: int) -> tuple[list[Pixels], str]:
+        """Pictures of the same originals at another scale: of derived size, each pixel repeated, and labelled so."""
+        if scale == 4:
+            return list(self.pictures), self.label
+        repeats = 4 // scale
+        return ([picture.repeat(repeats, axis=0).repeat(repeats, axis=1) for picture in self.pictures],
+                f"{self.label}, x{scale} sizes derived from x4")
+
+
+def open_inputs(folder: Path | None, limit: int | None = None) -> Inputs:
+    """A folder's pictures, or synthetic ones of DIV2K's test sizes; the first `limit` of them."""
+    if limit is not None and limit < 1:
+        raise OptionError(f"{limit} pictures are none.", remedy="Give a --limit of at least 1, or leave it away.")
+    if folder is None:
+        sizes = test_sizes()[:limit]
+        random = np.random.default_rng(0)
+        pictures = tuple(random.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes)
+        return Inputs(label=f"{len(sizes)} synthetic pictures, sizes of DIV2K's test inputs", pictures=pictures)
+    paths = find_images(folder)[:limit]
+    if not paths:
+        raise OptionError(f"{folder} holds no picture.", remedy="Give a folder with PNG, JPEG or WebP files.")
+    return Inputs(label=_label({path.stem for path in paths}, len(paths), folder),
+                  pictures=tuple(read_image(path).as_rgb8() for path in paths))
+
+
+def _label(stems: set[str], count: int, folder: Path) -> str:
+    if stems == VALIDATION:
+        return "DIV2K validation"
+    if stems <= TEST:
+        return f"DIV2K test inputs ({count} of 100), a stand-in for its validation inputs"
+    if stems <= VALIDATION:
+        return f"{count} of DIV2K's 100 validation inputs"
+    return f"{count} pictures of {folder.name}"
+
+
+def test_sizes() -> Sequence[tuple[int, int]]:
+    """(height, width) of DIV2K's 100 test inputs at x4."""
+    text = resources.files("srn_deploy.bench").joinpath("div2k_test_sizes.json").read_text(encoding="utf-8")
+    return [(height, width) for height, width in json.loads(text)["sizes"].values()]

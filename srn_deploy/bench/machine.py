@@ -1,0 +1,117 @@
+"""The machine a benchmark ran on: what it is, what state it is in, and how much it can do at most."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from srn_deploy.cuda_driver import gpu_name, why_no_gpu
+
+THROTTLE_REASONS = {0x4: "power cap", 0x8: "hardware slowdown", 0x20: "software thermal slowdown",
+                    0x40: "hardware thermal slowdown", 0x80: "power brake"}
+"""Bits of NVML's clocks event reasons that mean the GPU was held back."""
+
+_PROBES = 5
+_MATRIX_SIDE = 2048
+_COPIED_BYTES = 2**28
+
+
+def gpu_state() -> dict[str, Any]:
+    """Name, clocks, temperature, throttling and driver of the first GPU; what nvidia-ml-py adds where it is there."""
+    if reason := why_no_gpu():
+        return {"gpu": f"none: {reason}"}
+    state: dict[str, Any] = {"gpu": gpu_name()}
+    if importlib.util.find_spec("pynvml") is None:
+        return state | {"gpu_state": "not told: pip install nvidia-ml-py"}
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+        held_back = int(pynvml.nvmlDeviceGetCurrentClocksEventReasons(handle))
+        state |= {
+            "driver": str(pynvml.nvmlSystemGetDriverVersion()),
+            "sm_clock_mhz": int(pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM)),
+            "memory_clock_mhz": int(pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_MEM)),
+            "temperature_c": int(pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU)),
+            "gpu_throttled_by": [name for bit, name in THROTTLE_REASONS.items() if held_back & bit],
+        }
+        pynvml.nvmlShutdown()
+    except pynvml.NVMLError as error:
+        state["gpu_state"] = f"not told: {error}"
+    return state
+
+
+def ceilings(device: str) -> dict[str, float]:
+    """GFLOP/s of a large matrix product and GB/s of a large copy, the best of some: what no network can exceed.
+
+    On the CPU in float32; on a GPU, through PyTorch, in float16. Empty for a GPU without PyTorch.
+    """
+    if device == "cuda":
+        return _gpu_ceilings() if importlib.util.find_spec("torch") is not None else {}
+    matrix, block = np.ones((_MATRIX_SIDE, _MATRIX_SIDE), np.float32), np.ones(_COPIED_BYTES, np.uint8)
+    other = np.empty_like(block)
+    return _rates(lambda: matrix @ matrix, lambda: np.copyto(other, block), 2 * _MATRIX_SIDE**3, 2 * _COPIED_BYTES)
+
+
+def _gpu_ceilings() -> dict[str, float]:
+    import torch
+
+    side = 4 * _MATRIX_SIDE
+    matrix = torch.ones(side, side, device="cuda", dtype=torch.float16)
+    block = torch.ones(_COPIED_BYTES, device="cuda", dtype=torch.uint8)
+    other = torch.empty_like(block)
+
+    def synchronised(work: Callable[[], object]) -> Callable[[], object]:
+        def run() -> None:
+            work()
+            torch.cuda.synchronize()
+
+        return run
+
+    return _rates(synchronised(lambda: matrix @ matrix), synchronised(lambda: other.copy_(block)), 2 * side**3,
+                  2 * _COPIED_BYTES)
+
+
+def _rates(product: Callable[[], object], copy: Callable[[], object], flops: int, moved_bytes: int) -> dict[str, float]:
+    return {"gflops": flops / _fastest(product) / 1e9, "gbytes_per_s": moved_bytes / _fastest(copy) / 1e9}
+
+
+def _fastest(work: Callable[[], object]) -> float:
+    """Seconds, after one run to warm up."""
+    work()
+    seconds = []
+    for _ in range(_PROBES):
+        began = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - began)
+    return min(seconds)
+
+
+class PeakMemory:
+    """The largest resident set of this process since `begin`, where the system tells it (Linux)."""
+
+    _RESET = Path("/proc/self/clear_refs")
+    _STATUS = Path("/proc/self/status")
+
+    def begin(self) -> None:
+        """Forget peaks before this."""
+        try:
+            self._RESET.write_text("5", encoding="ascii")
+        except OSError:
+            self._can_tell = False
+        else:
+            self._can_tell = True
+
+    def mebibytes(self) -> float | None:
+        """None where the system does not tell."""
+        if not self._can_tell:
+            return None
+        lines = self._STATUS.read_text(encoding="ascii").splitlines()
+        told = [line.split()[1] for line in lines if line.startswith("VmHWM")]
+        return int(told[0]) / 1024 if told else None

@@ -1,0 +1,53 @@
+"""The paper's tables as data, and which network stands behind each row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from srn_deploy.architectures import ARCHITECTURES
+from srn_deploy.contract import Scalar
+
+TABLES = ("table1", "table2", "table3", "table4", "table5")
+
+PROTOCOL = """Batch 1, the forward pass alone, device events, the arithmetic mean over all inputs at their real sizes.
+Inferred, because the paper does not say it: PyTorch in FP32, no warm-up, cudnn.benchmark off, TF32 at its default
+(on for convolutions). Milliseconds of the paper: an NVIDIA GeForce RTX 3080."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One row of a table: what is printed, and the network that is run for it."""
+
+    table: str
+    model: str
+    quoted: Mapping[str, Any]
+    architecture: str | None
+    options: Mapping[str, Scalar]
+
+    @property
+    def scale(self) -> int:
+        """Of the table's part."""
+        return int(self.options.get("scale", 4))
+
+    @property
+    def network(self) -> str:
+        """What tells one network from another: equal rows of several tables are run once."""
+        return f"{self.architecture} {json.dumps(dict(sorted(self.options.items())))}"
+
+    @property
+    def is_runnable(self) -> bool:
+        """Whether the network is public and known here."""
+        return self.architecture in ARCHITECTURES
+
+
+def paper_rows() -> list[Row]:
+    """All rows of Tables 1 to 5 in their order."""
+    text = resources.files("srn_deploy.bench").joinpath("paper_tables.json").read_text(encoding="utf-8")
+    data = json.loads(text)
+    return [Row(table=table, model=str(row["model"]), architecture=row["architecture"], options=row["options"],
+                quoted={name: value for name, value in row.items() if name not in ("architecture", "options")})
+            for table in TABLES for row in data[table]]

@@ -1,0 +1,123 @@
+"""The paper's tables with our figures beside them: measured (m) or quoted (q), never mixed up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from srn_deploy.bench.contestants import ratios
+from srn_deploy.bench.paper import TABLES, Row, paper_rows
+from srn_deploy.records import Record, markdown_table
+
+SETS = ("Set5", "Set14", "BSD100", "Urban100")
+
+Table = list[tuple[str, ...]]
+"""A head and its rows."""
+
+TITLES = {"table1": "Table 1", "table2": "Table 2: ESA", "table3": "Table 3: residuals",
+          "table4": "Table 4: distillation", "table5": "Table 5: the challenge"}
+
+LEGEND = """m: measured here. q: quoted from the paper. Ratios: RLFN's time over the row's, so more is faster; ours
+pair by pair, median and quartiles. PSNR in dB / SSIM on Y."""
+
+
+def tables(record: Record, evaluations: Sequence[Record] = ()) -> dict[str, Table]:
+    """Title to table, all rows of Tables 1 to 5; evaluations: records of `srn-deploy eval`."""
+    networks = record.results["networks"]
+    return {TITLES[name] + part: _table(name, rows, networks, evaluations)
+            for name in TABLES for part, rows in _parts(name)}
+
+
+def page(record: Record, evaluations: Sequence[Record] = ()) -> str:
+    """All tables as Markdown, with what they were measured on."""
+    inputs = "; ".join(f"×{scale[1:]}: {label}" for scale, label in record.results["inputs"].items())
+    parts = [f"# {record.title}", record.results["protocol"], f"Inputs: {inputs}.", LEGEND]
+    parts += [f"Caution: {told}" for told in record.results["cautions"]]
+    for title, table in tables(record, evaluations).items():
+        parts += [f"## {title}", markdown_table(table)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _parts(name: str) -> list[tuple[str, list[Row]]]:
+    """Table 1 falls into its two scales."""
+    rows = [row for row in paper_rows() if row.table == name]
+    if name != "table1":
+        return [("", rows)]
+    return [(f", ×{scale}", [row for row in rows if row.scale == scale]) for scale in (2, 4)]
+
+
+def _table(name: str, rows: Sequence[Row], networks: Mapping[str, Any], evaluations: Sequence[Record]) -> Table:
+    if name == "table5":
+        return [("team", "PSNR val q", "PSNR test q", "ms q", "ms m", "params, M q", "params, M m", "FLOPs, G q",
+                 "FLOPs, G m", "activations, M q", "activations, M m", "memory, MB q", "memory, MiB m", "convs q",
+                 "convs m"), *(_challenge_row(row, networks) for row in rows)]
+    with_ratios = name == "table1"
+    ratio_heads = ("ratio q", "ratio m") if with_ratios else ()
+    head = ("model", "params, K q", "params, K m", "ms q", "ms m", *ratio_heads, *SETS)
+    peer = next((row for row in rows if row.model == "RLFN"), None)
+    return [head, *(_row(row, peer if with_ratios else None, networks, evaluations) for row in rows)]
+
+
+def _row(row: Row, peer: Row | None, networks: Mapping[str, Any], evaluations: Sequence[Record]) -> tuple[str, ...]:
+    network = networks.get(row.network)
+    told = [_name(row), _text(row.quoted.get("parameters_k"), "d"),
+            _text(network and network["parameters"] / 1000, ".1f"), _text(row.quoted["runtime_ms"], ".2f"),
+            _mean_ms(network)]
+    if peer is not None:
+        told += [_quoted_ratio(row, peer), _measured_ratio(network, networks.get(peer.network))]
+    return (*told, *(_quality(row, name, evaluations) for name in SETS))
+
+
+def _name(row: Row) -> str:
+    """With what distinguishes rows of one model: no last convolution, residuals, distillation."""
+    marks = [text for field, text in (("last_conv", "last conv"), ("residual", "residual"),
+                                      ("distillation", "distilled")) if row.quoted.get(field)]
+    return f"{row.model} ({', '.join(marks)})" if marks else row.model
+
+
+def _challenge_row(row: Row, networks: Mapping[str, Any]) -> tuple[str, ...]:
+    quoted, network = row.quoted, networks.get(row.network)
+    return (row.model, _text(quoted["psnr_rgb_val_db"], ".2f"), _text(quoted["psnr_rgb_test_db"], ".2f"),
+            _text(quoted["runtime_ms"], ".2f"), _mean_ms(network),
+            _text(quoted["parameters_m"], ".3f"), _text(network and network["parameters"] / 1e6, ".3f"),
+            _text(quoted["flops_g"], ".2f"), _text(network and network["flops"] / 1e9, ".2f"),
+            _text(quoted["activations_m"], ".2f"), _text(network and network["activations"] / 1e6, ".2f"),
+            _text(quoted["memory_mb"], ".1f"), _text(network and network["peak_mib"], ".0f"),
+            _text(quoted["convolutions"], "d"), _text(network and network["convolutions"], "d"))
+
+
+def _text(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)
+
+
+def _mean_ms(network: Mapping[str, Any] | None) -> str:
+    """The arithmetic mean, as the paper has it."""
+    return "not run: no public network" if network is None else \
+        f"{sum(network['samples_ms']) / len(network['samples_ms']):.2f}"
+
+
+def _quoted_ratio(row: Row, peer: Row) -> str:
+    return f"{peer.quoted['runtime_ms'] / row.quoted['runtime_ms']:.3f}"
+
+
+def _measured_ratio(network: Mapping[str, Any] | None, peer: Mapping[str, Any] | None) -> str:
+    if network is None or peer is None:
+        return "–"
+    found = ratios(network["samples_ms"], peer["samples_ms"])
+    return f"{found['median']:.3f} ({found['lower_quartile']:.3f}–{found['upper_quartile']:.3f})"
+
+
+def _quality(row: Row, name: str, evaluations: Sequence[Record]) -> str:
+    """Quoted and, where an evaluation of this very network on this set is there, measured."""
+    quoted = row.quoted["quality"].get(name, {})
+    told = [f"{quoted['psnr_y_db']:.2f}" + (f" / {quoted['ssim_y']:.4f}" if "ssim_y" in quoted else "") + " q"] \
+        if quoted.get("psnr_y_db") is not None else []
+    for record in evaluations:
+        results, spec = record.results, record.results["spec"]
+        if results["set"] == name and spec["architecture"] == row.architecture and _same(spec["options"], row.options):
+            told.append(f"{results['psnr_db']:.2f} / {results['ssim']:.4f} m")
+    return "; ".join(told) or f"needs {name}"
+
+
+def _same(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    return all(found.get(name) == value for name, value in wanted.items())

@@ -1,0 +1,125 @@
+"""The paper's timing, run: every network of its tables in turn on the same inputs, with fresh weights.
+
+Time does not depend on the weights; quality does, so nothing here yields a PSNR.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from srn_deploy.architectures import ARCHITECTURES
+from srn_deploy.architectures.complexity import count
+from srn_deploy.bench.contestants import cautions
+from srn_deploy.bench.inputs import Inputs, Pixels
+from srn_deploy.bench.machine import PeakMemory, gpu_state
+from srn_deploy.bench.paper import PROTOCOL, Row, paper_rows
+from srn_deploy.errors import DeviceUnavailable
+from srn_deploy.records import Record, circumstances, usable_cores
+
+OnPass = Callable[[int, int], None]
+"""Called with (passes done, passes in all)."""
+
+KIND = "bench-paper"
+
+
+@dataclass
+class _Timed:
+    """One network and what its passes took."""
+
+    row: Row
+    module: nn.Module
+    samples_ms: list[float]
+    peak_mib: float | None = None
+
+
+def run_paper(inputs: Inputs, device: str = "cpu", *, on_pass: OnPass = lambda done, total: None) -> Record:
+    """Time all networks of Tables 1 to 5 on all inputs, one after the other on each; raises DeviceUnavailable."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise DeviceUnavailable("PyTorch sees no GPU.", remedy="Use --device cpu, or install PyTorch's CUDA build.")
+    told = circumstances(threads=torch.get_num_threads() if device == "cpu" else usable_cores()) | gpu_state()
+    rows = {row.network: row for row in paper_rows() if row.is_runnable}
+    labels: dict[str, str] = {}
+    networks: dict[str, Any] = {}
+    done = 0
+    total = len(rows) * len(inputs.pictures)
+    with _authors_settings():
+        for scale in sorted({row.scale for row in rows.values()}, reverse=True):
+            pictures, labels[f"x{scale}"] = inputs.at_scale(scale)
+            timed = [_Timed(row, _built(row, device), []) for row in rows.values() if row.scale == scale]
+            for picture in pictures:
+                for one in timed:
+                    one.samples_ms.append(_timed_pass(one, picture, device))
+                    done += 1
+                    on_pass(done, total)
+            networks |= {one.row.network: _told(one) for one in timed}
+    samples = {f"{rows[key].model} x{rows[key].scale}": network["samples_ms"] for key, network in networks.items()}
+    return Record(kind=KIND, title=f"The paper's tables on {told['gpu'] if device == 'cuda' else told['cpu']}",
+                  circumstances=told, results={
+                      "protocol": PROTOCOL, "device": device, "inputs": labels, "networks": networks,
+                      # Inputs differ in size, so what counts is the ratio of pairs: no caution on the spread.
+                      "cautions": cautions({}, told) if len(inputs.pictures) >= 5 else _few(samples)})
+
+
+def _few(samples: Mapping[str, Sequence[float]]) -> list[str]:
+    count_of = len(next(iter(samples.values()), ()))
+    return [f"Only {count_of} inputs: without warm-up the first one weighs heavily; measure more."]
+
+
+@contextmanager
+def _authors_settings() -> Iterator[None]:
+    """cuDNN's defaults, which the authors' script leaves alone."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
+
+
+def _built(row: Row, device: str) -> nn.Module:
+    torch.manual_seed(0)
+    return ARCHITECTURES[str(row.architecture)].build(row.options).eval().requires_grad_(False).to(device)
+
+
+def _timed_pass(one: _Timed, picture: Pixels, device: str) -> float:
+    """Milliseconds of one forward pass on a picture that lies on the device already."""
+    value_range = ARCHITECTURES[str(one.row.architecture)].describe(one.row.options).value_range
+    rgb = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].to(device).float() * (value_range / 255.0)
+    peak = PeakMemory()
+    peak.begin()
+    with torch.inference_mode():
+        elapsed_ms = _on_gpu(one.module, rgb) if device == "cuda" else _on_cpu(one.module, rgb)
+    used = torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else peak.mebibytes()
+    one.peak_mib = used if one.peak_mib is None or used is None else max(one.peak_mib, used)
+    return elapsed_ms
+
+
+def _on_cpu(module: nn.Module, rgb: Tensor) -> float:
+    began = time.perf_counter()
+    module(rgb)
+    return (time.perf_counter() - began) * 1000
+
+
+def _on_gpu(module: nn.Module, rgb: Tensor) -> float:
+    torch.cuda.reset_peak_memory_stats()
+    events: list[Any] = [torch.cuda.Event(enable_timing=True) for _ in range(2)]  # type: ignore[no-untyped-call]
+    before, after = events
+    torch.cuda.synchronize()
+    before.record()
+    module(rgb)
+    after.record()
+    torch.cuda.synchronize()
+    return float(before.elapsed_time(after))
+
+
+def _told(one: _Timed) -> dict[str, Any]:
+    """For the record; counted at 256 x 256 as the challenge does."""
+    return {"architecture": one.row.architecture, "options": dict(one.row.options), "scale": one.row.scale,
+            "samples_ms": one.samples_ms, "peak_mib": one.peak_mib, **asdict(count(one.module.to("cpu")))}

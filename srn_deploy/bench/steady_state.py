@@ -1,0 +1,183 @@
+"""Steady state: every way to run some models, warmed up and in turn; resident, host to host, file to file."""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from srn_deploy.backends import Backend, open_half, open_on
+from srn_deploy.bench.contestants import Pass, alternated, cautions, ratios, statistics_of, wall_clock, warm_up
+from srn_deploy.bench.machine import PeakMemory, ceilings, gpu_state
+from srn_deploy.contract import Form, PixelType, Precision, is_engine, is_graph
+from srn_deploy.engine.store import EngineStore
+from srn_deploy.errors import SrnDeployError
+from srn_deploy.image import Image, write_image
+from srn_deploy.model_store import find_graph
+from srn_deploy.open_model import engines_of
+from srn_deploy.pipeline import plan_jobs, run_jobs
+from srn_deploy.records import Record, circumstances, usable_cores
+from srn_deploy.shapes import Size
+from srn_deploy.verify import checkpoint_of
+
+KIND = "bench-steady"
+
+DEFAULT_SIZE = (339, 510)
+"""Of nearly half of DIV2K's x4 test inputs."""
+
+Tell = Callable[[str], None]
+
+
+@runtime_checkable
+class MeasuresOnDevice(Protocol):
+    """A backend with a clock of its own: events on the GPU."""
+
+    def measure(self, shape: tuple[int, int, int]) -> Pass:
+        """A step on resident buffers that returns its milliseconds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is measured."""
+
+    size: Size = DEFAULT_SIZE
+    batches: tuple[int, ...] = (1,)
+    rounds: int = 15
+    device: str = "cpu"
+
+
+@dataclass
+class _Contestant:
+    """One way, on one batch size."""
+
+    name: str
+    run: Pass
+    pictures: int
+    facts: dict[str, Any]
+
+
+def run_steady(models: Sequence[str | None], plan: Plan, *, tell: Tell = lambda line: None) -> Record:
+    """Measure every way to run the models on the device; a way that is not to be had is told and left out."""
+    told = circumstances(threads=usable_cores()) | gpu_state()
+    limits = ceilings(plan.device)
+    with ExitStack() as opened:
+        contestants = [one for model in models for one in _contestants(model, plan, opened, tell)]
+        memory = {one.name: _warmed(one) for one in contestants}
+        samples = alternated({one.name: one.run for one in contestants}, plan.rounds)
+    after = gpu_state()
+    first = contestants[0].name if contestants else ""
+    return Record(kind=KIND, title=f"Steady state at {plan.size[0]} x {plan.size[1]} px on "
+                                   f"{told['gpu'] if plan.device == 'cuda' else told['cpu']}",
+                  circumstances=told | {"after": after, "ceilings": limits},
+                  results={"device": plan.device, "size": list(plan.size), "baseline": first, "contestants": {
+                      one.name: _told(one, samples[one.name], samples[first], memory[one.name], plan, limits)
+                      for one in contestants}, "cautions": cautions(samples, after)})
+
+
+def _warmed(one: _Contestant) -> float | None:
+    """Run until stable; the peak of the process while it did."""
+    peak = PeakMemory()
+    peak.begin()
+    warm_up(one.run)
+    return peak.mebibytes()
+
+
+def _told(one: _Contestant, samples: Sequence[float], baseline: Sequence[float], peak_mib: float | None, plan: Plan,
+          limits: Mapping[str, float]) -> dict[str, Any]:
+    figures = statistics_of(samples)
+    seconds = figures["median_ms"] / 1000
+    pixels = one.pictures * plan.size[0] * plan.size[1]
+    shares = {}
+    if "flops" in one.facts and "gflops" in limits:
+        flops, moved = one.facts.pop("flops"), one.facts.pop("moved_bytes")
+        shares = {"share_of_compute": flops * one.pictures / seconds / 1e9 / limits["gflops"],
+                  "share_of_memory": moved * one.pictures / seconds / 1e9 / limits["gbytes_per_s"]}
+    return {**figures, **shares, "ratio_to_baseline": ratios(samples, baseline),
+            "pictures_per_s": one.pictures / seconds,
+            "input_megapixels_per_s": pixels / seconds / 1e6, "peak_mib": peak_mib, **one.facts,
+            "samples_ms": list(samples)}
+
+
+def _contestants(model: str | None, plan: Plan, opened: ExitStack, tell: Tell) -> Iterator[_Contestant]:
+    path = find_graph(model)
+    title = path.stem
+    for name, opener in _ways(path, plan.device, opened):
+        try:
+            backend, library = opener()
+        except SrnDeployError as error:
+            tell(f"{title}, {name}: left out, {error.message}")
+            continue
+        opened.callback(backend.close)
+        yield from _of_backend(f"{title}, {name}", backend, library, plan, opened)
+
+
+def _ways(path: Path, device: str, opened: ExitStack) -> Iterator[tuple[str, Callable[[], tuple[Backend, str]]]]:
+    """Backend, precision and form of graph."""
+    if is_engine(path):
+        yield "engine", lambda: open_on(path, "cuda")
+        return
+    if is_graph(path):
+        yield "graph", lambda: open_on(path, device)
+    checkpoint = checkpoint_of(path)
+    if checkpoint is not None and importlib.util.find_spec("torch") is not None:
+        folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
+        yield "PyTorch FP32", lambda: open_on(checkpoint, device)
+        for form in Form.DEPLOY, Form.PORTABLE:
+            for precision in Precision:
+                if not (is_graph(path) and (form, precision) == (Form.DEPLOY, Precision.FP32)):
+                    yield (f"{form} graph {precision.upper()}",
+                           partial(_exported, checkpoint, folder, form, precision, device))
+    if device == "cuda":
+        if checkpoint is not None:
+            yield "PyTorch FP16", lambda: open_half(checkpoint)
+        for engine in engines_of(path, EngineStore()):
+            yield engine.path.stem, partial(open_on, engine.path, "cuda")
+
+
+def _exported(checkpoint: Path, folder: Path, form: Form, precision: Precision, device: str) -> tuple[Backend, str]:
+    from srn_deploy.deploy import export_and_prove
+    from srn_deploy.export import ExportOptions
+
+    graph = folder / f"{form}-{precision}.onnx"
+    export_and_prove(checkpoint, graph, ExportOptions(form=form, precision=precision))
+    return open_on(graph, device)
+
+
+def _of_backend(name: str, backend: Backend, library: str, plan: Plan, opened: ExitStack) -> Iterator[_Contestant]:
+    """Resident for every batch size; from host to host and from file to file one picture at a time."""
+    facts = {"library": library, "precision": backend.spec.precision.value, "form": backend.spec.form.value}
+    costs = _costs(backend, plan.size)
+    for batch in plan.batches:
+        shape = (batch, *plan.size)
+        run = backend.measure(shape) if isinstance(backend, MeasuresOnDevice) else wall_clock(backend.prepare(shape))
+        yield _Contestant(f"{name}, resident, batch {batch}", run, batch, facts | costs)
+    picture = np.random.default_rng(0).integers(0, 256, (1, *plan.size, 3), dtype=np.uint8)
+    takes_bytes = backend.spec.form is not Form.DEPLOY or backend.spec.pixel_type is PixelType.UINT8
+    batch_1 = picture if takes_bytes else picture.astype(np.float32) / np.float32(255)
+    yield _Contestant(f"{name}, host to host", wall_clock(lambda: backend.run(batch_1)), 1, dict(facts))
+    folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
+    write_image(folder / "in.png", Image(pixels=picture[0]))
+    jobs = plan_jobs(folder / "in.png", folder / "out.png")
+    yield _Contestant(f"{name}, file to file", wall_clock(lambda: list(run_jobs(jobs, backend))), 1, dict(facts))
+
+
+def _costs(backend: Backend, size: Size) -> dict[str, int]:
+    """Floating point operations (a multiplication and an addition are two) and the least bytes that are moved.
+
+    Every convolution writes its output once and reads one of that size; of networks that PyTorch can build.
+    """
+    if importlib.util.find_spec("torch") is None:
+        return {}
+    from srn_deploy.architectures import build_from
+    from srn_deploy.architectures.complexity import count
+
+    found = count(build_from(replace(backend.spec, form=Form.CHECKPOINT)), height=size[0], width=size[1])
+    width_bytes = 2 if backend.spec.precision is Precision.FP16 else 4
+    return {"flops": 2 * found.flops, "moved_bytes": 2 * found.activations * width_bytes}

@@ -1,0 +1,39 @@
+"""`srn-deploy compare`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from srn_deploy.cli import options
+
+
+@click.command(short_help="Compare two records of a benchmark.")
+@click.argument("before", type=options.FILE)
+@click.argument("after", type=options.FILE)
+@options.as_json
+def compare(before: Path, after: Path, as_json: bool) -> None:
+    """Say which changes between two records of `srn-deploy bench --save` are real, with their spread.
+
+    A change is real where the whole 95 % interval of the ratio of medians lies beyond 2 %.
+    """
+    from srn_deploy.compare import compare as compare_records
+    from srn_deploy.records import Record
+
+    found = compare_records(Record.load(before), Record.load(after))
+    if as_json:
+        click.echo(json.dumps({**asdict(found), "changes": [{**asdict(change), "is_real": change.is_real}
+                                                            for change in found.changes]}, indent=2))
+        return
+    for told in found.circumstances:
+        click.echo(f"Differs: {told}", err=True)
+    width = max(len(change.name) for change in found.changes)
+    for change in found.changes:
+        click.echo(f"{change.name:<{width}}  time x {change.ratio:.3f} ({change.low:.3f}–{change.high:.3f})  "
+                   f"{change.verdict}")
+    for title, names in (("before", found.only_before), ("after", found.only_after)):
+        for name in names:
+            click.echo(f"Only {title}: {name}", err=True)

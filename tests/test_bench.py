@@ -1,0 +1,236 @@
+"""Benchmarks: contestants run in turn, figures are what was measured, names are honest, and nothing is hidden."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from srn_deploy.architectures import ARCHITECTURES
+from srn_deploy.bench import machine, paper_page
+from srn_deploy.bench.contestants import alternated, cautions, ratios, statistics_of, warm_up
+from srn_deploy.bench.figure import draw_figure_1
+from srn_deploy.bench.inputs import TEST, VALIDATION, Inputs, open_inputs, test_sizes
+from srn_deploy.bench.paper import paper_rows
+from srn_deploy.bench.paper_protocol import run_paper
+from srn_deploy.cli import main
+from srn_deploy.image import Image, read_image, write_image
+from srn_deploy.records import Record
+
+WITHOUT_NETWORK = {"DFCDN", "KaiBai_Group", "RIP_ShopeeVideo"}
+"""Teams of Table 5 whose networks are not public here."""
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, ["bench", *map(str, arguments)])
+
+
+def test_contestants_run_in_turn_round_after_round() -> None:
+    order: list[str] = []
+
+    def contestant(name: str) -> float:
+        order.append(name)
+        return float(len(order))
+
+    samples = alternated({name: (lambda name=name: contestant(name)) for name in "ABC"}, 2)
+    assert "".join(order) == "ABCABC"
+    assert samples == {"A": [1, 4], "B": [2, 5], "C": [3, 6]}
+
+
+def test_warming_up_ends_when_the_last_passes_are_alike() -> None:
+    times = iter([90.0, 40.0, 12.0, 10.0, 10.1, 10.0, 10.2, 10.1, 10.0, 10.0])
+    assert len(warm_up(lambda: next(times))) == 8
+
+
+def test_figures_are_those_of_the_samples() -> None:
+    figures = statistics_of([1.0, 2.0, 3.0, 4.0, 100.0])
+    assert (figures["median_ms"], figures["mean_ms"]) == (3.0, 22.0)
+    assert figures["p99_ms"] == pytest.approx(np.percentile([1, 2, 3, 4, 100], 99))
+    assert ratios([1.0, 2.0, 4.0], [2.0, 4.0, 8.0]) == {"median": 2.0, "lower_quartile": 2.0, "upper_quartile": 2.0}
+
+
+def test_noise_throttling_and_few_rounds_are_told_with_what_to_do() -> None:
+    told = cautions({"a": [1.0, 2.0, 3.0, 4.0, 5.0]}, {"gpu_throttled_by": ["power cap"]})
+    assert "end other programs" in told[0]
+    assert "power cap" in told[1]
+    assert "nvidia-smi -lgc" in told[1]
+    assert cautions({"a": [1.0] * 3}, {}) == ["Only 3 rounds of the 5 that a median wants; give more --rounds."]
+    assert cautions({"a": [1.0] * 5}, {}) == []
+
+
+def test_the_state_of_a_gpu_is_asked_of_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml = ModuleType("pynvml")
+    vars(nvml).update(
+        nvmlInit=lambda: None, nvmlShutdown=lambda: None, nvmlDeviceGetHandleByIndex=lambda index: index,
+        nvmlSystemGetDriverVersion=lambda: "580.1", nvmlDeviceGetClockInfo=lambda handle, kind: 1980 - kind,
+        nvmlDeviceGetTemperature=lambda handle, kind: 71, nvmlDeviceGetCurrentClocksEventReasons=lambda handle: 0x24,
+        NVML_CLOCK_SM=1, NVML_CLOCK_MEM=2, NVML_TEMPERATURE_GPU=0, NVMLError=RuntimeError)
+    vars(nvml)["__spec__"] = SimpleNamespace()
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    monkeypatch.setattr(machine, "why_no_gpu", lambda: "")
+    monkeypatch.setattr(machine, "gpu_name", lambda: "Fake GPU 8.9")
+    assert machine.gpu_state() == {
+        "gpu": "Fake GPU 8.9", "driver": "580.1", "sm_clock_mhz": 1979, "memory_clock_mhz": 1978, "temperature_c": 71,
+        "gpu_throttled_by": ["power cap", "software thermal slowdown"]}
+
+
+def test_the_ceilings_of_the_machine_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_MATRIX_SIDE", 128)
+    monkeypatch.setattr(machine, "_COPIED_BYTES", 2**20)
+    found = machine.ceilings("cpu")
+    assert set(found) == {"gflops", "gbytes_per_s"}
+    assert min(found.values()) > 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system does not tell peaks")
+def test_the_peak_is_of_what_came_after_its_beginning() -> None:
+    np.ones(2**27, np.uint8).sum()
+    peak = machine.PeakMemory()
+    peak.begin()
+    before = peak.mebibytes()
+    held = np.ones(2**26, np.uint8)
+    after = peak.mebibytes()
+    assert before is not None
+    assert after is not None
+    assert 60 < after - before < 70
+    del held
+
+
+@pytest.mark.parametrize(("names", "label"), [
+    (sorted(VALIDATION), "DIV2K validation"), (sorted(TEST)[:3], "DIV2K test inputs (3 of 100), a stand-in"),
+    (sorted(VALIDATION)[:2], "2 of DIV2K's 100 validation inputs"), (["mine"], "1 pictures of folder")])
+def test_only_the_real_inputs_bear_their_name(tmp_path: Path, names: list[str], label: str) -> None:
+    for name in names:
+        write_image(tmp_path / f"folder/{name}.png", Image(pixels=np.zeros((4, 5, 3), np.uint8)))
+    assert open_inputs(tmp_path / "folder").label.startswith(label)
+
+
+def test_synthetic_inputs_have_the_sizes_of_divs_test_set_and_are_called_so() -> None:
+    assert (len(test_sizes()), list(test_sizes()).count((339, 510))) == (100, 48)
+    inputs = open_inputs(None, 3)
+    assert [picture.shape[:2] for picture in inputs.pictures] == list(test_sizes())[:3]
+    assert "synthetic" in inputs.label
+    pictures, label = inputs.at_scale(2)
+    assert pictures[0].shape == (678, 1020, 3)
+    assert "derived" in label
+
+
+def test_the_tables_are_the_papers() -> None:
+    rows = paper_rows()
+    assert [sum(row.table == f"table{number}" for row in rows) for number in range(1, 6)] == [18, 6, 4, 5, 5]
+    ms = {(row.model, row.scale): row.quoted["runtime_ms"] for row in rows if row.table == "table1"}
+    assert ms["RLFN", 4] / ms["SRN-S", 4] == pytest.approx(1.355, abs=5e-4)
+    assert ms["RLFN", 4] / ms["SRN", 4] == pytest.approx(1.296, abs=5e-4)
+    assert {row.model for row in rows if not row.is_runnable} == WITHOUT_NETWORK
+
+
+def test_every_network_of_table_1_has_the_printed_number_of_parameters() -> None:
+    for row in paper_rows():
+        if row.table == "table1":
+            network = ARCHITECTURES[str(row.architecture)].build(row.options)
+            found = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad) / 1000
+            assert found == pytest.approx(row.quoted["parameters_k"], abs=1.0), row.model
+
+
+@pytest.fixture(scope="module")
+def paper_record() -> Record:
+    """All networks on one tiny picture."""
+    picture = np.random.default_rng(0).integers(0, 256, (20, 24, 3), dtype=np.uint8)
+    return run_paper(Inputs(label="tiny", pictures=(picture,) * 2))
+
+
+def test_a_run_of_the_paper_has_every_network_and_every_row(paper_record: Record) -> None:
+    networks = paper_record.results["networks"]
+    assert all(len(network["samples_ms"]) == 2 for network in networks.values())
+    assert set(networks) == {row.network for row in paper_rows() if row.is_runnable}
+    tables = paper_page.tables(paper_record)
+    assert [len(table) - 1 for table in tables.values()] == [9, 9, 6, 4, 5, 5]
+    assert "Only 2 inputs" in paper_record.results["cautions"][0]
+
+
+def test_what_is_quoted_and_what_is_measured_is_never_mixed_up(paper_record: Record) -> None:
+    head, *rows = paper_page.tables(paper_record)["Table 1, ×4"]
+    srn_s = dict(zip(head, next(row for row in rows if row[0] == "SRN-S"), strict=True))
+    assert (srn_s["ms q"], srn_s["ratio q"], srn_s["Set5"]) == ("17.05", "1.355", "32.13 / 0.8940 q")
+    key = next(row.network for row in paper_rows() if row.model == "SRN-S" and row.scale == 4)
+    samples = paper_record.results["networks"][key]["samples_ms"]
+    assert srn_s["ms m"] == f"{sum(samples) / 2:.2f}"
+    assert not any(cell.endswith(" m") for row in rows for cell in row), "fresh weights have no quality"
+
+
+def test_an_evaluation_stands_in_the_row_of_its_network_and_set(paper_record: Record) -> None:
+    spec = {"architecture": "rlfn", "options": dict(ARCHITECTURES["rlfn"].describe({"scale": 4}).options)}
+    evaluation = Record(kind="eval", title="", circumstances={},
+                        results={"set": "Set5", "spec": spec, "psnr_db": 32.239, "ssim": 0.89526})
+    head, *rows = paper_page.tables(paper_record, [evaluation])["Table 1, ×4"]
+    cells = {row[0]: row[head.index("Set5")] for row in rows}
+    assert cells["RLFN"] == "32.24 / 0.8952 q; 32.24 / 0.8953 m"
+    assert sum("m" in cell for cell in cells.values()) == 1
+
+
+def test_the_challenge_table_has_our_counts_beside_the_printed_ones(paper_record: Record) -> None:
+    head, *rows = paper_page.tables(paper_record)["Table 5: the challenge"]
+    cells = {row[0]: dict(zip(head, row, strict=True)) for row in rows}
+    for team in ("Zapdos", "MegSR"):
+        told = cells[team]
+        assert told["convs m"] == told["convs q"]
+        for column in ("params, M", "activations, M"):
+            assert told[f"{column} m"] == told[f"{column} q"]
+        assert float(told["FLOPs, G m"]) == pytest.approx(float(told["FLOPs, G q"]), abs=0.011)
+    assert cells["DFCDN"]["ms m"] == "not run: no public network"
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg"])
+def test_figure_1_is_drawn(paper_record: Record, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"figure{suffix}"
+    draw_figure_1(paper_record, path)
+    if suffix == ".png":
+        assert read_image(path).pixels.std() > 10
+    else:
+        assert b"Urban100" in path.read_bytes() or b"<svg" in path.read_bytes()
+
+
+def test_the_command_measures_a_model_in_steady_state(tmp_path: Path, repository: Path, one_thread: None) -> None:
+    graph = tmp_path / "graph.onnx"  # not the shipped file, so that one way is all there is
+    graph.write_bytes((repository / "models/srn-s-b4-x4.onnx").read_bytes())
+    ended = run(graph, "--device", "cpu", "--rounds", "5", "--size", "24x32", "--batch", "2",
+                "--save", tmp_path / "a.json", "--csv", tmp_path / "a.csv")
+    assert ended.exit_code == 0, ended.output
+    record = Record.load(tmp_path / "a.json")
+    assert record.kind == "bench-steady"
+    assert all(len(told["samples_ms"]) == 5 for told in record.results["contestants"].values())
+    rows = list(csv.reader((tmp_path / "a.csv").read_text(encoding="utf-8").splitlines()))
+    assert {row[1].rpartition(", ")[2] for row in rows[1:]} >= {"batch 2", "host to host", "file to file"}
+    compared = CliRunner().invoke(main, ["compare", str(tmp_path / "a.json"), str(tmp_path / "a.json")])
+    assert compared.exit_code == 0
+    assert all(line.endswith("no real change") for line in compared.stdout.splitlines())
+
+
+@pytest.mark.parametrize(("arguments", "code", "told"), [
+    (["--paper", "srn-s-b4-x4"], 2, "leave MODEL away"), (["--limit", "3"], 2, "belong to --paper"),
+    (["--size", "wide"], 1, "cannot be read"), (["--paper", "--images", "absent"], 1, "absent"),
+    (["absent"], 1, "no shipped model"), (["--device", "cuda"], 1, "no way to run")])
+def test_what_cannot_be_measured_is_told(arguments: list[str], code: int, told: str) -> None:
+    ended = run(*arguments)
+    assert ended.exit_code == code
+    assert told in ended.stderr
+
+
+def test_json_is_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paper_record: Record) -> None:
+    monkeypatch.setattr("srn_deploy.bench.paper_protocol.run_paper", lambda *given, **named: paper_record)
+    assert json.loads(run("--paper", "--device", "cpu", "--json").stdout)["kind"] == "bench-paper"
+    ended = run("--paper", "--device", "cpu", "--markdown", tmp_path / "page.md", "--plot", tmp_path / "plot.svg")
+    assert ended.exit_code == 0
+    assert ended.stdout == ""
+    assert "Table 4" in (tmp_path / "page.md").read_text(encoding="utf-8")
+
+
+def records(**series: list[float]) -> dict[str, Any]:
+    return {"contestants": {name: {"samples_ms": samples} for name, samples in series.items()}}
