@@ -7,14 +7,14 @@ from types import MappingProxyType
 
 from torch import nn
 
-from srn_deploy.architectures import dipnet, edsr, fsrcnn, rfdn, rlfn, srcnn, srn, vdsr
+from srn_deploy.architectures import carn, dipnet, ecbsr, edsr, fsrcnn, imdn, rfdn, rlfn, srcnn, srn, vdsr
 from srn_deploy.architectures.signature import Architecture, StateDict
 from srn_deploy.contract import ModelSpec
 from srn_deploy.errors import UnknownNetwork
 
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
     {module.ARCHITECTURE.name: module.ARCHITECTURE for module in (
-        srn, edsr, rlfn, dipnet, rfdn, srcnn, fsrcnn, vdsr)})
+        srn, edsr, rlfn, dipnet, rfdn, imdn, carn, ecbsr, srcnn, fsrcnn, vdsr)})
 """Name to family. To add one: a file here, and its module in this line."""
 
 __all__ = ["ARCHITECTURES", "Architecture", "StateDict", "build_from", "detect"]
