@@ -62,6 +62,8 @@ def _join_wide_operators(graph: onnx.GraphProto) -> None:
     wide = [node for node in graph.node if node.op_type in WIDE_OPERATORS]
     for node in wide:
         node.input[:] = [_before_casts(name, makers) for name in node.input]
+    if wide:
+        del graph.value_info[:]  # the converter calls what lies between them FP16
     while wide:
         used = {name for node in makers.values() for name in node.input} | {output.name for output in graph.output}
         alive = {name: node for name, node in makers.items() if not used.isdisjoint(node.output)}

@@ -185,8 +185,8 @@ def _describe(options: Mapping[str, Any]) -> ModelSpec:
         scale=chosen.scale,
         value_range=VALUE_RANGE,
         halo_px=REACH_PX,
-        # The upsampler's last stage holds its input and output at full resolution.
-        activation_bytes_per_px=4 * 3 * chosen.channels * chosen.scale**2,
+        # Measured: in the cascades, or in the upsampler's last stage, its input and output at full resolution.
+        activation_bytes_per_px=4 * chosen.channels * max(14, 2 * chosen.scale**2 + 2),
     )
 
 

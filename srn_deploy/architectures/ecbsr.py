@@ -122,14 +122,17 @@ def _folded_layer(state: StateDict, layer: str, *, identity: bool) -> dict[str, 
     bias = _branch(state, f"{layer}.conv3x3.bias", leaving)
     pair = f"{layer}.conv1x1_3x3"
     middle = filters(state, f"{pair}.k0") if f"{pair}.k0" in state else 0
-    narrow, wide = _branch(state, f"{pair}.k0", middle, entering, 1, 1), _branch(state, f"{pair}.k1", leaving, middle, 3, 3)
+    narrow = _branch(state, f"{pair}.k0", middle, entering, 1, 1)
+    wide = _branch(state, f"{pair}.k1", leaving, middle, 3, 3)
     kernel = kernel + torch.einsum("omyx,mi->oiyx", wide, narrow[:, :, 0, 0])
     bias = bias + wide.sum(dim=(2, 3)) @ _branch(state, f"{pair}.b0", middle) + _branch(state, f"{pair}.b1", leaving)
     for edge in (f"{layer}.conv1x1_{name}" for name in ("sbx", "sby", "lpl")):
         mix = _branch(state, f"{edge}.k0", leaving, entering, 1, 1)[:, :, 0, 0]
-        mask = (_branch(state, f"{edge}.scale", leaving, 1, 1, 1) * _branch(state, f"{edge}.mask", leaving, 1, 3, 3))[:, 0]
-        kernel = kernel + torch.einsum("oyx,oi->oiyx", mask, mix)
-        bias = bias + mask.sum(dim=(1, 2)) * _branch(state, f"{edge}.b0", leaving) + _branch(state, f"{edge}.bias", leaving)
+        strength = _branch(state, f"{edge}.scale", leaving, 1, 1, 1)
+        filtered = (strength * _branch(state, f"{edge}.mask", leaving, 1, 3, 3))[:, 0]
+        kernel = kernel + torch.einsum("oyx,oi->oiyx", filtered, mix)
+        bias = bias + filtered.sum(dim=(1, 2)) * _branch(state, f"{edge}.b0", leaving)
+        bias = bias + _branch(state, f"{edge}.bias", leaving)
     if identity and entering == leaving:
         kernel[:, :, 1, 1] += torch.eye(leaving, dtype=kernel.dtype)
     return {f"{layer}.conv3x3.weight": kernel.float(), f"{layer}.conv3x3.bias": bias.float()}
@@ -169,7 +172,7 @@ def _describe(options: Mapping[str, Any]) -> ModelSpec:
         value_range=1.0,
         colour=Colour.Y,
         halo_px=chosen.blocks + 2,
-        activation_bytes_per_px=4 * (2 * chosen.channels + 8 * chosen.scale**2),
+        activation_bytes_per_px=4 * max(3 * chosen.channels + 4, chosen.channels + 10 * chosen.scale**2),
     )
 
 

@@ -132,8 +132,9 @@ def _build(options: Mapping[str, Any]) -> nn.Module:
 
 def _describe(options: Mapping[str, Any]) -> ModelSpec:
     chosen = checked(ImdnOptions, options)
-    # Alive at once: every block's output and their join, the long residual, a block's parts and their join.
-    maps = (2 * chosen.blocks + 5) * chosen.channels
+    # Measured: every block's output, their join and three more; or the statistics of the last block.
+    in_body = max(2 * chosen.blocks + 3, chosen.blocks + 6) * chosen.channels
+    in_tail = (chosen.blocks + 2) * chosen.channels + 6 * chosen.scale**2
     return ModelSpec(
         architecture="imdn",
         options=asdict(chosen),
@@ -142,7 +143,7 @@ def _describe(options: Mapping[str, Any]) -> ModelSpec:
         # The receptive field of the convolutions: what the statistics of another window change, no halo mends.
         halo_px=4 * chosen.blocks + 3,
         pools_whole_picture=True,
-        activation_bytes_per_px=4 * (maps + 2 * 3 * chosen.scale**2),
+        activation_bytes_per_px=4 * max(in_body, in_tail),
     )
 
 

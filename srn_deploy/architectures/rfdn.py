@@ -111,8 +111,10 @@ def _build(options: Mapping[str, Any]) -> nn.Module:
 
 def _describe(options: Mapping[str, Any]) -> ModelSpec:
     chosen = checked(RfdnOptions, options)
-    # Alive at once: every block's output and their join, the long residual, a block's parts and their join.
-    maps = (2 * chosen.blocks + 4) * chosen.channels + 8 * chosen.distilled_channels
+    # Measured: every block's output, their join and three more; or in the last block its parts and their join.
+    in_join = (2 * chosen.blocks + 3) * chosen.channels
+    in_tail = (chosen.blocks + 2) * chosen.channels + 6 * chosen.scale**2
+    in_block = (chosen.blocks + 3) * chosen.channels + 8 * chosen.distilled_channels
     return ModelSpec(
         architecture="rfdn",
         options=asdict(chosen),
@@ -120,9 +122,10 @@ def _describe(options: Mapping[str, Any]) -> ModelSpec:
         value_range=VALUE_RANGE,
         min_side_px=MIN_SIDE_PX,
         alignment_px=CELL_PX,
+        # As SRN's with the same attention; held by tests/test_peer_tiling.py.
         halo_px=36 + 9 * chosen.blocks,
         has_esa=True,
-        activation_bytes_per_px=4 * (maps + 2 * 3 * chosen.scale**2),
+        activation_bytes_per_px=4 * max(in_join, in_block, in_tail),
     )
 
 
