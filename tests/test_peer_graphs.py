@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 
+from srn_deploy.architectures.imdn import ContrastAttention
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend, read_spec
+from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.checkpoint import save_checkpoint
 from srn_deploy.contract import Form, Precision
 from srn_deploy.deploy import Exported, export_and_prove
@@ -20,7 +23,7 @@ from srn_deploy.engine.store import EngineStore
 from srn_deploy.export import ExportOptions, export_graph
 from srn_deploy.onnx_file import WIDE_OPERATORS, half_precision_twin, save_graph
 from srn_deploy.shapes import ShapeRange
-from tests.networks import seeded_network
+from tests.networks import large_picture, seeded_network
 
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "rlfn": ("rlfn", {"scale": 2, "channels": 8, "mid_channels": 12, "esa_channels": 4, "blocks": 1}),
@@ -98,6 +101,16 @@ def test_a_bright_picture_does_not_overflow_the_statistics(
         save_graph(graph, tmp_path / f"{number}.onnx")
         results.append(OnnxRuntimeBackend(tmp_path / f"{number}.onnx").run(picture).astype(int))
     assert np.abs(results[0] - results[1]).max() <= 4  # as far as any FP16 graph may be
+
+
+def test_pytorch_in_half_precision_takes_the_statistics_in_single_precision(one_thread: None) -> None:
+    loaded = seeded_network("imdn", **NETWORKS["imdn"][1])
+    picture = (large_picture(60, 71) * 255).round().astype(np.uint8)[None]
+    half, single = PyTorchBackend(loaded, precision=Precision.FP16), PyTorchBackend(loaded)
+    assert np.abs(half.run(picture).astype(int) - single.run(picture)).max() <= 4
+    attention = ContrastAttention(2, 1).half()
+    # Squares of 300 leave FP16, their mean's root does not.
+    assert attention(torch.tensor([-300.0, 300.0]).half().repeat(1, 2, 8, 4)).isfinite().all()
 
 
 @pytest.fixture(scope="module")
