@@ -78,7 +78,10 @@ def load_checkpoint(path: Path, overrides: Overrides | None = None) -> LoadedNet
     state, recorded = _read(path)
     family = detect(state) if recorded is None else ARCHITECTURES[recorded.architecture]
     given = chosen.options or {}
-    told = _recognised(family, state, given, path) if recorded is None else recorded.options
+    if recorded is None:
+        state, told = _recognised(family, state, given, path)
+    else:
+        told = recorded.options
     options = {**told, **given}
     _check_fit(family, options, state, path)
     network = family.build(options)
@@ -219,18 +222,26 @@ def _bare(state: StateDict, path: Path) -> StateDict:
     return {key: value.detach() for key, value in state.items()}
 
 
-def _recognised(family: Architecture, state: StateDict, given: Mapping[str, Any], path: Path) -> dict[str, Scalar]:
-    """What keys and shapes tell; raises MismatchedTensors where they tell nonsense, OptionError where nothing."""
-    if missing := next((name for name in family.untold if name not in given), None):
-        raise OptionError(f"{path} is {family.title}: its file serves more than one {missing} and does not tell which.",
-                          remedy=f"Give it: --set {missing}={_EXAMPLES.get(missing, 'VALUE')}.")
+def _recognised(family: Architecture, state: StateDict, given: Mapping[str, Any],
+                path: Path) -> tuple[StateDict, Mapping[str, Scalar]]:
+    """The weights under the family's own keys, and what keys and shapes tell.
+
+    Raises MismatchedTensors where they tell nonsense, OptionError where they tell too little.
+    """
     try:
-        options = family.read_options(state)
-        family.describe({**options, **{name: given[name] for name in family.untold}})
+        own = family.own_form(state, given)
+        told = family.read_options(own)
+        settled = {**told, **{name: given[name] for name in family.untold if name in given}}
+        missing = next((name for name in family.untold if name not in settled), None)
+        if missing is None:
+            family.describe(settled)
     except OptionError as error:
         raise MismatchedTensors(f"{path} looks like {family.title}, but its tensors have impossible shapes. "
                                 f"{error.message}", remedy="The file is damaged, or the network differs.") from error
-    return options
+    if missing is not None:
+        raise OptionError(f"{path} is {family.title}: its file serves more than one {missing} and does not tell which.",
+                          remedy=f"Give it: --set {missing}={_EXAMPLES.get(missing, 'VALUE')}.")
+    return own, told
 
 
 def _check_fit(family: Architecture, options: Mapping[str, Any], state: StateDict, path: Path) -> None:

@@ -74,6 +74,8 @@ class ModelSpec:
     """Measured: with this much context a tile is within 1/255 of the whole picture."""
     has_esa: bool = False
     """The network pools on a grid: tiles are exact only with the geometry of the whole picture."""
+    pools_whole_picture: bool = False
+    """The network takes statistics over all it is given: tiles of it are near the whole picture, never exact."""
     activation_bytes_per_px: int = 0
     """Live float32 activations of one forward pass per LR pixel: bounds the tile. 0 is unknown: no bound."""
     colour: Colour = Colour.RGB
@@ -104,7 +106,7 @@ class ModelSpec:
     def from_json(cls, text: str) -> Self:
         """Read a spec back; raises OptionError for text that is none."""
         try:
-            data: dict[str, Any] = json.loads(text)
+            data: dict[str, Any] = {"pools_whole_picture": False, **json.loads(text)}  # the first files lack it
             version = data.pop("version")
             if version != SPEC_VERSION:
                 raise OptionError(f"The spec has version {version}, this program reads {SPEC_VERSION}.",

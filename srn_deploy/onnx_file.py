@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import onnx
-from onnxruntime.transformers.float16 import convert_float_to_float16
+from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 from srn_deploy.atomic import replacing
 from srn_deploy.contract import SPEC_KEY, ModelSpec, Precision, spec_in
 from srn_deploy.errors import GraphError
+
+WIDE_OPERATORS = ("ReduceMean", "Sub", "Pow", "Sqrt")
+"""Left in FP32: statistics over a whole picture, which only networks with contrast attention take."""
 
 
 def stamped(graph: onnx.ModelProto, spec: ModelSpec) -> onnx.ModelProto:
@@ -43,9 +46,40 @@ def half_precision_twin(graph: onnx.ModelProto) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     copy.CopyFrom(graph)
     with _quiet_converter():
-        twin = convert_float_to_float16(copy, keep_io_types=True)
+        twin = convert_float_to_float16(copy, keep_io_types=True,
+                                        op_block_list=[*DEFAULT_OP_BLOCK_LIST, *WIDE_OPERATORS])
+    _join_wide_operators(twin.graph)
     OnnxModel(twin).topological_sort(is_deterministic=True)  # the converter appends its casts at the end
     return stamped(twin, replace(spec, precision=Precision.FP16))
+
+
+def _join_wide_operators(graph: onnx.GraphProto) -> None:
+    """Let FP32 operators hand FP32 to each other.
+
+    The converter narrows and widens again between any two, and writes a cast twice where two share an input.
+    """
+    makers = {node.output[0]: node for node in graph.node}
+    wide = [node for node in graph.node if node.op_type in WIDE_OPERATORS]
+    for node in wide:
+        node.input[:] = [_before_casts(name, makers) for name in node.input]
+    if wide:
+        del graph.value_info[:]  # the converter calls what lies between them FP16
+    while wide:
+        used = {name for node in makers.values() for name in node.input} | {output.name for output in graph.output}
+        alive = {name: node for name, node in makers.items() if not used.isdisjoint(node.output)}
+        if len(alive) == len(makers):
+            del graph.node[:]
+            graph.node.extend(alive.values())
+            break
+        makers = alive
+
+
+def _before_casts(name: str, makers: Mapping[str, onnx.NodeProto]) -> str:
+    """The output of an FP32 operator that was cast into this name, else the name itself."""
+    origin = name
+    while origin in makers and makers[origin].op_type == "Cast":
+        origin = makers[origin].input[0]
+    return origin if origin in makers and makers[origin].op_type in WIDE_OPERATORS else name
 
 
 @contextmanager

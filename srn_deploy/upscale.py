@@ -42,9 +42,10 @@ def upscale_planes(image_hwc: Pixels, backend: Backend, options: TileOptions | N
     padded = reflected(image_hwc, *_smallest_sides(spec, limits, *image_hwc.shape[:2]))
     height, width, channels = padded.shape
     canvas = np.empty((height * spec.scale, width * spec.scale, channels), dtype=padded.dtype)
-    tile_px, finished_rows = choose_tile_px(spec, limits, height, width, chosen), 0
+    tile_px, finished_rows, warned = choose_tile_px(spec, limits, height, width, chosen), 0, False
     while finished_rows < height:
         tiles = planned_windows(spec, limits, height, width, tile_px, chosen)
+        warned = warned or _warn_of_inexact_tiles(spec, tiles)
         try:
             for rows in _run_tiles(padded, canvas, tiles, finished_rows, backend, chosen, on_tile):
                 finished_rows = rows
@@ -55,6 +56,15 @@ def upscale_planes(image_hwc: Pixels, backend: Backend, options: TileOptions | N
             chosen = replace(chosen, tiles_per_batch=1)
             _log.warning("out of memory: going on with tiles of %d px", tile_px)
     return canvas[:image_hwc.shape[0] * spec.scale, :image_hwc.shape[1] * spec.scale]
+
+
+def _warn_of_inexact_tiles(spec: ModelSpec, tiles: list[Tile]) -> bool:
+    """Say that tiles of a network that pools the whole picture differ from it; whether it was said."""
+    if len(tiles) == 1 or not spec.pools_whole_picture:
+        return False
+    _log.warning("%s takes statistics over the whole picture: its %d tiles differ from the whole and may show "
+                 "seams; --tile none avoids it where memory allows", spec.architecture, len(tiles))
+    return True
 
 
 def upscale_array(image: Pixels, backend: Backend, options: TileOptions | None = None,

@@ -14,6 +14,13 @@ from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.checkpoint import LoadedNetwork
 from srn_deploy.proof_pictures import proof_pictures
 
+OUTPUT_LAYERS = {"srn": "tail", "rlfn": "upsampler.0", "dipnet": "upsampler.0", "rfdn": "upsampler.0",
+                 "imdn": "upsampler.0", "carn": "exit"}
+"""The last convolution of each family that is run as if it had been trained."""
+
+AMPLIFIED = ("conv2", "conv3", "conv_max")
+"""Layers that make attention vary over the picture, and what it weighs outlive it."""
+
 
 def seeded_network(architecture: str = "srn", *, seed: int = 0, **options: Any) -> LoadedNetwork:
     """A small network with strong attention, scaled so that pictures in 0..1 give outputs of that range."""
@@ -23,22 +30,24 @@ def seeded_network(architecture: str = "srn", *, seed: int = 0, **options: Any) 
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d) and module.weight.requires_grad:
             nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
-            if name.endswith(("conv2", "conv3", "conv_max")):
+            if name.endswith(AMPLIFIED):
                 module.weight.data *= 2
     spec = family.describe(options)
-    if architecture == "srn":
-        _tame(network)
+    if architecture in OUTPUT_LAYERS:
+        _tame(network, OUTPUT_LAYERS[architecture])
         spec = replace(spec, value_range=1.0)
     return LoadedNetwork(network=network.eval().requires_grad_(False), spec=spec)
 
 
 @torch.no_grad()
-def _tame(network: nn.Module) -> None:
-    """Scale the tail so that a picture comes out with a mean of 0.5 and a standard deviation of 0.25."""
+def _tame(network: nn.Module, output_layer: str) -> None:
+    """Scale the last layer so that a picture comes out with a mean of 0.5 and a standard deviation of 0.25."""
     picture = torch.from_numpy(next(iter(proof_pictures()))).permute(2, 0, 1).unsqueeze(0).float() / 255
-    tail = network.get_submodule("tail")
+    tail = network.get_submodule(output_layer)
     assert isinstance(tail, nn.Conv2d)
-    assert tail.bias is not None
+    if tail.bias is None:
+        tail.weight *= 0.5 / network(picture).abs().mean()
+        return
     tail.bias.zero_()
     tail.weight /= 4 * network(picture).std()
     tail.bias.add_(0.5)

@@ -171,7 +171,7 @@ def test_an_unknown_network_is_refused_with_its_keys_and_the_nearest_family() ->
 
 
 def test_a_network_that_resembles_nothing_is_not_called_near_to_anything() -> None:
-    with pytest.raises(UnknownNetwork, match="first keys: fea_conv") as caught:
-        detect({"fea_conv.weight": torch.zeros(1)})
+    with pytest.raises(UnknownNetwork, match="first keys: embed") as caught:
+        detect({"embed.weight": torch.zeros(1)})
     assert "Nearest" not in caught.value.remedy
     assert "srn, edsr" in caught.value.remedy

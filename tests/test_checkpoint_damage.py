@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from srn_deploy.architectures import ARCHITECTURES
-from srn_deploy.checkpoint import LoadedNetwork, load_checkpoint
+from srn_deploy.checkpoint import LoadedNetwork, Overrides, load_checkpoint
 from srn_deploy.contract import SPEC_KEY
 from srn_deploy.errors import (
     CheckpointError,
@@ -106,13 +106,21 @@ def test_a_torchscript_program_is_refused(tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "script.pt")
 
 
-def test_published_files_that_hold_no_srn_are_refused(data: Path) -> None:
+def test_published_files_are_recognised_by_their_keys_or_refused_for_what_they_are(data: Path) -> None:
     listed = json.loads((data / "checkpoints" / "index.json").read_text())
-    expected = {True: UnknownNetwork, False: UnsafeCheckpoint, None: DamagedCheckpoint}
-    others = [entry for entry in listed if "team25_srn" not in entry["file"]]
-    assert len(others) > 10
-    for entry in others:
-        assert type(_refusal(data / entry["file"])) is expected[entry.get("weights_only_loads")], entry["file"]
+    assert len(listed) > 10
+    for path, loads in ((data / entry["file"], entry.get("weights_only_loads")) for entry in listed):
+        if loads:
+            # The name of every file or of its folder names the network.
+            architecture = load_checkpoint(path, Overrides(options={"scale": scale_of(path)})).spec.architecture
+            assert architecture in f"{path.parent.name}/{path.name}".lower()
+        else:
+            assert type(_refusal(path)) is {False: UnsafeCheckpoint, None: DamagedCheckpoint}[loads], path.name
+
+
+def scale_of(path: Path) -> int:
+    """Of a published file; 4 for those that serve several scales."""
+    return 2 if "x2" in path.name else 4
 
 
 def _refusal(path: Path) -> CheckpointError:

@@ -20,6 +20,12 @@ def test_a_spec_survives_json() -> None:
     assert ModelSpec.from_json(SPEC.to_json()) == SPEC
 
 
+def test_a_spec_of_the_first_files_is_read() -> None:
+    told = json.loads(SPEC.to_json())
+    del told["pools_whole_picture"]
+    assert ModelSpec.from_json(json.dumps(told)) == SPEC
+
+
 def test_enums_come_back_as_enums() -> None:
     assert ModelSpec.from_json(SPEC.to_json()).form is Form.DEPLOY
 

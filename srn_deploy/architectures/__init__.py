@@ -7,13 +7,14 @@ from types import MappingProxyType
 
 from torch import nn
 
-from srn_deploy.architectures import edsr, fsrcnn, srcnn, srn, vdsr
+from srn_deploy.architectures import carn, dipnet, ecbsr, edsr, fsrcnn, imdn, rfdn, rlfn, srcnn, srn, vdsr
 from srn_deploy.architectures.signature import Architecture, StateDict
 from srn_deploy.contract import ModelSpec
 from srn_deploy.errors import UnknownNetwork
 
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
-    {module.ARCHITECTURE.name: module.ARCHITECTURE for module in (srn, edsr, srcnn, fsrcnn, vdsr)})
+    {module.ARCHITECTURE.name: module.ARCHITECTURE for module in (
+        srn, edsr, rlfn, dipnet, rfdn, imdn, carn, ecbsr, srcnn, fsrcnn, vdsr)})
 """Name to family. To add one: a file here, and its module in this line."""
 
 __all__ = ["ARCHITECTURES", "Architecture", "StateDict", "build_from", "detect"]
@@ -29,7 +30,7 @@ def build_from(spec: ModelSpec) -> nn.Module:
 
 def detect(state: StateDict) -> Architecture:
     """The one family whose signature matches; raises UnknownNetwork with the keys it saw."""
-    found = [family for family in ARCHITECTURES.values() if family.signature.matches(state.keys())]
+    found = [family for family in ARCHITECTURES.values() if family.recognises(state.keys())]
     if len(found) == 1:
         return found[0]
     raise UnknownNetwork(f"No known network has these {len(state)} tensors "
@@ -40,10 +41,11 @@ def detect(state: StateDict) -> Architecture:
 
 def _resemblance(state: StateDict) -> str:
     """The nearest family and what is missing from it, as a sentence."""
-    nearest = max(ARCHITECTURES.values(), key=lambda family: family.signature.likeness(state.keys()))
-    if nearest.signature.likeness(state.keys()) == 0:
+    nearest = max(ARCHITECTURES.values(), key=lambda family: family.likeness(state.keys())[0])
+    likeness, signature = nearest.likeness(state.keys())
+    if likeness == 0:
         return "They resemble none that is known."
-    missing = ", ".join(key for key in nearest.signature.has if key not in state)
-    surplus = ", ".join(key for key in nearest.signature.lacks if key in state)
+    missing = ", ".join(key for key in signature.has if key not in state)
+    surplus = ", ".join(key for key in signature.lacks if key in state)
     faults = [f"{missing} is missing"] * bool(missing) + [f"{surplus} is too much"] * bool(surplus)
     return f"Nearest is {nearest.name} ({nearest.title}), but {' and '.join(faults) or 'others fit as well'}."

@@ -1,4 +1,4 @@
-"""Enhanced Spatial Attention, the paper's section 4.3 and figure 4, in its old and new form.
+"""Enhanced Spatial Attention in its three forms: the paper's new one (section 4.3, figure 4), RLFN's, RFDN's.
 
 The attention map is pooled on a 6-pixel grid of cells (3x3 stride 2 without padding, then 7x7
 max-pool with stride 3) and stretched back over the picture. The stretch depends on the side of
@@ -42,8 +42,27 @@ class NewEsa(nn.Module):
         return features * torch.sigmoid(self.conv4(spread + squeezed))
 
 
+class LightEsa(nn.Module):
+    """ESA of RLFN and DIPNet: one 3x3 on the cells as in the new one, a 1x1 on the skip as in the old one."""
+
+    def __init__(self, channels: int, esa_channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, esa_channels, 1)
+        self.conv_f = nn.Conv2d(esa_channels, esa_channels, 1)
+        self.conv2 = nn.Conv2d(esa_channels, esa_channels, 3, stride=2)
+        self.conv3 = nn.Conv2d(esa_channels, esa_channels, 3, padding=1)
+        self.conv4 = nn.Conv2d(esa_channels, channels, 1)
+
+    def forward(self, features: Tensor, rows: Tensor | None = None, cols: Tensor | None = None) -> Tensor:
+        """Weigh features (N, C, H, W), H and W at least 15, by an attention map in 0..1."""
+        squeezed = self.conv1(features)
+        cells = self.conv3(functional.max_pool2d(self.conv2(squeezed), kernel_size=7, stride=3))
+        spread = stretch_cells(cells, squeezed, rows, cols)
+        return features * torch.sigmoid(self.conv4(spread + self.conv_f(squeezed)))
+
+
 class OldEsa(nn.Module):
-    """ESA before the paper's change: a group of three 3x3 with ReLU on the cells, and a 1x1 on the skip."""
+    """ESA before the paper's change, as in RFDN: a group of three 3x3 with ReLU on the cells, a 1x1 on the skip."""
 
     def __init__(self, channels: int, esa_channels: int) -> None:
         super().__init__()

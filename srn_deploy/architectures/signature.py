@@ -29,6 +29,16 @@ class Signature:
         return sum(key in keys for key in self.has) / len(self.has)
 
 
+@dataclass(frozen=True, kw_only=True)
+class OtherForm:
+    """Another form in which a family's weights were published: other names, or layers that fold into ours."""
+
+    signature: Signature
+    converted: Callable[[StateDict, Mapping[str, Any]], StateDict]
+    """The same weights under the family's own keys, what is unknown left as it is; given the user's options.
+    Raises OptionError for shapes that cannot be converted."""
+
+
 def _not_told(state: StateDict) -> float | None:
     return None
 
@@ -51,6 +61,25 @@ class Architecture:
     describe: Callable[[Mapping[str, Any]], ModelSpec]
     """Options to the spec of the network's checkpoint, with the family's default value range."""
     untold: tuple[str, ...] = ()
-    """Options that no file of the family tells, so that whoever loads one must."""
+    """Options that a file of the family may leave open, so that whoever loads one must give them."""
     read_value_range: Callable[[StateDict], float | None] = _not_told
     """The range that the weights themselves give away, as frozen mean shifts do; None where they do not."""
+    other_forms: tuple[OtherForm, ...] = ()
+
+    def recognises(self, keys: Collection[str]) -> bool:
+        """True for a state dict of this family, in its own form or another."""
+        return any(signature.matches(keys) for signature in self._signatures)
+
+    def likeness(self, keys: Collection[str]) -> tuple[float, Signature]:
+        """How much of the nearest signature is there, 0..1, and that signature."""
+        nearest = max(self._signatures, key=lambda signature: signature.likeness(keys))
+        return nearest.likeness(keys), nearest
+
+    def own_form(self, state: StateDict, given: Mapping[str, Any]) -> StateDict:
+        """A recognised state dict under the family's own keys; raises OptionError."""
+        form = next((form for form in self.other_forms if form.signature.matches(state.keys())), None)
+        return state if form is None else form.converted(state, given)
+
+    @property
+    def _signatures(self) -> tuple[Signature, ...]:
+        return self.signature, *(form.signature for form in self.other_forms)
