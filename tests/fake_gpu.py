@@ -5,8 +5,6 @@ refuses: shapes outside the active profile, addresses and memory that were not g
 current, work on a stream that is being captured. Everything that was asked for is counted.
 """
 
-# ruff: noqa: N802  # the driver's own names
-
 from __future__ import annotations
 
 import ctypes
@@ -19,6 +17,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from srn_deploy.geometry import cell_count
 
 SCRATCH_BYTES_PER_PX = 64
 
@@ -75,6 +75,33 @@ class FakeAllocation:
 
 def fake_cuda(gpu: FakeGpu) -> Any:
     """The module pycuda.driver."""
+    classes = _cuda_classes(gpu)
+
+    def mem_alloc(size: int) -> FakeAllocation:
+        gpu.need_context("mem_alloc")
+        return FakeAllocation(gpu, size)
+
+    def pagelocked_empty(shape: Sequence[int], dtype: Any) -> NDArray[Any]:
+        gpu.need_context("pagelocked_empty")
+        return np.empty(shape, dtype)
+
+    def memcpy_htod_async(target: FakeAllocation, source: NDArray[Any], stream: Any) -> None:
+        gpu.need_context("memcpy_htod_async")
+        target.array(source.shape, str(source.dtype))[...] = source
+
+    def memcpy_dtoh_async(target: NDArray[Any], source: FakeAllocation, stream: Any) -> None:
+        gpu.need_context("memcpy_dtoh_async")
+        target[...] = source.array(target.shape, str(target.dtype))
+
+    return SimpleNamespace(
+        **classes, init=lambda: None, mem_alloc=mem_alloc, pagelocked_empty=pagelocked_empty,
+        Device=lambda index: SimpleNamespace(retain_primary_context=classes["Context"]),
+        memcpy_htod_async=memcpy_htod_async, memcpy_dtoh_async=memcpy_dtoh_async,
+        mem_get_info=lambda: (gpu.memory_bytes - gpu.used_bytes, gpu.memory_bytes),
+        Error=FakeCudaError, LogicError=FakeLogicError, MemoryError=FakeMemoryError)
+
+
+def _cuda_classes(gpu: FakeGpu) -> dict[str, Any]:
     class Context:
         """Without detach(): PyCUDA's pushes the context and leaves it there."""
 
@@ -107,28 +134,7 @@ def fake_cuda(gpu: FakeGpu) -> Any:
         def time_till(self, event: Event) -> float:
             return 0.25
 
-    def mem_alloc(size: int) -> FakeAllocation:
-        gpu.need_context("mem_alloc")
-        return FakeAllocation(gpu, size)
-
-    def pagelocked_empty(shape: Sequence[int], dtype: Any) -> NDArray[Any]:
-        gpu.need_context("pagelocked_empty")
-        return np.empty(shape, dtype)
-
-    def memcpy_htod_async(target: FakeAllocation, source: NDArray[Any], stream: Stream) -> None:
-        gpu.need_context("memcpy_htod_async")
-        target.array(source.shape, str(source.dtype))[...] = source
-
-    def memcpy_dtoh_async(target: NDArray[Any], source: FakeAllocation, stream: Stream) -> None:
-        gpu.need_context("memcpy_dtoh_async")
-        target[...] = source.array(target.shape, str(target.dtype))
-
-    return SimpleNamespace(
-        init=lambda: None, Device=lambda index: SimpleNamespace(retain_primary_context=Context), Context=Context,
-        Event=Event, Stream=Stream, mem_alloc=mem_alloc, pagelocked_empty=pagelocked_empty,
-        memcpy_htod_async=memcpy_htod_async, memcpy_dtoh_async=memcpy_dtoh_async,
-        mem_get_info=lambda: (gpu.memory_bytes - gpu.used_bytes, gpu.memory_bytes),
-        Error=FakeCudaError, LogicError=FakeLogicError, MemoryError=FakeMemoryError)
+    return {"Context": Context, "Event": Event, "Stream": Stream}
 
 
 def fake_graph_driver(gpu: FakeGpu) -> Any:
@@ -170,6 +176,15 @@ Compute = Callable[[dict[str, NDArray[Any]]], NDArray[Any]]
 
 Profile = dict[str, tuple[tuple[int, ...], ...]]
 """Input to its smallest, optimal and largest shape."""
+
+
+def profile(smallest: tuple[int, int], largest: tuple[int, int], *, batch: int = 1, esa: bool = False) -> Profile:
+    corners = [(1, *smallest), (batch, *largest), (batch, *largest)]
+    shapes: Profile = {"pixels": tuple((*corner, 3) for corner in corners)}
+    if esa:
+        shapes["rows"] = tuple((count, height, cell_count(height)) for count, height, _ in corners)
+        shapes["cols"] = tuple((count, width, cell_count(width)) for count, _, width in corners)
+    return shapes
 
 
 class FakeEngine:
@@ -280,28 +295,3 @@ def fake_tensorrt(engine: FakeEngine | None = None) -> Any:
     return SimpleNamespace(TensorIOMode=SimpleNamespace(INPUT="input", OUTPUT="output"), __version__="11.4.0",
                            ILogger=FakeLogger, Runtime=Runtime,
                            ExecutionContextAllocationStrategy=SimpleNamespace(USER_MANAGED="user managed"))
-
-
-class FakeLibcuda:
-    """The driver's C interface, as far as cuda_driver asks it: one GPU of a name and compute capability."""
-
-    def __init__(self, name: str = "Fake GPU", capability: tuple[int, int] = (8, 9), count: int = 1) -> None:
-        self.name, self.capability, self.count = name, capability, count
-
-    def cuInit(self, flags: int) -> int:
-        return 0
-
-    def cuDeviceGetCount(self, count: Any) -> int:
-        count._obj.value = self.count
-        return 0
-
-    def cuDeviceGet(self, device: Any, index: int) -> int:
-        return 0
-
-    def cuDeviceGetName(self, name: Any, length: int, device: Any) -> int:
-        name.value = self.name.encode()
-        return 0
-
-    def cuDeviceGetAttribute(self, number: Any, attribute: int, device: Any) -> int:
-        number._obj.value = self.capability[attribute - 75]
-        return 0

@@ -25,7 +25,6 @@ from srn_deploy.engine.load import LoadedEngine
 from srn_deploy.engine.monitor import message_collector
 from srn_deploy.engine.store import Manifest, StoredEngine
 from srn_deploy.errors import BackendError, OutOfMemory, UnsuitableBatch
-from srn_deploy.geometry import cell_count
 from srn_deploy.upscale import upscale_planes
 from srn_deploy.windows import TileOptions
 from tests.fake_gpu import (
@@ -37,19 +36,11 @@ from tests.fake_gpu import (
     fake_cuda,
     fake_graph_driver,
     fake_tensorrt,
+    profile,
 )
 from tests.fakes import NEAREST
 
 ESA = replace(NEAREST, has_esa=True, min_side_px=15, alignment_px=6, halo_px=12)
-
-
-def profile(smallest: tuple[int, int], largest: tuple[int, int], *, batch: int = 1, esa: bool = False) -> Profile:
-    corners = [(1, *smallest), (batch, *largest), (batch, *largest)]
-    shapes: Profile = {"pixels": tuple((*corner, 3) for corner in corners)}
-    if esa:
-        shapes["rows"] = tuple((count, height, cell_count(height)) for count, height, _ in corners)
-        shapes["cols"] = tuple((count, width, cell_count(width)) for count, _, width in corners)
-    return shapes
 
 
 @dataclass

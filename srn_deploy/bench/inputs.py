@@ -43,7 +43,7 @@ def open_inputs(folder: Path | None, limit: int | None = None) -> Inputs:
     if limit is not None and limit < 1:
         raise OptionError(f"{limit} pictures are none.", remedy="Give a --limit of at least 1, or leave it away.")
     if folder is None:
-        sizes = test_sizes()[:limit]
+        sizes = div2k_test_sizes()[:limit]
         random = np.random.default_rng(0)
         pictures = tuple(random.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes)
         return Inputs(label=f"{len(sizes)} synthetic pictures, sizes of DIV2K's test inputs", pictures=pictures)
@@ -64,7 +64,7 @@ def _label(stems: set[str], count: int, folder: Path) -> str:
     return f"{count} pictures of {folder.name}"
 
 
-def test_sizes() -> Sequence[tuple[int, int]]:
+def div2k_test_sizes() -> Sequence[tuple[int, int]]:
     """(height, width) of DIV2K's 100 test inputs at x4."""
     text = resources.files("srn_deploy.bench").joinpath("div2k_test_sizes.json").read_text(encoding="utf-8")
     return [(height, width) for height, width in json.loads(text)["sizes"].values()]

@@ -48,6 +48,6 @@ def paper_rows() -> list[Row]:
     """All rows of Tables 1 to 5 in their order."""
     text = resources.files("srn_deploy.bench").joinpath("paper_tables.json").read_text(encoding="utf-8")
     data = json.loads(text)
-    return [Row(table=table, model=str(row["model"]), architecture=row["architecture"], options=row["options"],
+    return [Row(table=table, model=str(row["model"]), architecture=row["architecture"], options=row["options"] or {},
                 quoted={name: value for name, value in row.items() if name not in ("architecture", "options")})
             for table in TABLES for row in data[table]]

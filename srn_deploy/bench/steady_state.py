@@ -18,7 +18,7 @@ from srn_deploy.bench.contestants import Pass, alternated, cautions, ratios, sta
 from srn_deploy.bench.machine import PeakMemory, ceilings, gpu_state
 from srn_deploy.contract import Form, PixelType, Precision, is_engine, is_graph
 from srn_deploy.engine.store import EngineStore
-from srn_deploy.errors import SrnDeployError
+from srn_deploy.errors import DeviceUnavailable, SrnDeployError
 from srn_deploy.image import Image, write_image
 from srn_deploy.model_store import find_graph
 from srn_deploy.open_model import engines_of
@@ -66,13 +66,16 @@ class _Contestant:
 def run_steady(models: Sequence[str | None], plan: Plan, *, tell: Tell = lambda line: None) -> Record:
     """Measure every way to run the models on the device; a way that is not to be had is told and left out."""
     told = circumstances(threads=usable_cores()) | gpu_state()
-    limits = ceilings(plan.device)
     with ExitStack() as opened:
         contestants = [one for model in models for one in _contestants(model, plan, opened, tell)]
+        if not contestants:
+            raise DeviceUnavailable(f"There is no way to run {' or '.join(map(str, models))} on {plan.device}.",
+                                    remedy="The lines above say why; try --device cpu.")
+        limits = ceilings(plan.device)
         memory = {one.name: _warmed(one) for one in contestants}
         samples = alternated({one.name: one.run for one in contestants}, plan.rounds)
     after = gpu_state()
-    first = contestants[0].name if contestants else ""
+    first = contestants[0].name
     return Record(kind=KIND, title=f"Steady state at {plan.size[0]} x {plan.size[1]} px on "
                                    f"{told['gpu'] if plan.device == 'cuda' else told['cpu']}",
                   circumstances=told | {"after": after, "ceilings": limits},
