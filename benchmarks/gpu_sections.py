@@ -50,15 +50,6 @@ class Scale:
 FULL = Scale(size=(339, 510), rounds=50, warm_ups=20, on_gpu=True)
 REDUCED = Scale(size=(48, 64), rounds=3, warm_ups=1, on_gpu=False)
 
-NETWORKS: Mapping[str, tuple[str, dict[str, Any]]] = {
-    "SRN-S, 6 blocks, x4": ("srn", {"scale": 4, "blocks": 6, "last_conv": False}),
-    "SRN, 6 blocks, x4": ("srn", {"scale": 4, "blocks": 6, "last_conv": True}),
-    "SRN-S, 4 blocks, x4": ("srn", {"scale": 4, "blocks": 4, "last_conv": False}),
-    "EDSR-baseline, x4": ("edsr", {"scale": 4}),
-}
-"""With fresh weights: time does not depend on them."""
-
-
 def timed(passes: Mapping[str, Pass], scale: Scale,
           first: Mapping[str, list[float]] | None = None) -> list[dict[str, Any]]:
     """Warm up, then run all in turn (A B C A B C …); one row for each, in milliseconds."""
@@ -96,7 +87,7 @@ def pytorch(scale: Scale) -> Rows:
     """
     from benchmarks import gpu_torch
 
-    for name, (architecture, options) in NETWORKS.items():
+    for name, (architecture, options) in gpu_torch.networks().items():
         passes = {f"{name}: {way}": run for way, run in
                   gpu_torch.ways(architecture, options, scale.size, on_gpu=scale.on_gpu).items()}
         authors = next(iter(passes))

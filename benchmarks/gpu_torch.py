@@ -10,6 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from srn_deploy.architectures import ARCHITECTURES
+from srn_deploy.bench.paper import paper_rows
+
+
+def networks() -> dict[str, tuple[str, dict[str, Any]]]:
+    """Ours and the peers of Table 1 at x4, with fresh weights: time does not depend on them. Ours first."""
+    rows = [row for row in paper_rows() if row.table == "table1" and row.scale == 4 and row.is_runnable]
+    rows.sort(key=lambda row: (not row.model.startswith("SRN"), row.model != "RLFN"))
+    return {"SRN-S, 4 blocks": ("srn", {"scale": 4, "blocks": 4, "last_conv": False}),
+            **{row.model: (str(row.architecture), dict(row.options)) for row in rows}}
 
 
 def ways(architecture: str, options: dict[str, Any], size: tuple[int, int], *,

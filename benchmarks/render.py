@@ -14,6 +14,8 @@ from benchmarks.gpu_table import report_table
 from benchmarks.inputs import BENCHMARKS, PLOTS, RECORDS
 from benchmarks.plots import digest, draw_tiling
 from srn_deploy.atomic import replacing
+from srn_deploy.bench.figure import draw_figure_1
+from srn_deploy.bench.paper_page import page as paper_page
 from srn_deploy.model_store import shipped_models
 from srn_deploy.records import Record, doubts, markdown_table, summarise
 
@@ -76,6 +78,15 @@ picture of 510 × 339 px (×4), contestants in turn, after warm-up.
 
 Measure: `python -m benchmarks.gpu_report`."""
 
+PAPER = """## The paper's tables
+
+Tables 1 to 5 of the paper, every public network timed by its protocol in one run; how to measure:
+[docs/benchmarks.md](../docs/benchmarks.md). Quality marked m comes from the evaluations in [records/](records).
+
+Measure: `srn-deploy bench --paper --save benchmarks/records/paper-NAME.json`; the plot is of the first record."""
+
+FIGURE_1_PLOT = "figure1.png"
+
 NOT_MEASURED = "No record yet: no figure."
 
 MIB, GIB = 2**20, 2**30
@@ -96,6 +107,8 @@ def main() -> None:
     if tilings := of_kind(records, "tiling"):
         with replacing(PLOTS / TILING_PLOT) as temporary:
             draw_tiling(tilings, temporary)
+    if runs := of_kind(records, "bench-paper"):
+        draw_figure_1(runs[0], PLOTS / FIGURE_1_PLOT, source=digest(runs[:1]))
     print(f"{', '.join(pages(records))} written.")
 
 
@@ -121,12 +134,12 @@ def rendered(records: Sequence[Record]) -> str:
     """The main page as Markdown."""
     tilings = of_kind(records, "tiling")
     plot = [f"![dB and worst value over the halo](plots/{TILING_PLOT})"] if tilings else []
+    reports = [record for record in of_kind(records, "gpu-report") if not record.results["reduced"]]
     parts = [INTRODUCTION, TILING, *plot, *section(tilings, tiling_tables),
              FILE_TO_FILE, *section(of_kind(records, "file-to-file"), file_to_file_tables),
              MEMORY, *section(of_kind(records, "memory"), memory_tables),
              PHOTO, *section(of_kind(records, "photo"), photo_tables), ABLATION,
-             GPU, *section([record for record in of_kind(records, "gpu-report") if not record.results["reduced"]],
-                           gpu_tables)]
+             PAPER, *paper_section(records), GPU, *section(reports, gpu_tables)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -135,6 +148,16 @@ def section(records: Sequence[Record], tables: Callable[[Mapping[str, Any]], lis
     return [part for record in records
             for part in (f"### {record.title}", *tables(record.results), *cautions(record),
                          circumstances_line(record.circumstances))] or [NOT_MEASURED]
+
+
+def paper_section(records: Sequence[Record]) -> list[str]:
+    """Every run of the paper's tables, and Figure 1 of the first."""
+    runs, evaluations = of_kind(records, "bench-paper"), of_kind(records, "eval")
+    plot = [f"![PSNR against time, the area of a point its parameters](plots/{FIGURE_1_PLOT})"] if runs else []
+    parts = [part for run in runs for part in (
+        paper_page(run, evaluations).rstrip().replace("\n## ", "\n#### ").replace("# ", "### ", 1),
+        circumstances_line(run.circumstances))]
+    return plot + parts or [NOT_MEASURED]
 
 
 def gpu_tables(results: Mapping[str, Any]) -> list[str]:
@@ -257,9 +280,9 @@ def circumstances_line(told: Mapping[str, Any]) -> str:
             f"{versions}.")
 
 
-def is_stale(plot: Path, tilings: Sequence[Record]) -> bool:
+def is_stale(plot: Path, records: Sequence[Record]) -> bool:
     """True unless the plot was drawn from exactly these records; it carries their digest."""
-    return digest(tilings).encode() not in plot.read_bytes()
+    return digest(records).encode() not in plot.read_bytes()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from srn_deploy.backends import open_on
-from srn_deploy.contract import ModelSpec, Precision, is_engine, is_graph
+from srn_deploy.contract import AS_RECOGNISED, Corrections, ModelSpec, Precision, is_engine, is_graph
 from srn_deploy.engine.build import Source, Tell, build_engine, read_source
 from srn_deploy.engine.library import open_library
 from srn_deploy.engine.monitor import OnPhase
@@ -37,6 +37,8 @@ class EngineRequest:
     hardware_compatibility: str = HardwareCompatibility.NONE.value
     compute_capabilities: tuple[str, ...] = ()
     runtime: str = "auto"
+    corrections: Corrections = AS_RECOGNISED
+    """Of what the keys of a checkpoint cannot tell."""
 
     def options(self, spec: ModelSpec) -> BuildOptions:
         """For one graph; raises OptionError."""
@@ -60,7 +62,7 @@ def request_engine(model: str | None, request: EngineRequest, store: EngineStore
     building raise, then nothing is left behind; and NotCertified, then the engine stays, marked as failed.
     """
     path, where = find_graph(model), store or EngineStore()
-    source = _source(path)
+    source = _source(path, request.corrections)
     options = request.options(source.spec)
     engine = build_engine(source, options, open_library(request.runtime), where, tell=tell, on_phase=on_phase)
     try:
@@ -89,14 +91,19 @@ def _reflected(size: Size, spec: ModelSpec) -> Size:
     return height, width
 
 
-def _source(path: Path) -> Source:
+def _source(path: Path, corrections: Corrections) -> Source:
+    if corrections and (is_graph(path) or is_engine(path)):
+        raise OptionError(f"{path.name} is what it was exported as.",
+                          remedy="Correct its checkpoint instead, and export it again.")
     if is_graph(path):
         return read_source(path)
     if is_engine(path):
         raise OptionError(f"{path.name} is an engine already.", remedy="Give the graph or checkpoint it was made of.")
     if importlib.util.find_spec("torch") is None:
         raise missing_package("torch", f"Exporting a checkpoint ({path.name})")
+    from srn_deploy.checkpoint import parse_overrides
     from srn_deploy.deploy import export_and_prove
 
+    overrides = parse_overrides(corrections.settings, corrections.value_range)
     with tempfile.TemporaryDirectory() as folder:
-        return read_source(export_and_prove(path, Path(folder) / f"{path.stem}.onnx").path)
+        return read_source(export_and_prove(path, Path(folder) / f"{path.stem}.onnx", overrides=overrides).path)

@@ -129,9 +129,11 @@ def _reference(spec: ModelSpec, against: str | None, stack: ExitStack) -> tuple[
     if not is_graph(path):
         from srn_deploy.architectures.activations import watched_peaks
         from srn_deploy.backends.pytorch import PyTorchBackend
-        from srn_deploy.checkpoint import load_checkpoint
+        from srn_deploy.checkpoint import Overrides, load_checkpoint
 
-        checked = stack.enter_context(closing(PyTorchBackend(load_checkpoint(path))))
+        made_of_it = sha256_of_file(path) == spec.source_sha256  # then it tells what the keys cannot
+        overrides = Overrides(options=dict(spec.options), value_range=spec.value_range) if made_of_it else None
+        checked = stack.enter_context(closing(PyTorchBackend(load_checkpoint(path, overrides))))
         peaks = stack.enter_context(watched_peaks(checked.network))
         return checked, f"PyTorch {metadata.version('torch')} in FP32 on the CPU, {path.name}", peaks
     graph = stack.enter_context(closing(OnnxRuntimeBackend(path)))

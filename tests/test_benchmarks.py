@@ -13,7 +13,17 @@ import pytest
 from benchmarks import eager_script, file_to_file, memory, tiling_study
 from benchmarks.inputs import BENCHMARKS, PLOTS, RECORDS
 from benchmarks.plots import draw_tiling
-from benchmarks.render import COMMAND, NOT_MEASURED, TILING_PLOT, is_stale, load_records, of_kind, pages, rendered
+from benchmarks.render import (
+    COMMAND,
+    FIGURE_1_PLOT,
+    NOT_MEASURED,
+    TILING_PLOT,
+    is_stale,
+    load_records,
+    of_kind,
+    pages,
+    rendered,
+)
 from benchmarks.whole_process import run_process
 from srn_deploy.checkpoint import save_checkpoint
 from srn_deploy.errors import OptionError, SrnDeployError
@@ -77,6 +87,9 @@ def test_the_plot_is_drawn_from_the_records_as_they_are() -> None:
     tilings = of_kind(load_records(RECORDS), "tiling")
     assert tilings
     assert not is_stale(PLOTS / TILING_PLOT, tilings), f"the plot is stale; run: {COMMAND}"
+    runs = of_kind(load_records(RECORDS), "bench-paper")
+    assert runs
+    assert not is_stale(PLOTS / FIGURE_1_PLOT, runs[:1]), f"the plot is stale; run: {COMMAND}"
 
 
 def test_the_recorded_tiles_keep_the_promise_at_the_default_halo_and_naive_ones_break_it() -> None:
@@ -87,7 +100,7 @@ def test_the_recorded_tiles_keep_the_promise_at_the_default_halo_and_naive_ones_
 
 def test_without_records_the_page_names_the_commands_and_no_figure() -> None:
     page = rendered([])
-    assert page.count(NOT_MEASURED) == 5
+    assert page.count(NOT_MEASURED) == 6
     for script in ("tiling_study", "file_to_file", "memory", "photo_study"):
         assert f"`python -m benchmarks.{script}`" in page
     assert "|---" not in page

@@ -14,7 +14,7 @@ from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.architectures.luma import FULL, STUDIO, Bicubic, ColourSpace, LumaNetwork
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.checkpoint import Overrides, load_checkpoint, save_checkpoint
-from srn_deploy.contract import Colour, Form, Precision
+from srn_deploy.contract import Colour, Corrections, Form, Precision
 from srn_deploy.deploy import export_and_prove
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.engine_request import EngineRequest, request_engine
@@ -24,6 +24,7 @@ from srn_deploy.image import read_image
 from srn_deploy.metrics import cropped, luma, psnr, ssim
 from srn_deploy.resample import resize
 from srn_deploy.upscale import upscale_planes
+from srn_deploy.verify import verify
 from srn_deploy.windows import TileOptions
 from tests.networks import large_picture, seeded_network
 
@@ -142,3 +143,15 @@ def test_each_becomes_an_engine_in_half_precision(name: str, tmp_path: Path, one
     request = EngineRequest(precision=Precision.FP16, runtime="tensorrt-rtx", shapes=("24x24..64x64@48x48",))
     engine = request_engine(str(checkpoint), request, EngineStore(tmp_path / "engines"))
     assert set(engine.manifest.convolutions) == {"HALF"}
+
+
+def test_what_a_file_does_not_tell_is_given_to_build_engine_and_known_to_its_certificate(
+        tmp_path: Path, one_thread: None) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    path = tmp_path / "net.pth"
+    torch.save(seeded_network("fsrcnn", **SMALL["fsrcnn"]).network.state_dict(), path)
+    request = EngineRequest(runtime="tensorrt-rtx", shapes=("24x24",), corrections=Corrections(settings=("scale=3",)))
+    engine = request_engine(str(path), request, EngineStore(tmp_path / "engines"))
+    assert engine.spec.scale == 3
+    graph = export_and_prove(path, tmp_path / "net.onnx", overrides=Overrides(options={"scale": 3})).path
+    assert verify(str(graph), against=str(path)).failures == []

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from srn_deploy.atomic import replacing
 from srn_deploy.bench.paper import paper_rows
@@ -17,15 +19,20 @@ AREA_PER_KILOPARAMETER = 0.9
 
 OURS = ("SRN", "SRN-S")
 
+PLACES = (((18, 0), "left"), ((-18, 0), "right"), ((0, 22), "center"), ((0, -22), "center"))
+"""Of a label beside its point, in points, and how it is aligned."""
 
-def draw_figure_1(record: Record, path: Path) -> None:
-    """PNG or SVG, by the suffix: the x4 rows of Table 1, PSNR on Urban100 as quoted, time as measured."""
+
+def draw_figure_1(record: Record, path: Path, *, source: str = "") -> None:
+    """PNG or SVG, by the suffix: the x4 rows of Table 1, PSNR on Urban100 as quoted, time as measured.
+
+    source: stands in the file, to tell later what it was drawn from.
+    """
     if path.suffix.lower() not in (".png", ".svg"):
         raise OptionError(f"{path} is no name for a plot.", remedy="Name a .png or .svg file.")
     figure = Figure(figsize=(8.0, 5.2), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots()
-    networks = record.results["networks"]
+    networks, points = record.results["networks"], list[tuple[str, float, float]]()
     for row in paper_rows():
         if row.table != "table1" or row.scale != 4 or row.network not in networks:
             continue
@@ -34,14 +41,33 @@ def draw_figure_1(record: Record, path: Path) -> None:
         kiloparameters = networks[row.network]["parameters"] / 1000
         axes.scatter(mean_ms, psnr_db, s=max(kiloparameters * AREA_PER_KILOPARAMETER, 20.0), alpha=0.65,
                      color="#d95f02" if row.model in OURS else "#1b7abf", edgecolors="white")
-        axes.annotate(f"{row.model}\n{kiloparameters:,.0f}K", (mean_ms, psnr_db), xytext=(0, 16),
-                      textcoords="offset points", ha="center", fontsize=8)
-    axes.set(xscale="log", xlabel=f"milliseconds per picture, mean, measured ({record.results['inputs']['x4']})",
+        points.append((f"{row.model}, {kiloparameters:,.0f}K", mean_ms, psnr_db))
+    axes.set(xscale="log", xlabel=f"milliseconds per picture, mean, measured\n({record.results['inputs']['x4']})",
              ylabel="PSNR on Urban100 ×4, dB, quoted from the paper", title=record.title)
-    axes.margins(x=0.12, y=0.16)
+    axes.margins(x=0.2, y=0.16)
     axes.grid(alpha=0.3)
+    _label(figure, axes, points)
     try:
         with replacing(path) as temporary:
-            figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=120)
+            figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=120, metadata={"Source": source})
     except OSError as error:
         raise OptionError(f"{path} cannot be written: {error.strerror}.", remedy="Check the folder.") from error
+
+
+def _label(figure: Figure, axes: Axes, points: list[tuple[str, float, float]]) -> None:
+    """Beside, above or below each point: the first place where no other label stands."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    renderer = canvas.get_renderer()  # type: ignore[no-untyped-call]
+    taken: list[Bbox] = []
+    for text, x, y in sorted(points, key=lambda point: -point[2]):
+        places = (PLACES[1], PLACES[3], PLACES[2], PLACES[0]) if text.startswith("SRN") else PLACES
+        for offset, horizontal in places:
+            label = axes.annotate(text, (x, y), xytext=offset, textcoords="offset points", ha=horizontal, va="center",
+                                  fontsize=8)
+            box = label.get_window_extent(renderer)
+            if not box.count_overlaps(taken):
+                break
+            if (offset, horizontal) != places[-1]:
+                label.remove()
+        taken.append(box)

@@ -7,7 +7,7 @@ from typing import Any
 
 from srn_deploy.bench.contestants import ratios
 from srn_deploy.bench.paper import TABLES, Row, paper_rows
-from srn_deploy.records import Record, markdown_table
+from srn_deploy.records import WIDE_SPREAD, Record, markdown_table
 
 SETS = ("Set5", "Set14", "BSD100", "Urban100")
 
@@ -31,11 +31,30 @@ def tables(record: Record, evaluations: Sequence[Record] = ()) -> dict[str, Tabl
 def page(record: Record, evaluations: Sequence[Record] = ()) -> str:
     """All tables as Markdown, with what they were measured on."""
     inputs = "; ".join(f"×{scale[1:]}: {label}" for scale, label in record.results["inputs"].items())
-    parts = [f"# {record.title}", record.results["protocol"], f"Inputs: {inputs}.", LEGEND]
-    parts += [f"Caution: {told}" for told in record.results["cautions"]]
+    clock = "On this CPU the clock takes the place of device events." if record.results["device"] == "cpu" else ""
+    parts = [f"# {record.title}", f"{record.results['protocol']} {clock}".strip(), f"Inputs: {inputs}.", LEGEND]
+    parts += [f"Caution: {told}" for told in [*record.results["cautions"], *_noise(record)]]
     for title, table in tables(record, evaluations).items():
         parts += [f"## {title}", markdown_table(table)]
     return "\n\n".join(parts) + "\n"
+
+
+def _noise(record: Record) -> list[str]:
+    """Inputs differ in size, so what tells noise is how far the ratios to RLFN lie apart."""
+    networks, told = record.results["networks"], []
+    for scale in (2, 4):
+        rows = [row for row in paper_rows() if row.table == "table1" and row.scale == scale and row.network in networks]
+        peer = next((networks[row.network] for row in rows if row.model == "RLFN"), None)
+        spreads = {} if peer is None else {row.model: _spread(networks[row.network], peer) for row in rows}
+        if noisy := [model for model, spread in spreads.items() if spread > WIDE_SPREAD]:
+            told.append(f"×{scale}: the quartiles of the ratios to RLFN lie more than {WIDE_SPREAD:.0%} of the median "
+                        f"apart for {', '.join(noisy)}; end other programs and give more inputs.")
+    return told
+
+
+def _spread(network: Mapping[str, Any], peer: Mapping[str, Any]) -> float:
+    found = ratios(network["samples_ms"], peer["samples_ms"])
+    return (found["upper_quartile"] - found["lower_quartile"]) / found["median"]
 
 
 def _parts(name: str) -> list[tuple[str, list[Row]]]:

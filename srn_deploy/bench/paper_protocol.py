@@ -63,7 +63,6 @@ def run_paper(inputs: Inputs, device: str = "cpu", *, on_pass: OnPass = lambda d
     return Record(kind=KIND, title=f"The paper's tables on {told['gpu'] if device == 'cuda' else told['cpu']}",
                   circumstances=told, results={
                       "protocol": PROTOCOL, "device": device, "inputs": labels, "networks": networks,
-                      # Inputs differ in size, so what counts is the ratio of pairs: no caution on the spread.
                       "cautions": cautions({}, told) if len(inputs.pictures) >= 5 else _few(samples)})
 
 

@@ -37,7 +37,7 @@ Tell = Callable[[str], None]
 
 @runtime_checkable
 class MeasuresOnDevice(Protocol):
-    """A backend with a clock of its own: events on the GPU."""
+    """A backend that times itself: events on a GPU."""
 
     def measure(self, shape: tuple[int, int, int]) -> Pass:
         """A step on resident buffers that returns its milliseconds."""

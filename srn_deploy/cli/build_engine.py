@@ -34,17 +34,20 @@ if TYPE_CHECKING:
               help="TensorRT: on which other GPUs the engine runs.")
 @click.option("--compute-capability", "compute_capabilities", multiple=True, metavar="X.Y",
               help="TensorRT-RTX: GPUs to build for, as in 8.9; may be repeated.  [default: its own choice]")
-def build_engine(model: str | None, fit: Path | None, precision: str | None, **chosen: Any) -> None:
+@options.overrides
+def build_engine(model: str | None, fit: Path | None, precision: str | None, settings: tuple[str, ...],
+                 value_range: float | None, **chosen: Any) -> None:
     """Build a TensorRT engine from MODEL, and print its path.
 
     MODEL is a shipped model's name, a graph, or a checkpoint, which is exported first; without it the default
     model is built. An engine that is there already is not built again.
     """
     options.need_engine_packages("Building an engine")
-    from srn_deploy.contract import Precision
+    from srn_deploy.contract import Corrections, Precision
     from srn_deploy.engine_request import EngineRequest, request_engine
 
-    request = EngineRequest(precision=None if precision is None else Precision(precision), fit=fit, **chosen)
+    request = EngineRequest(precision=None if precision is None else Precision(precision), fit=fit,
+                            corrections=Corrections(settings=settings, value_range=value_range), **chosen)
     try:
         with _shown() as on_phase:
             engine = request_engine(model, request, tell=lambda line: click.echo(line, err=True), on_phase=on_phase)
