@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 
 from benchmarks.inputs import BENCHMARKS
 from srn_deploy.backends import Backend, open_on
+from srn_deploy.bench.contestants import Pass, alternated, wall_clock
 from srn_deploy.contract import Precision
 from srn_deploy.cuda_driver import why_no_gpu
 from srn_deploy.engine.library import Flavour, open_library
@@ -31,9 +32,6 @@ from srn_deploy.windows import TileOptions
 
 Rows = Iterator[dict[str, Any]]
 """Each as soon as it is known."""
-
-Pass = Callable[[], float]
-"""Runs once and returns its milliseconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,16 +48,14 @@ class Scale:
 FULL = Scale(size=(339, 510), rounds=50, warm_ups=20, on_gpu=True)
 REDUCED = Scale(size=(48, 64), rounds=3, warm_ups=1, on_gpu=False)
 
+
 def timed(passes: Mapping[str, Pass], scale: Scale,
           first: Mapping[str, list[float]] | None = None) -> list[dict[str, Any]]:
     """Warm up, then run all in turn (A B C A B C …); one row for each, in milliseconds."""
     for run in passes.values():
         for _ in range(scale.warm_ups):
             run()
-    samples: dict[str, list[float]] = {name: [] for name in passes}
-    for _ in range(scale.rounds):
-        for name, run in passes.items():
-            samples[name].append(run())
+    samples = alternated(passes, scale.rounds)
     return [{"what": name, **_milliseconds(series), **({"mean_without_warm_up_ms": float(np.mean(first[name]))}
              if first and name in first else {})} for name, series in samples.items()]
 
@@ -67,16 +63,6 @@ def timed(passes: Mapping[str, Pass], scale: Scale,
 def _milliseconds(series: list[float]) -> dict[str, float]:
     told = asdict(summarise(series))
     return {"samples": told.pop("samples"), **{f"{name}_ms": value for name, value in told.items()}}
-
-
-def wall_clock(step: Callable[[], None]) -> Pass:
-    """Of a step that waits for its device."""
-    def run() -> float:
-        began = time.perf_counter()
-        step()
-        return (time.perf_counter() - began) * 1000
-
-    return run
 
 
 def pytorch(scale: Scale) -> Rows:

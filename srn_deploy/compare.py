@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from srn_deploy.errors import OptionError
-from srn_deploy.records import Record
+from srn_deploy.records import FEW_SAMPLES, Record
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
@@ -23,6 +23,8 @@ class Change:
     """Of one contestant, as time after over time before."""
 
     name: str
+    samples: int
+    """Of the shorter series."""
     ratio: float
     low: float
     high: float
@@ -30,8 +32,8 @@ class Change:
 
     @property
     def is_real(self) -> bool:
-        """Whether the whole interval lies beyond what two equal runs differ by."""
-        return self.low > 1 + SMALLEST_CHANGE or self.high < 1 / (1 + SMALLEST_CHANGE)
+        """Whether the whole interval lies beyond what two equal runs differ by; few samples prove nothing."""
+        return self.samples >= FEW_SAMPLES and (self.low > 1 + SMALLEST_CHANGE or self.high < 1 / (1 + SMALLEST_CHANGE))
 
     @property
     def verdict(self) -> str:
@@ -56,6 +58,10 @@ def compare(before: Record, after: Record) -> Comparison:
     if before.kind != after.kind:
         raise OptionError(f"A record of {before.kind} and one of {after.kind} cannot be compared.",
                           remedy="Compare two records of one benchmark.")
+    for name in ("size", "device", "inputs"):
+        if before.results.get(name) != after.results.get(name):
+            told = f"{before.results.get(name)} and {after.results.get(name)}"
+            raise OptionError(f"The records differ in {name}: {told}.", remedy="Compare records of one task.")
     ours, theirs = _samples(before), _samples(after)
     if not ours.keys() & theirs.keys():
         raise OptionError("The records have no contestant in common.", remedy="Measure the same contestants twice.")
@@ -66,8 +72,12 @@ def compare(before: Record, after: Record) -> Comparison:
 
 
 def _samples(record: Record) -> Mapping[str, Sequence[float]]:
-    found = record.results.get("contestants") or record.results.get("networks") or {}
-    samples = {name: told["samples_ms"] for name, told in found.items() if told.get("samples_ms")}
+    try:
+        found = record.results.get("contestants") or record.results.get("networks") or {}
+        samples = {name: [float(sample) for sample in told["samples_ms"]] for name, told in found.items()
+                   if told.get("samples_ms")}
+    except (AttributeError, KeyError, TypeError, ValueError):
+        samples = {}
     if not samples:
         raise OptionError(f"The record {record.title!r} holds no samples.",
                           remedy="Give records that `srn-deploy bench --save FILE` wrote.")
@@ -80,7 +90,8 @@ def _change(name: str, before: Sequence[float], after: Sequence[float]) -> Chang
     medians = [np.median(random.choice(np.asarray(series), (RESAMPLES, len(series))), axis=1)
                for series in (before, after)]
     low, high = np.quantile(medians[1] / medians[0], ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
-    return Change(name=name, ratio=float(np.median(after) / np.median(before)), low=float(low), high=float(high))
+    return Change(name=name, samples=min(len(before), len(after)), low=float(low), high=float(high),
+                  ratio=float(np.median(after) / np.median(before)))
 
 
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

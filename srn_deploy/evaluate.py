@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,8 +25,8 @@ from srn_deploy.backends.protocol import Backend
 from srn_deploy.contract import Colour, ModelSpec
 from srn_deploy.errors import OptionError, UnreadableImage
 from srn_deploy.image import Image, find_images, read_image
-from srn_deploy.metrics import cropped, luma, psnr, ssim
-from srn_deploy.records import Record, circumstances, usable_cores
+from srn_deploy.metrics import SSIM_WINDOW_PX, cropped, luma, psnr, ssim
+from srn_deploy.records import Record, circumstances, threads_in_use
 from srn_deploy.resample import resize_uint8
 from srn_deploy.upscale import upscale_array
 from srn_deploy.windows import TileOptions
@@ -121,6 +122,22 @@ def find_pairs(hr: Path, lr: Path | None, scale: int) -> list[Pair]:
     return pairs
 
 
+def image_targets(pairs: Sequence[Pair], folder: Path) -> dict[str, Path]:
+    """Where each upscaled picture goes, by the name of its pair.
+
+    Raises OptionError before any work where two would be one file, or an original would be overwritten.
+    """
+    targets = {pair.name: folder / Path(pair.name).with_suffix(".png") for pair in pairs}
+    sources = {os.path.realpath(path) for pair in pairs for path in (pair.hr, pair.lr) if path is not None}
+    if overwritten := next((path for path in targets.values() if os.path.realpath(path) in sources), None):
+        raise OptionError(f"{overwritten} is one of the pictures that are measured.",
+                          remedy="Name another folder with --save-images.")
+    if len(set(targets.values())) != len(pairs):
+        raise OptionError(f"Two upscaled pictures would have one name in {folder}.",
+                          remedy="Rename the originals, or evaluate their folders one by one.")
+    return targets
+
+
 def evaluate_pairs(backend: Backend, pairs: Sequence[Pair], measured: Measured = Measured.Y, *,
              tiles: TileOptions = WHOLE, on_image: OnImage = lambda name, image: None,
              on_score: Callable[[Score], None] = lambda score: None) -> Evaluation:
@@ -142,7 +159,7 @@ def record_of(evaluation: Evaluation, spec: ModelSpec, *, hr: Path, lr: Path | N
     """The evaluation with what it was of: the artefact's spec, the folders' names, the machine."""
     small = "made from the originals by MATLAB's bicubic" if lr is None else lr.name
     return Record(kind="eval", title=f"{spec.architecture} x{spec.scale} on {set_name(hr)}",
-                  circumstances=circumstances(threads=usable_cores()),
+                  circumstances=circumstances(threads=threads_in_use()),
                   results={"spec": json.loads(spec.to_json()), "set": set_name(hr), "hr": hr.name, "lr": small,
                            **evaluation.as_results()})
 
@@ -158,6 +175,9 @@ def _read(pairs: Iterable[Pair], scale: int) -> Iterator[tuple[Pair, Pixels, Pix
     for pair in pairs:
         hr = read_image(pair.hr).as_rgb8()
         height, width = (side // scale for side in hr.shape[:2])
+        if min(height, width) * scale < SSIM_WINDOW_PX + 2 * scale:
+            raise OptionError(f"{pair.hr} is too small to be measured at x{scale}.",
+                              remedy=f"Leave it out: SSIM needs {SSIM_WINDOW_PX} px a side after cropping.")
         hr = hr[:height * scale, :width * scale]
         if pair.lr is None:
             yield pair, hr, resize_uint8(hr, height, width)

@@ -160,6 +160,12 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def threads_in_use() -> int:
+    """What OMP_NUM_THREADS asks for, else one for each core: the libraries' own rule."""
+    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return int(first) if first.isdecimal() and int(first) else usable_cores()
+
+
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table whose first row is its head; raises OptionError for rows of unequal length."""
     if not rows or any(len(row) != len(rows[0]) for row in rows):

@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -107,7 +108,7 @@ def test_the_peak_is_of_what_came_after_its_beginning() -> None:
     (sorted(VALIDATION)[:2], "2 of DIV2K's 100 validation inputs"), (["mine"], "1 pictures of folder")])
 def test_only_the_real_inputs_bear_their_name(tmp_path: Path, names: list[str], label: str) -> None:
     for name in names:
-        write_image(tmp_path / f"folder/{name}.png", Image(pixels=np.zeros((4, 5, 3), np.uint8)))
+        write_image(tmp_path / f"folder/{name}.png", Image(pixels=np.zeros((15, 16, 3), np.uint8)))
     assert open_inputs(tmp_path / "folder").label.startswith(label)
 
 
@@ -151,7 +152,7 @@ def test_a_run_of_the_paper_has_every_network_and_every_row(paper_record: Record
     assert set(networks) == {row.network for row in paper_rows() if row.is_runnable}
     tables = paper_page.tables(paper_record)
     assert [len(table) - 1 for table in tables.values()] == [9, 9, 6, 4, 5, 5]
-    assert "Only 2 inputs" in paper_record.results["cautions"][0]
+    assert "Only 2 inputs" in paper_record.results["cautions"][-1]
 
 
 def test_what_is_quoted_and_what_is_measured_is_never_mixed_up(paper_record: Record) -> None:
@@ -164,14 +165,38 @@ def test_what_is_quoted_and_what_is_measured_is_never_mixed_up(paper_record: Rec
     assert not any(cell.endswith(" m") for row in rows for cell in row), "fresh weights have no quality"
 
 
-def test_an_evaluation_stands_in_the_row_of_its_network_and_set(paper_record: Record) -> None:
-    spec = {"architecture": "rlfn", "options": dict(ARCHITECTURES["rlfn"].describe({"scale": 4}).options)}
-    evaluation = Record(kind="eval", title="", circumstances={},
-                        results={"set": "Set5", "spec": spec, "psnr_db": 32.239, "ssim": 0.89526})
-    head, *rows = paper_page.tables(paper_record, [evaluation])["Table 1, ×4"]
+def evaluation(**changes: Any) -> Record:
+    spec = {"architecture": "rlfn", "scale": 4, "options": dict(ARCHITECTURES["rlfn"].describe({"scale": 4}).options)}
+    spec |= changes.pop("spec", {})
+    return Record(kind="eval", title="", circumstances={}, results={
+        "set": "Set5", "spec": spec, "psnr_db": 32.239, "ssim": 0.89526, "measured": "Y", "lr": "LR", **changes})
+
+
+def test_an_evaluation_stands_in_the_row_of_its_network_and_set_alone(paper_record: Record) -> None:
+    tables = paper_page.tables(paper_record, [evaluation()])
+    head, *rows = tables["Table 1, ×4"]
     cells = {row[0]: row[head.index("Set5")] for row in rows}
     assert cells["RLFN"] == "32.24 / 0.8952 q; 32.24 / 0.8953 m"
-    assert sum("m" in cell for cell in cells.values()) == 1
+    assert sum(" m" in cell for table in tables.values() for row in table[1:] for cell in row) == 1
+
+
+@pytest.mark.parametrize("changes", [
+    {"measured": "RGB"}, {"lr": "made from the originals by MATLAB's bicubic"}, {"set": "mine"},
+    {"spec": {"options": {**ARCHITECTURES["rlfn"].describe({"scale": 4}).options, "channels": 46}}}], ids=str)
+def test_figures_of_another_kind_or_network_stand_in_no_row(paper_record: Record, changes: dict[str, Any]) -> None:
+    tables = paper_page.tables(paper_record, [evaluation(**changes)])
+    assert not any(cell.endswith(" m") for table in tables.values() for row in table[1:] for cell in row)
+
+
+def test_what_is_no_evaluation_is_refused_before_the_run(tmp_path: Path, paper_record: Record) -> None:
+    paper_record.save(tmp_path / "record.json")
+    ended = run("--paper", "--device", "cpu", "--quality", tmp_path / "record.json")
+    assert (ended.exit_code, "is no evaluation" in ended.stderr) == (1, True)
+    for arguments, told in ((("--plot", tmp_path / "plot.pdf"), "no name for a plot"),
+                            (("--save", tmp_path / "absent/a.json"), "does not exist")):
+        ended = run("--paper", "--device", "cpu", *arguments)
+        assert ended.exit_code != 0
+        assert told in ended.stderr
 
 
 def test_the_challenge_table_has_our_counts_beside_the_printed_ones(paper_record: Record) -> None:

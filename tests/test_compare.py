@@ -39,6 +39,7 @@ def test_a_large_change_is_real_and_noise_is_none() -> None:
 def test_few_wide_samples_are_no_proof() -> None:
     found = compare(record(a=[8.0, 10.0, 14.0]), record(a=[7.0, 9.0, 12.0]))
     assert not found.changes[0].is_real
+    assert not compare(record(a=[1.0]), record(a=[9.0])).changes[0].is_real
 
 
 def test_a_change_below_two_percent_is_not_called_real() -> None:
@@ -69,3 +70,16 @@ def test_the_command_prints_ratios_with_their_spread(tmp_path: Path) -> None:
     assert "2.00 times as slow" in ended.stdout
     (change,) = json.loads(CliRunner().invoke(main, ["compare", *map(str, paths), "--json"]).stdout)["changes"]
     assert change["is_real"]
+
+
+def test_records_of_different_tasks_are_not_compared() -> None:
+    large = record(a=[1.0])
+    with pytest.raises(OptionError, match=r"differ in size: None and \[48, 64\]"):
+        compare(large, Record(kind=large.kind, title="", circumstances={}, results={**large.results, "size": [48, 64]}))
+
+
+@pytest.mark.parametrize("contestants", [[], {"a": {"samples_ms": ["fast"]}}, {"a": 3}])
+def test_a_record_that_makes_no_sense_is_told(contestants: object) -> None:
+    broken = Record(kind="bench-steady", title="", circumstances={}, results={"contestants": contestants})
+    with pytest.raises(OptionError, match="holds no samples"):
+        compare(broken, broken)

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from srn_deploy.cli import main
 from srn_deploy.contract import PixelType
 from srn_deploy.errors import OptionError, UnreadableImage
-from srn_deploy.evaluate import Measured, Pair, evaluate_pairs, find_pairs
+from srn_deploy.evaluate import Measured, Pair, evaluate_pairs, find_pairs, image_targets
 from srn_deploy.image import Image, read_image, write_image
 from srn_deploy.metrics import cropped, psnr, psnr_y, ssim_y
 from srn_deploy.proof_pictures import originals
@@ -114,3 +114,19 @@ def test_the_published_figures_of_the_official_checkpoint_come_out(data: Path, n
     record = json.loads(run(checkpoint, "--hr", folder / "HR", "--lr", folder / "LR", "--json").stdout)
     assert record["results"]["psnr_db"] == pytest.approx(mean["psnr_y"], abs=0.01)
     assert record["results"]["ssim"] == pytest.approx(mean["ssim_y"], abs=2e-4)
+
+
+def test_pictures_are_not_kept_over_originals_or_each_other(folder: Path, repository: Path) -> None:
+    before = (folder / "HR/0000.png").read_bytes()
+    ended = run(repository / "models/srn-s-b6-x2.onnx", "--hr", folder / "HR", "--save-images", folder / "HR")
+    assert (ended.exit_code, "one of the pictures that are measured" in ended.stderr) == (1, True)
+    assert (folder / "HR/0000.png").read_bytes() == before
+    (folder / "HR/0000.jpg").write_bytes(before)
+    with pytest.raises(OptionError, match="would have one name"):
+        image_targets(find_pairs(folder / "HR", None, 2), folder / "out")
+
+
+def test_an_original_that_is_too_small_is_named(tmp_path: Path) -> None:
+    write_image(tmp_path / "dot.png", Image(pixels=np.zeros((1, 1, 3), np.uint8)))
+    with pytest.raises(OptionError, match=r"dot\.png is too small"):
+        evaluate_pairs(NearestBackend(), find_pairs(tmp_path, None, 2))

@@ -72,11 +72,13 @@ class PyTorchBackend:
 
         That is what the published figures of such networks are taken on. Raises UnsuitableBatch for others.
         """
+        self._form(PixelType.FLOAT32)  # raises where this backend has been closed
         if not isinstance(self.network, LumaNetwork):
             raise UnsuitableBatch(f"{self._spec.architecture} sees RGB, not luma alone.",
                                   remedy="Upscale the picture and take the luma of that.")
         with _translated_errors(plane.shape), torch.inference_mode():
-            upscaled = self.network.upscale_luma(self._resident(plane)[None, None] / 255.0)
+            dtype = next(self.network.parameters()).dtype
+            upscaled = self.network.upscale_luma((self._resident(plane)[None, None] / 255.0).to(dtype)).float()
             result: NDArray[np.float32] = (upscaled[0, 0] * 255.0).clamp(0.0, 255.0).cpu().numpy()
             return result
 

@@ -23,13 +23,18 @@ PLACES = (((18, 0), "left"), ((-18, 0), "right"), ((0, 22), "center"), ((0, -22)
 """Of a label beside its point, in points, and how it is aligned."""
 
 
+def check_plot(path: Path) -> None:
+    """Raise OptionError for a name that is no plot's."""
+    if path.suffix.lower() not in (".png", ".svg"):
+        raise OptionError(f"{path} is no name for a plot.", remedy="Name a .png or .svg file.")
+
+
 def draw_figure_1(record: Record, path: Path, *, source: str = "") -> None:
     """PNG or SVG, by the suffix: the x4 rows of Table 1, PSNR on Urban100 as quoted, time as measured.
 
     source: stands in the file, to tell later what it was drawn from.
     """
-    if path.suffix.lower() not in (".png", ".svg"):
-        raise OptionError(f"{path} is no name for a plot.", remedy="Name a .png or .svg file.")
+    check_plot(path)
     figure = Figure(figsize=(8.0, 5.2), layout="constrained")
     axes = figure.subplots()
     networks, points = record.results["networks"], list[tuple[str, float, float]]()

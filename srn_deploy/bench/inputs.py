@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srn_deploy.errors import OptionError
+from srn_deploy.geometry import MIN_SIDE_PX
 from srn_deploy.image import find_images, read_image
 
 Pixels = NDArray[np.uint8]
@@ -50,12 +51,16 @@ def open_inputs(folder: Path | None, limit: int | None = None) -> Inputs:
     paths = find_images(folder)[:limit]
     if not paths:
         raise OptionError(f"{folder} holds no picture.", remedy="Give a folder with PNG, JPEG or WebP files.")
-    return Inputs(label=_label({path.stem for path in paths}, len(paths), folder),
-                  pictures=tuple(read_image(path).as_rgb8() for path in paths))
+    pictures = tuple(read_image(path).as_rgb8() for path in paths)
+    if small := next((path for path, picture in zip(paths, pictures, strict=True)
+                      if min(picture.shape[:2]) < MIN_SIDE_PX), None):
+        raise OptionError(f"{small} is smaller than {MIN_SIDE_PX} px a side: not every network takes it.",
+                          remedy="Leave it out.")
+    return Inputs(label=_label({path.stem for path in paths}, len(paths), folder), pictures=pictures)
 
 
 def _label(stems: set[str], count: int, folder: Path) -> str:
-    if stems == VALIDATION:
+    if stems == VALIDATION and count == len(VALIDATION):
         return "DIV2K validation"
     if stems <= TEST:
         return f"DIV2K test inputs ({count} of 100), a stand-in for its validation inputs"

@@ -9,7 +9,9 @@ from importlib import resources
 from typing import Any
 
 from srn_deploy.architectures import ARCHITECTURES
+from srn_deploy.bench.contestants import ratios
 from srn_deploy.contract import Scalar
+from srn_deploy.records import WIDE_SPREAD
 
 TABLES = ("table1", "table2", "table3", "table4", "table5")
 
@@ -51,3 +53,21 @@ def paper_rows() -> list[Row]:
     return [Row(table=table, model=str(row["model"]), architecture=row["architecture"], options=row["options"] or {},
                 quoted={name: value for name, value in row.items() if name not in ("architecture", "options")})
             for table in TABLES for row in data[table]]
+
+
+def noise(networks: Mapping[str, Any]) -> list[str]:
+    """Inputs differ in size, so what tells noise is how far the ratios to RLFN lie apart."""
+    told = []
+    for scale in (2, 4):
+        rows = [row for row in paper_rows() if row.table == "table1" and row.scale == scale and row.network in networks]
+        peer = next((networks[row.network] for row in rows if row.model == "RLFN"), None)
+        spreads = {} if peer is None else {row.model: _spread(networks[row.network], peer) for row in rows}
+        if noisy := [model for model, spread in spreads.items() if spread > WIDE_SPREAD]:
+            told.append(f"×{scale}: the quartiles of the ratios to RLFN lie more than {WIDE_SPREAD:.0%} of the median "
+                        f"apart for {', '.join(noisy)}; end other programs and give more inputs.")
+    return told
+
+
+def _spread(network: Mapping[str, Any], peer: Mapping[str, Any]) -> float:
+    found = ratios(network["samples_ms"], peer["samples_ms"])
+    return (found["upper_quartile"] - found["lower_quartile"]) / found["median"]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.bench.contestants import ratios
 from srn_deploy.bench.paper import TABLES, Row, paper_rows
-from srn_deploy.records import WIDE_SPREAD, Record, markdown_table
+from srn_deploy.errors import OptionError
+from srn_deploy.records import Record, markdown_table
 
 SETS = ("Set5", "Set14", "BSD100", "Urban100")
 
@@ -33,28 +35,10 @@ def page(record: Record, evaluations: Sequence[Record] = ()) -> str:
     inputs = "; ".join(f"×{scale[1:]}: {label}" for scale, label in record.results["inputs"].items())
     clock = "On this CPU the clock takes the place of device events." if record.results["device"] == "cpu" else ""
     parts = [f"# {record.title}", f"{record.results['protocol']} {clock}".strip(), f"Inputs: {inputs}.", LEGEND]
-    parts += [f"Caution: {told}" for told in [*record.results["cautions"], *_noise(record)]]
+    parts += [f"Caution: {told}" for told in record.results["cautions"]]
     for title, table in tables(record, evaluations).items():
         parts += [f"## {title}", markdown_table(table)]
     return "\n\n".join(parts) + "\n"
-
-
-def _noise(record: Record) -> list[str]:
-    """Inputs differ in size, so what tells noise is how far the ratios to RLFN lie apart."""
-    networks, told = record.results["networks"], []
-    for scale in (2, 4):
-        rows = [row for row in paper_rows() if row.table == "table1" and row.scale == scale and row.network in networks]
-        peer = next((networks[row.network] for row in rows if row.model == "RLFN"), None)
-        spreads = {} if peer is None else {row.model: _spread(networks[row.network], peer) for row in rows}
-        if noisy := [model for model, spread in spreads.items() if spread > WIDE_SPREAD]:
-            told.append(f"×{scale}: the quartiles of the ratios to RLFN lie more than {WIDE_SPREAD:.0%} of the median "
-                        f"apart for {', '.join(noisy)}; end other programs and give more inputs.")
-    return told
-
-
-def _spread(network: Mapping[str, Any], peer: Mapping[str, Any]) -> float:
-    found = ratios(network["samples_ms"], peer["samples_ms"])
-    return (found["upper_quartile"] - found["lower_quartile"]) / found["median"]
 
 
 def _parts(name: str) -> list[tuple[str, list[Row]]]:
@@ -68,7 +52,8 @@ def _parts(name: str) -> list[tuple[str, list[Row]]]:
 def _table(name: str, rows: Sequence[Row], networks: Mapping[str, Any], evaluations: Sequence[Record]) -> Table:
     if name == "table5":
         return [("team", "PSNR val q", "PSNR test q", "ms q", "ms m", "params, M q", "params, M m", "FLOPs, G q",
-                 "FLOPs, G m", "activations, M q", "activations, M m", "memory, MB q", "memory, MiB m", "convs q",
+                 "FLOPs, G m", "activations, M q", "activations, M m", "memory, MB q",
+                 "memory, MiB m (on a CPU the process)", "convs q",
                  "convs m"), *(_challenge_row(row, networks) for row in rows)]
     with_ratios = name == "table1"
     ratio_heads = ("ratio q", "ratio m") if with_ratios else ()
@@ -131,12 +116,27 @@ def _quality(row: Row, name: str, evaluations: Sequence[Record]) -> str:
     quoted = row.quoted["quality"].get(name, {})
     told = [f"{quoted['psnr_y_db']:.2f}" + (f" / {quoted['ssim_y']:.4f}" if "ssim_y" in quoted else "") + " q"] \
         if quoted.get("psnr_y_db") is not None else []
-    for record in evaluations:
-        results, spec = record.results, record.results["spec"]
-        if results["set"] == name and spec["architecture"] == row.architecture and _same(spec["options"], row.options):
-            told.append(f"{results['psnr_db']:.2f} / {results['ssim']:.4f} m")
+    told += [f"{record.results['psnr_db']:.2f} / {record.results['ssim']:.4f} m" for record in evaluations
+             if record.results["set"] == name and _is_of(record, row)]
     return "; ".join(told) or f"needs {name}"
 
 
-def _same(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    return all(found.get(name) == value for name, value in wanted.items())
+def _is_of(record: Record, row: Row) -> bool:
+    """Whether an evaluation on Y is of a network of exactly the row's options, on given small pictures.
+
+    Tables 2 to 4 are about how networks were trained, which no checkpoint tells: nothing is taken for theirs.
+    """
+    results, spec = record.results, record.results["spec"]
+    if row.table != "table1" or spec["architecture"] != row.architecture or spec["scale"] != row.scale:
+        return False
+    wanted = ARCHITECTURES[str(row.architecture)].describe(row.options).options
+    return results["measured"] != "RGB" and "made from" not in results["lr"] and dict(wanted) == spec["options"]
+
+
+def check_evaluations(records: Sequence[Record]) -> None:
+    """Raise OptionError for records that are no evaluations; before the hours that a run may take."""
+    for record in records:
+        missing = {"set", "spec", "psnr_db", "ssim", "measured", "lr"} - record.results.keys()
+        if record.kind != "eval" or missing or record.results["psnr_db"] is None:
+            raise OptionError(f"The record {record.title!r} is no evaluation that can stand in a table.",
+                              remedy="Give what `srn-deploy eval --json` printed.")

@@ -19,9 +19,9 @@ from srn_deploy.architectures.complexity import count
 from srn_deploy.bench.contestants import cautions
 from srn_deploy.bench.inputs import Inputs, Pixels
 from srn_deploy.bench.machine import PeakMemory, gpu_state
-from srn_deploy.bench.paper import PROTOCOL, Row, paper_rows
+from srn_deploy.bench.paper import PROTOCOL, Row, noise, paper_rows
 from srn_deploy.errors import DeviceUnavailable
-from srn_deploy.records import Record, circumstances, usable_cores
+from srn_deploy.records import FEW_SAMPLES, Record, circumstances, usable_cores
 
 OnPass = Callable[[int, int], None]
 """Called with (passes done, passes in all)."""
@@ -47,6 +47,7 @@ def run_paper(inputs: Inputs, device: str = "cpu", *, on_pass: OnPass = lambda d
     rows = {row.network: row for row in paper_rows() if row.is_runnable}
     labels: dict[str, str] = {}
     networks: dict[str, Any] = {}
+    held_back: set[str] = set()
     done = 0
     total = len(rows) * len(inputs.pictures)
     with _authors_settings():
@@ -58,16 +59,20 @@ def run_paper(inputs: Inputs, device: str = "cpu", *, on_pass: OnPass = lambda d
                     one.samples_ms.append(_timed_pass(one, picture, device))
                     done += 1
                     on_pass(done, total)
+                held_back |= set(gpu_state().get("gpu_throttled_by", ()))
             networks |= {one.row.network: _told(one) for one in timed}
     samples = {f"{rows[key].model} x{rows[key].scale}": network["samples_ms"] for key, network in networks.items()}
     return Record(kind=KIND, title=f"The paper's tables on {told['gpu'] if device == 'cuda' else told['cpu']}",
                   circumstances=told, results={
                       "protocol": PROTOCOL, "device": device, "inputs": labels, "networks": networks,
-                      "cautions": cautions({}, told) if len(inputs.pictures) >= 5 else _few(samples)})
+                      "cautions": [*cautions({}, {"gpu_throttled_by": sorted(held_back)}), *noise(networks),
+                                   *_few(samples)]})
 
 
 def _few(samples: Mapping[str, Sequence[float]]) -> list[str]:
     count_of = len(next(iter(samples.values()), ()))
+    if count_of >= FEW_SAMPLES:
+        return []
     return [f"Only {count_of} inputs: without warm-up the first one weighs heavily; measure more."]
 
 
@@ -91,13 +96,18 @@ def _timed_pass(one: _Timed, picture: Pixels, device: str) -> float:
     """Milliseconds of one forward pass on a picture that lies on the device already."""
     value_range = ARCHITECTURES[str(one.row.architecture)].describe(one.row.options).value_range
     rgb = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].to(device).float() * (value_range / 255.0)
+    held_bytes = torch.cuda.memory_allocated() - _weight_bytes(one.module) if device == "cuda" else 0
     peak = PeakMemory()
     peak.begin()
     with torch.inference_mode():
         elapsed_ms = _on_gpu(one.module, rgb) if device == "cuda" else _on_cpu(one.module, rgb)
-    used = torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else peak.mebibytes()
+    used = (torch.cuda.max_memory_allocated() - held_bytes) / 2**20 if device == "cuda" else peak.mebibytes()
     one.peak_mib = used if one.peak_mib is None or used is None else max(one.peak_mib, used)
     return elapsed_ms
+
+
+def _weight_bytes(module: nn.Module) -> int:
+    return sum(parameter.numel() * parameter.element_size() for parameter in module.parameters())
 
 
 def _on_cpu(module: nn.Module, rgb: Tensor) -> float:

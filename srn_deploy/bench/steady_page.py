@@ -6,7 +6,8 @@ from srn_deploy.records import Record, markdown_table
 
 Table = list[tuple[str, ...]]
 
-HEAD = ("contestant", "median, ms", "p90", "p99", "pictures/s", "times as fast as the first", "peak, MiB",
+HEAD = ("contestant", "median, ms", "p90", "p99", "pictures/s", "times as fast as the first, for each picture",
+        "process peak, MiB",
         "of compute", "of memory")
 
 

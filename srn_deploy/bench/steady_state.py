@@ -18,12 +18,12 @@ from srn_deploy.bench.contestants import Pass, alternated, cautions, ratios, sta
 from srn_deploy.bench.machine import PeakMemory, ceilings, gpu_state
 from srn_deploy.contract import Form, PixelType, Precision, is_engine, is_graph
 from srn_deploy.engine.store import EngineStore
-from srn_deploy.errors import DeviceUnavailable, SrnDeployError
+from srn_deploy.errors import DeviceUnavailable, OptionError, SrnDeployError
 from srn_deploy.image import Image, write_image
 from srn_deploy.model_store import find_graph
 from srn_deploy.open_model import engines_of
-from srn_deploy.pipeline import plan_jobs, run_jobs
-from srn_deploy.records import Record, circumstances, usable_cores
+from srn_deploy.pipeline import Job, plan_jobs, run_jobs
+from srn_deploy.records import Record, circumstances, threads_in_use
 from srn_deploy.shapes import Size
 from srn_deploy.verify import checkpoint_of
 
@@ -65,9 +65,10 @@ class _Contestant:
 
 def run_steady(models: Sequence[str | None], plan: Plan, *, tell: Tell = lambda line: None) -> Record:
     """Measure every way to run the models on the device; a way that is not to be had is told and left out."""
-    told = circumstances(threads=usable_cores()) | gpu_state()
+    told = circumstances(threads=threads_in_use()) | gpu_state()
     with ExitStack() as opened:
         contestants = [one for model in models for one in _contestants(model, plan, opened, tell)]
+        _check_names([one.name for one in contestants])
         if not contestants:
             raise DeviceUnavailable(f"There is no way to run {' or '.join(map(str, models))} on {plan.device}.",
                                     remedy="The lines above say why; try --device cpu.")
@@ -76,12 +77,19 @@ def run_steady(models: Sequence[str | None], plan: Plan, *, tell: Tell = lambda 
         samples = alternated({one.name: one.run for one in contestants}, plan.rounds)
     after = gpu_state()
     first = contestants[0].name
+    per_picture = [sample / contestants[0].pictures for sample in samples[first]]
     return Record(kind=KIND, title=f"Steady state at {plan.size[0]} x {plan.size[1]} px on "
                                    f"{told['gpu'] if plan.device == 'cuda' else told['cpu']}",
                   circumstances=told | {"after": after, "ceilings": limits},
                   results={"device": plan.device, "size": list(plan.size), "baseline": first, "contestants": {
-                      one.name: _told(one, samples[one.name], samples[first], memory[one.name], plan, limits)
+                      one.name: _told(one, samples[one.name], per_picture, memory[one.name], plan, limits)
                       for one in contestants}, "cautions": cautions(samples, after)})
+
+
+def _check_names(names: Sequence[str]) -> None:
+    if len(set(names)) != len(names):
+        raise OptionError(f"Two contestants are called {max(names, key=names.count)!r}.",
+                          remedy="Give each model once, and files of different names.")
 
 
 def _warmed(one: _Contestant) -> float | None:
@@ -102,7 +110,7 @@ def _told(one: _Contestant, samples: Sequence[float], baseline: Sequence[float],
         flops, moved = one.facts.pop("flops"), one.facts.pop("moved_bytes")
         shares = {"share_of_compute": flops * one.pictures / seconds / 1e9 / limits["gflops"],
                   "share_of_memory": moved * one.pictures / seconds / 1e9 / limits["gbytes_per_s"]}
-    return {**figures, **shares, "ratio_to_baseline": ratios(samples, baseline),
+    return {**figures, **shares, "ratio_to_baseline": ratios([sample / one.pictures for sample in samples], baseline),
             "pictures_per_s": one.pictures / seconds,
             "input_megapixels_per_s": pixels / seconds / 1e6, "peak_mib": peak_mib, **one.facts,
             "samples_ms": list(samples)}
@@ -114,11 +122,14 @@ def _contestants(model: str | None, plan: Plan, opened: ExitStack, tell: Tell) -
     for name, opener in _ways(path, plan.device, opened):
         try:
             backend, library = opener()
+            opened.callback(backend.close)
+            found = list(_of_backend(f"{title}, {name}", backend, library, plan, opened))
+            for one in found:
+                one.run()
         except SrnDeployError as error:
             tell(f"{title}, {name}: left out, {error.message}")
-            continue
-        opened.callback(backend.close)
-        yield from _of_backend(f"{title}, {name}", backend, library, plan, opened)
+        else:
+            yield from found
 
 
 def _ways(path: Path, device: str, opened: ExitStack) -> Iterator[tuple[str, Callable[[], tuple[Backend, str]]]]:
@@ -129,7 +140,7 @@ def _ways(path: Path, device: str, opened: ExitStack) -> Iterator[tuple[str, Cal
     if is_graph(path):
         yield "graph", lambda: open_on(path, device)
     checkpoint = checkpoint_of(path)
-    if checkpoint is not None and importlib.util.find_spec("torch") is not None:
+    if checkpoint is not None and all(importlib.util.find_spec(name) for name in ("torch", "onnx", "onnxscript")):
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
         yield "PyTorch FP32", lambda: open_on(checkpoint, device)
         for form in Form.DEPLOY, Form.PORTABLE:
@@ -168,7 +179,14 @@ def _of_backend(name: str, backend: Backend, library: str, plan: Plan, opened: E
     folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
     write_image(folder / "in.png", Image(pixels=picture[0]))
     jobs = plan_jobs(folder / "in.png", folder / "out.png")
-    yield _Contestant(f"{name}, file to file", wall_clock(lambda: list(run_jobs(jobs, backend))), 1, dict(facts))
+    yield _Contestant(f"{name}, file to file", wall_clock(partial(_run_files, jobs, backend)), 1, dict(facts))
+
+
+def _run_files(jobs: Sequence[Job], backend: Backend) -> None:
+    """A picture that failed is no fast one."""
+    for outcome in run_jobs(jobs, backend):
+        if outcome.error is not None:
+            raise outcome.error
 
 
 def _costs(backend: Backend, size: Size) -> dict[str, int]:

@@ -51,10 +51,14 @@ def bench(models: tuple[str, ...], paper: bool, images: Path | None, limit: int 
         raise click.UsageError("--images, --limit, --quality and --plot belong to --paper.")
     if paper:
         options.need_torch("Running the paper's tables")
+        options.need_plots(plot is not None)
+    for target in (save, csv_file, markdown, plot):
+        if target is not None and not target.absolute().parent.is_dir():
+            raise click.UsageError(f"The folder of {target} does not exist.")
     chosen = _chosen_device(device)
-    record, page, tables = _paper(chosen, images, limit, quality, plot) if paper else \
+    record, page, tables = _paper(chosen, images, limit, quality, plot, save) if paper else \
         _steady(models, chosen, size, batches, rounds)
-    if save is not None:
+    if save is not None and not paper:
         record.save(save)
     if csv_file is not None:
         _write(csv_file, _as_csv(tables))
@@ -80,18 +84,23 @@ def _chosen_device(device: str) -> str:
 
 
 def _paper(device: str, images: Path | None, limit: int | None, quality: tuple[Path, ...],
-           plot: Path | None) -> tuple[Record, str, Tables]:
+           plot: Path | None, save: Path | None) -> tuple[Record, str, Tables]:
     from srn_deploy.bench import paper_page
     from srn_deploy.bench.inputs import open_inputs
     from srn_deploy.bench.paper_protocol import run_paper
     from srn_deploy.records import Record
 
     evaluations = [Record.load(path) for path in quality]
+    paper_page.check_evaluations(evaluations)
+    if plot is not None:
+        from srn_deploy.bench.figure import check_plot, draw_figure_1
+
+        check_plot(plot)
     with _bar() as on_pass:
         record = run_paper(open_inputs(images, limit), device, on_pass=on_pass)
+    if save is not None:  # first of all: nothing after this costs the run
+        record.save(save)
     if plot is not None:
-        from srn_deploy.bench.figure import draw_figure_1
-
         draw_figure_1(record, plot)
     return record, paper_page.page(record, evaluations), paper_page.tables(record, evaluations)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,17 +40,19 @@ def evaluate(model: str | None, hr: Path, lr: Path | None, on_y: bool, device: s
     published tables.
     """
     from srn_deploy.contract import Corrections
-    from srn_deploy.evaluate import Measured, evaluate_pairs, find_pairs, record_of
+    from srn_deploy.evaluate import Measured, evaluate_pairs, find_pairs, image_targets, record_of
     from srn_deploy.open_model import open_model
     from srn_deploy.windows import TileOptions
 
     corrections = Corrections(settings=settings, value_range=value_range)
     backend = open_model(model, device, corrections=corrections, tell=lambda line: click.echo(f"{line}.", err=True))
     try:
+        pairs = find_pairs(hr, lr, backend.spec.scale)
+        targets = {} if save_images is None else image_targets(pairs, save_images)
         evaluation = evaluate_pairs(
-            backend, find_pairs(hr, lr, backend.spec.scale), Measured.Y if on_y else Measured.RGB,
+            backend, pairs, Measured.Y if on_y else Measured.RGB,
             tiles=TileOptions(tile=tile),
-            on_image=lambda name, image: _keep(save_images, name, image),
+            on_image=lambda name, image: _keep(targets.get(name), image),
             on_score=lambda score: None if as_json else click.echo(_line(score.name, score.psnr_db, score.ssim)))
         record = record_of(evaluation, backend.spec, hr=hr, lr=lr)
     finally:
@@ -59,15 +62,16 @@ def evaluate(model: str | None, hr: Path, lr: Path | None, on_y: bool, device: s
     if as_json:
         click.echo(json.dumps(record.as_json(), indent=2))
         return
-    click.echo(_line("mean", evaluation.psnr_db, evaluation.ssim))
+    perfect = evaluation.psnr_db is None and any(score.psnr_db is not None for score in evaluation.scores)
+    click.echo(_line("mean", math.inf if perfect else evaluation.psnr_db, evaluation.ssim))
     click.echo(f"{len(evaluation.scores)} pictures, on {evaluation.measured}", err=True)
 
 
-def _keep(folder: Path | None, name: str, image: Image) -> None:
+def _keep(target: Path | None, image: Image) -> None:
     from srn_deploy.image import write_image
 
-    if folder is not None:
-        write_image(folder / Path(name).with_suffix(".png"), image)
+    if target is not None:
+        write_image(target, image)
 
 
 def _line(name: str, psnr_db: float | None, ssim: float) -> str:

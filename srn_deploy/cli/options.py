@@ -48,6 +48,12 @@ def need_torch(what: str) -> None:
     _need(("torch", "onnx", "onnxscript", "safetensors"), what, extra="torch")
 
 
+def need_plots(wanted: bool) -> None:
+    """The same for drawing."""
+    if wanted:
+        _need(("matplotlib",), "Drawing a plot", extra="torch")
+
+
 def need_engine_packages(what: str) -> None:
     """The same for what building an engine takes beside TensorRT itself."""
     _need(("onnx", "filelock"), what, extra="tensorrt-rtx")
