@@ -223,7 +223,9 @@ def test_ctrl_c_leaves_only_whole_files_and_says_how_to_go_on(tmp_path: Path, gr
     for index in range(60):
         picture(tmp_path / f"in/{index:02}.png", 120, 130)
     call = [*COMMAND, "upscale", str(tmp_path / "in"), str(tmp_path / "out"), "--model", str(graph)]
-    process = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # A suite that runs in the background of a shell hands down that Ctrl-C is ignored.
+    process = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     assert process.stdout is not None
     process.stdout.readline()  # the first picture is written
     process.send_signal(signal.SIGINT)
