@@ -153,10 +153,10 @@ _JSON_TYPES: Mapping[str, tuple[type, ...]] = {
 
 
 def _check_types(data: Mapping[str, Any]) -> None:
-    """Raise TypeError with the first field of another type."""
+    """Raise ValueError with the first field of another type."""
     for name, kinds in _JSON_TYPES.items():
         if type(data[name]) not in kinds:
-            raise TypeError(f"{name} is {data[name]!r}")
+            raise ValueError(f"{name} is {data[name]!r}")
 
 
 def is_graph(path: PurePath) -> bool:

@@ -251,7 +251,7 @@ def _read_manifest(text: str) -> Manifest:
     identity = manifest.identity
     if not {"flavour", "version", "target", "options", "graph_sha256"} <= identity.keys() or \
             not {"shapes", "hardware_compatibility"} <= identity["options"].keys():
-        raise KeyError("identity")
+        raise ValueError("identity")
     HardwareCompatibility(identity["options"]["hardware_compatibility"])
     ModelSpec.from_json(json.dumps(manifest.spec))
     return manifest
