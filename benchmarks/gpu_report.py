@@ -4,8 +4,8 @@
 
 Each section uses what is installed (PyTorch, ONNX Runtime with CUDA, PyCUDA, TensorRT, TensorRT-RTX) and says
 what is missing. Each runs in a process of its own: one that fails or crashes is recorded with its reason and with
-what it had measured, and the others go on. Without a GPU the same
-sections run in a reduced form on the CPU, so that the report itself is known to work before the day it counts.
+what it had measured, and the others go on. Without a GPU the same sections run in a reduced form on the CPU, so that
+the report itself is known to work before the day it counts.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from srn_deploy.architectures import ARCHITECTURES
+from srn_deploy.backends.pytorch_clock import elapsed_ms
 from srn_deploy.bench.paper import paper_rows
 
 
@@ -41,7 +41,7 @@ def ways(architecture: str, options: dict[str, Any], size: tuple[int, int], *,
 def _timed(network: nn.Module, rgb: Tensor) -> Callable[[], float]:
     @torch.inference_mode()
     def run() -> float:
-        return _elapsed(lambda: network(rgb), rgb.device)
+        return elapsed_ms(lambda: network(rgb), rgb.device)
 
     return run
 
@@ -58,20 +58,6 @@ def _graphed(network: nn.Module, rgb: Tensor) -> Callable[[], float]:
         network(rgb)
 
     def run() -> float:
-        return _elapsed(graph.replay, rgb.device)
+        return elapsed_ms(graph.replay, rgb.device)
 
     return run
-
-
-def _elapsed(work: Callable[[], object], device: torch.device) -> float:
-    """Milliseconds, by events where there are any."""
-    if device.type == "cpu":
-        began = time.perf_counter()
-        work()
-        return (time.perf_counter() - began) * 1000
-    before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    before.record()
-    work()
-    after.record()
-    after.synchronize()
-    return float(before.elapsed_time(after))

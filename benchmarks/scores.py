@@ -11,26 +11,13 @@ from numpy.typing import NDArray
 
 from srn_deploy.backends.protocol import Backend
 from srn_deploy.errors import OptionError
-from srn_deploy.image import find_images, read_image
+from srn_deploy.evaluate import find_pairs, read_pairs
 from srn_deploy.metrics import psnr_y, ssim_y
 from srn_deploy.resample import resize_uint8
 from srn_deploy.upscale import upscale_array
 from srn_deploy.windows import TileOptions
 
 Pixels = NDArray[np.uint8]
-
-
-def pairs(folder: Path, scale: int) -> list[tuple[Pixels, Pixels]]:
-    """HR and LR of every picture of a folder with HR/ and LR/; HR cropped to what LR covers."""
-    found = []
-    for path in find_images(folder / "HR"):
-        hr, lr = (read_image(folder / side / path.name).as_rgb8() for side in ("HR", "LR"))
-        if lr.shape[:2] != tuple(side // scale for side in hr.shape[:2]):
-            raise OptionError(f"{folder}: {path.name} has no LR of x{scale}.", remedy="Give the set of that scale.")
-        found.append((hr[:lr.shape[0] * scale, :lr.shape[1] * scale], lr))
-    if not found:
-        raise OptionError(f"{folder} holds no pairs.", remedy="Give a folder with pictures in HR/ and LR/.")
-    return found
 
 
 def set_names(folders: Sequence[Path]) -> list[str]:
@@ -53,7 +40,7 @@ def evaluated(backend: Backend, folder: Path, damage: Callable[[Pixels, int], Pi
     damage: what happens to each LR picture before, told its number.
     """
     scale, rows = backend.spec.scale, []
-    for number, (hr, clean) in enumerate(pairs(folder, scale)):
+    for number, (_, hr, clean) in enumerate(read_pairs(find_pairs(folder / "HR", folder / "LR", scale), scale)):
         lr = clean if damage is None else damage(clean, number)
         pictures = (upscaled(backend, lr), resize_uint8(lr, *hr.shape[:2]))
         rows += [(psnr_y(picture, hr, border_px=scale), ssim_y(picture, hr, border_px=scale)) for picture in pictures]

@@ -9,7 +9,7 @@ from typing import Any
 
 from srn_deploy.contract import ModelSpec, is_engine, is_graph
 from srn_deploy.engine.store import EngineStore
-from srn_deploy.errors import OptionError, missing_package
+from srn_deploy.errors import missing_package, not_correctable
 from srn_deploy.model_store import find_checkpoint, find_graph
 
 
@@ -24,8 +24,7 @@ def described(name_or_path: str | None, *, settings: tuple[str, ...] = (),
     path = (find_checkpoint if has_torch else find_graph)(name_or_path)
     if is_graph(path) or is_engine(path):
         if settings or value_range is not None:
-            raise OptionError(f"{path.name} is what it was exported as.",
-                              remedy="Correct its checkpoint instead, and export it again.")
+            raise not_correctable(path.name)
         return {"file": str(path), **(_engine_rows(path) if is_engine(path) else _graph_rows(path, has_torch))}
     if not has_torch:
         raise missing_package("torch", f"Reading a checkpoint ({path.name})")

@@ -15,7 +15,7 @@ from srn_deploy.engine.library import open_library
 from srn_deploy.engine.monitor import OnPhase
 from srn_deploy.engine.options import BuildOptions, HardwareCompatibility, default_shapes
 from srn_deploy.engine.store import EngineStore, StoredEngine
-from srn_deploy.errors import BackendError, ForeignEngine, MissingPackage, OptionError, missing_package
+from srn_deploy.errors import BackendError, ForeignEngine, MissingPackage, OptionError, missing_package, not_correctable
 from srn_deploy.image import find_images, read_image
 from srn_deploy.model_store import find_graph
 from srn_deploy.shapes import ShapeRange, Size
@@ -93,8 +93,7 @@ def _reflected(size: Size, spec: ModelSpec) -> Size:
 
 def _source(path: Path, corrections: Corrections) -> Source:
     if corrections and (is_graph(path) or is_engine(path)):
-        raise OptionError(f"{path.name} is what it was exported as.",
-                          remedy="Correct its checkpoint instead, and export it again.")
+        raise not_correctable(path.name)
     if is_graph(path):
         return read_source(path)
     if is_engine(path):

@@ -72,6 +72,12 @@ def missing_package(package: str, what: str, *, extra: str = "torch") -> Missing
                           remedy=f"In the checkout run: pip install '.[{extra}]'")
 
 
+def not_correctable(name: str) -> OptionError:
+    """The error for --set and --value-range on what carries its spec."""
+    return OptionError(f"{name} is what it was exported as.",
+                       remedy="Correct its checkpoint instead, and export it again.")
+
+
 class UnknownModel(SrnDeployError):
     """No shipped model has that name and no such file exists."""
 

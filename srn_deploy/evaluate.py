@@ -145,7 +145,7 @@ def evaluate_pairs(backend: Backend, pairs: Sequence[Pair], measured: Measured =
     own_luma = backend if measured is Measured.Y and backend.spec.colour is Colour.Y \
         and isinstance(backend, UpscalesLuma) else None
     scores = []
-    for pair, hr, lr in _read(pairs, backend.spec.scale):
+    for pair, hr, lr in read_pairs(pairs, backend.spec.scale):
         sr = upscale_array(lr, backend, tiles)
         on_image(pair.name, Image(pixels=sr))
         planes = _planes(sr, hr, measured) if own_luma is None else _luma_planes(own_luma, hr, lr)
@@ -170,7 +170,7 @@ def set_name(hr: Path) -> str:
     return parts[-1] if parts else hr.name
 
 
-def _read(pairs: Iterable[Pair], scale: int) -> Iterator[tuple[Pair, Pixels, Pixels]]:
+def read_pairs(pairs: Iterable[Pair], scale: int) -> Iterator[tuple[Pair, Pixels, Pixels]]:
     """Pictures of fitting sizes: the original loses what the small one does not cover."""
     for pair in pairs:
         hr = read_image(pair.hr).as_rgb8()

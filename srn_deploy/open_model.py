@@ -10,7 +10,6 @@ from pathlib import Path
 from srn_deploy.backends import Backend, check_device, open_backend, open_half, open_on
 from srn_deploy.contract import AS_RECOGNISED, Corrections, PixelType, Precision, is_engine, is_graph
 from srn_deploy.cuda_driver import why_no_gpu
-from srn_deploy.engine.load import find_stored
 from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.errors import OptionError, SrnDeployError, TilingError
 from srn_deploy.model_store import find_graph, sha256_of_file
@@ -50,7 +49,6 @@ def _on_gpu_or_cpu(path: Path, corrections: Corrections, tell: Tell) -> Backend:
     engines = [] if corrections else engines_of(path, EngineStore())
     for engine in engines:
         try:
-            find_stored(engine.path)
             backend, title = open_on(engine.path, "cuda")
             backend = _certified(backend, engine.path, title, path, tell)
         except SrnDeployError as error:

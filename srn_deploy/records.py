@@ -125,14 +125,18 @@ def doubts(series: Mapping[str, Sequence[float]]) -> list[str]:
     """Why the figures of some named series deserve less trust, as sentences that say what to do; usually none."""
     told = []
     for name, samples in series.items():
-        summary = summarise(samples)
-        if summary.samples < FEW_SAMPLES:
-            told.append(f"{name}: only {summary.samples} of the {FEW_SAMPLES} samples that a median wants; "
-                        "measure more.")
-        if summary.spread > WIDE_SPREAD:
-            told.append(f"{name}: the quartiles lie {summary.spread:.0%} of the median apart; end other programs, "
-                        "measure more samples, and compare ratios of pairs rather than single times.")
+        if len(samples) < FEW_SAMPLES:
+            told.append(f"{name}: only {len(samples)} of the {FEW_SAMPLES} samples that a median wants; measure more.")
+        told += noise({name: samples})
     return told
+
+
+def noise(series: Mapping[str, Sequence[float]]) -> list[str]:
+    """Which series spread widely, as sentences that say what to do."""
+    spreads = {name: summarise(samples).spread for name, samples in series.items()}
+    return [f"{name}: the quartiles lie {spread:.0%} of the median apart; end other programs, measure more samples, "
+            "and compare ratios of pairs rather than single times."
+            for name, spread in spreads.items() if spread > WIDE_SPREAD]
 
 
 def circumstances(*, threads: int) -> dict[str, Any]:
@@ -160,10 +164,15 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def threads_in_use() -> int:
-    """What OMP_NUM_THREADS asks for, else one for each core: the libraries' own rule."""
+def threads_asked_for() -> int:
+    """The first number of OMP_NUM_THREADS (a list is legal there), 0 where it says nothing."""
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    return int(first) if first.isdecimal() and int(first) else usable_cores()
+    return int(first) if first.isdecimal() else 0
+
+
+def threads_in_use() -> int:
+    """What is asked for, else one for each core: the libraries' own rule."""
+    return threads_asked_for() or usable_cores()
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:

@@ -100,10 +100,9 @@ def checkpoint_of(path: Path) -> Path | None:
     """What a graph was made from, where it is shipped; a checkpoint itself."""
     if not is_graph(path):
         return path
-    for shipped in shipped_models().values():
-        if shipped.graph.sha256 == sha256_of_file(path):
-            return shipped.checkpoint.checked_path()
-    return None
+    sha256 = sha256_of_file(path)
+    shipped = next((model for model in shipped_models().values() if model.graph.sha256 == sha256), None)
+    return None if shipped is None else shipped.checkpoint.checked_path()
 
 
 def reference_of(made_from: Path) -> str | None:

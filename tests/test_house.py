@@ -42,8 +42,8 @@ PLAIN_ROOMS = {"errors", "contract", "atomic", "exif", "containers", "cuda_drive
 """They do without arrays, so that the help text appears before numpy is loaded."""
 
 HOMES = {
-    "torch": {"architectures", "checkpoint", "export", "backends/pytorch", "backends/pytorch_graph",
-              "bench/machine", "bench/paper_protocol", "training"},
+    "torch": {"architectures", "checkpoint", "export", "backends/pytorch", "backends/pytorch_clock",
+              "backends/pytorch_graph", "bench/machine", "bench/paper_protocol", "training"},
     "safetensors": {"checkpoint"},
     "cv2": {"image"},
     "onnx": {"onnx_file", "export", "engine/build"},

@@ -20,7 +20,8 @@ from benchmarks.publish_model import checked_recipes, merged_log
 from benchmarks.render import load_records, of_kind, rendered
 from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.checkpoint import save_checkpoint, sha256_of
-from srn_deploy.errors import OptionError
+from srn_deploy.errors import OptionError, UnreadableImage
+from srn_deploy.evaluate import find_pairs, read_pairs
 from srn_deploy.image import Image, read_image, write_image
 from srn_deploy.model_store import default_model, shipped_models
 from srn_deploy.records import Record
@@ -113,11 +114,11 @@ def test_a_run_of_another_length_or_another_teacher_is_not_taken_for_a_row(tmp_p
 def test_sets_that_would_share_a_name_and_pairs_of_another_scale_are_refused(small_set: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="both be called Tiny"):
         scores.set_names([small_set, small_set.parent / "x2"])
-    with pytest.raises(OptionError, match="no LR of x2"):
-        scores.pairs(small_set, 2)
+    with pytest.raises(OptionError, match=r"a x2 of .* has"):
+        list(read_pairs(find_pairs(small_set / "HR", small_set / "LR", 2), 2))
     (tmp_path / "HR").mkdir()
-    with pytest.raises(OptionError, match="no pairs"):
-        scores.pairs(tmp_path, 4)
+    with pytest.raises(UnreadableImage, match="holds no picture"):
+        find_pairs(tmp_path / "HR", None, 4)
 
 
 @pytest.mark.parametrize(("values", "told"), [

@@ -11,7 +11,7 @@ from pathlib import Path
 from srn_deploy.backends.protocol import Backend, Batch
 from srn_deploy.contract import AS_RECOGNISED, GRAPH_SUFFIX, Corrections, Precision, is_engine, is_graph
 from srn_deploy.cuda_driver import why_no_gpu
-from srn_deploy.errors import DeviceUnavailable, OptionError, UnknownModel, missing_package
+from srn_deploy.errors import DeviceUnavailable, OptionError, UnknownModel, missing_package, not_correctable
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -57,8 +57,7 @@ def open_on(path: Path, device: str, corrections: Corrections = AS_RECOGNISED) -
     if not os.path.isfile(path):  # noqa: PTH113  # Path.is_file raises for names that are too long
         raise UnknownModel(f"There is no file {path}.", remedy="Check the path.")
     if corrections and (is_engine(path) or is_graph(path)):
-        raise OptionError(f"{path.name} is what it was exported as.",
-                          remedy="Correct its checkpoint instead, and export it again.")
+        raise not_correctable(path.name)
     if is_engine(path):
         return _open_engine(path, device)
     return _open_graph(path, device) if is_graph(path) else _open_checkpoint(path, device, Precision.FP32, corrections)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from srn_deploy.contract import Form, ModelSpec, PixelType, spec_in
 from srn_deploy.cuda_driver import free_gpu_bytes, why_no_gpu
 from srn_deploy.errors import BackendError, DeviceUnavailable, GraphError, OutOfMemory
 from srn_deploy.geometry import Geometry
+from srn_deploy.records import threads_asked_for
 from srn_deploy.shapes import Limits
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -144,7 +144,7 @@ def _open_session(path: Path, device: str, threads: int | None) -> ort.Inference
                          remedy="Check the path and its permissions, or run `srn-deploy export`.") from error
     options = ort.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
-    options.intra_op_num_threads = threads or _threads_asked_for()
+    options.intra_op_num_threads = threads or threads_asked_for()
     provider = _PROVIDERS[device]
     if device == "cuda":
         if reason := why_no_gpu():  # asked first: ONNX Runtime writes its search to stderr
@@ -163,12 +163,6 @@ def _open_session(path: Path, device: str, threads: int | None) -> ort.Inference
     if session.get_providers()[0] != provider:  # ONNX Runtime goes on without a word
         raise _no_cuda(f"{provider} could not be loaded")
     return session
-
-
-def _threads_asked_for() -> int:
-    """The first number of OMP_NUM_THREADS (a list is legal there), 0 for ONNX Runtime's choice."""
-    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    return int(first) if first.isdecimal() else 0
 
 
 def _no_cuda(reason: str) -> DeviceUnavailable:

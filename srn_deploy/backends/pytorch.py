@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +17,7 @@ from srn_deploy.architectures.forms import DeployForm, HalfCore
 from srn_deploy.architectures.luma import LumaNetwork
 from srn_deploy.backends.batch import check_batch, check_sides, completed_geometry
 from srn_deploy.backends.protocol import Batch
+from srn_deploy.backends.pytorch_clock import elapsed_ms
 from srn_deploy.backends.pytorch_graph import GraphedPass, Pass
 from srn_deploy.checkpoint import LoadedNetwork
 from srn_deploy.contract import ModelSpec, PixelType, Precision
@@ -102,8 +101,7 @@ class PyTorchBackend:
 
     def measure(self, shape: tuple[int, int, int]) -> Callable[[], float]:
         """A step as that of `prepare` that returns its milliseconds: between events on a GPU, else by the clock."""
-        step = self.prepare(shape)
-        return partial(_between_events if self._device.type == "cuda" else _by_the_clock, step)
+        return partial(elapsed_ms, self.prepare(shape), self._device)
 
     def close(self) -> None:
         """Drop the network."""
@@ -117,21 +115,6 @@ class PyTorchBackend:
     def _resident(self, array: Batch) -> Tensor:
         # torch takes no negative strides, which a flipped picture has.
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
-
-
-def _by_the_clock(step: Callable[[], None]) -> float:
-    began = time.perf_counter()
-    step()
-    return (time.perf_counter() - began) * 1000
-
-
-def _between_events(step: Callable[[], None]) -> float:
-    events: list[Any] = [torch.cuda.Event(enable_timing=True) for _ in range(2)]  # type: ignore[no-untyped-call]
-    events[0].record()
-    step()
-    events[1].record()
-    events[1].synchronize()
-    return float(events[0].elapsed_time(events[1]))
 
 
 def _moved(loaded: LoadedNetwork, device: torch.device) -> torch.nn.Module:

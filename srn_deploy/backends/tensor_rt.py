@@ -18,7 +18,7 @@ from srn_deploy.backends.cuda_session import CudaSession, open_session
 from srn_deploy.backends.protocol import Batch
 from srn_deploy.contract import Form, ModelSpec, PixelType
 from srn_deploy.engine.contexts import ContextMaker
-from srn_deploy.engine.load import LoadedEngine, Tensor, find_stored, load_engine
+from srn_deploy.engine.load import LoadedEngine, Tensor, find_plan, load_engine
 from srn_deploy.errors import BackendError, OutOfMemory, UnsuitableBatch
 from srn_deploy.geometry import Geometry
 from srn_deploy.shapes import Limits
@@ -37,11 +37,11 @@ def open_engine(path: Path) -> TensorRtBackend:
 
     Raises, each with its remedy: DamagedEngine, DeviceUnavailable, MissingPackage, ForeignEngine, EngineError.
     """
-    stored, library = find_stored(path)
+    found = find_plan(path)
     session = open_session()
     try:
         with session.current():
-            loaded = load_engine(stored, library)
+            loaded = load_engine(found)
         return TensorRtBackend(loaded, session, _graphs())
     except BaseException:
         session.close()

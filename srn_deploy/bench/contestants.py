@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from srn_deploy.records import FEW_SAMPLES, doubts, summarise
+from srn_deploy.records import FEW_SAMPLES, noise, summarise
 
 Pass = Callable[[], float]
 """Runs once and returns its milliseconds."""
@@ -44,12 +44,14 @@ def warm_up(run: Pass) -> list[float]:
     return samples
 
 
-def alternated(contestants: Mapping[str, Pass], rounds: int) -> dict[str, list[float]]:
-    """Milliseconds of each contestant, one after the other in every round."""
+def alternated(contestants: Mapping[str, Pass], rounds: int, *,
+               after_round: Callable[[], None] = lambda: None) -> dict[str, list[float]]:
+    """Milliseconds of each contestant, one after the other in every round; after_round: while all is still warm."""
     samples: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, run in contestants.items():
             samples[name].append(run())
+        after_round()
     return samples
 
 
@@ -71,9 +73,9 @@ def ratios(samples: Sequence[float], to: Sequence[float]) -> dict[str, float]:
 def cautions(samples: Mapping[str, Sequence[float]], machine: Mapping[str, Any]) -> list[str]:
     """Sentences on noise and throttling, each with what to do; usually none."""
     rounds = min((len(series) for series in samples.values()), default=FEW_SAMPLES)
-    told = [sentence for sentence in doubts(samples) if rounds >= FEW_SAMPLES or "only" not in sentence]
-    if rounds < FEW_SAMPLES:
-        told.insert(0, f"Only {rounds} rounds of the {FEW_SAMPLES} that a median wants; give more --rounds.")
+    told = [] if rounds >= FEW_SAMPLES else [
+        f"Only {rounds} rounds of the {FEW_SAMPLES} that a median wants; give more --rounds."]
+    told += noise(samples)
     if reasons := machine.get("gpu_throttled_by"):
         told.append(f"The GPU was throttled ({', '.join(reasons)}): let it cool down, or lock its clocks with "
                     "nvidia-smi -lgc, and measure again.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,11 @@ def gpu_state() -> dict[str, Any]:
     except pynvml.NVMLError as error:
         state["gpu_state"] = f"not told: {error}"
     return state
+
+
+def throttling(states: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Everything that held the GPU back in any of some states."""
+    return sorted({reason for state in states for reason in state.get("gpu_throttled_by", ())})
 
 
 def ceilings(device: str) -> dict[str, float]:

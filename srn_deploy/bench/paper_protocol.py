@@ -5,20 +5,20 @@ Time does not depend on the weights; quality does, so nothing here yields a PSNR
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.architectures.complexity import count
+from srn_deploy.backends.pytorch_clock import elapsed_ms
 from srn_deploy.bench.contestants import cautions
 from srn_deploy.bench.inputs import Inputs, Pixels
-from srn_deploy.bench.machine import PeakMemory, gpu_state
+from srn_deploy.bench.machine import PeakMemory, gpu_state, throttling
 from srn_deploy.bench.paper import PROTOCOL, Row, noise, paper_rows
 from srn_deploy.errors import DeviceUnavailable
 from srn_deploy.records import FEW_SAMPLES, Record, circumstances, usable_cores
@@ -47,7 +47,7 @@ def run_paper(inputs: Inputs, device: str = "cpu", *, on_pass: OnPass = lambda d
     rows = {row.network: row for row in paper_rows() if row.is_runnable}
     labels: dict[str, str] = {}
     networks: dict[str, Any] = {}
-    held_back: set[str] = set()
+    states: list[dict[str, Any]] = []
     done = 0
     total = len(rows) * len(inputs.pictures)
     with _authors_settings():
@@ -59,13 +59,13 @@ def run_paper(inputs: Inputs, device: str = "cpu", *, on_pass: OnPass = lambda d
                     one.samples_ms.append(_timed_pass(one, picture, device))
                     done += 1
                     on_pass(done, total)
-                held_back |= set(gpu_state().get("gpu_throttled_by", ()))
+                states.append(gpu_state())
             networks |= {one.row.network: _told(one) for one in timed}
     samples = {f"{rows[key].model} x{rows[key].scale}": network["samples_ms"] for key, network in networks.items()}
     return Record(kind=KIND, title=f"The paper's tables on {told['gpu'] if device == 'cuda' else told['cpu']}",
                   circumstances=told, results={
                       "protocol": PROTOCOL, "device": device, "inputs": labels, "networks": networks,
-                      "cautions": [*cautions({}, {"gpu_throttled_by": sorted(held_back)}), *noise(networks),
+                      "cautions": [*cautions({}, {"gpu_throttled_by": throttling(states)}), *noise(networks),
                                    *_few(samples)]})
 
 
@@ -99,33 +99,17 @@ def _timed_pass(one: _Timed, picture: Pixels, device: str) -> float:
     held_bytes = torch.cuda.memory_allocated() - _weight_bytes(one.module) if device == "cuda" else 0
     peak = PeakMemory()
     peak.begin()
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
     with torch.inference_mode():
-        elapsed_ms = _on_gpu(one.module, rgb) if device == "cuda" else _on_cpu(one.module, rgb)
+        milliseconds = elapsed_ms(lambda: one.module(rgb), device)
     used = (torch.cuda.max_memory_allocated() - held_bytes) / 2**20 if device == "cuda" else peak.mebibytes()
     one.peak_mib = used if one.peak_mib is None or used is None else max(one.peak_mib, used)
-    return elapsed_ms
+    return milliseconds
 
 
 def _weight_bytes(module: nn.Module) -> int:
     return sum(parameter.numel() * parameter.element_size() for parameter in module.parameters())
-
-
-def _on_cpu(module: nn.Module, rgb: Tensor) -> float:
-    began = time.perf_counter()
-    module(rgb)
-    return (time.perf_counter() - began) * 1000
-
-
-def _on_gpu(module: nn.Module, rgb: Tensor) -> float:
-    torch.cuda.reset_peak_memory_stats()
-    events: list[Any] = [torch.cuda.Event(enable_timing=True) for _ in range(2)]  # type: ignore[no-untyped-call]
-    before, after = events
-    torch.cuda.synchronize()
-    before.record()
-    module(rgb)
-    after.record()
-    torch.cuda.synchronize()
-    return float(before.elapsed_time(after))
 
 
 def _told(one: _Timed) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from srn_deploy.backends import Backend, open_half, open_on
 from srn_deploy.bench.contestants import Pass, alternated, cautions, ratios, statistics_of, wall_clock, warm_up
-from srn_deploy.bench.machine import PeakMemory, ceilings, gpu_state
+from srn_deploy.bench.machine import PeakMemory, ceilings, gpu_state, throttling
 from srn_deploy.contract import Form, PixelType, Precision, is_engine, is_graph
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import DeviceUnavailable, OptionError, SrnDeployError
@@ -74,8 +74,10 @@ def run_steady(models: Sequence[str | None], plan: Plan, *, tell: Tell = lambda 
                                     remedy="The lines above say why; try --device cpu.")
         limits = ceilings(plan.device)
         memory = {one.name: _warmed(one) for one in contestants}
-        samples = alternated({one.name: one.run for one in contestants}, plan.rounds)
-    after = gpu_state()
+        states: list[dict[str, Any]] = []
+        samples = alternated({one.name: one.run for one in contestants}, plan.rounds,
+                             after_round=lambda: states.append(gpu_state()))
+    after = states[-1] | {"gpu_throttled_by": throttling(states)}
     first = contestants[0].name
     per_picture = [sample / contestants[0].pictures for sample in samples[first]]
     return Record(kind=KIND, title=f"Steady state at {plan.size[0]} x {plan.size[1]} px on "

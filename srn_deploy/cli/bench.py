@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,9 +59,9 @@ def bench(models: tuple[str, ...], paper: bool, images: Path | None, limit: int 
     if save is not None and not paper:
         record.save(save)
     if csv_file is not None:
-        _write(csv_file, _as_csv(tables))
+        options.write_text(csv_file, options.as_csv(_csv_rows(tables)))
     if markdown is not None:
-        _write(markdown, page)
+        options.write_text(markdown, page)
     if as_json:
         click.echo(json.dumps(record.as_json(), indent=2))
     elif markdown is None:
@@ -129,21 +127,8 @@ def _bar() -> Iterator[OnPass]:
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
-def _as_csv(tables: Tables) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+def _csv_rows(tables: Tables) -> Iterator[tuple[str, ...]]:
+    """The rows of every table behind its head."""
     for title, rows in tables.items():
-        writer.writerows([("table", *rows[0]), *((title, *row) for row in rows[1:])])
-    return text.getvalue()
-
-
-def _write(path: Path, text: str) -> None:
-    from srn_deploy.atomic import replacing
-    from srn_deploy.errors import OptionError
-
-    try:
-        with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OptionError(f"{path} cannot be written: {error.strerror}.",
-                          remedy="Check the folder and its permissions.") from error
+        yield ("table", *rows[0])
+        yield from ((title, *row) for row in rows[1:])

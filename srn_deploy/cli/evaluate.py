@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from pathlib import Path
@@ -13,7 +12,6 @@ import click
 from srn_deploy.cli import options
 
 if TYPE_CHECKING:
-    from srn_deploy.evaluate import Evaluation
     from srn_deploy.image import Image
 
 
@@ -58,7 +56,9 @@ def evaluate(model: str | None, hr: Path, lr: Path | None, on_y: bool, device: s
     finally:
         backend.close()
     if csv_file is not None:
-        _write_csv(csv_file, evaluation)
+        scores = [(score.name, score.psnr_db, score.ssim) for score in evaluation.scores]
+        options.write_text(csv_file, options.as_csv(
+            [("picture", "psnr_db", "ssim"), *scores, ("mean", evaluation.psnr_db, evaluation.ssim)]))
     if as_json:
         click.echo(json.dumps(record.as_json(), indent=2))
         return
@@ -77,17 +77,3 @@ def _keep(target: Path | None, image: Image) -> None:
 def _line(name: str, psnr_db: float | None, ssim: float) -> str:
     decibels = "no difference" if psnr_db is None else f"{psnr_db:.4f} dB"
     return f"{name:<24}  {decibels:>13}  {ssim:.4f}"
-
-
-def _write_csv(path: Path, evaluation: Evaluation) -> None:
-    from srn_deploy.atomic import replacing
-    from srn_deploy.errors import OptionError
-
-    rows = [(score.name, score.psnr_db, score.ssim) for score in evaluation.scores]
-    try:
-        with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows([("picture", "psnr_db", "ssim"), *rows,
-                                        ("mean", evaluation.psnr_db, evaluation.ssim)])
-    except OSError as error:
-        raise OptionError(f"{path} cannot be written: {error.strerror}.",
-                          remedy="Check the folder and its permissions.") from error

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,26 @@ def tile_side(context: click.Context, parameter: click.Parameter, value: str) ->
         return int(value)
     except ValueError:
         raise click.BadParameter("is auto, none or a number of pixels") from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """A result that the user wants in a file, whole or not at all; raises OptionError."""
+    from srn_deploy.atomic import replacing
+    from srn_deploy.errors import OptionError
+
+    try:
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OptionError(f"{path} cannot be written: {error.strerror}.",
+                          remedy="Check the folder and its permissions.") from error
+
+
+def as_csv(rows: Iterable[Sequence[object]]) -> str:
+    """Rows as CSV."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 def need_torch(what: str) -> None:

@@ -73,13 +73,22 @@ class LoadedEngine:
         return [(shapes, int(corner[2][0])) for shapes, corner in zip(ranges, corners, strict=True)]
 
 
-def find_stored(path: Path) -> tuple[StoredEngine, Library]:
-    """The manifest of a whole plan and the library it was built with, fit for this machine; nothing is loaded yet.
+@dataclass(frozen=True, kw_only=True)
+class FoundPlan:
+    """A plan that is what its manifest says, and the library it was built with; nothing is loaded yet."""
+
+    stored: StoredEngine
+    library: Library
+    data: bytes
+
+
+def find_plan(path: Path) -> FoundPlan:
+    """A whole plan that is fit for this machine.
 
     Raises DamagedEngine, DeviceUnavailable, MissingPackage and ForeignEngine.
     """
     stored = EngineStore(path.parent).open(path)
-    stored.plan()
+    data = stored.plan()
     if reason := why_no_gpu():
         raise DeviceUnavailable(f"An engine runs on a GPU only: {reason}.",
                                 remedy="Give the graph or the checkpoint instead: both run on the CPU too.")
@@ -91,7 +100,7 @@ def find_stored(path: Path) -> tuple[StoredEngine, Library]:
     if library.flavour is Flavour.TENSORRT and not _runs_here(identity):
         raise ForeignEngine(f"{path} was built for {identity['target']}; here is {library.target(())}.",
                             remedy=_BUILD_HERE)
-    return stored, library
+    return FoundPlan(stored=stored, library=library, data=data)
 
 
 def _runs_here(identity: dict[str, Any]) -> bool:
@@ -108,12 +117,13 @@ def _runs_here(identity: dict[str, Any]) -> bool:
     return gpu == here
 
 
-def load_engine(stored: StoredEngine, library: Library) -> LoadedEngine:
-    """Deserialise a plan whose hash is right, in the CUDA context that is current.
+def load_engine(found: FoundPlan) -> LoadedEngine:
+    """Deserialise a plan in the CUDA context that is current.
 
-    Raises DamagedEngine before anything is loaded, ForeignEngine, and EngineError where the library refuses it.
+    Raises ForeignEngine, and EngineError where the library refuses it.
     """
-    plan, trt = stored.plan(), library.trt
+    stored, library, plan = found.stored, found.library, found.data
+    trt = library.trt
     logger = message_collector(trt)
     runtime = trt.Runtime(logger)
     if library.flavour is Flavour.TENSORRT_RTX:
