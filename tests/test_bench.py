@@ -244,6 +244,15 @@ def test_what_cannot_be_measured_is_told(arguments: list[str], code: int, told: 
     assert told in ended.stderr
 
 
+def test_ctrl_c_ends_in_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*given: object, **named: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("srn_deploy.bench.steady_state.run_steady", interrupted)
+    ended = run("--device", "cpu")
+    assert (ended.exit_code, ended.stderr) == (130, "Interrupted; every file that is there is whole.\n")
+
+
 def test_json_is_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paper_record: Record) -> None:
     monkeypatch.setattr("srn_deploy.bench.paper_protocol.run_paper", lambda *given, **named: paper_record)
     assert json.loads(run("--paper", "--device", "cpu", "--json").stdout)["kind"] == "bench-paper"

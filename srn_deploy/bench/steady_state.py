@@ -20,7 +20,7 @@ from srn_deploy.contract import Form, PixelType, Precision, is_engine, is_graph
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import DeviceUnavailable, OptionError, SrnDeployError
 from srn_deploy.image import Image, write_image
-from srn_deploy.model_store import find_graph
+from srn_deploy.model_store import default_model, find_graph
 from srn_deploy.open_model import engines_of
 from srn_deploy.pipeline import Job, plan_jobs, run_jobs
 from srn_deploy.records import Record, circumstances, threads_in_use
@@ -70,7 +70,8 @@ def run_steady(models: Sequence[str | None], plan: Plan, *, tell: Tell = lambda 
         contestants = [one for model in models for one in _contestants(model, plan, opened, tell)]
         _check_names([one.name for one in contestants])
         if not contestants:
-            raise DeviceUnavailable(f"There is no way to run {' or '.join(map(str, models))} on {plan.device}.",
+            named = " or ".join(model or default_model() for model in models)
+            raise DeviceUnavailable(f"There is no way to run {named} on {plan.device}.",
                                     remedy="The lines above say why; try --device cpu.")
         limits = ceilings(plan.device)
         memory = {one.name: _warmed(one) for one in contestants}

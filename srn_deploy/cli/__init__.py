@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from srn_deploy import __version__
+from srn_deploy.cli.options import INTERRUPTED
 from srn_deploy.errors import SrnDeployError
 
 COMMANDS = ("upscale", "export", "build-engine", "engines", "verify", "eval", "bench", "compare", "info", "models",
@@ -53,11 +54,14 @@ class Commands(click.Group):
         return command
 
     def invoke(self, context: click.Context) -> Any:
-        """Run the command; a SrnDeployError ends in exit code 1 with its remedy."""
+        """Run the command; a SrnDeployError ends in exit code 1 with its remedy, Ctrl-C in 130."""
         try:
             return super().invoke(context)
         except SrnDeployError as error:
             raise Failed(error) from error
+        except KeyboardInterrupt as error:
+            click.echo("Interrupted; every file that is there is whole.", err=True)
+            raise click.exceptions.Exit(INTERRUPTED) from error
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -48,12 +48,8 @@ def build_engine(model: str | None, fit: Path | None, precision: str | None, set
 
     request = EngineRequest(precision=None if precision is None else Precision(precision), fit=fit,
                             corrections=Corrections(settings=settings, value_range=value_range), **chosen)
-    try:
-        with _shown() as on_phase:
-            engine = request_engine(model, request, tell=lambda line: click.echo(line, err=True), on_phase=on_phase)
-    except KeyboardInterrupt as error:
-        click.echo("Interrupted; nothing is left behind.", err=True)
-        raise click.exceptions.Exit(options.INTERRUPTED) from error
+    with _shown() as on_phase:
+        engine = request_engine(model, request, tell=lambda line: click.echo(line, err=True), on_phase=on_phase)
     convolutions = ", ".join(f"{count} {kind}" for kind, count in engine.manifest.convolutions.items())
     click.echo(f"{engine.manifest.engine_bytes / 1e6:.1f} MB; convolutions: {convolutions}; {engine.certification}.",
                err=True)
