@@ -15,7 +15,7 @@ RESAMPLES = 2000
 CONFIDENCE = 0.95
 
 SMALLEST_CHANGE = 0.02
-"""Two runs on one machine differ by this without any change: where memory happens to lie decides that."""
+"""A convention: less is nothing to act upon, however sure."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class Change:
 
     @property
     def is_real(self) -> bool:
-        """Whether the whole interval lies beyond what two equal runs differ by; few samples prove nothing."""
+        """Whether the whole interval lies beyond the smallest change that counts; few samples prove nothing."""
         return self.samples >= FEW_SAMPLES and (self.low > 1 + SMALLEST_CHANGE or self.high < 1 / (1 + SMALLEST_CHANGE))
 
     @property

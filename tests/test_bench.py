@@ -21,6 +21,7 @@ from srn_deploy.bench.figure import draw_figure_1
 from srn_deploy.bench.inputs import TEST, VALIDATION, Inputs, div2k_test_sizes, open_inputs
 from srn_deploy.bench.paper import paper_rows
 from srn_deploy.bench.paper_protocol import run_paper
+from srn_deploy.bench.steady_state import beyond_ceilings
 from srn_deploy.cli import main
 from srn_deploy.image import Image, read_image, write_image
 from srn_deploy.records import Record
@@ -88,6 +89,15 @@ def test_the_ceilings_of_the_machine_are_measured(monkeypatch: pytest.MonkeyPatc
     found = machine.ceilings("cpu")
     assert set(found) == {"gflops", "gbytes_per_s"}
     assert min(found.values()) > 0
+
+
+def test_a_share_above_the_whole_is_told_and_the_larger_ceiling_counts() -> None:
+    assert beyond_ceilings({"a": {"share_of_compute": 0.9, "share_of_memory": 0.1}, "b": {}}) == []
+    (told,) = beyond_ceilings({"a": {"share_of_compute": 1.35}, "b": {"share_of_memory": 0.2}})
+    assert told.startswith("a: more than the measured ceilings")
+    assert machine.larger({"gflops": 1.0, "gbytes_per_s": 9.0}, {"gflops": 2.0, "gbytes_per_s": 8.0}) == {
+        "gflops": 2.0, "gbytes_per_s": 9.0}
+    assert machine.larger({}, {}) == {}
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system does not tell peaks")

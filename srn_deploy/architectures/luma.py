@@ -1,7 +1,7 @@
 """Networks that see luma alone: RGB goes in and comes out, Y by the network, chroma by bicubic interpolation.
 
 All of it is part of the network, so such networks are exported, tiled and built like any other, and 8-bit pixels
-are rounded once, at the end: luma in 8 bits would cost 0.03 dB at 37 dB.
+are rounded once, at the end.
 """
 
 from __future__ import annotations

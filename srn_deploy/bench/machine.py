@@ -47,15 +47,21 @@ def gpu_state() -> dict[str, Any]:
     return state
 
 
+def larger(first: Mapping[str, float], second: Mapping[str, float]) -> dict[str, float]:
+    """Of ceilings at two moments."""
+    return {name: max(value, second[name]) for name, value in first.items()}
+
+
 def throttling(states: Iterable[Mapping[str, Any]]) -> list[str]:
     """Everything that held the GPU back in any of some states."""
     return sorted({reason for state in states for reason in state.get("gpu_throttled_by", ())})
 
 
 def ceilings(device: str) -> dict[str, float]:
-    """GFLOP/s of a large matrix product and GB/s of a large copy, the best of some: what no network can exceed.
+    """GFLOP/s of a large matrix product and GB/s of a large copy, the best of some.
 
-    On the CPU in float32; on a GPU, through PyTorch, in float16. Empty for a GPU without PyTorch.
+    No network exceeds them on a machine that does nothing else; one that is busy then shows too little, so take
+    the larger of two moments. On the CPU in float32; on a GPU, through PyTorch, in float16; empty without it.
     """
     if device == "cuda":
         return _gpu_ceilings() if importlib.util.find_spec("torch") is not None else {}

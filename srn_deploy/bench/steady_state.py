@@ -15,7 +15,7 @@ import numpy as np
 
 from srn_deploy.backends import Backend, open_half, open_on
 from srn_deploy.bench.contestants import Pass, alternated, cautions, ratios, statistics_of, wall_clock, warm_up
-from srn_deploy.bench.machine import PeakMemory, ceilings, gpu_state, throttling
+from srn_deploy.bench.machine import PeakMemory, ceilings, gpu_state, larger, throttling
 from srn_deploy.contract import Form, PixelType, Precision, is_engine, is_graph
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import DeviceUnavailable, OptionError, SrnDeployError
@@ -78,15 +78,26 @@ def run_steady(models: Sequence[str | None], plan: Plan, *, tell: Tell = lambda 
         states: list[dict[str, Any]] = []
         samples = alternated({one.name: one.run for one in contestants}, plan.rounds,
                              after_round=lambda: states.append(gpu_state()))
+        limits = larger(limits, ceilings(plan.device))
     after = states[-1] | {"gpu_throttled_by": throttling(states)}
     first = contestants[0].name
     per_picture = [sample / contestants[0].pictures for sample in samples[first]]
+    rows = {one.name: _told(one, samples[one.name], per_picture, memory[one.name], plan, limits)
+            for one in contestants}
     return Record(kind=KIND, title=f"Steady state at {plan.size[0]} x {plan.size[1]} px on "
                                    f"{told['gpu'] if plan.device == 'cuda' else told['cpu']}",
                   circumstances=told | {"after": after, "ceilings": limits},
-                  results={"device": plan.device, "size": list(plan.size), "baseline": first, "contestants": {
-                      one.name: _told(one, samples[one.name], per_picture, memory[one.name], plan, limits)
-                      for one in contestants}, "cautions": cautions(samples, after)})
+                  results={"device": plan.device, "size": list(plan.size), "baseline": first, "contestants": rows,
+                           "cautions": [*cautions(samples, after), *beyond_ceilings(rows)]})
+
+
+def beyond_ceilings(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A share above the whole is told: the ceiling was measured too low."""
+    beyond = [name for name, told in rows.items()
+              if max(told.get("share_of_compute", 0.0), told.get("share_of_memory", 0.0)) > 1]
+    told = f"{', '.join(beyond)}: more than the measured ceilings; other programs were running when those were " \
+           "measured, or the library computes in a narrower type: do not trust the shares."
+    return [told] if beyond else []
 
 
 def _check_names(names: Sequence[str]) -> None:
