@@ -32,6 +32,9 @@ KIND = "bench-steady"
 DEFAULT_SIZE = (339, 510)
 """Of nearly half of DIV2K's x4 test inputs."""
 
+BEYOND_CEILINGS = """: more than the measured ceilings. Other programs were running when those were measured, or the
+library computes in a narrower type: do not trust the shares."""
+
 Tell = Callable[[str], None]
 
 
@@ -95,9 +98,9 @@ def beyond_ceilings(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """A share above the whole is told: the ceiling was measured too low."""
     beyond = [name for name, told in rows.items()
               if max(told.get("share_of_compute", 0.0), told.get("share_of_memory", 0.0)) > 1]
-    told = f"{', '.join(beyond)}: more than the measured ceilings; other programs were running when those were " \
-           "measured, or the library computes in a narrower type: do not trust the shares."
-    return [told] if beyond else []
+    if not beyond:
+        return []
+    return [", ".join(beyond) + BEYOND_CEILINGS]
 
 
 def _check_names(names: Sequence[str]) -> None:
