@@ -24,8 +24,10 @@ from benchmarks.scores import evaluated
 from srn_deploy.atomic import replacing
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.checkpoint import load_checkpoint, save_checkpoint, sha256_of
+from srn_deploy.contract import PixelType
 from srn_deploy.deploy import export_and_prove
 from srn_deploy.errors import OptionError
+from srn_deploy.export import ExportOptions
 from srn_deploy.model_store import MANIFEST, models_folder
 from srn_deploy.records import markdown_table
 from srn_deploy.training.curve import draw_curve
@@ -64,11 +66,13 @@ def publish(run: Path, folder: Path, name: str, title: str) -> dict[str, Any]:
     """Checkpoint with its licence and the proved deploy graph; returns the manifest's entry."""
     loaded = load_checkpoint(run / "model.safetensors")
     checkpoint, graph = folder / f"{name}.safetensors", folder / f"{name}.onnx"
+    float_graph = folder / f"{name}-float32.onnx"
     save_checkpoint(checkpoint, loaded.network, architecture=loaded.spec.architecture, options=loaded.spec.options,
                     value_range=loaded.spec.value_range, licence=LICENCE)
     print(export_and_prove(checkpoint, graph).agreement)
+    print(export_and_prove(checkpoint, float_graph, ExportOptions(pixel_type=PixelType.FLOAT32)).agreement)
     return {"name": name, "title": title, "scale": loaded.spec.scale, "licence": LICENCE,
-            "checkpoint": described(checkpoint), "graph": described(graph)}
+            "checkpoint": described(checkpoint), "graph": described(graph), "float_graph": described(float_graph)}
 
 
 def described(path: Path) -> dict[str, str]:

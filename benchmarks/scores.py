@@ -14,7 +14,7 @@ from srn_deploy.errors import OptionError
 from srn_deploy.evaluate import find_pairs, read_pairs
 from srn_deploy.metrics import psnr_y, ssim_y
 from srn_deploy.resample import resize_uint8
-from srn_deploy.upscale import upscale_array
+from srn_deploy.upscale import upscale_planes
 from srn_deploy.windows import TileOptions
 
 Pixels = NDArray[np.uint8]
@@ -31,7 +31,7 @@ def set_names(folders: Sequence[Path]) -> list[str]:
 
 def upscaled(backend: Backend, lr: Pixels) -> Pixels:
     """The whole picture at once, as published figures are made."""
-    return upscale_array(lr, backend, TileOptions(tile=None))
+    return upscale_planes(lr, backend, TileOptions(tile=None))
 
 
 def evaluated(backend: Backend, folder: Path, damage: Callable[[Pixels, int], Pixels] | None = None) -> dict[str, Any]:

@@ -13,19 +13,26 @@ from numpy.typing import NDArray
 
 from srn_deploy.backends import Backend
 from srn_deploy.contract import ModelSpec
-from srn_deploy.open_model import open_model
+from srn_deploy.guard import Guard
+from srn_deploy.guarded import Companion, upscale_array
+from srn_deploy.open_model import companion_of, open_model
 from srn_deploy.pipeline import Outcome, plan_jobs, run_jobs
-from srn_deploy.upscale import OnTile, upscale_array
+from srn_deploy.upscale import OnTile
 from srn_deploy.windows import TileOptions
 
 _log = logging.getLogger(__name__)
 
 
 class Upscaler:
-    """One opened backend and how to tile on it; a context manager that closes what it opened."""
+    """One opened backend, how to tile on it and what to do about broken blocks; a context manager that closes it.
 
-    def __init__(self, backend: Backend, tiles: TileOptions | None = None) -> None:
+    companion: runs what the backend would cut to 8 bits, and again what broke in FP16.
+    """
+
+    def __init__(self, backend: Backend, tiles: TileOptions | None = None, *, guard: Guard | str = Guard.WARN,
+                 companion: Companion | None = None) -> None:
         self._backend, self._tiles = backend, tiles or TileOptions()
+        self._guard, self._companion = Guard.named(guard), companion or Companion()
 
     @property
     def spec(self) -> ModelSpec:
@@ -35,23 +42,30 @@ class Upscaler:
     def upscale(self, image: NDArray[np.generic], *, on_tile: OnTile = lambda done, total: None) -> NDArray[np.generic]:
         """Upscale (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) to scale times the height and width.
 
-        uint8 in 0..255 on every model; uint16 in 0..65535 and float32 in 0..1 on those that exchange
-        float. The result has the dtype of the input and is a fresh array. Raises a BackendError or TilingError.
+        uint8 in 0..255 on every model; uint16 in 0..65535 and float32 in 0..1 on shipped models, checkpoints, and
+        graphs that exchange float. The result has the dtype of the input and is a fresh array. What the guard finds
+        is logged as a warning. Raises a BackendError or TilingError.
         """
-        return upscale_array(image, self._backend, self._tiles, on_tile)
+        large, damage = upscale_array(image, self._backend, self._tiles, on_tile, guard=self._guard,
+                                      companion=self._companion)
+        for sentence in damage:
+            _log.warning("%s", sentence)
+        return large
 
     def upscale_files(self, source: str | Path, target: str | Path, *, quality: int | None = None,
                       on_tile: OnTile = lambda done, total: None) -> Iterator[Outcome]:
         """Upscale a picture file, or every picture of a folder, and yield what became of each.
 
-        An outcome has its job (source and target), its error if there was one, and what of the source the
-        target's format could not hold. Targets appear whole or not at all; no source is overwritten.
+        An outcome has its job (source and target), its error if there was one, what of the source the target's
+        format could not hold, and what the guard found. Targets appear whole or not at all; no source is overwritten.
         """
-        return run_jobs(plan_jobs(Path(source), Path(target)), self._backend, self._tiles, on_tile, quality=quality)
+        return run_jobs(plan_jobs(Path(source), Path(target)), self._backend, self._tiles, on_tile, quality=quality,
+                        guard=self._guard, companion=self._companion)
 
     def close(self) -> None:
         """Free the backend."""
         self._backend.close()
+        self._companion.close()
 
     def __enter__(self) -> Self:
         return self
@@ -62,10 +76,12 @@ class Upscaler:
 
 
 def load(model: str | Path | None = None, *, device: str = "auto", tiles: TileOptions | None = None,
-         tell: Callable[[str], None] = _log.info) -> Upscaler:
+         guard: Guard | str = Guard.WARN, tell: Callable[[str], None] = _log.info) -> Upscaler:
     """Open a shipped model by name, any checkpoint, graph or engine by path, or the default model.
 
-    device: "auto", "cpu" or "cuda"; auto also finds engines that were built of it. tell receives sentences on what
-    was taken and why.
+    device: "auto", "cpu" or "cuda"; auto also finds engines that were built of it. guard: "off", "warn" or "repair"
+    blocks that do not resemble the input. tell receives sentences on what was taken and why.
     """
-    return Upscaler(open_model(model, device, tell=tell), tiles)
+    chosen = Guard.named(guard)
+    return Upscaler(open_model(model, device, tell=tell), tiles, guard=chosen,
+                    companion=companion_of(model, device, tell=tell))

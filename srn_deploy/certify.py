@@ -23,7 +23,7 @@ from srn_deploy.metrics import psnr_y
 from srn_deploy.resample import resize_uint8
 from srn_deploy.shapes import Limits
 from srn_deploy.tiling import reflected
-from srn_deploy.upscale import upscale_array
+from srn_deploy.upscale import upscale_planes
 from srn_deploy.windows import TileOptions
 
 Pixels = NDArray[np.uint8]
@@ -152,9 +152,9 @@ class _Found:
 def _run(backend: Backend, lr: Pixels) -> NDArray[np.float64]:
     """One whole picture, in levels of 0..255; float artefacts keep their fractions."""
     if backend.spec.pixel_type is PixelType.UINT8:
-        return upscale_array(lr, backend, WHOLE).astype(np.float64)
+        return upscale_planes(lr, backend, WHOLE).astype(np.float64)
     values = lr.astype(np.float32) / np.float32(255)
-    return upscale_array(values, backend, WHOLE).astype(np.float64) * 255
+    return upscale_planes(values, backend, WHOLE).astype(np.float64) * 255
 
 
 def _levels(picture: NDArray[np.float64]) -> Pixels:

@@ -28,7 +28,7 @@ from srn_deploy.image import Image, find_images, read_image
 from srn_deploy.metrics import SSIM_WINDOW_PX, cropped, luma, psnr, ssim
 from srn_deploy.records import Record, circumstances, threads_in_use
 from srn_deploy.resample import resize_uint8
-from srn_deploy.upscale import upscale_array
+from srn_deploy.upscale import upscale_planes
 from srn_deploy.windows import TileOptions
 
 Pixels = NDArray[np.uint8]
@@ -146,7 +146,7 @@ def evaluate_pairs(backend: Backend, pairs: Sequence[Pair], measured: Measured =
         and isinstance(backend, UpscalesLuma) else None
     scores = []
     for pair, hr, lr in read_pairs(pairs, backend.spec.scale):
-        sr = upscale_array(lr, backend, tiles)
+        sr = upscale_planes(lr, backend, tiles)
         on_image(pair.name, Image(pixels=sr))
         planes = _planes(sr, hr, measured) if own_luma is None else _luma_planes(own_luma, hr, lr)
         scores.append(_score(pair.name, *planes, border_px=backend.spec.scale))

@@ -52,7 +52,7 @@ class ShippedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class ShippedModel:
-    """One model of the manifest: the checkpoint, and the deploy graph that runs without PyTorch."""
+    """One model of the manifest: the checkpoint, and the deploy graphs that run without PyTorch."""
 
     name: str
     title: str
@@ -60,6 +60,9 @@ class ShippedModel:
     licence: str
     checkpoint: ShippedFile
     graph: ShippedFile
+    """Takes and gives 8-bit pixels."""
+    float_graph: ShippedFile
+    """The same with float pixels, for pictures of 16 bits."""
 
 
 def default_model() -> str:
@@ -70,7 +73,7 @@ def default_model() -> str:
 def shipped_models() -> Mapping[str, ShippedModel]:
     """Every model of the manifest by name."""
     return {entry["name"]: ShippedModel(**{
-        **entry, "checkpoint": ShippedFile(**entry["checkpoint"]), "graph": ShippedFile(**entry["graph"])})
+        **entry, **{kind: ShippedFile(**entry[kind]) for kind in ("checkpoint", "graph", "float_graph")}})
         for entry in _manifest()["models"]}
 
 

@@ -12,7 +12,8 @@ from srn_deploy.contract import AS_RECOGNISED, Corrections, PixelType, Precision
 from srn_deploy.cuda_driver import why_no_gpu
 from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.errors import OptionError, SrnDeployError, TilingError
-from srn_deploy.model_store import find_graph, sha256_of_file
+from srn_deploy.guarded import Companion
+from srn_deploy.model_store import ShippedModel, find_graph, sha256_of_file, shipped_models
 from srn_deploy.shapes import Limits, ShapeRange
 from srn_deploy.verify import checkpoint_of, ensure_certified, reference_of
 from srn_deploy.windows import TileOptions, planned_windows
@@ -41,6 +42,32 @@ def open_model(model: str | Path | None = None, device: str = "auto", *, correct
     if device != "auto" or why_no_gpu():
         return open_backend(path, device, corrections=corrections, tell=tell)
     return _on_gpu_or_cpu(path, corrections, tell)
+
+
+def companion_of(model: str | Path | None = None, device: str = "auto", *, corrections: Corrections = AS_RECOGNISED,
+                 tell: Tell = _log.info) -> Companion:
+    """The same model in FP32 with float pixels, opened when it is wanted: a shipped one's float graph, or a checkpoint.
+
+    Empty for a graph or an engine that was made of no shipped model.
+    """
+    path = find_graph(model)
+    shipped = None if corrections else _shipped_of(path)
+    if shipped is not None:
+        return Companion(lambda: open_backend(shipped.float_graph.checked_path(), device, tell=tell))
+    if is_graph(path) or is_engine(path):
+        return Companion()
+    return Companion(lambda: open_backend(path, device, corrections=corrections, tell=tell))
+
+
+def _shipped_of(path: Path) -> ShippedModel | None:
+    """The shipped model that an artefact is, or was made of."""
+    if is_engine(path):
+        manifest = EngineStore(path.parent).open(path).manifest
+        sha256 = {str(manifest.identity.get("graph_sha256"))}
+    else:
+        sha256 = {sha256_of_file(path)}
+    return next((model for model in shipped_models().values()
+                 if sha256 & {file.sha256 for file in (model.checkpoint, model.graph, model.float_graph)}), None)
 
 
 def _on_gpu_or_cpu(path: Path, corrections: Corrections, tell: Tell) -> Backend:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -12,8 +12,10 @@ from pathlib import Path
 
 from srn_deploy.backends.protocol import Backend
 from srn_deploy.errors import OptionError, OutOfMemory, SrnDeployError, UnreadableImage, UnwritableImage
+from srn_deploy.guard import Guard
+from srn_deploy.guarded import Companion, Damages, upscale_picture
 from srn_deploy.image import Image, check_writable, find_images, read_image, write_image
-from srn_deploy.upscale import OnTile, check_takes, upscale_alpha, upscale_planes
+from srn_deploy.upscale import OnTile, check_takes
 from srn_deploy.windows import TileOptions
 
 Losses = tuple[str, ...]
@@ -38,6 +40,8 @@ class Outcome:
     job: Job
     error: SrnDeployError | None = None
     losses: Losses = ()
+    damage: Damages = ()
+    """What the guard found, as sentences."""
 
 
 def plan_jobs(source: Path, target: Path) -> list[Job]:
@@ -83,24 +87,29 @@ def pending(jobs: Iterable[Job]) -> list[Job]:
 
 
 def upscale_image(image: Image, backend: Backend, options: TileOptions | None = None,
-                  on_tile: OnTile = lambda done, total: None) -> Image:
-    """Colour and alpha of a decoded picture upscaled; its metadata kept."""
-    colour = upscale_planes(image.pixels, backend, options, on_tile)
-    alpha = None if image.alpha is None else upscale_alpha(image.alpha, backend, options, on_tile)
-    return replace(image, pixels=colour, alpha=alpha)
+                  on_tile: OnTile = lambda done, total: None, *, guard: Guard = Guard.WARN,
+                  companion: Companion | None = None) -> tuple[Image, Damages]:
+    """Colour and alpha of a decoded picture upscaled, its metadata kept; and what the guard found."""
+    colour, alpha, damage = upscale_picture(image.pixels, image.alpha, backend, options, on_tile, guard=guard,
+                                            companion=companion)
+    return replace(image, pixels=colour, alpha=alpha), damage
 
 
 def run_jobs(jobs: Iterable[Job], backend: Backend, options: TileOptions | None = None,
-             on_tile: OnTile = lambda done, total: None, *, quality: int | None = None) -> Iterator[Outcome]:
+             on_tile: OnTile = lambda done, total: None, *, quality: int | None = None, guard: Guard = Guard.WARN,
+             companion: Companion | None = None) -> Iterator[Outcome]:
     """Run jobs and yield their outcomes in order, each when its file is whole; a bad picture does not stop the rest.
 
     When the consumer stops (Ctrl-C), files that are being written are finished; no others are begun.
     """
+    def upscaled(image: Image) -> tuple[Image, Damages]:
+        return upscale_image(image, backend, options, on_tile, guard=guard, companion=companion)
+
     with ThreadPoolExecutor(max_workers=AHEAD, thread_name_prefix="codec") as codecs:
-        writing: deque[tuple[Job, Future[Losses]]] = deque()
+        writing: deque[tuple[Job, Future[Losses], Damages]] = deque()
         try:
-            for job, image in _prefetched(jobs, backend, codecs):
-                writing.append((job, _upscaled_and_written(job, image, backend, options, on_tile, quality, codecs)))
+            for job, image in _prefetched(jobs, backend, companion, codecs):
+                writing.append((job, *_upscaled_and_written(job, image, upscaled, quality, codecs)))
                 if len(writing) >= AHEAD:
                     yield _outcome(*writing.popleft())
             while writing:
@@ -109,41 +118,42 @@ def run_jobs(jobs: Iterable[Job], backend: Backend, options: TileOptions | None 
             codecs.shutdown(cancel_futures=True)
 
 
-def _upscaled_and_written(job: Job, image: Future[Image], backend: Backend, options: TileOptions | None,
-                          on_tile: OnTile, quality: int | None, codecs: ThreadPoolExecutor) -> Future[Losses]:
+def _upscaled_and_written(job: Job, image: Future[Image], upscaled: Callable[[Image], tuple[Image, Damages]],
+                          quality: int | None, codecs: ThreadPoolExecutor) -> tuple[Future[Losses], Damages]:
     """Upscale here and now, write behind; what fails here waits its turn in the future too."""
     try:
-        upscaled = upscale_image(image.result(), backend, options, on_tile)
+        large, damage = upscaled(image.result())
     except (SrnDeployError, MemoryError) as error:
         failed: Future[Losses] = Future()
         failed.set_exception(error)
-        return failed
-    return codecs.submit(write_image, job.target, upscaled, quality=quality)
+        return failed, ()
+    return codecs.submit(write_image, job.target, large, quality=quality), damage
 
 
-def _prefetched(jobs: Iterable[Job], backend: Backend,
+def _prefetched(jobs: Iterable[Job], backend: Backend, companion: Companion | None,
                 codecs: ThreadPoolExecutor) -> Iterator[tuple[Job, Future[Image]]]:
     """Jobs with their pictures being decoded, at most AHEAD of them at once."""
     remaining = iter(jobs)
-    waiting = deque((job, codecs.submit(read_checked, job, backend)) for job in islice(remaining, AHEAD))
+    waiting = deque((job, codecs.submit(read_checked, job, backend, companion)) for job in islice(remaining, AHEAD))
     while waiting:
         yield waiting.popleft()
-        waiting.extend((job, codecs.submit(read_checked, job, backend)) for job in islice(remaining, 1))
+        waiting.extend((job, codecs.submit(read_checked, job, backend, companion)) for job in islice(remaining, 1))
 
 
-def read_checked(job: Job, backend: Backend) -> Image:
+def read_checked(job: Job, backend: Backend, companion: Companion | None = None) -> Image:
     """Decode, and find out before the work whether the target can hold the result."""
     image = read_image(job.source)
     scale = backend.spec.scale
-    check_takes(image.pixels.dtype, backend.spec)
+    if not companion:
+        check_takes(image.pixels.dtype, backend.spec)
     check_writable(job.target, height=image.height * scale, width=image.width * scale,
                    has_alpha=image.alpha is not None, bits=8 * image.pixels.dtype.itemsize)
     return image
 
 
-def _outcome(job: Job, written: Future[Losses]) -> Outcome:
+def _outcome(job: Job, written: Future[Losses], damage: Damages) -> Outcome:
     try:
-        return Outcome(job=job, losses=written.result())
+        return Outcome(job=job, losses=written.result(), damage=damage)
     except SrnDeployError as error:
         return Outcome(job=job, error=error)
     except MemoryError as error:

@@ -67,30 +67,24 @@ def _warn_of_inexact_tiles(spec: ModelSpec, tiles: list[Tile]) -> bool:
     return True
 
 
-def upscale_array(image: Pixels, backend: Backend, options: TileOptions | None = None,
-                  on_tile: OnTile = lambda done, total: None) -> Pixels:
-    """Upscale (H, W), (H, W, 1), (H, W, 3) or (H, W, 4): grey, RGB or RGBA; uint8, uint16 or float32 in 0..1.
+def upscale_parts(image_hwc: Pixels, backend: Backend, wanted: NDArray[np.bool_], tile_px: int,
+                  options: TileOptions | None = None) -> Iterator[tuple[Tile, Pixels]]:
+    """Those tiles of a picture alone that contribute to wanted pixels, mask (H, W): each with what it contributes.
 
-    Grey runs as equal RGB and comes back grey; alpha runs apart, as a grey picture of its own.
+    A tile's core may reach beyond a picture that is smaller than the network takes.
     """
-    if image.ndim == 2:
-        return upscale_array(image[..., None], backend, options, on_tile)[..., 0]
-    if image.ndim != 3 or image.shape[2] not in (1, 3, 4) or 0 in image.shape:
-        raise UnsuitableBatch(f"A picture has shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), not {image.shape}.",
-                              remedy="Give one picture with its channels last.")
-    if image.shape[2] != 4:
-        return upscale_planes(image, backend, options, on_tile)
-    colour = upscale_planes(image[..., :3], backend, options, on_tile)
-    return np.concatenate([colour, upscale_alpha(image[..., 3:], backend, options, on_tile)], axis=2)
-
-
-def upscale_alpha(alpha: Pixels, backend: Backend, options: TileOptions | None = None,
-                  on_tile: OnTile = lambda done, total: None) -> Pixels:
-    """Upscale alpha (H, W, 1) as a grey picture; where it is the same everywhere, without running anything."""
-    if (alpha == alpha.flat[0]).all():
-        scale = backend.spec.scale
-        return np.full((alpha.shape[0] * scale, alpha.shape[1] * scale, 1), alpha.flat[0])
-    return upscale_planes(alpha, backend, options, on_tile)
+    chosen, spec, limits = options or TileOptions(), backend.spec, backend.limits
+    padded = reflected(image_hwc, *_smallest_sides(spec, limits, *image_hwc.shape[:2]))
+    height, width = padded.shape[:2]
+    for tile in planned_windows(spec, limits, height, width, tile_px, chosen):
+        rows, cols = tile.rows, tile.cols
+        if not wanted[rows.core_start:rows.core_stop, cols.core_start:cols.core_stop].any():
+            continue
+        geometry = geometry_of([tile], height, width) if spec.takes_geometry else None
+        upscaled = backend.run(_to_run(cut(padded, [tile]), spec), geometry)[0]
+        core = upscaled[(rows.core_start - rows.start) * spec.scale:(rows.core_stop - rows.start) * spec.scale,
+                        (cols.core_start - cols.start) * spec.scale:(cols.core_stop - cols.start) * spec.scale]
+        yield tile, _from_run(core, image_hwc.shape[2], image_hwc.dtype)
 
 
 def _smallest_sides(spec: ModelSpec, limits: Limits, height: int, width: int) -> tuple[int, int]:
@@ -117,17 +111,23 @@ def _run_tiles(padded: Pixels, canvas: Pixels, tiles: list[Tile], finished_rows:
             yield batch[-1].rows.core_stop
 
 
+def takes(dtype: np.dtype[Any], spec: ModelSpec) -> bool:
+    """Whether an artefact keeps pixels of this dtype whole."""
+    return dtype == np.uint8 or (
+        dtype in (np.uint16, np.float32) and spec.pixel_type is PixelType.FLOAT32
+        and spec.precision is Precision.FP32)
+
+
 def check_takes(dtype: np.dtype[Any], spec: ModelSpec) -> None:
     """Raise UnsuitableBatch, with the remedy, for pixels that the artefact would cut or does not know."""
-    if dtype == np.uint8:
+    if takes(dtype, spec):
         return
-    if dtype not in (np.uint16, np.float32):
+    if dtype not in (np.uint8, np.uint16, np.float32):
         raise UnsuitableBatch(f"Pictures are uint8, uint16 or float32, not {dtype}.",
                               remedy="Convert the array first.")
-    if spec.pixel_type is not PixelType.FLOAT32 or spec.precision is not Precision.FP32:
-        raise UnsuitableBatch(f"This artefact takes 8 bits, and the picture has more ({dtype}).",
-                              remedy="Export one that keeps them: srn-deploy export --io float32; give a checkpoint "
-                                     "with --device cpu or cuda; or convert the picture to 8 bits.")
+    raise UnsuitableBatch(f"This artefact takes 8 bits, and the picture has more ({dtype}).",
+                          remedy="Export one that keeps them: srn-deploy export --io float32; give a checkpoint "
+                                 "with --device cpu or cuda; or convert the picture to 8 bits.")
 
 
 def _to_run(windows: Pixels, spec: ModelSpec) -> Pixels:
@@ -141,11 +141,11 @@ def _to_run(windows: Pixels, spec: ModelSpec) -> Pixels:
 
 
 def _from_run(rgb: Pixels, channels: int, dtype: np.dtype[Any]) -> Pixels:
-    """One upscaled window (h, w, 3) in the channels and the dtype of the picture."""
+    """One upscaled window (h, w, 3) in the channels and the dtype of the picture; what is no number becomes 0."""
     if channels == 1:
         grey = rgb.astype(np.float32) @ GREY_OF_RGB
         rgb = (np.rint(grey).astype(np.uint8) if rgb.dtype == np.uint8 else grey)[..., None]
     if rgb.dtype == dtype:
         return rgb
-    largest = 255 if dtype == np.uint8 else 65535
-    return np.rint(np.clip(rgb, 0, 1) * np.float32(largest)).astype(dtype)
+    levels = np.nan_to_num(np.clip(rgb, 0, 1)) * np.float32(255 if dtype == np.uint8 else 65535)
+    return np.asarray(np.rint(levels), dtype)

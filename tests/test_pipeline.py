@@ -168,8 +168,8 @@ class TintedBackend(NearestBackend):
 
 def test_grey_is_the_same_grey_with_and_without_alpha() -> None:
     grey = np.random.default_rng(0).integers(0, 256, (12, 17, 1), dtype=np.uint8)
-    without = upscale_image(Image(pixels=grey), TintedBackend())
-    with_alpha = upscale_image(Image(pixels=grey, alpha=np.full_like(grey, 200)), TintedBackend())
+    without, _ = upscale_image(Image(pixels=grey), TintedBackend())
+    with_alpha, _ = upscale_image(Image(pixels=grey, alpha=np.full_like(grey, 200)), TintedBackend())
     np.testing.assert_array_equal(with_alpha.pixels, without.pixels)
 
 

@@ -14,7 +14,7 @@ from srn_deploy.contract import Form, PixelType, Precision
 from srn_deploy.errors import OptionError, OutOfMemory, TilingError, UnsuitableBatch
 from srn_deploy.geometry import Geometry
 from srn_deploy.shapes import Limits
-from srn_deploy.upscale import upscale_array, upscale_planes
+from srn_deploy.upscale import upscale_parts, upscale_planes
 from srn_deploy.windows import TileOptions, choose_tile_px
 from tests.fakes import NEAREST, NearestBackend
 
@@ -31,43 +31,43 @@ def enlarged(image: NDArray[Any]) -> NDArray[Any]:
     return image.repeat(2, 0).repeat(2, 1)
 
 
-@pytest.mark.parametrize("shape", [(70, 91), (70, 91, 1), (70, 91, 3), (70, 91, 4)])
-def test_every_kind_of_picture_comes_back_in_its_kind(shape: tuple[int, ...]) -> None:
-    picture = drawn(*shape)
-    np.testing.assert_array_equal(upscale_array(picture, NearestBackend(), TileOptions(tile=32)), enlarged(picture))
-
-
-@pytest.mark.parametrize("shape", [(20, 30), (20, 30, 3), (20, 30, 4)])
-def test_sixteen_bits_survive_a_float_artefact(shape: tuple[int, ...]) -> None:
-    picture = drawn(*shape, dtype=np.uint16)
-    result = upscale_array(picture, NearestBackend(FLOAT))
+def test_sixteen_bits_survive_a_float_artefact_and_what_is_no_number_becomes_black() -> None:
+    picture = drawn(20, 30, 3, dtype=np.uint16)
+    result = upscale_planes(picture, NearestBackend(FLOAT))
     assert result.dtype == np.uint16
     np.testing.assert_array_equal(result, enlarged(picture))
+    assert not upscale_planes(picture, NotANumber(FLOAT)).any()
+
+
+class NotANumber(NearestBackend):
+    """A network that left the range of its type."""
+
+    def run(self, batch: NDArray[Any], geometry: Geometry | None = None) -> NDArray[Any]:
+        return np.full_like(super().run(batch), np.nan)
 
 
 def test_eight_bits_survive_a_float_artefact() -> None:
     picture = drawn(20, 30, 3)
-    np.testing.assert_array_equal(upscale_array(picture, NearestBackend(FLOAT)), enlarged(picture))
+    np.testing.assert_array_equal(upscale_planes(picture, NearestBackend(FLOAT)), enlarged(picture))
 
 
 @pytest.mark.parametrize("spec", [NEAREST, replace(FLOAT, precision=Precision.FP16)])
 def test_sixteen_bits_are_refused_by_what_would_cut_them(spec: Any) -> None:
     with pytest.raises(UnsuitableBatch, match="--io float32"):
-        upscale_array(drawn(20, 30, 3, dtype=np.uint16), NearestBackend(spec))
+        upscale_planes(drawn(20, 30, 3, dtype=np.uint16), NearestBackend(spec))
 
 
-@pytest.mark.parametrize("picture", [drawn(4, 4, 2), drawn(4), drawn(0, 4, 3), drawn(4, 4, 3).astype(np.int64)])
-def test_what_is_no_picture_is_refused(picture: NDArray[Any]) -> None:
-    with pytest.raises(UnsuitableBatch):
-        upscale_array(picture, NearestBackend())
-
-
-def test_constant_alpha_costs_no_second_pass() -> None:
-    backend, picture = NearestBackend(), drawn(20, 30, 4)
-    picture[..., 3] = 255
-    result = upscale_array(picture, backend)
-    assert len(backend.shapes) == 1
-    assert (result[..., 3] == 255).all()
+def test_only_the_wanted_tiles_are_run_again_and_give_what_the_whole_gives() -> None:
+    picture, backend = drawn(100, 130, 3), NearestBackend()
+    wanted = np.zeros((100, 130), bool)
+    wanted[70, 50] = True
+    parts = list(upscale_parts(picture, backend, wanted, 48))
+    assert len(parts) == len(backend.shapes) == 1
+    (tile, pixels), = parts
+    assert tile.rows.core_start <= 70 < tile.rows.core_stop
+    assert tile.cols.core_start <= 50 < tile.cols.core_stop
+    rows, cols = (slice(2 * side.core_start, 2 * side.core_stop) for side in (tile.rows, tile.cols))
+    np.testing.assert_array_equal(pixels, enlarged(picture)[rows, cols])
 
 
 def test_a_small_picture_runs_whole_and_a_large_one_in_windows_of_bounded_memory() -> None:

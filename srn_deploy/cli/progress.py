@@ -49,6 +49,8 @@ def _tell(outcome: Outcome, result: Say, remark: Say) -> None:
         return
     for loss in outcome.losses:
         remark(f"Warning: {loss}")
+    for damage in outcome.damage:
+        remark(f"Warning: {outcome.job.source}: {damage}")
     result(str(outcome.job.target))
 
 

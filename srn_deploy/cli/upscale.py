@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -20,17 +21,21 @@ from srn_deploy.cli import options
 @click.option("--halo", type=click.IntRange(min=0), help="Context around a tile.  [default: measured for the network]")
 @click.option("--quality", type=click.IntRange(1, 100),
               help="Of JPEG (default 95) and WebP (default lossless).")
+@click.option("--guard", type=click.Choice(["off", "warn", "repair"]), default="warn", show_default=True,
+              help="What to do about blocks that do not resemble the input: the network broke there.")
 @options.overrides
 @click.option("--skip-existing", is_flag=True, help="Leave out pictures whose output is there: resumes a folder.")
 def upscale(source: Path, target: Path, model: str | None, device: str, tile: int | str | None, halo: int | None,
-            quality: int | None, skip_existing: bool, settings: tuple[str, ...], value_range: float | None) -> None:
+            quality: int | None, guard: str, skip_existing: bool, settings: tuple[str, ...],
+            value_range: float | None) -> None:
     """Upscale a picture, or every picture of a folder (the tree is kept).
 
     PNG, JPEG and WebP; the suffix of OUT chooses the format. Originals are never overwritten.
     """
     from srn_deploy.cli.progress import show
     from srn_deploy.contract import Corrections
-    from srn_deploy.open_model import open_model
+    from srn_deploy.guard import Guard
+    from srn_deploy.open_model import companion_of, open_model
     from srn_deploy.pipeline import pending, plan_jobs, run_jobs
     from srn_deploy.windows import TileOptions
 
@@ -43,9 +48,11 @@ def upscale(source: Path, target: Path, model: str | None, device: str, tile: in
         click.echo(f"Nothing to do: {len(planned)} there already.", err=True)
         return
     corrections = Corrections(settings=settings, value_range=value_range)
-    backend = open_model(model, device, corrections=corrections, tell=lambda line: click.echo(f"{line}.", err=True))
-    try:
+    def tell(line: str) -> None:
+        click.echo(f"{line}.", err=True)
+
+    with closing(open_model(model, device, corrections=corrections, tell=tell)) as backend, \
+            closing(companion_of(model, device, corrections=corrections, tell=tell)) as companion:
         show(len(jobs), len(planned) - len(jobs),
-             lambda on_tile: run_jobs(jobs, backend, tiles, on_tile, quality=quality), go_on=go_on)
-    finally:
-        backend.close()
+             lambda on_tile: run_jobs(jobs, backend, tiles, on_tile, quality=quality, guard=Guard(guard),
+                                      companion=companion), go_on=go_on)

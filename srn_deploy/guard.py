@@ -1,0 +1,200 @@
+"""Is this output a plausible upscaling of its input? Shrunk back to its size, it must resemble it.
+
+A network that diverges, or leaves the range of FP16, gives pixels that have nothing to do with the picture, and
+nothing in the pixels says so. Four things of the output, averaged back to the input's size, are looked at block by
+block; a network that sharpens, smooths or removes noise moves none of them far. The bounds come from a recorded study
+(`benchmarks/guard_study.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srn_deploy.errors import OptionError
+
+Pixels = NDArray[Any]
+Levels = NDArray[np.float32]
+
+BLOCK_PX = 8
+"""Side of a block in input pixels: large enough for a mean, small enough to leave the rest of a picture untouched.
+What remains at the end of a side is spread over its blocks."""
+
+BAND_BLOCKS = 32
+"""Blocks that are looked at together: bounds the memory, whatever the picture."""
+
+STRAY_LEVELS = 20.0
+"""How far, on average over a block, pixels may lie outside what stands between the input's pixel and the mean around
+it: keeping the pixel, smoothing it away and all between costs nothing."""
+
+SHIFT_LEVELS = 36.0
+"""How far the mean of a block may move."""
+
+COLOUR_LEVELS = 8.0
+"""How much more colour, as the mean distance of the channels from their mean, a block may have than its input."""
+
+LOST_LEVELS = 4.0
+"""How far the mean of a block may lie from black, or from white, if all of its output is exactly that: what is no
+number becomes 0, and what is infinite the largest value."""
+
+_NEIGHBOUR_PX = 2
+
+
+class Guard(StrEnum):
+    """What to do about blocks that do not resemble their input."""
+
+    OFF = "off"
+    WARN = "warn"
+    REPAIR = "repair"
+
+    @classmethod
+    def named(cls, name: str) -> Guard:
+        """Raises OptionError for a name that there is not."""
+        try:
+            return cls(name)
+        except ValueError as error:
+            raise OptionError(f"A guard cannot be {name!r}.", remedy=f"Use one of {', '.join(cls)}.") from error
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Verdict:
+    """Which blocks of a picture are broken. Edges are in input pixels, one more than there are blocks."""
+
+    broken: NDArray[np.bool_]
+    """(rows, columns) of blocks."""
+    row_edges: NDArray[np.intp]
+    col_edges: NDArray[np.intp]
+
+    @property
+    def share(self) -> float:
+        """Of the blocks."""
+        return float(self.broken.mean())
+
+    def mask(self) -> NDArray[np.bool_]:
+        """(H, W) of input pixels."""
+        return np.repeat(np.repeat(self.broken, np.diff(self.row_edges), axis=0), np.diff(self.col_edges), axis=1)
+
+    def first(self) -> tuple[int, int]:
+        """(row, column) in input pixels of the first broken block; raises IndexError where there is none."""
+        row, col = np.argwhere(self.broken)[0]
+        return int(self.row_edges[row]), int(self.col_edges[col])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Signs:
+    """What is looked at, each (rows, columns) of blocks, in levels of 0..255."""
+
+    stray: Levels
+    shift: Levels
+    colour: Levels
+    lost: Levels
+
+    def broken(self) -> NDArray[np.bool_]:
+        """Where one of them is beyond its bound, or no number."""
+        return np.asarray(~((self.stray <= STRAY_LEVELS) & (self.shift <= SHIFT_LEVELS)
+                            & (self.colour <= COLOUR_LEVELS) & (self.lost <= LOST_LEVELS)))
+
+
+def inspect(image_hwc: Pixels, upscaled_hwc: Pixels, scale: int) -> Verdict:
+    """Compare (H, W, C) pixels with their (scale*H, scale*W, C) upscaling, block by block.
+
+    Both uint8, uint16, or float32 in 0..1; C is 1 or 3. Values that are not finite are broken.
+    """
+    row_edges, col_edges = _edges(image_hwc.shape[0]), _edges(image_hwc.shape[1])
+    bands = [signs.broken() for signs in _signs(image_hwc, upscaled_hwc, scale, row_edges, col_edges)]
+    return Verdict(broken=np.concatenate(bands), row_edges=row_edges, col_edges=col_edges)
+
+
+def signs_of(image_hwc: Pixels, upscaled_hwc: Pixels, scale: int) -> Signs:
+    """The figures behind a verdict, of the whole picture."""
+    bands = list(_signs(image_hwc, upscaled_hwc, scale, _edges(image_hwc.shape[0]), _edges(image_hwc.shape[1])))
+    return Signs(**{name: np.concatenate([getattr(band, name) for band in bands])
+                    for name in ("stray", "shift", "colour", "lost")})
+
+
+def area_averaged(upscaled_hwc: Pixels, scale: int) -> Levels:
+    """Each square of scale x scale pixels as its mean, in levels of 0..255: (H, W, C)."""
+    height, width, channels = (upscaled_hwc.shape[0] // scale, upscaled_hwc.shape[1] // scale, upscaled_hwc.shape[2])
+    exact = {"uint8": "uint16", "uint16": "uint32"}.get(upscaled_hwc.dtype.name, "float32")
+    rows = upscaled_hwc.reshape(height, scale, -1).sum(axis=1, dtype=exact)
+    squares = rows.reshape(height, width, scale, channels)
+    total = squares[:, :, 0].astype(np.float32)
+    for column in range(1, scale):
+        total += squares[:, :, column]
+    total *= np.float32(_levels_of(upscaled_hwc.dtype) / scale**2)
+    return np.asarray(total, np.float32)
+
+
+def _levels_of(dtype: np.dtype[Any]) -> float:
+    """What a step of a dtype is worth in levels of 0..255."""
+    return {"uint8": 1.0, "uint16": 1 / 257}.get(dtype.name, 255.0)
+
+
+def _edges(side_px: int) -> NDArray[np.intp]:
+    """Of blocks of BLOCK_PX pixels or a few more."""
+    return np.linspace(0, side_px, max(1, side_px // BLOCK_PX) + 1).astype(np.intp)
+
+
+def _signs(image: Pixels, upscaled: Pixels, scale: int, row_edges: NDArray[np.intp],
+           col_edges: NDArray[np.intp]) -> Iterator[Signs]:
+    """Band by band, from top to bottom."""
+    for first in range(0, len(row_edges) - 1, BAND_BLOCKS):
+        edges = row_edges[first:first + BAND_BLOCKS + 1]
+        top, bottom = int(edges[0]), int(edges[-1])
+        above = min(_NEIGHBOUR_PX, top)
+        context = image[top - above:bottom + _NEIGHBOUR_PX].astype(np.float32)
+        context *= np.float32(_levels_of(image.dtype))
+        around = local_means(context, _NEIGHBOUR_PX)[above:above + bottom - top]
+        original, back = context[above:above + bottom - top], area_averaged(upscaled[top * scale:bottom * scale], scale)
+
+        def means(pixels: Levels, rows: NDArray[np.intp] = edges - top) -> Levels:
+            return _block_means(pixels, rows, col_edges)
+
+        yield Signs(stray=means(_stray(back, original, around)).mean(axis=2),
+                    shift=np.abs(means(back - original)).max(axis=2),
+                    colour=means(_colour(back) - _colour(original))[..., 0],
+                    lost=_lost(means(original).mean(axis=2), means(back)))
+
+
+def _stray(back: Levels, original: Levels, around: Levels) -> Levels:
+    """How far each value lies outside the span between the original and the mean around it."""
+    outside = np.maximum(back - np.maximum(original, around), np.minimum(original, around) - back)
+    return np.asarray(np.maximum(outside, 0), np.float32)
+
+
+def _lost(original: Levels, back: Levels) -> Levels:
+    """How far block means lie from black or white where all of the output is just that; both (rows, columns, …)."""
+    black, white = (back == 0).all(axis=2), (back == 255).all(axis=2)
+    return np.asarray(np.where(black, original, np.where(white, 255 - original, 0)), np.float32)
+
+
+def _colour(pixels: Levels) -> Levels:
+    """Mean distance of the channels from their mean, (H, W, 1); of one channel it is 0."""
+    return np.asarray(np.abs(pixels - pixels.mean(axis=2, keepdims=True)).mean(axis=2, keepdims=True), np.float32)
+
+
+def local_means(pixels: Levels, reach_px: int) -> Levels:
+    """Mean of the square of 2 * reach_px + 1 pixels around each of (H, W, C); the edge is repeated beyond it."""
+    side = 2 * reach_px + 1
+    height, width = pixels.shape[:2]
+    padded = np.pad(pixels, ((reach_px, reach_px), (reach_px, reach_px), (0, 0)), mode="edge")
+    rows = padded[:height].copy()
+    for start in range(1, side):
+        rows += padded[start:start + height]
+    means = rows[:, :width].copy()
+    for start in range(1, side):
+        means += rows[:, start:start + width]
+    means /= np.float32(side**2)
+    return means
+
+
+def _block_means(pixels: Levels, row_edges: NDArray[np.intp], col_edges: NDArray[np.intp]) -> Levels:
+    """Mean of each block, (rows, columns, C)."""
+    sums = np.add.reduceat(np.add.reduceat(pixels, row_edges[:-1], axis=0), col_edges[:-1], axis=1)
+    counts = np.diff(row_edges)[:, None, None] * np.diff(col_edges)[None, :, None]
+    return np.asarray(sums / counts, np.float32)

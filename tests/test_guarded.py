@@ -1,0 +1,237 @@
+"""Upscaling under the guard: what is told, what is mended, what stays untouched; and pictures of 16 bits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from numpy.typing import NDArray
+
+import srn_deploy
+from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
+from srn_deploy.cli import main
+from srn_deploy.contract import PixelType, Precision
+from srn_deploy.errors import UnsuitableBatch
+from srn_deploy.geometry import Geometry
+from srn_deploy.guard import Guard
+from srn_deploy.guarded import GROWN_PX, RAMP_PX, Companion, upscale_array, upscale_guarded
+from srn_deploy.image import Image, read_image, write_image
+from srn_deploy.model_store import find_graph, shipped_models
+from srn_deploy.open_model import companion_of
+from srn_deploy.pipeline import plan_jobs, run_jobs
+from srn_deploy.resample import resize_uint8
+from srn_deploy.upscale import upscale_planes
+from srn_deploy.windows import TileOptions
+from tests.fakes import NEAREST, NearestBackend
+
+HALF = replace(NEAREST, precision=Precision.FP16)
+PRECISE = replace(NEAREST, pixel_type=PixelType.FLOAT32)
+POISON = 213
+"""The red level that makes a fake network diverge."""
+
+
+@dataclass
+class DivergingBackend(NearestBackend):
+    """Gives green around every poisoned pixel, as far as the poison's square reaches."""
+
+    def run(self, batch: NDArray[Any], geometry: Geometry | None = None) -> NDArray[Any]:
+        largest = batch.dtype.type(255 if batch.dtype == np.uint8 else 1)
+        level = POISON if batch.dtype == np.uint8 else POISON / 255
+        upscaled = super().run(batch)
+        upscaled[np.isclose(batch[..., 0], level).repeat(2, axis=1).repeat(2, axis=2)] = (0, largest, 0)
+        return upscaled
+
+
+def poisoned(height: int = 160, width: int = 200) -> NDArray[np.uint8]:
+    """Soft grey-red waves with a poisoned square of 24 px at row 64, column 80."""
+    rows, cols = np.mgrid[0:height, 0:width]
+    wave = 100 + 40 * np.sin(rows / 17) + 40 * np.cos(cols / 23)
+    picture = np.stack([wave, wave * 0.9, wave * 0.8], axis=2).astype(np.uint8)
+    picture[64:88, 80:104, 0] = POISON
+    picture[64:88, 80:104, 1:] = 190
+    return picture
+
+
+def distance_px(height: int, width: int) -> NDArray[np.int64]:
+    """Of each output pixel from the poisoned square's blocks, in input pixels (the larger of both axes)."""
+    rows, cols = np.mgrid[0:2 * height, 0:2 * width] // 2
+    return np.maximum(np.maximum(64 - rows, rows - 87), np.maximum(80 - cols, cols - 103)).clip(0)
+
+
+@pytest.mark.parametrize("guard", [Guard.OFF, Guard.WARN])
+def test_without_repair_the_pixels_are_the_networks(guard: Guard) -> None:
+    picture = poisoned()
+    upscaled, damage = upscale_guarded(picture, DivergingBackend(), guard=guard)
+    np.testing.assert_array_equal(upscaled, DivergingBackend().run(picture[None])[0])
+    assert bool(damage.sentence()) == (guard is Guard.WARN)
+
+
+def test_a_warning_says_how_much_and_where_and_what_to_do() -> None:
+    _, damage = upscale_guarded(poisoned(), DivergingBackend())
+    assert (damage.broken, damage.blocks, damage.first) == (9, 20 * 25, (128, 160))
+    assert damage.sentence() == (
+        "1.8 % of the picture do not resemble the input, the first at column 160, row 128: the network broke there. "
+        "Look at it; --guard repair mends it.")
+
+
+@pytest.mark.parametrize("tile", [None, 48])
+def test_a_diverged_network_is_mended_by_bicubic_with_a_soft_edge_and_the_rest_is_untouched(tile: int | None) -> None:
+    picture = poisoned()
+    upscaled, damage = upscale_guarded(picture, DivergingBackend(), TileOptions(tile=tile), guard=Guard.REPAIR)
+    assert (damage.bicubic, damage.run_again) == (9, 0)
+    distance, raw = distance_px(*picture.shape[:2]), DivergingBackend().run(picture[None])[0]
+    bicubic = resize_uint8(picture, 320, 400)
+    inside = distance < GROWN_PX
+    # One rounding: `resize_uint8` rounds after each of its passes.
+    assert np.abs(upscaled[inside].astype(int) - bicubic[inside]).max() <= 1
+    beyond = distance > GROWN_PX + RAMP_PX + 2  # two more for the interpolation of the weights
+    np.testing.assert_array_equal(upscaled[beyond], raw[beyond])
+    # Between both there is no step; the last 2 input pixels before the square are bicubic's own edge.
+    column = upscaled[150, :, 1].astype(int) - raw[150, :, 1]
+    assert np.abs(np.diff(column[160 - 32:160 - 4])).max() <= 8
+
+
+def test_what_broke_in_half_precision_is_run_again_in_fp32() -> None:
+    picture = poisoned()
+    companion = Companion(lambda: NearestBackend(PRECISE))
+    upscaled, damage = upscale_guarded(picture, DivergingBackend(HALF), guard=Guard.REPAIR, companion=companion)
+    assert (damage.bicubic, damage.run_again) == (0, 9)
+    np.testing.assert_array_equal(upscaled, picture.repeat(2, 0).repeat(2, 1))
+    assert "Of 9 blocks: 9 run again in FP32." in damage.sentence()
+
+
+def test_what_breaks_in_fp32_too_is_interpolated() -> None:
+    companion = Companion(lambda: DivergingBackend(PRECISE))
+    _, damage = upscale_guarded(poisoned(), DivergingBackend(HALF), guard=Guard.REPAIR, companion=companion)
+    assert (damage.bicubic, damage.run_again) == (9, 0)
+
+
+def test_only_the_windows_around_a_broken_block_are_run_again() -> None:
+    precise = NearestBackend(PRECISE)
+    upscale_guarded(poisoned(500, 600), DivergingBackend(HALF), guard=Guard.REPAIR,
+                    companion=Companion(lambda: precise))
+    assert 0 < sum(h * w for _, h, w, _ in precise.shapes) < 500 * 600 // 8
+
+
+def test_a_healthy_picture_opens_no_companion() -> None:
+    def opened() -> NearestBackend:
+        raise AssertionError("nobody asked for it")
+
+    picture = poisoned()
+    upscaled, damage = upscale_guarded(picture, NearestBackend(HALF), guard=Guard.REPAIR, companion=Companion(opened))
+    assert damage.sentence() == ""
+    np.testing.assert_array_equal(upscaled, picture.repeat(2, 0).repeat(2, 1))
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_pixels_of_more_than_8_bits_run_on_the_companion(dtype: Any) -> None:
+    picture = np.random.default_rng(0).random((20, 30, 3))
+    picture = (picture * 65535).astype(np.uint16) if dtype == np.uint16 else picture.astype(np.float32)
+    companion = Companion(lambda: NearestBackend(PRECISE))
+    upscaled, _ = upscale_guarded(picture, NearestBackend(), companion=companion)
+    np.testing.assert_array_equal(upscaled, picture.repeat(2, 0).repeat(2, 1))
+    with pytest.raises(UnsuitableBatch, match="--io float32"):
+        upscale_guarded(picture, NearestBackend())
+
+
+@pytest.mark.parametrize("shape", [(70, 91), (70, 91, 1), (70, 91, 3), (70, 91, 4)])
+def test_every_kind_of_array_comes_back_in_its_kind(shape: tuple[int, ...]) -> None:
+    picture = np.random.default_rng(0).integers(1, 256, shape, dtype=np.uint8)
+    upscaled, _ = upscale_array(picture, NearestBackend(), TileOptions(tile=32))
+    np.testing.assert_array_equal(upscaled, picture.repeat(2, 0).repeat(2, 1))
+
+
+@pytest.mark.parametrize("shape", [(4, 4, 2), (4,), (0, 4, 3)])
+def test_what_is_no_picture_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(UnsuitableBatch):
+        upscale_array(np.zeros(shape, np.uint8), NearestBackend())
+
+
+def test_constant_alpha_costs_no_second_pass() -> None:
+    backend, picture = NearestBackend(), np.full((20, 30, 4), 255, np.uint8)
+    upscaled, _ = upscale_array(picture, backend)
+    assert len(backend.shapes) == 1
+    assert (upscaled == 255).all()
+
+
+def test_colour_below_full_transparency_does_not_bleed_into_the_edge() -> None:
+    picture = np.zeros((48, 48, 4), np.uint8)
+    picture[:, 24:] = (200, 150, 100, 255)  # visible; the other half is transparent black
+    backend = OnnxRuntimeBackend(find_graph("srn-s-b4-x4"))
+    upscaled, _ = upscale_array(picture, backend)
+    seen = upscaled[..., 3] > 0
+    bled = upscale_planes(picture[..., :3], backend)
+    # The network moves even a plain colour by a few levels; black beyond the edge pulls it down by dozens.
+    assert np.abs(upscaled[seen][:, :3].astype(int) - [200, 150, 100]).max() <= 8
+    assert np.abs(bled[seen].astype(int) - [200, 150, 100]).max() >= 40
+
+
+@pytest.fixture(scope="module")
+def sixteen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A slow ramp of 16 bits: 8 bits would leave stairs."""
+    ramp = np.linspace(20000, 24000, 64)[None, :, None] * np.array([1.0, 0.9, 0.8])
+    path = tmp_path_factory.mktemp("deep") / "ramp.png"
+    write_image(path, Image(pixels=np.broadcast_to(ramp, (40, 64, 3)).astype(np.uint16)))
+    return path
+
+
+def test_a_picture_of_16_bits_keeps_them_with_every_shipped_model(sixteen: Path, tmp_path: Path) -> None:
+    for name in shipped_models():
+        with srn_deploy.load(name, device="cpu") as upscaler:
+            outcome, = upscaler.upscale_files(sixteen, tmp_path / f"{name}.png")
+        assert outcome.error is None
+        large = read_image(tmp_path / f"{name}.png").pixels
+        assert large.dtype == np.uint16
+        assert len(np.unique(large[40, :, 0])) > 64  # more than the 16 levels that 8 bits would leave
+
+
+def test_a_folder_of_both_depths_opens_the_float_graph_once(
+        sixteen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(2):
+        write_image(tmp_path / f"in/deep{number}.png", read_image(sixteen))
+        write_image(tmp_path / f"in/flat{number}.png", Image(pixels=poisoned(24, 24)))
+    told: list[str] = []
+    with srn_deploy.load(device="cpu", tell=told.append) as upscaler:
+        outcomes = list(upscaler.upscale_files(tmp_path / "in", tmp_path / "out"))
+    assert [outcome.error for outcome in outcomes] == [None] * 4
+    assert len(told) == 2
+
+
+def test_a_graph_that_was_made_of_no_shipped_model_has_no_companion(tmp_path: Path) -> None:
+    graph = tmp_path / "other.onnx"
+    graph.write_bytes(find_graph().read_bytes() + b"\0")
+    assert not companion_of(graph)
+    assert companion_of()
+
+
+def test_every_outcome_carries_what_the_guard_found(tmp_path: Path) -> None:
+    write_image(tmp_path / "in.png", Image(pixels=poisoned(), alpha=poisoned()[..., :1]))
+    outcome, = run_jobs(plan_jobs(tmp_path / "in.png", tmp_path / "out.png"), DivergingBackend())
+    assert [sentence.split(" %")[1].split(",")[0] for sentence in outcome.damage] == [
+        " of the picture do not resemble the input", " of the transparency do not resemble the input"]
+
+
+@pytest.mark.parametrize("given", [(), ("--guard", "repair"), ("--guard", "off")])
+def test_the_command_tells_what_the_guard_found_and_goes_on(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...]) -> None:
+    def opened(*_: Any, **__: Any) -> NearestBackend:
+        return DivergingBackend()
+
+    monkeypatch.setattr("srn_deploy.open_model.open_model", opened)
+    write_image(tmp_path / "in.png", Image(pixels=poisoned()))
+    result = CliRunner().invoke(main, ["upscale", str(tmp_path / "in.png"), str(tmp_path / "out.png"), *given])
+    assert result.exit_code == 0
+    assert (f"Warning: {tmp_path / 'in.png'}: 1.8 % of the picture" in result.stderr) == ("off" not in given)
+    assert ("replaced by bicubic" in result.stderr) == ("repair" in given)
+
+
+def test_the_python_face_logs_what_the_guard_found(caplog: pytest.LogCaptureFixture) -> None:
+    make: Callable[..., Any] = srn_deploy.Upscaler
+    with make(DivergingBackend(), guard="repair") as upscaler:
+        upscaler.upscale(poisoned())
+    assert "replaced by bicubic" in caplog.text
