@@ -55,7 +55,8 @@ PUBLISHED = {
 }
 """Title to the checkpoint within the real data."""
 
-CORRECTIONS = {title: Corrections(settings=(f"scale={title[-1]}",)) for title in ("CARN-M x4", "FSRCNN x4", "FSRCNN x2")}
+CORRECTIONS = {title: Corrections(settings=(f"scale={title[-1]}",))
+               for title in ("CARN-M x4", "FSRCNN x4", "FSRCNN x2")}
 
 PEER_CROP_PX = 256
 """Peers see the middle of each DIV2K input, this large at most; the official checkpoint and ours see it whole."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import guard_page
 from benchmarks.ablation_page import rendered_ablation
 from benchmarks.gpu_table import report_table
 from benchmarks.inputs import BENCHMARKS, PLOTS, RECORDS
@@ -110,6 +111,8 @@ def main() -> None:
             draw_tiling(tilings, temporary)
     if runs := of_kind(records, "bench-paper"):
         draw_figure_1(runs[0], PLOTS / FIGURE_1_PLOT, source=digest(runs[:1]))
+    if (healthy := of_kind(records, "guard-healthy")) and (hard := of_kind(records, "guard-hard")):
+        guard_page.draw_guard(healthy[0], hard[0], PLOTS / guard_page.PLOT)
     print(f"{', '.join(pages(records))} written.")
 
 
@@ -139,7 +142,7 @@ def rendered(records: Sequence[Record]) -> str:
     parts = [INTRODUCTION, TILING, *plot, *section(tilings, tiling_tables),
              FILE_TO_FILE, *section(of_kind(records, "file-to-file"), file_to_file_tables),
              MEMORY, *section(of_kind(records, "memory"), memory_tables),
-             PHOTO, *section(of_kind(records, "photo"), photo_tables), ABLATION,
+             PHOTO, *section(of_kind(records, "photo"), photo_tables), *guard_section(records), ABLATION,
              PAPER, *paper_section(records), GPU, *section(reports, gpu_tables)]
     return "\n\n".join(parts) + "\n"
 
@@ -159,6 +162,13 @@ def paper_section(records: Sequence[Record]) -> list[str]:
         paper_page(run, evaluations).rstrip().replace("\n## ", "\n#### ").replace("# ", "### ", 1),
         circumstances_line(run.circumstances))]
     return plot + parts or [NOT_MEASURED]
+
+
+def guard_section(records: Sequence[Record]) -> list[str]:
+    """Both halves of the study, and their plot."""
+    healthy, hard = of_kind(records, "guard-healthy"), of_kind(records, "guard-hard")
+    return [guard_page.INTRODUCTION, *([guard_page.IMAGE] if healthy and hard else []),
+            *section(healthy, guard_page.healthy_tables), *section(hard, guard_page.hard_tables)]
 
 
 def gpu_tables(results: Mapping[str, Any]) -> list[str]:
