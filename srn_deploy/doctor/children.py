@@ -90,7 +90,7 @@ def _answer(code: int, told: str, spoken: str) -> Answer:
         last = next((line.strip() for line in reversed(spoken.splitlines()) if line.strip()), "")
         return Answer(text=_ending(code) + (f": {last[:_LONGEST_TEXT]}" if last else ""), died=True)
     if "error" in answer:
-        return Answer(error=answer["error"], text=one_line(answer["text"]) or answer["error"],
+        return Answer(error=answer["error"], text=one_line(answer["text"]).rstrip(".") or answer["error"],
                       remedy=answer["remedy"], lacking=answer["lacking"])
     return Answer(told=answer["told"]) if answer else Answer(text="it ends without an answer", died=True)
 

@@ -12,7 +12,7 @@ def library_finding(package: Package, answer: Answer) -> Finding:
     """TensorRT or TensorRT-RTX by opening it, as building does; TensorRT is not loaded where it would crash."""
     cure = cures.install(package.requirement)
     if answer.error == "MissingPackage" or (answer.error == "DeviceUnavailable" and not package.installed):
-        return _finding(package, State.OPTIONAL, f"not installed; needed by {package.needed_by}", cure)
+        return _finding(package, State.OPTIONAL, f"not installed; needed for {package.needed_for}", cure)
     if answer.error == "DeviceUnavailable":
         return _untried_or_unfit(package, cure)
     if not answer.ok:
@@ -31,7 +31,7 @@ def pycuda_finding(package: Package, answer: Answer) -> Finding:
         toolkit = cures.cuda_toolkit()
         headers = f"CUDA headers in {toolkit}" if toolkit else "no CUDA headers found"
         return _finding(package, State.OPTIONAL,
-                        f"not installed; needed by {package.needed_by}; it is built from source ({headers})", cure)
+                        f"not installed; needed for {package.needed_for}; it is built from source ({headers})", cure)
     if not answer.ok:
         return _finding(package, State.BROKEN, f"{package.installed}: {answer.text}",
                         cures.build_pycuda(package.requirement, again=True))

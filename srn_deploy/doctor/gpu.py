@@ -28,7 +28,7 @@ def driver_findings(driver: Answer) -> list[Finding]:
                      "Reboot, and look at what nvidia-smi says.")]
     reason = driver.told["reason"]
     if reason.startswith("no NVIDIA driver"):
-        return [_gpu("driver", State.OPTIONAL, f"{reason}; needed by --device cuda", cures.install_driver())]
+        return [_gpu("driver", State.OPTIONAL, f"{reason}; needed for --device cuda", cures.install_driver())]
     if reason:
         return [_gpu("driver", State.BROKEN, reason,
                      "Look at what nvidia-smi says; after an update of the driver reboot. In a container: --gpus all.")]
@@ -69,11 +69,30 @@ def runtime_findings(graph: Answer, libraries: Answer, driver: Answer, runtime: 
         return [*told, _gpu(name, State.OK, f"{version}, ran a tiny graph on the GPU")]
     if not has_gpu(driver) and not graph.died:
         return [*told, _gpu(name, State.UNTRIED, f"{version}: no GPU to try it on")]
-    missing = libraries.ok and libraries.told["missing"]
-    cure = with_libraries if missing else graph.remedy or cures.reinstall(runtime.requirement)
+    return [*told, _gpu(name, State.BROKEN, f"{version}, running a tiny graph on the GPU: {graph.text}",
+                        _runtime_cure(graph, libraries, driver, runtime, with_libraries))]
+
+
+def _runtime_cure(graph: Answer, libraries: Answer, driver: Answer, runtime: Package, with_libraries: str) -> str:
+    """What is certain to be wrong goes first: the build, the driver, the libraries."""
     if libraries.ok and not libraries.told["cuda"]:
-        cure = cures.replace(_installed_runtimes() or [runtime.name], "onnxruntime-gpu>=1.27")
-    return [*told, _gpu(name, State.BROKEN, f"{version}, running a tiny graph on the GPU: {graph.text}", cure)]
+        return _gpu_build(runtime)
+    if libraries.ok and has_gpu(driver) and _major(driver.told["cuda"]) < _major(libraries.told["cuda"]):
+        return (f"Update the NVIDIA driver: it knows CUDA up to {driver.told['cuda']}, and this ONNX Runtime is built "
+                f"for {libraries.told['cuda']}.")
+    if libraries.ok and libraries.told["missing"]:
+        return with_libraries
+    return graph.remedy or cures.reinstall(runtime.requirement)
+
+
+def _major(version: str) -> int:
+    return int(version.partition(".")[0])
+
+
+def _gpu_build(runtime: Package) -> str:
+    """In the place of the build without CUDA: both own one folder."""
+    _, _, bounds = runtime.requirement.partition(runtime.name)
+    return cures.replace(_installed_runtimes() or [runtime.name], f"onnxruntime-gpu{bounds}")
 
 
 def _libraries(graph: Answer, libraries: Answer, driver: Answer, runtime: Package, cure: str) -> list[Finding]:
@@ -83,7 +102,7 @@ def _libraries(graph: Answer, libraries: Answer, driver: Answer, runtime: Packag
     cuda, missing = libraries.told["cuda"], libraries.told["missing"]
     if not cuda:
         return [_gpu(name, State.OPTIONAL, f"{runtime.module} {_version(runtime)} is built without CUDA",
-                     cures.replace(_installed_runtimes() or [runtime.name], "onnxruntime-gpu>=1.27"))]
+                     _gpu_build(runtime))]
     if not libraries.told["names"]:
         return [_gpu(name, State.UNTRIED, f"for CUDA {cuda}: not looked for on this system")]
     if not missing:
@@ -92,7 +111,7 @@ def _libraries(graph: Answer, libraries: Answer, driver: Answer, runtime: Packag
     if graph.ok:
         return [_gpu(name, State.OK, f"{detail}; the tiny graph ran without")]
     state = State.BROKEN if has_gpu(driver) else State.OPTIONAL
-    return [_gpu(name, state, f"{detail}; needed by --device cuda", cure)]
+    return [_gpu(name, state, f"{detail}; needed for --device cuda", cure)]
 
 
 def _with_libraries(runtime: Package) -> str:
@@ -114,7 +133,7 @@ def torch_findings(torch: Answer, driver: Answer, package: Package, extra_cure: 
     """PyTorch: its version and build, and where there is a GPU whether it computes on it."""
     by_hand = cures.install_torch(package.requirement, with_cuda=has_gpu(driver))
     if torch.error == "ModuleNotFoundError" and torch.lacking == "torch" and not package.installed:
-        return [_torch(State.OPTIONAL, f"not installed; needed by {package.needed_by}",
+        return [_torch(State.OPTIONAL, f"not installed; needed for {package.needed_for}",
                        by_hand if "--index-url" not in by_hand else cures.after(by_hand, extra_cure))]
     if not torch.ok:
         cure = cures.missing_library(torch.text) or f"{by_hand} --force-reinstall"

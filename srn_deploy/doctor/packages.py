@@ -32,7 +32,7 @@ _MODULES = {**dict.fromkeys(OPENCV, "cv2"), **dict.fromkeys(ONNX_RUNTIME, "onnxr
             "cuda-bindings": "cuda.bindings.driver", "nvidia-ml-py": "pynvml", "tensorrt-rtx": "tensorrt_rtx"}
 """Where a package is imported under another name than its own."""
 
-_NEEDED_BY = {
+_NEEDED_FOR = {
     "torch": "export, train, eval, bench --paper and model files that are checkpoints",
     "onnx": "export and build-engine", "onnxscript": "export", "safetensors": "checkpoints",
     "matplotlib": "bench --plot and the curve of train", "filelock": "build-engine",
@@ -74,9 +74,9 @@ class Package:
         return State.MISSING if self.extra == BASE else State.OPTIONAL
 
     @property
-    def needed_by(self) -> str:
+    def needed_for(self) -> str:
         """For people."""
-        return _NEEDED_BY.get(self.name, self.feature.lower() if self.extra == BASE else f"the extra {self.extra}")
+        return _NEEDED_FOR.get(self.name, self.feature.lower() if self.extra == BASE else f"the extra {self.extra}")
 
     @property
     def family(self) -> list[str]:
@@ -103,10 +103,10 @@ def read_packages(answer: Answer) -> list[Package]:
 
 def metadata_finding(answer: Answer) -> Finding:
     """Whether it can be known what is asked for."""
-    version, place = installed_version(DISTRIBUTION), f"runs from the checkout {cures.CHECKOUT}" if cures.CHECKOUT else ""
     if answer.ok:
+        place = f", runs from the checkout {cures.CHECKOUT}" if cures.CHECKOUT else ""
         return Finding(feature=FEATURES[BASE], name=DISTRIBUTION, state=State.OK,
-                       detail=", ".join(filter(None, [version or "not installed", place])))
+                       detail=(installed_version(DISTRIBUTION) or "not installed") + place)
     cure = cures.install_itself() if answer.error == "PackageNotFoundError" else cures.install("packaging>=24.0")
     return Finding(feature=FEATURES[BASE], name=DISTRIBUTION, state=State.BROKEN, cure=cure,
                    detail=f"What it asks for cannot be read ({answer.text}); versions are not compared.")
@@ -116,7 +116,7 @@ def module_finding(package: Package, answer: Answer, extra_cure: str) -> Finding
     """One package by the import of its module. extra_cure: the command that installs its extra."""
     if answer.error == "ModuleNotFoundError" and _names(answer.lacking, package.module) and not package.installed:
         cure = extra_cure if package.extra != BASE else cures.install(package.requirement)
-        return _finding(package, package.absent_state, f"not installed; needed by {package.needed_by}", cure)
+        return _finding(package, package.absent_state, f"not installed; needed for {package.needed_for}", cure)
     if not answer.ok:
         return _finding(package, State.BROKEN, f"{package.installed}: importing it fails: {answer.text}".lstrip(": "),
                         _import_cure(package, answer))

@@ -10,6 +10,9 @@ from srn_deploy.doctor.gpu import has_gpu
 GRAPH_ON = {"cpu": "graph on the CPU", "cuda": "graph on the GPU"}
 """Device to the question that runs the tiny graph on it."""
 
+_WAYS = {"ONNX Runtime on the GPU": GRAPH_ON["cuda"], "PyTorch on the GPU": "torch"}
+"""Of `--device auto` where there is a GPU, to the question that tries it."""
+
 _BY = {"cpu": "ONNX Runtime on the CPU", "cuda": "ONNX Runtime on the GPU"}
 
 
@@ -33,26 +36,32 @@ def _on(device: str, answers: Mapping[str, Answer]) -> tuple[bool, str]:
 
 
 def _automatic(answers: Mapping[str, Answer]) -> tuple[bool, str]:
-    """As open_model goes on: ONNX Runtime, then PyTorch on the GPU, then the CPU. A crash on the way ends it."""
-    obstacles = []
-    driver, torch = answers["driver"], answers["torch"]
-    if driver.died:
-        return False, f"the NVIDIA driver: {driver.text}"
-    if not has_gpu(driver):
-        obstacles.append(driver.told["reason"] if driver.ok else driver.text)
-    else:
-        works, told = _on("cuda", answers)
-        if works:
-            return works, told
-        obstacles.append(told)
-        if not answers[GRAPH_ON["cuda"]].died:
-            if torch.ok and torch.told["cuda"] and not torch.told["reason"]:
-                return True, f"PyTorch on the GPU ({told})"
-            crashed = torch
-        else:
-            crashed = answers[GRAPH_ON["cuda"]]
-        if crashed.died:
-            return False, f"{'; '.join(obstacles)}; use --device cpu" if crashed is not torch else \
-                f"PyTorch on the GPU: {torch.text}; use --device cpu"
+    """As open_model goes on: ONNX Runtime, then PyTorch on the GPU, then the CPU; what is no error of ours ends it."""
+    driver = answers["driver"]
+    if not driver.ok:
+        return False, f"the NVIDIA driver: {driver.text}; use --device cpu"
+    obstacles = [] if has_gpu(driver) else [driver.told["reason"]]
+    for title, question in _WAYS.items() if has_gpu(driver) else ():
+        answer = answers[question]
+        obstacle = answer.text or _why_not_torch(answers) if question == "torch" else answer.text
+        if _stops(answer):
+            return False, f"{title}: {obstacle}; use --device cpu"
+        told = f" ({'; '.join(obstacles)})" if obstacles else ""
+        if not obstacle:
+            return True, title + told
+        obstacles.append(f"{title}: {obstacle}")
     works, told = _on("cpu", answers)
     return works, f"{told} ({'; '.join(obstacles)})"
+
+
+def _stops(answer: Answer) -> bool:
+    """Whether `upscale` would end here: it goes on after an error of ours, and where there is no PyTorch."""
+    return not answer.ok and not answer.remedy and answer.lacking != "torch"
+
+
+def _why_not_torch(answers: Mapping[str, Answer]) -> str:
+    """Why an installed PyTorch does not run the default model on the GPU; empty where it does."""
+    told, safetensors = answers["torch"].told, answers["import safetensors"]
+    if not told["cuda"]:
+        return "a build for the CPU"
+    return str(told["reason"]) or safetensors.text
