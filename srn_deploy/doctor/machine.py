@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from srn_deploy import model_store
 from srn_deploy.contract import ENGINE_SUFFIX
 from srn_deploy.doctor import cures
 from srn_deploy.doctor.children import Answer
@@ -17,7 +18,7 @@ from srn_deploy.doctor.findings import Finding, State
 from srn_deploy.doctor.packages import BASE, FEATURES
 from srn_deploy.engine.store import EngineStore, default_folder
 from srn_deploy.errors import DamagedCheckpoint, SrnDeployError
-from srn_deploy.model_store import MANIFEST, ShippedFile, default_model, models_folder, shipped_models
+from srn_deploy.model_store import MANIFEST, ShippedFile, default_model, shipped_models
 
 RUN_BYTES = 2**30
 """What a run takes beside the picture and its result, whatever the size."""
@@ -124,7 +125,7 @@ def _is_whole(file: ShippedFile) -> bool:
 
 def _model_cure(name: str) -> str:
     try:
-        return cures.restore(models_folder() / name)
+        return cures.restore(model_store.models_folder() / name)
     except SrnDeployError:
         return cures.install_itself()
 
