@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -179,3 +180,22 @@ def test_a_page_that_is_piped_has_one_line_for_each_finding_and_each_cure(
 @pytest.mark.parametrize("arguments", [("--device", "gpu"), ("--timeout", "0"), ("--timeout", "soon"), ("more",)])
 def test_wrong_use_ends_in_exit_code_2(arguments: tuple[str, ...]) -> None:
     assert run(*arguments).returncode == 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are those of POSIX")
+def test_ctrl_c_ends_the_doctor_and_the_library_that_hangs(tmp_path: Path, repository: Path) -> None:
+    pid_file = tmp_path / "pid"
+    os.mkfifo(pid_file)
+    (tmp_path / "cv2.py").write_text(
+        f"import os, time; open({str(pid_file)!r}, 'w').write(str(os.getpid())); time.sleep(600)", encoding="utf-8")
+    path = os.pathsep.join([str(tmp_path), str(repository), os.environ.get("PYTHONPATH", "")])
+    doctor = subprocess.Popen([sys.executable, "-m", "srn_deploy", "doctor", "--timeout", "500"],
+                              env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              text=True)
+    child = int(pid_file.read_text(encoding="utf-8"))  # waits until it hangs
+    doctor.send_signal(signal.SIGINT)
+    told, spoken = doctor.communicate(timeout=120)
+    assert (doctor.returncode, told) == (130, "")
+    assert "Traceback" not in spoken
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from srn_deploy import cuda_driver
+from srn_deploy import cuda_driver, doctor
 from srn_deploy.doctor import cures, probe
 from srn_deploy.doctor.children import Answer
 from srn_deploy.doctor.engines import library_finding, pycuda_finding
@@ -129,13 +129,18 @@ def test_a_pytorch_outside_what_is_asked_for_is_broken() -> None:
     assert "torch>=2.11,<2.14 is asked for" in found.detail
 
 
+def test_an_absent_pytorch_is_optional_and_cured_by_its_extra() -> None:
+    (found,) = torch_findings(ABSENT, NO_GPU, replace(TORCH, installed=""), "the extra")
+    assert (found.state, found.cure) == (State.OPTIONAL, "the extra")
+
+
 @pytest.mark.parametrize(("driver", "first"), [(NO_GPU, True), (A_GPU, False)])
-def test_without_a_gpu_an_absent_pytorch_is_cured_by_its_cpu_build(monkeypatch: pytest.MonkeyPatch, driver: Answer,
-                                                                   first: bool) -> None:
+def test_without_a_gpu_the_extra_of_pytorch_begins_with_its_cpu_build(monkeypatch: pytest.MonkeyPatch, driver: Answer,
+                                                                      first: bool) -> None:
     monkeypatch.setattr("sys.platform", "linux")
-    (found,) = torch_findings(ABSENT, driver, replace(TORCH, installed=""), "the extra")
-    assert found.state is State.OPTIONAL
-    assert ("https://download.pytorch.org/whl/cpu 'torch>=2.11,<2.14' && the extra" in found.cure) is first
+    cure = doctor._extra_cure("torch", [replace(TORCH, installed="")], driver)
+    assert ("install --index-url https://download.pytorch.org/whl/cpu 'torch>=2.11,<2.14' && " in cure) is first
+    assert cure.endswith("[torch]'")
 
 
 TENSORRT = package("tensorrt", "tensorrt>=10.15,<12", extra="tensorrt")
@@ -153,7 +158,8 @@ NO_DRIVER = Answer(error="DeviceUnavailable", text="no NVIDIA driver", remedy="B
 ])
 def test_tensorrt_is_not_loaded_without_a_driver_and_judged_by_its_version(answer: Answer, installed: str, fits: bool,
                                                                            state: State) -> None:
-    found = library_finding(replace(TENSORRT, installed=installed, fits=fits), answer)
+    found = library_finding(replace(TENSORRT, installed=installed, fits=fits), answer,
+                            "pip install 'tensorrt>=10.15,<12'")
     assert found.state is state
     assert "tensorrt>=10.15,<12" in found.cure or state in (State.OK, State.UNTRIED)
 

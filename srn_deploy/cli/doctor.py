@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _COLOURS = {"ok": "green", "warning": "yellow", "missing": "red", "broken": "red"}
 
 _STATE_WIDTH = 9
+_ARROW = "    -> "
+_NARROWEST = 30
 _UNBOUNDED = 1_000_000
 """Columns of what is no terminal: one finding, one line."""
 
@@ -60,15 +62,21 @@ def _show(report: Report) -> None:
 
 
 def _show_alike(findings: Sequence[Finding], cure: str, name_width: int, width: int) -> None:
-    """Findings in a row that one command cures, and under them that command, whole so that it can be copied."""
+    """Findings in a row that one cure serves, and under them that cure; a command stays whole, to be copied."""
     indent = " " * (2 + _STATE_WIDTH + name_width + 2)
     for finding in findings:
-        lines = textwrap.wrap(finding.detail, max(width - len(indent), 30), break_long_words=False,
-                              break_on_hyphens=False)
         state = click.style(f"{finding.state:<{_STATE_WIDTH}}", fg=_COLOURS.get(finding.state))
-        click.echo(_printable(f"  {state}{finding.name:<{name_width}}  " + f"\n{indent}".join(lines)))
+        click.echo(f"  {state}{finding.name:<{name_width}}  {_wrapped(finding.detail, indent, width)}")
     if cure:
-        click.secho(_printable(f"    -> {cure}"), bold=True)
+        told = _wrapped(cure, " " * len(_ARROW), width) if cure.endswith(".") else _printable(cure)
+        click.secho(f"{_ARROW}{told}", bold=True)
+
+
+def _wrapped(text: str, indent: str, width: int) -> str:
+    """Text in lines of what is left of the width beside an indent, the first of which stands already."""
+    lines = textwrap.wrap(_printable(text), max(width - len(indent), _NARROWEST), break_long_words=False,
+                          break_on_hyphens=False)
+    return f"\n{indent}".join(lines)
 
 
 def _printable(text: str) -> str:

@@ -89,7 +89,9 @@ def _findings_of(package: Package, answers: Mapping[str, Answer], extra_cure: st
     if package.name == "torch":
         return torch_findings(answers["torch"], answers["driver"], package, extra_cure)
     if package.name in ("tensorrt-rtx", "tensorrt"):
-        return [library_finding(package, answers[package.name])]
+        # The extra of TensorRT brings PyCUDA, which may not be possible to build here: the library goes alone.
+        cure = extra_cure if package.name == "tensorrt-rtx" else cures.install(package.requirement)
+        return [library_finding(package, answers[package.name], cure)]
     if package.name == "pycuda":
         return [pycuda_finding(package, answers["pycuda"])]
     found = [module_finding(package, answers[question_of(package)], extra_cure)]

@@ -8,11 +8,14 @@ from srn_deploy.doctor.findings import Finding, State
 from srn_deploy.doctor.packages import Package
 
 
-def library_finding(package: Package, answer: Answer) -> Finding:
-    """TensorRT or TensorRT-RTX by opening it, as building does; TensorRT is not loaded where it would crash."""
+def library_finding(package: Package, answer: Answer, extra_cure: str) -> Finding:
+    """TensorRT or TensorRT-RTX by opening it, as building does; TensorRT is not loaded where it would crash.
+
+    extra_cure: the command that installs its extra.
+    """
     cure = cures.install(package.requirement)
     if answer.error == "MissingPackage" or (answer.error == "DeviceUnavailable" and not package.installed):
-        return _finding(package, State.OPTIONAL, f"not installed; needed for {package.needed_for}", cure)
+        return _finding(package, State.OPTIONAL, f"not installed; needed for {package.needed_for}", extra_cure)
     if answer.error == "DeviceUnavailable":
         return _untried_or_unfit(package, cure)
     if not answer.ok:
@@ -29,7 +32,7 @@ def pycuda_finding(package: Package, answer: Answer) -> Finding:
     cure = cures.build_pycuda(package.requirement)
     if not package.installed:
         toolkit = cures.cuda_toolkit()
-        headers = f"CUDA headers in {toolkit}" if toolkit else "no CUDA headers found"
+        headers = f"CUDA headers in {toolkit}" if toolkit else "no CUDA headers found; Debian has them in non-free"
         return _finding(package, State.OPTIONAL,
                         f"not installed; needed for {package.needed_for}; it is built from source ({headers})", cure)
     if not answer.ok:

@@ -133,8 +133,7 @@ def torch_findings(torch: Answer, driver: Answer, package: Package, extra_cure: 
     """PyTorch: its version and build, and where there is a GPU whether it computes on it."""
     by_hand = cures.install_torch(package.requirement, with_cuda=has_gpu(driver))
     if torch.error == "ModuleNotFoundError" and torch.lacking == "torch" and not package.installed:
-        return [_torch(State.OPTIONAL, f"not installed; needed for {package.needed_for}",
-                       by_hand if "--index-url" not in by_hand else cures.after(by_hand, extra_cure))]
+        return [_torch(State.OPTIONAL, f"not installed; needed for {package.needed_for}", extra_cure)]
     if not torch.ok:
         cure = cures.missing_library(torch.text) or f"{by_hand} --force-reinstall"
         return [_torch(State.BROKEN, f"{package.installed}: importing it fails: {torch.text}".lstrip(": "), cure)]

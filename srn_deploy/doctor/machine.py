@@ -143,9 +143,9 @@ def cache_finding() -> Finding:
             free_bytes = shutil.disk_usage(there).free
     except OSError as error:
         return Finding(feature=ENGINES, name="cache", state=State.BROKEN,
-                       detail=f"{folder} cannot be written to: {error.strerror} ({there})",
-                       cure="Name a folder that you may write to in the variable SRN_CACHE: "
-                            "export SRN_CACHE=~/.cache/srn-deploy/engines")
+                       detail=f"{folder} cannot be written to: {error.strerror} ({there}); "
+                              "the variable SRN_CACHE names another",
+                       cure="export SRN_CACHE=~/.cache/srn-deploy/engines")
     return Finding(feature=ENGINES, name="cache", state=State.OK,
                    detail=f"{folder}, {free_bytes / 2**30:.0f} GiB free on its disk")
 

@@ -29,9 +29,14 @@ def asked_for() -> list[dict[str, Any]]:
             continue
         installed = installed_version(name)
         fits = bool(installed) and requirement.specifier.contains(installed, prereleases=True)
-        found[name] = {"name": name, "extra": extra, "requirement": text.partition(";")[0].strip(),
+        found[name] = {"name": name, "extra": extra, "requirement": _as_typed(requirement),
                        "installed": installed, "fits": fits}
     return list(found.values())
+
+
+def _as_typed(requirement: Requirement) -> str:
+    """With the lower bound first, as people write it; metadata has them in any order."""
+    return requirement.name + ",".join(sorted(map(str, requirement.specifier), reverse=True))
 
 
 def _of_checkout() -> list[tuple[str, str]]:
