@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shutil
 from pathlib import Path
@@ -14,7 +13,7 @@ from srn_deploy import model_store
 from srn_deploy.doctor import cures, machine, probe, requirements
 from srn_deploy.doctor.children import Answer, ask, one_line
 from srn_deploy.doctor.findings import Finding, State
-from srn_deploy.doctor.packages import module_finding
+from srn_deploy.doctor.packages import module_finding, question_of, twin_findings
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import BackendError
 from srn_deploy.onnx_file import spec_of
@@ -57,9 +56,10 @@ def test_a_module_of_the_current_folder_does_not_stand_in_for_an_installed_one(
     assert ask({"it": ("module", "click")}, timeout_s=120)["it"].told["version"] != "of the folder"
 
 
-def test_children_are_asked_where_an_event_loop_ended_before() -> None:
-    asyncio.run(asyncio.sleep(0))
-    assert ask({"a": ("module", "json"), "b": ("module", "csv")}, timeout_s=120)["b"].ok
+def test_where_no_process_can_be_started_that_is_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+    answer = ask({"it": ("module", "json")}, timeout_s=120)["it"]
+    assert (answer.ok, answer.text) == (False, "no process can be started: No such file or directory")
 
 
 @pytest.mark.parametrize(("text", "line"), [
@@ -134,6 +134,37 @@ def test_a_package_of_an_extra_that_is_absent_is_optional_and_cured_by_its_extra
     found = module_finding(package("cuda-bindings", "cuda-bindings>=12.9", extra="tensorrt"), absent, "the extra")
     assert (found.state, found.cure) == (State.OPTIONAL, "the extra")
     assert "running an engine" in found.detail
+
+
+def made_up(folder: Path, name: str, version: str) -> None:
+    """The metadata of an installed package, and nothing else of it."""
+    metadata = folder / f"{name.replace('-', '_')}-{version}.dist-info" / "METADATA"
+    metadata.parent.mkdir(parents=True)
+    metadata.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize(("works", "state"), [(True, State.WARNING), (False, State.BROKEN)])
+def test_two_packages_in_one_folder_are_both_named_and_both_removed(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, works: bool, state: State) -> None:
+    made_up(tmp_path, "onnxruntime-gpu", "1.31.1")
+    made_up(tmp_path, "onnxruntime", "1.22.0")
+    monkeypatch.setattr("sys.path", [str(tmp_path)])
+    runtime = package("onnxruntime-gpu", "onnxruntime-gpu>=1.27", installed="1.31.1")
+    (found,) = twin_findings([runtime], {question_of(runtime): Answer() if works else CRASHED})
+    assert found.state is state
+    assert "onnxruntime-gpu 1.31.1 and onnxruntime 1.22.0" in found.detail
+    assert "uninstall -y onnxruntime-gpu onnxruntime && " in found.cure
+    assert found.cure.endswith("install --force-reinstall --no-deps 'onnxruntime-gpu>=1.27'")
+
+
+def test_a_sister_of_a_package_that_is_there_instead_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made_up(tmp_path, "opencv-contrib-python", "5.0.1")
+    monkeypatch.setattr("sys.path", [str(tmp_path)])
+    opencv = package("opencv-python-headless", "opencv-python-headless>=5.0")
+    found = module_finding(opencv, Answer(told={"version": "5.0.1"}), "")
+    assert (found.state, found.detail) == (State.OK, "5.0.1 (of opencv-contrib-python)")
+    without_gl = Answer(error="ImportError", text="libGL.so.1: cannot open shared object file")
+    assert "uninstall -y opencv-contrib-python && " in module_finding(opencv, without_gl, "").cure
 
 
 @pytest.mark.parametrize("state", [State.OPTIONAL, State.WARNING, State.MISSING, State.BROKEN])

@@ -67,9 +67,12 @@ async def _ask_all(questions: Mapping[str, Sequence[str]], timeout_s: float) -> 
 async def _ask(arguments: Sequence[str], timeout_s: float) -> Answer:
     # The same modules as here, whatever lies in the current folder: -P keeps it off the path.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-P", "-m", _PROBE, *arguments, env=environment, stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+    try:
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-P", "-m", _PROBE, *arguments, env=environment, stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+    except OSError as error:
+        return Answer(text=f"no process can be started: {error.strerror}", died=True)
     try:
         told, spoken = await asyncio.wait_for(child.communicate(), timeout_s)
     except TimeoutError:
