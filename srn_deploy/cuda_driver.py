@@ -11,6 +11,8 @@ _LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 # cuDeviceGetAttribute: CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR.
 _CAPABILITY_ATTRIBUTES = (75, 76)
 
+_MANAGEMENT = "nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1"
+
 
 def why_no_gpu() -> str:
     """Why no NVIDIA GPU can be used on this machine; empty when one can."""
@@ -23,6 +25,35 @@ def why_no_gpu() -> str:
     count = ctypes.c_int(0)
     driver.cuDeviceGetCount(ctypes.byref(count))
     return "" if count.value else "the NVIDIA driver sees no GPU"
+
+
+def gpu_count() -> int:
+    """How many GPUs the driver sees; only where `why_no_gpu` is empty."""
+    driver, _ = _device(0)
+    count = ctypes.c_int(0)
+    driver.cuDeviceGetCount(ctypes.byref(count))
+    return count.value
+
+
+def newest_cuda() -> str:
+    """The newest CUDA that the driver knows, as in 13.0; only where `why_no_gpu` is empty."""
+    driver, _ = _device(0)
+    number = ctypes.c_int(0)
+    driver.cuDriverGetVersion(ctypes.byref(number))
+    return f"{number.value // 1000}.{number.value % 1000 // 10}"
+
+
+def driver_version() -> str:
+    """As `nvidia-smi` shows it, asked of the management library; empty where that does not tell."""
+    text = ctypes.create_string_buffer(96)
+    try:
+        management = ctypes.CDLL(_MANAGEMENT)
+    except OSError:
+        return ""
+    if management.nvmlInit_v2() or management.nvmlSystemGetDriverVersion(text, len(text)):
+        return ""
+    management.nvmlShutdown()
+    return text.value.decode(errors="replace")
 
 
 def gpu_name(index: int = 0) -> str:

@@ -26,7 +26,7 @@ FLOORS = (
     ("certify", "deploy", "evaluate", "guarded"),
     ("verify", "pipeline"),
     ("open_model", "engine_request"),
-    ("api", "bench"),
+    ("api", "bench", "doctor"),
     ("cli",),
 )
 """A room imports only from the floors before its own."""
@@ -38,12 +38,14 @@ PUBLIC_FACE = "__init__"
 STARTER = "__main__"
 
 PLAIN_ROOMS = {"errors", "contract", "atomic", "exif", "containers", "cuda_driver", "shapes", "model_store",
-               "describe", "records", "engine", "engine_request", "verify", "open_model", "cli", PUBLIC_FACE, STARTER}
+               "describe", "records", "engine", "engine_request", "verify", "open_model", "doctor", "cli", PUBLIC_FACE,
+               STARTER}
 """They do without arrays, so that the help text appears before numpy is loaded."""
 
 HOMES = {
     "torch": {"architectures", "checkpoint", "export", "backends/pytorch", "backends/pytorch_clock",
-              "backends/pytorch_graph", "bench/machine", "bench/paper_protocol", "training"},
+              "backends/pytorch_graph", "bench/machine", "bench/paper_protocol", "training",
+              "doctor/probe"},
     "safetensors": {"checkpoint"},
     "cv2": {"image"},
     "onnx": {"onnx_file", "export", "engine/build"},
@@ -51,12 +53,13 @@ HOMES = {
     "pycuda": {"backends/cuda_session"},
     "cuda": {"backends/cuda_graph"},
     "onnxscript": {"export"},
-    "onnxruntime": {"onnx_file", "backends/onnx_runtime"},
+    "onnxruntime": {"onnx_file", "backends/onnx_runtime", "doctor/probe"},
     "matplotlib": {"training", "bench/figure"},
     "pynvml": {"bench/machine"},
     "click": {"cli"},
     "rich": {"cli"},
-    "numpy": set(FLOOR_OF) - PLAIN_ROOMS,
+    "packaging": {"doctor/requirements"},
+    "numpy": {*FLOOR_OF, "doctor/probe"} - PLAIN_ROOMS,
 }
 """Library to the rooms, or single files, that may import it."""
 

@@ -122,6 +122,11 @@ def test_the_wheel_holds_every_module_and_marks_them_as_typed(wheel: Path, repos
         assert names | {"srn_deploy/py.typed"} <= set(archive.namelist())
 
 
+def test_the_wheel_holds_the_graph_that_the_doctor_runs(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        assert "srn_deploy/doctor/tiny.onnx" in archive.namelist()
+
+
 def test_the_wheel_brings_only_its_own_names(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         assert {name.split("/")[0] for name in archive.namelist() if ".dist-info/" not in name} == {

@@ -12,7 +12,7 @@ from srn_deploy.cli.options import INTERRUPTED
 from srn_deploy.errors import SrnDeployError
 
 COMMANDS = ("upscale", "export", "build-engine", "engines", "verify", "eval", "bench", "compare", "info", "models",
-            "recipes", "train")
+            "recipes", "train", "doctor")
 """Each is the attribute of its name in the module of its name in this folder."""
 
 _MODULES = {"eval": "evaluate"}

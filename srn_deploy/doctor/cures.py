@@ -1,0 +1,176 @@
+"""The commands that cure, for this machine and this installation."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+CHECKOUT = _ROOT if (_ROOT / "setup.cfg").is_file() else None
+"""Where srn-deploy runs from, unless it was installed among the libraries."""
+
+_CPU_BUILDS = "https://download.pytorch.org/whl/cpu"
+"""PyTorch's own index of builds without CUDA: on Linux the usual one brings gigabytes of it."""
+
+_APT_PACKAGES = {"libGL.so.1": "libgl1", "libgthread-2.0.so.0": "libglib2.0-0", "libgomp.so.1": "libgomp1",
+                 "libstdc++.so.6": "libstdc++6", "libX11.so.6": "libx11-6", "libXext.so.6": "libxext6",
+                 "libSM.so.6": "libsm6", "libICE.so.6": "libice6"}
+"""Shared libraries that wheels expect of the system, and what Debian and Ubuntu call them."""
+
+_TOOLKITS = ("/usr/local/cuda", "/usr")
+
+
+def pip() -> str:
+    """pip of the environment that srn-deploy runs in, whichever way it can be called."""
+    here = Path(sys.executable).parent
+    if importlib.util.find_spec("pip") is None:
+        if shutil.which("uv"):
+            return f"UV_PYTHON={shlex.quote(sys.executable)} uv pip"
+        return f"{shlex.quote(sys.executable)} -m ensurepip && {shlex.quote(sys.executable)} -m pip"
+    found = shutil.which("pip")
+    return "pip" if found and Path(found).parent == here else f"{shlex.quote(sys.executable)} -m pip"
+
+
+def install(*requirements: str, options: str = "") -> str:
+    """Install packages as the metadata asks for them."""
+    return " ".join([f"{pip()} install", *([options] if options else []), *map(quoted, requirements)])
+
+
+def reinstall(requirement: str) -> str:
+    """Replace a package that is there and does not work; what it depends on is left alone."""
+    return install(requirement, options="--force-reinstall --no-deps")
+
+
+def replace(packages: Sequence[str], requirement: str) -> str:
+    """Remove packages that write the same folder, and install the one that is asked for: removing one damages both."""
+    return f"{pip()} uninstall -y {' '.join(packages)} && {reinstall(requirement)}"
+
+
+def quoted(requirement: str) -> str:
+    """In single quotes always, as shells need it for brackets and comparisons."""
+    return shlex.quote(requirement) if "'" in requirement else f"'{requirement}'"
+
+
+def install_extra(extra: str, requirements: Sequence[str]) -> str:
+    """Install an extra from where srn-deploy came from; where that is gone, the packages themselves."""
+    origin = _origin()
+    if CHECKOUT:
+        return f"{pip()} install -e {quoted(f'{_shown(CHECKOUT)}[{extra}]')}"
+    if origin is None:
+        return install(*requirements)
+    if origin.is_dir():
+        return f"{pip()} install {quoted(f'{_shown(origin)}[{extra}]')}"
+    return f"{pip()} install {quoted(f'srn-deploy[{extra}] @ {origin.as_uri()}')}"
+
+
+def install_itself() -> str:
+    """Install srn-deploy from where it is or came from."""
+    if CHECKOUT:
+        return f"{pip()} install -e {quoted(_shown(CHECKOUT))}"
+    origin = _origin()
+    if origin is None:
+        return "Install srn-deploy anew, from where you had it."
+    return install(_shown(origin), options="--force-reinstall --no-deps")
+
+
+def restore(path: Path) -> str:
+    """Bring back a file that srn-deploy came with."""
+    if CHECKOUT and (CHECKOUT / ".git").exists() and path.is_relative_to(CHECKOUT):
+        return f"git -C {shlex.quote(str(CHECKOUT))} restore {shlex.quote(str(path.relative_to(CHECKOUT)))}"
+    return install_itself()
+
+
+def install_torch(requirement: str, *, with_cuda: bool) -> str:
+    """PyTorch for this machine: without a GPU its CPU build."""
+    if with_cuda or sys.platform != "linux":
+        return install(requirement)
+    return install(requirement, options=f"--index-url {_CPU_BUILDS}")
+
+
+def _origin() -> Path | None:
+    """The folder or wheel that was installed, where pip recorded it and it is still there."""
+    try:
+        recorded = metadata.distribution("srn-deploy").read_text("direct_url.json")
+        address = urlparse(json.loads(recorded or "{}")["url"])
+    except (metadata.PackageNotFoundError, ValueError, KeyError):
+        return None
+    path = Path(unquote(address.path))
+    return path if address.scheme == "file" and path.exists() else None
+
+
+def _shown(path: Path) -> str:
+    return "." if path == Path.cwd() else str(path)
+
+
+def apt(*packages: str) -> str:
+    """Debian's and Ubuntu's command, or on another system what is to be installed."""
+    if not shutil.which("apt-get"):
+        return f"Install with your system's package manager what Debian calls {', '.join(packages)}."
+    by_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    return f"{'' if by_root else 'sudo '}apt-get install -y {' '.join(packages)}"
+
+
+def missing_library(text: str) -> str:
+    """The command for a shared library of the system that an error names; empty where it names none we know."""
+    return next((apt(package) for library, package in _APT_PACKAGES.items() if library in text), "")
+
+
+def build_pycuda(requirement: str, *, again: bool = False) -> str:
+    """PyCUDA is built from source: a compiler and the CUDA headers first, each only where it is not there."""
+    toolkit, nvcc = cuda_toolkit(), shutil.which("nvcc")
+    # Again: not out of pip's cache, which keeps what was built beside another toolkit.
+    command = install(requirement, options="--force-reinstall --no-deps --no-cache-dir" if again else "")
+    if toolkit and not (nvcc and Path(nvcc).parent.parent == toolkit):
+        # Its build looks for the headers beside the nvcc that is first on the path.
+        command = f"PATH={shlex.quote(str(toolkit))}/bin:$PATH {command}"
+    lacking = [*([] if shutil.which("g++") else ["g++"]), *([] if toolkit else ["nvidia-cuda-toolkit"])]
+    return after(apt(*lacking), command) if lacking else command
+
+
+def after(first: str, then: str) -> str:
+    """Two steps as one line; the first may be a sentence."""
+    return f"{first} Then: {then}" if first.endswith(".") else f"{first} && {then}"
+
+
+def cuda_toolkit() -> Path | None:
+    """The folder of a CUDA toolkit with its headers."""
+    nvcc = shutil.which("nvcc")
+    named = [os.environ.get(name) for name in ("CUDA_HOME", "CUDA_PATH", "CUDA_ROOT")]
+    folders = [*([str(Path(nvcc).parent.parent)] if nvcc else []), *filter(None, named), *_TOOLKITS]
+    return next((Path(folder) for folder in folders if (Path(folder) / "include" / "cuda.h").is_file()), None)
+
+
+def install_driver() -> str:
+    """What brings an NVIDIA driver to this machine, as far as can be seen from inside."""
+    if Path("/proc/sys/fs/binfmt_misc/WSLInterop").exists():
+        return "Install NVIDIA's driver in Windows: WSL sees it from there."
+    if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
+        return ("Install the driver and the NVIDIA Container Toolkit on the host, and start the container with "
+                "--gpus all. Without a GPU: --device cpu.")
+    if sys.platform != "linux" or has_nvidia_card():
+        if shutil.which("ubuntu-drivers"):
+            return "sudo ubuntu-drivers install && sudo reboot"
+        return "Install NVIDIA's driver as your system provides it (Debian: apt-get install nvidia-driver) and reboot."
+    return "No NVIDIA card is on the PCI bus: there is nothing to install, and --device cpu works without one."
+
+
+def has_nvidia_card() -> bool:
+    """Whether a display controller of NVIDIA's is on the PCI bus of a Linux machine."""
+    return any(_read(card / "vendor") == "0x10de" and _read(card / "class").startswith("0x03")
+               for card in Path("/sys/bus/pci/devices").glob("*"))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""

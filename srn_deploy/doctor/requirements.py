@@ -1,0 +1,57 @@
+"""What srn-deploy asks for, by the setup.cfg of its checkout or else by its metadata, and what of it is installed."""
+
+from __future__ import annotations
+
+import configparser
+from collections.abc import Iterator
+from importlib import metadata
+from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from srn_deploy.doctor.cures import CHECKOUT
+from srn_deploy.doctor.packages import BASE, DISTRIBUTION, EXTRAS, installed_version
+
+
+def asked_for() -> list[dict[str, Any]]:
+    """Each package once: name, extra, requirement as pip takes it, installed version ("" for none), whether it fits.
+
+    Raises PackageNotFoundError where there is neither a checkout nor metadata.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    written = _of_checkout() if CHECKOUT else _of_metadata()
+    for extra, text in sorted(written, key=lambda pair: EXTRAS.index(pair[0])):
+        requirement = Requirement(text)
+        name = canonicalize_name(requirement.name)
+        marked_out = requirement.marker is not None and not requirement.marker.evaluate({"extra": extra})
+        if marked_out or name == DISTRIBUTION or name in found:
+            continue
+        installed = installed_version(name)
+        fits = bool(installed) and requirement.specifier.contains(installed, prereleases=True)
+        found[name] = {"name": name, "extra": extra, "requirement": _as_typed(requirement),
+                       "installed": installed, "fits": fits}
+    return list(found.values())
+
+
+def _as_typed(requirement: Requirement) -> str:
+    """With the lower bound first, as people write it; metadata has them in any order."""
+    return requirement.name + ",".join(sorted(map(str, requirement.specifier), reverse=True))
+
+
+def _of_checkout() -> list[tuple[str, str]]:
+    """Extra and requirement; the metadata of an editable installation is as old as the installation."""
+    written = configparser.ConfigParser()
+    written.read(f"{CHECKOUT}/setup.cfg", encoding="utf-8")
+    lists = {BASE: written["options"]["install_requires"], **written["options.extras_require"]}
+    return [(extra, line) for extra in EXTRAS for line in lists.get(extra, "").splitlines() if line]
+
+
+def _of_metadata() -> Iterator[tuple[str, str]]:
+    """The same; what holds without an extra is the base."""
+    for text in metadata.requires(DISTRIBUTION) or []:
+        marker = Requirement(text).marker
+        if marker is None or marker.evaluate({"extra": BASE}):
+            yield BASE, text
+            continue
+        yield from ((extra, text) for extra in EXTRAS[1:] if marker.evaluate({"extra": extra}))
