@@ -12,7 +12,7 @@ from srn_deploy.contract import AS_RECOGNISED, Corrections, PixelType, Precision
 from srn_deploy.cuda_driver import why_no_gpu
 from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.errors import OptionError, SrnDeployError, TilingError
-from srn_deploy.model_store import find_graph, sha256_of_file
+from srn_deploy.model_store import corrections_for, find_graph, sha256_of_file
 from srn_deploy.shapes import Limits, ShapeRange
 from srn_deploy.verify import checkpoint_of, ensure_certified, reference_of
 from srn_deploy.windows import TileOptions, planned_windows
@@ -35,6 +35,7 @@ def open_model(model: str | Path | None = None, device: str = "auto", *, correct
     """
     check_device(device)
     path = find_graph(model)
+    corrections = corrections_for(model, corrections)
     if is_engine(path):
         backend = open_backend(path, device, tell=tell)
         return _certified_by_name(backend, path, tell)
@@ -46,7 +47,7 @@ def open_model(model: str | Path | None = None, device: str = "auto", *, correct
 def _on_gpu_or_cpu(path: Path, corrections: Corrections, tell: Tell) -> Backend:
     """The first of the GPU's ways that works; what stood in the way of those before is told."""
     obstacles: list[str] = []
-    engines = [] if corrections else engines_of(path, EngineStore())
+    engines = engines_of(path, EngineStore(), corrections)
     for engine in engines:
         try:
             backend, title = open_on(engine.path, "cuda")
@@ -104,10 +105,11 @@ def _certified_by_name(backend: Backend, path: Path, tell: Tell) -> Backend:
     return backend
 
 
-def engines_of(path: Path, store: EngineStore) -> list[StoredEngine]:
+def engines_of(path: Path, store: EngineStore, corrections: Corrections = AS_RECOGNISED) -> list[StoredEngine]:
     """The engines of a graph or a checkpoint that take any picture, in FP16 first, then those that were built last."""
     sha256 = sha256_of_file(path)
-    found = [engine for engine in store.engines() if _is_made_from(engine, path, sha256) and _serves_all(engine)]
+    found = [engine for engine in store.engines()
+             if _is_made_from(engine, path, sha256, corrections) and _serves_all(engine)]
     return sorted(found, key=lambda engine: (engine.spec.precision is not Precision.FP16,
                                              -engine.path.stat().st_mtime))
 
@@ -125,16 +127,15 @@ def _serves_all(engine: StoredEngine) -> bool:
     return True
 
 
-def _is_made_from(engine: StoredEngine, path: Path, sha256: str) -> bool:
-    """By the graph's bytes; of a checkpoint also that its options are those that the file alone tells."""
+def _is_made_from(engine: StoredEngine, path: Path, sha256: str, corrections: Corrections) -> bool:
+    """By the graph's bytes, which cannot be corrected; of a checkpoint also that its options are those it has here."""
     if is_graph(path):
-        return bool(engine.manifest.identity.get("graph_sha256") == sha256)
+        return not corrections and bool(engine.manifest.identity.get("graph_sha256") == sha256)
     spec = engine.spec
     if spec.source_sha256 != sha256 or importlib.util.find_spec("torch") is None:
         return False
-    from srn_deploy.checkpoint import load_checkpoint
+    from srn_deploy.checkpoint import load_checkpoint, parse_overrides
 
-    ours = load_checkpoint(path).spec
+    ours = load_checkpoint(path, parse_overrides(corrections.settings, corrections.value_range)).spec
     return (spec.architecture, dict(spec.options), spec.value_range) == (
         ours.architecture, dict(ours.options), ours.value_range)
-
