@@ -28,7 +28,7 @@ def models(context: click.Context, as_json: bool) -> None:
         raise click.UsageError("--json belongs to list: srn-deploy models list --json.")
 
 
-@models.command("list")
+@models.command("list", short_help="List the models that are shipped or can be pulled.")
 @options.as_json
 def list_models(as_json: bool) -> None:
     """List the shipped models, the default one marked, then those that can be pulled and whether they are here."""
@@ -50,7 +50,7 @@ def list_models(as_json: bool) -> None:
         click.echo(f"  {one.name}  x{one.scale}  {one.title}  ({_licence(one)})  {_place(one, state)}")
 
 
-@models.command()
+@models.command(short_help="Fetch published models and check them.")
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 def pull(names: tuple[str, ...]) -> None:
     """Fetch published models over https, check them, and print where they lie.
@@ -90,8 +90,9 @@ def _shown() -> Iterator[OnModel]:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         def on_model(model: PublishedModel) -> Callable[[int], None]:
-            what = f"{model.name}: {model.title}, {model.size_bytes / 1e6:.1f} MB from {model.source}"
-            console.print(f"{what} ({_licence(model)}). {model.note}".rstrip(), markup=False, highlight=False, soft_wrap=True)
+            what = f"{model.name}: {model.title}, x{model.scale} ({_licence(model)}). {model.note}".rstrip()
+            console.print(f"{what}\n{model.size_bytes / 1e6:.1f} MB from {model.url}", markup=False, highlight=False,
+                          soft_wrap=True)
             task = bar.add_task(model.name, total=model.size_bytes)
             return lambda done: bar.update(task, completed=done)
 
