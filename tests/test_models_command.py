@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,14 @@ from click.testing import CliRunner, Result
 
 from srn_deploy import catalogue, fetch
 from srn_deploy.catalogue import published_models
-from srn_deploy.checkpoint import Overrides
+from srn_deploy.checkpoint import Overrides, load_checkpoint
 from srn_deploy.cli import main
+from srn_deploy.contract import Corrections, Form, PixelType
+from srn_deploy.engine.store import EngineStore
 from srn_deploy.image import Image, read_image, write_image
-from srn_deploy.model_store import default_model, shipped_models
+from srn_deploy.model_store import corrections_for, default_model, shipped_models
+from srn_deploy.open_model import engines_of
+from tests.fake_machine import stored
 from tests.networks import large_picture, seeded_network
 from tests.rude_server import Manner, Server, serving
 
@@ -201,6 +206,15 @@ def test_a_graph_of_a_pulled_model_finds_its_reference(server: Server) -> None:
     place().unlink()
     done = run("verify", "net.onnx", "--device", "cpu")
     assert (done.exit_code, f"srn-deploy models pull {NAME}" in done.stderr) == (1, True)
+
+
+def test_an_engine_counts_as_the_models_by_what_the_catalogue_tells(server: Server) -> None:
+    run("models", "pull", NAME)
+    spec = replace(load_checkpoint(place(), KNOWN).spec, form=Form.DEPLOY, pixel_type=PixelType.UINT8)
+    store = EngineStore()
+    engine = stored(store, place(), spec)
+    assert engines_of(place(), store, corrections_for(NAME)) == [engine]
+    assert engines_of(place(), store, Corrections(settings=("scale=2",), value_range=1.0)) == []
 
 
 PULL_HERE = """
