@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +26,8 @@ class Pulled:
 
 
 def pull(names: Sequence[str], *, on_model: OnModel = lambda model: lambda done: None,
-         tell: Tell = lambda line: None) -> list[Pulled]:
-    """Bring models here, in turn; those that are here already are told.
+         tell: Tell = lambda line: None) -> Iterator[Pulled]:
+    """Bring models here, in turn, and yield where each lies; those that are here already are told.
 
     Raises UnknownModel before anything is fetched, DownloadError for the first that cannot be; those before it stay.
     """
@@ -36,15 +36,13 @@ def pull(names: Sequence[str], *, on_model: OnModel = lambda model: lambda done:
         if name not in published and name not in shipped:
             raise UnknownModel(f"There is no model {name!r} to pull.",
                                remedy=f"Known: {', '.join(published)}; `srn-deploy models` lists what they are.")
-    found = []
     for name in dict.fromkeys(names):
         if name in shipped:
             tell(f"{name} is shipped: there is nothing to pull")
             path = shipped[name].checkpoint.checked_path()
         else:
             path = _pulled(published[name], on_model, tell)
-        found.append(Pulled(name=name, path=path))
-    return found
+        yield Pulled(name=name, path=path)
 
 
 def _pulled(model: PublishedModel, on_model: OnModel, tell: Tell) -> Path:

@@ -26,6 +26,7 @@ from srn_deploy.model_store import (
     state_of,
 )
 from srn_deploy.open_model import open_model
+from tests.model_tables import DOCUMENT, filled, tables
 
 PUBLISHED = sorted(published_models())
 
@@ -146,3 +147,9 @@ def test_pulled_models_lie_in_the_cache_that_is_named_else_in_the_users(
     monkeypatch.delenv("SRN_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
     assert model.path == tmp_path / "user" / "srn-deploy" / "models" / "srn-official.pt"
+
+
+def test_the_tables_of_the_document_are_those_of_manifest_and_catalogue() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert all(table in text for table in tables().values())
+    assert text == filled(text)  # if not: python -m tests.model_tables

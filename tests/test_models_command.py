@@ -115,6 +115,13 @@ def test_what_cannot_be_fetched_ends_in_exit_code_1_with_a_remedy(server: Server
     assert f"copy the file from elsewhere to {place()}" in done.stderr
 
 
+def test_what_came_before_a_failure_is_told(server: Server) -> None:
+    server.manners = [Manner(status=404)]
+    done = run("models", "pull", default_model(), NAME)
+    assert (done.exit_code, done.stdout.count("\n")) == (1, 1)
+    assert done.stdout.endswith(f"{default_model()}.safetensors\n")
+
+
 def test_the_list_has_shipped_models_first_and_marks_the_default(server: Server) -> None:
     done = run("models", "list")
     lines = done.stdout.splitlines()

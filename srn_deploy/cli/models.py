@@ -59,14 +59,17 @@ def pull(names: tuple[str, ...]) -> None:
     """
     from srn_deploy.pull import pull as pull_models
 
+    paths = []
     try:
         with _shown() as on_model:
-            pulled = pull_models(names, on_model=on_model, tell=lambda line: click.echo(f"{line}.", err=True))
+            for one in pull_models(names, on_model=on_model, tell=lambda line: click.echo(f"{line}.", err=True)):
+                paths.append(one.path)  # noqa: PERF401  # extend need not keep those before an error
     except KeyboardInterrupt:
         click.echo("Stopped; what has come is kept, and the same command goes on from there.", err=True)
         raise click.exceptions.Exit(options.INTERRUPTED) from None
-    for one in pulled:
-        click.echo(str(one.path))
+    finally:  # after the bar, which would be torn; those that came before a failure are told too
+        for path in paths:
+            click.echo(str(path))
 
 
 def _licence(model: PublishedModel) -> str:
