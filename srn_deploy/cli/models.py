@@ -61,8 +61,8 @@ def pull(names: tuple[str, ...]) -> None:
 
     paths = []
     try:
-        with _shown() as on_model:
-            for one in pull_models(names, on_model=on_model, tell=lambda line: click.echo(f"{line}.", err=True)):
+        with _shown() as (on_model, tell):
+            for one in pull_models(names, on_model=on_model, tell=tell):
                 paths.append(one.path)  # noqa: PERF401  # extend need not keep those before an error
     except KeyboardInterrupt:
         click.echo("Stopped; what has come is kept, and the same command goes on from there.", err=True)
@@ -84,19 +84,22 @@ def _place(model: PublishedModel, state: str) -> str:
 
 
 @contextmanager
-def _shown() -> Iterator[OnModel]:
-    """For each model a line with what it is, and on a terminal a bar of its bytes."""
+def _shown() -> Iterator[tuple[OnModel, Callable[[str], None]]]:
+    """What to call for each model and each sentence: lines on stderr, and on a terminal a bar below them."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        def tell(sentence: str) -> None:
+            """A path is no markup."""
+            console.print(f"{sentence}.", markup=False, highlight=False, soft_wrap=True)
+
         def on_model(model: PublishedModel) -> Callable[[int], None]:
-            what = f"{model.name}: {model.title}, x{model.scale} ({_licence(model)}). {model.note}".rstrip()
-            console.print(f"{what}\n{model.size_bytes / 1e6:.1f} MB from {model.url}", markup=False, highlight=False,
-                          soft_wrap=True)
+            tell(f"{model.name}: {model.title}, x{model.scale} ({_licence(model)}). {model.note}".rstrip(". "))
+            tell(f"{model.size_bytes / 1e6:.1f} MB from {model.url}")
             task = bar.add_task(model.name, total=model.size_bytes)
             return lambda done: bar.update(task, completed=done)
 
-        yield on_model
+        yield on_model, tell
