@@ -30,7 +30,7 @@ from srn_deploy.contract import AS_RECOGNISED, Corrections
 from srn_deploy.guard import COLOUR_LEVELS, LOST_LEVELS, SHIFT_LEVELS, STRAY_LEVELS, inspect, signs_of
 from srn_deploy.image import find_images, read_image
 from srn_deploy.model_store import find_graph, shipped_models
-from srn_deploy.records import Record, circumstances, usable_cores
+from srn_deploy.records import Record, circumstances, threads_in_use
 from srn_deploy.upscale import upscale_planes
 
 HEALTHY_RECORD, HARD_RECORD = RECORDS / "guard-healthy.json", RECORDS / "guard-hard.json"
@@ -192,7 +192,7 @@ def _draw(folder: Path | None, network: str, outputs: Mapping[str, Pixels]) -> N
 
 
 def _save(kind: str, title: str, path: Path, results: Mapping[str, Any]) -> None:
-    Record(kind=kind, title=title, circumstances=circumstances(threads=usable_cores()),
+    Record(kind=kind, title=title, circumstances=circumstances(threads=threads_in_use()),
            results=results).save(path)
 
 

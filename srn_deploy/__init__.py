@@ -11,6 +11,7 @@ Importing loads nothing heavy: numpy and the backends are imported when somethin
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from srn_deploy.contract import ModelSpec
     from srn_deploy.errors import SrnDeployError
     from srn_deploy.windows import TileOptions
+
+# ONNX Runtime 1.29 and later report use to their makers, from Linux and macOS too, and keep an identifier in the home
+# folder, unless this is set before they are loaded. Whoever sets it otherwise keeps their choice.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
 

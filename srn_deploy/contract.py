@@ -131,6 +131,11 @@ class Corrections:
     def __bool__(self) -> bool:
         return bool(self.settings) or self.value_range is not None
 
+    def corrected_by(self, later: Corrections) -> Corrections:
+        """Both; where they differ the later ones hold."""
+        return Corrections(settings=self.settings + later.settings,
+                           value_range=self.value_range if later.value_range is None else later.value_range)
+
 
 AS_RECOGNISED = Corrections()
 

@@ -7,17 +7,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from srn_deploy.contract import ModelSpec, is_engine, is_graph
+from srn_deploy.contract import Corrections, ModelSpec, is_engine, is_graph
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import missing_package, not_correctable
-from srn_deploy.model_store import find_checkpoint, find_graph
+from srn_deploy.model_store import corrections_for, find_checkpoint, find_graph
 
 
 def described(name_or_path: str | None, *, settings: tuple[str, ...] = (),
               value_range: float | None = None) -> dict[str, Any]:
     """The spec of a checkpoint or graph, and where PyTorch is installed its cost at 256 x 256.
 
-    A shipped model's name means its checkpoint where PyTorch is installed, else its graph. settings and
+    A model's name means its checkpoint where PyTorch is installed, else, where it is shipped, its graph. settings and
     value_range correct a checkpoint; a graph carries what it was exported with.
     """
     has_torch = importlib.util.find_spec("torch") is not None
@@ -28,7 +28,8 @@ def described(name_or_path: str | None, *, settings: tuple[str, ...] = (),
         return {"file": str(path), **(_engine_rows(path) if is_engine(path) else _graph_rows(path, has_torch))}
     if not has_torch:
         raise missing_package("torch", f"Reading a checkpoint ({path.name})")
-    return {"file": str(path), **_checkpoint_rows(path, settings, value_range)}
+    corrections = corrections_for(name_or_path, Corrections(settings=settings, value_range=value_range))
+    return {"file": str(path), **_checkpoint_rows(path, corrections)}
 
 
 def _engine_rows(path: Path) -> dict[str, Any]:
@@ -52,11 +53,11 @@ def _graph_rows(path: Path, has_torch: bool) -> dict[str, Any]:
     return {**_rows(spec), **asdict(count(build_from(spec)))}
 
 
-def _checkpoint_rows(path: Path, settings: tuple[str, ...], value_range: float | None) -> dict[str, Any]:
+def _checkpoint_rows(path: Path, corrections: Corrections) -> dict[str, Any]:
     from srn_deploy.architectures.complexity import count
     from srn_deploy.checkpoint import load_checkpoint, parse_overrides
 
-    loaded = load_checkpoint(path, parse_overrides(settings, value_range))
+    loaded = load_checkpoint(path, parse_overrides(corrections.settings, corrections.value_range))
     return {**_rows(loaded.spec), **asdict(count(loaded.network))}
 
 

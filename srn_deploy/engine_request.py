@@ -17,7 +17,7 @@ from srn_deploy.engine.options import BuildOptions, HardwareCompatibility, defau
 from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.errors import BackendError, ForeignEngine, MissingPackage, OptionError, missing_package, not_correctable
 from srn_deploy.image import find_images, read_image
-from srn_deploy.model_store import find_graph
+from srn_deploy.model_store import corrections_for, find_graph
 from srn_deploy.shapes import ShapeRange, Size
 from srn_deploy.verify import ensure_certified, reference_of
 
@@ -56,13 +56,13 @@ class EngineRequest:
 
 def request_engine(model: str | None, request: EngineRequest, store: EngineStore | None = None, *,
                    tell: Tell = lambda line: None, on_phase: OnPhase = lambda phase: None) -> StoredEngine:
-    """The engine of a shipped model's name, a graph or a checkpoint (exported first), from the store or built now.
+    """The engine of a model's name, a graph or a checkpoint (exported first), from the store or built now.
 
     It is certified at once where it can run; where it cannot, `tell` says why. Raises what finding, exporting and
     building raise, then nothing is left behind; and NotCertified, then the engine stays, marked as failed.
     """
     path, where = find_graph(model), store or EngineStore()
-    source = _source(path, request.corrections)
+    source = _source(path, corrections_for(model, request.corrections))
     options = request.options(source.spec)
     engine = build_engine(source, options, open_library(request.runtime), where, tell=tell, on_phase=on_phase)
     try:

@@ -3,7 +3,8 @@
 SrnDeployError
 ├── OptionError               an option has a value that cannot work
 ├── MissingPackage            an optional package is not installed
-├── UnknownModel              no shipped model has that name
+├── UnknownModel              no model has that name, or it is not on this machine yet
+├── DownloadError             a published model cannot be fetched
 ├── CheckpointError
 │   ├── UnsafeCheckpoint      the file holds pickled code, or is no weights file
 │   ├── DamagedCheckpoint     truncated, or a Git-LFS pointer
@@ -79,7 +80,11 @@ def not_correctable(name: str) -> OptionError:
 
 
 class UnknownModel(SrnDeployError):
-    """No shipped model has that name and no such file exists."""
+    """No model has that name and no such file exists, or the model is not on this machine yet."""
+
+
+class DownloadError(SrnDeployError):
+    """A published model cannot be fetched, or what came is not it."""
 
 
 class CheckpointError(SrnDeployError):

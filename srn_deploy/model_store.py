@@ -1,4 +1,4 @@
-"""Where the shipped models lie: the same files from a checkout, an editable installation and a wheel."""
+"""Where models lie: shipped ones beside the package, however it is installed; pulled ones in the user's cache."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from srn_deploy.catalogue import PublishedModel, published_models
+from srn_deploy.contract import AS_RECOGNISED, Corrections
 from srn_deploy.errors import DamagedCheckpoint, UnknownModel
 
 MANIFEST = "manifest.json"
@@ -77,14 +80,57 @@ def shipped_models() -> Mapping[str, ShippedModel]:
         for entry in _manifest()["models"]}
 
 
+class State(StrEnum):
+    """Of a published model on this machine."""
+
+    ABSENT = "absent"
+    PULLED = "pulled"
+    DAMAGED = "damaged"
+    """A file lies in its place that is not the pinned one."""
+
+
+def state_of(model: PublishedModel) -> State:
+    """Its file is read to the end to tell."""
+    path = model.path
+    if not path.is_file():
+        return State.ABSENT
+    return State.PULLED if sha256_of_file(path) == model.sha256 else State.DAMAGED
+
+
 def find_graph(name_or_path: str | Path | None = None) -> Path:
-    """The artefact to run: a file as given, a shipped model's deploy graph by name, or the default's."""
-    return _file(name_or_path) or _shipped(name_or_path).graph.checked_path()
+    """The artefact to run: a file as given, a shipped model's deploy graph or a pulled checkpoint by name, or the
+    default's."""
+    return _file(name_or_path) or _pulled(name_or_path) or _shipped(name_or_path).graph.checked_path()
 
 
 def find_checkpoint(name_or_path: str | Path | None = None) -> Path:
-    """The checkpoint to export: a file as given, a shipped model's by name, or the default's."""
-    return _file(name_or_path) or _shipped(name_or_path).checkpoint.checked_path()
+    """The checkpoint to export: a file as given, a shipped or pulled model's by name, or the default's."""
+    return _file(name_or_path) or _pulled(name_or_path) or _shipped(name_or_path).checkpoint.checked_path()
+
+
+def corrections_for(name_or_path: str | Path | None, given: Corrections = AS_RECOGNISED) -> Corrections:
+    """What to tell of a model when its file is opened: of a pulled one what the catalogue knows, by its name or by the
+    path of its file; above that what the user gives."""
+    path = _file(name_or_path)
+    model = published_models().get(str(name_or_path)) if path is None else _lying_at(path)
+    return given if model is None else model.corrections.corrected_by(given)
+
+
+def pulled_with(sha256: str) -> tuple[PublishedModel, ...]:
+    """The published models whose file has this hash, pulled or not."""
+    return tuple(model for model in published_models().values() if model.sha256 == sha256)
+
+
+def checked_pulled(model: PublishedModel) -> Path:
+    """Where a published model lies; raises UnknownModel where it was not pulled, DamagedCheckpoint for another file."""
+    state = state_of(model)
+    if state is State.ABSENT:
+        raise UnknownModel(f"{model.name} is known, but not on this machine ({model.path}).",
+                           remedy=f"Fetch it with `srn-deploy models pull {model.name}`.")
+    if state is State.DAMAGED:
+        raise DamagedCheckpoint(f"{model.path} is not the file that the catalogue names.",
+                                remedy=f"Fetch it again with `srn-deploy models pull {model.name}`.")
+    return model.path
 
 
 def _file(name_or_path: str | Path | None) -> Path | None:
@@ -92,13 +138,25 @@ def _file(name_or_path: str | Path | None) -> Path | None:
     return Path(str(name_or_path)) if is_file else None
 
 
+def _pulled(name: str | Path | None) -> Path | None:
+    model = published_models().get(str(name))
+    return None if model is None else checked_pulled(model)
+
+
+def _lying_at(path: Path) -> PublishedModel | None:
+    """The published model whose place this is."""
+    return next((model for model in published_models().values() if model.path.name == path.name
+                 and os.path.realpath(model.path) == os.path.realpath(path)), None)
+
+
 def _shipped(name: str | Path | None) -> ShippedModel:
     models = shipped_models()
     try:
         return models[default_model() if name is None else str(name)]
     except KeyError as error:
-        raise UnknownModel(f"There is no file and no shipped model {str(name)!r}.",
-                           remedy=f"Shipped are: {', '.join(models)}. Or give the path of a file.") from error
+        raise UnknownModel(f"There is no file and no model {str(name)!r}.",
+                           remedy=f"Shipped are: {', '.join(models)}. Known, to be pulled: "
+                                  f"{', '.join(published_models())}. Or give the path of a file.") from error
 
 
 def _manifest() -> dict[str, Any]:

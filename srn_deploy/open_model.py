@@ -13,7 +13,7 @@ from srn_deploy.cuda_driver import why_no_gpu
 from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.errors import OptionError, SrnDeployError, TilingError
 from srn_deploy.guarded import Companion
-from srn_deploy.model_store import ShippedModel, find_graph, sha256_of_file, shipped_models
+from srn_deploy.model_store import ShippedModel, corrections_for, find_graph, sha256_of_file, shipped_models
 from srn_deploy.shapes import Limits, ShapeRange
 from srn_deploy.verify import checkpoint_of, ensure_certified, reference_of
 from srn_deploy.windows import TileOptions, planned_windows
@@ -36,6 +36,7 @@ def open_model(model: str | Path | None = None, device: str = "auto", *, correct
     """
     check_device(device)
     path = find_graph(model)
+    corrections = corrections_for(model, corrections)
     if is_engine(path):
         backend = open_backend(path, device, tell=tell)
         return _certified_by_name(backend, path, tell)
@@ -51,6 +52,7 @@ def companion_of(model: str | Path | None = None, device: str = "auto", *, corre
     Empty for a graph or an engine that was made of no shipped model.
     """
     path = find_graph(model)
+    corrections = corrections_for(model, corrections)
     shipped = None if corrections else _shipped_of(path)
     if shipped is not None:
         return Companion(lambda: open_backend(shipped.float_graph.checked_path(), device, tell=tell))
@@ -73,7 +75,7 @@ def _shipped_of(path: Path) -> ShippedModel | None:
 def _on_gpu_or_cpu(path: Path, corrections: Corrections, tell: Tell) -> Backend:
     """The first of the GPU's ways that works; what stood in the way of those before is told."""
     obstacles: list[str] = []
-    engines = [] if corrections else engines_of(path, EngineStore())
+    engines = engines_of(path, EngineStore(), corrections)
     for engine in engines:
         try:
             backend, title = open_on(engine.path, "cuda")
@@ -131,10 +133,11 @@ def _certified_by_name(backend: Backend, path: Path, tell: Tell) -> Backend:
     return backend
 
 
-def engines_of(path: Path, store: EngineStore) -> list[StoredEngine]:
+def engines_of(path: Path, store: EngineStore, corrections: Corrections = AS_RECOGNISED) -> list[StoredEngine]:
     """The engines of a graph or a checkpoint that take any picture, in FP16 first, then those that were built last."""
     sha256 = sha256_of_file(path)
-    found = [engine for engine in store.engines() if _is_made_from(engine, path, sha256) and _serves_all(engine)]
+    found = [engine for engine in store.engines()
+             if _is_made_from(engine, path, sha256, corrections) and _serves_all(engine)]
     return sorted(found, key=lambda engine: (engine.spec.precision is not Precision.FP16,
                                              -engine.path.stat().st_mtime))
 
@@ -152,16 +155,15 @@ def _serves_all(engine: StoredEngine) -> bool:
     return True
 
 
-def _is_made_from(engine: StoredEngine, path: Path, sha256: str) -> bool:
-    """By the graph's bytes; of a checkpoint also that its options are those that the file alone tells."""
+def _is_made_from(engine: StoredEngine, path: Path, sha256: str, corrections: Corrections) -> bool:
+    """By the graph's bytes, which cannot be corrected; of a checkpoint also that its options are those it has here."""
     if is_graph(path):
-        return bool(engine.manifest.identity.get("graph_sha256") == sha256)
+        return not corrections and bool(engine.manifest.identity.get("graph_sha256") == sha256)
     spec = engine.spec
     if spec.source_sha256 != sha256 or importlib.util.find_spec("torch") is None:
         return False
-    from srn_deploy.checkpoint import load_checkpoint
+    from srn_deploy.checkpoint import load_checkpoint, parse_overrides
 
-    ours = load_checkpoint(path).spec
+    ours = load_checkpoint(path, parse_overrides(corrections.settings, corrections.value_range)).spec
     return (spec.architecture, dict(spec.options), spec.value_range) == (
         ours.architecture, dict(ours.options), ours.value_range)
-

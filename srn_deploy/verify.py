@@ -18,7 +18,15 @@ from srn_deploy.cuda_driver import gpu_name
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import EngineError, NotCertified, OptionError
 from srn_deploy.image import find_images, read_image
-from srn_deploy.model_store import find_checkpoint, find_graph, sha256_of_file, shipped_models
+from srn_deploy.model_store import (
+    checked_pulled,
+    corrections_for,
+    find_checkpoint,
+    find_graph,
+    pulled_with,
+    sha256_of_file,
+    shipped_models,
+)
 from srn_deploy.proof_pictures import originals
 
 CERTIFICATE_SUFFIX = ".certificate.json"
@@ -28,13 +36,13 @@ def verify(artefact: str | None, *, against: str | None = None, images: Path | N
            device: str = "auto") -> Certificate:
     """Certify a graph, an engine or a checkpoint against its FP32 reference and write the certificate down.
 
-    artefact, against: a file or a shipped model's name; without `against` the shipped checkpoint that the
+    artefact, against: a file or a model's name; without `against` the shipped or pulled checkpoint that the
     artefact was made from. images: a folder of originals; by default pictures that are drawn here.
     Raises NotCertified, after writing, when it is too far off.
     """
     path = find_graph(artefact)
     told: list[str] = []
-    with closing(open_backend(path, device, tell=told.append)) as candidate:
+    with closing(open_backend(path, device, corrections=corrections_for(artefact), tell=told.append)) as candidate:
         certificate = certificate_of(candidate, path, told[0], against=against, images=images)
     write_down(path, certificate)
     _raise_where_it_failed(path, certificate.failures)
@@ -128,10 +136,12 @@ def _reference(spec: ModelSpec, against: str | None, stack: ExitStack) -> tuple[
     if not is_graph(path):
         from srn_deploy.architectures.activations import watched_peaks
         from srn_deploy.backends.pytorch import PyTorchBackend
-        from srn_deploy.checkpoint import Overrides, load_checkpoint
+        from srn_deploy.checkpoint import Overrides, load_checkpoint, parse_overrides
 
         made_of_it = sha256_of_file(path) == spec.source_sha256  # then it tells what the keys cannot
-        overrides = Overrides(options=dict(spec.options), value_range=spec.value_range) if made_of_it else None
+        known = corrections_for(against)
+        overrides = Overrides(options=dict(spec.options), value_range=spec.value_range) if made_of_it else \
+            parse_overrides(known.settings, known.value_range)
         checked = stack.enter_context(closing(PyTorchBackend(load_checkpoint(path, overrides))))
         peaks = stack.enter_context(watched_peaks(checked.network))
         return checked, f"PyTorch {metadata.version('torch')} in FP32 on the CPU, {path.name}", peaks
@@ -148,5 +158,7 @@ def _reference_path(spec: ModelSpec, against: str | None, *, has_torch: bool) ->
     for model in shipped_models().values():
         if spec.source_sha256 == model.checkpoint.sha256:
             return (model.checkpoint if has_torch else model.graph).checked_path()
+    if has_torch and (published := pulled_with(spec.source_sha256)):
+        return checked_pulled(next((model for model in published if model.path.is_file()), published[0]))
     raise OptionError("The artefact was made from no shipped checkpoint.",
                       remedy="Name the checkpoint that it was made from with --against.")

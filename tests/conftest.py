@@ -43,6 +43,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.fixture
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers on this machine are reached directly, whatever the environment says."""
+    monkeypatch.setenv("no_proxy", "*")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what is marked `gpu` where no GPU can be used, with the driver's own reason."""
     if item.get_closest_marker("gpu") and (reason := why_no_gpu()):

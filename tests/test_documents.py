@@ -13,7 +13,7 @@ import pytest
 
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "engines/README.md",
              "benchmarks/README.md", "benchmarks/ablation.md", "docs/training.md", "docs/benchmarks.md",
-             "docs/troubleshooting.md")
+             "docs/troubleshooting.md", "docs/models.md")
 
 
 def blocks(path: Path, language: str) -> list[str]:
@@ -21,8 +21,8 @@ def blocks(path: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", path.read_text(encoding="utf-8"), flags=re.M | re.S)
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/training.md", "docs/benchmarks.md",
-                                      "docs/troubleshooting.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/training.md", "docs/benchmarks.md", "docs/troubleshooting.md",
+                                      "docs/models.md"])
 def test_every_shell_block_runs_in_order(repository: Path, tmp_path: Path, document: str) -> None:
     shutil.copytree(repository / "benchmarks", tmp_path / "benchmarks",
                     ignore=shutil.ignore_patterns("plots", "records", "__pycache__"))
@@ -35,7 +35,8 @@ def test_every_shell_block_runs_in_order(repository: Path, tmp_path: Path, docum
         assert done.returncode == 0, f"{script}\n{done.stderr}"
     made = {"README.md": ("demo_x4.png", "large/demo.png"), "docs/training.md": ("runs/mine/model.safetensors",),
             "docs/benchmarks.md": ("before.json", "scores.csv", "upscaled/demo.png"),
-            "docs/troubleshooting.md": ("doctor.json", "demo_x4.png")}
+            "docs/troubleshooting.md": ("doctor.json", "demo_x4.png"),
+            "docs/models.md": ("models.json", "clean_x4.png")}
     assert all((tmp_path / name).is_file() for name in made[document])
 
 

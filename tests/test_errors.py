@@ -16,6 +16,7 @@ KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issu
 INDENT = 4  # "├── " and "│   " are four characters a level
 
 BESIDES = {
+    "PassingFault",  # of a download; the fetch catches it and tries again
     "NotCaptured",  # why there is no CUDA graph; the runner catches it and goes on without
     "ValueError",  # a caller inside the project broke a promise
     "AttributeError",  # Python's own protocol for a name that a module does not have

@@ -16,12 +16,12 @@ PACKAGE = "srn_deploy"
 
 FLOORS = (
     ("errors",),
-    ("contract", "atomic", "exif", "containers", "geometry", "shapes", "cuda_driver",
+    ("contract", "atomic", "cache", "file_lock", "exif", "containers", "geometry", "shapes", "cuda_driver",
      "resample", "transparency"),
     ("architectures", "image", "tiling", "metrics", "proof_pictures", "records",
-     "onnx_file", "guard"),
+     "onnx_file", "guard", "catalogue", "fetch"),
     ("checkpoint", "model_store", "windows", "engine", "compare"),
-    ("export", "backends", "training"),
+    ("export", "backends", "training", "pull"),
     ("upscale", "agreement", "describe"),
     ("certify", "deploy", "evaluate", "guarded"),
     ("verify", "pipeline"),
@@ -37,9 +37,9 @@ PUBLIC_FACE = "__init__"
 """`srn_deploy/__init__.py` may show any room but the command line; `__main__.py` knows only the command line."""
 STARTER = "__main__"
 
-PLAIN_ROOMS = {"errors", "contract", "atomic", "exif", "containers", "cuda_driver", "shapes", "model_store",
-               "describe", "records", "engine", "engine_request", "verify", "open_model", "doctor", "cli", PUBLIC_FACE,
-               STARTER}
+PLAIN_ROOMS = {"errors", "contract", "atomic", "cache", "catalogue", "fetch", "file_lock", "pull", "exif",
+               "containers", "cuda_driver", "shapes", "model_store", "describe", "records",
+               "engine", "engine_request", "verify", "open_model", "doctor", "cli", PUBLIC_FACE, STARTER}
 """They do without arrays, so that the help text appears before numpy is loaded."""
 
 HOMES = {
@@ -67,6 +67,10 @@ STANDARD = {*sys.stdlib_module_names, "_typeshed"}
 """Python's own; `_typeshed` exists for the type checker only."""
 
 LATER_LIBRARIES = {"tensorrt", "tensorrt_rtx", "pycuda", "cuda", "av", "ray", "tritonclient"}
+
+NETWORK = {"urllib", "http", "socket", "ssl", "socketserver", "ftplib", "smtplib", "poplib", "imaplib", "xmlrpc",
+           "asyncio", "webbrowser"}
+"""Of Python's own: what speaks with other machines; `fetch` alone may import it."""
 
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 50
@@ -197,6 +201,13 @@ def test_every_library_is_imported_only_in_its_home(repository: Path) -> None:
               if found.library not in {PACKAGE, *STANDARD}
               and not HOMES.get(found.library, set()) & {source.room, source.name}]
     assert strays == []
+
+
+def test_one_room_alone_reaches_for_the_network_and_one_alone_asks_it_to(repository: Path) -> None:
+    found = [(source.room, imported) for source in package_sources(repository) for imported in imports_of(source)]
+    assert {room for room, imported in found if imported.library in NETWORK} == {"fetch"}
+    assert {room for room, imported in found if imported.room == "fetch"} - {"fetch"} == {"pull"}
+    assert {room for room, imported in found if imported.room == "pull"} - {"pull"} == {"cli"}
 
 
 @pytest.mark.parametrize(("code", "module"), [

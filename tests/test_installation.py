@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 
 import srn_deploy
+from srn_deploy.catalogue import published_models
 
 CACHES = (".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "*.egg-info", "build", "dist", "runs")
 
@@ -113,6 +114,12 @@ def test_the_shipped_recipes_are_found(programs: Path, repository: Path) -> None
                  "from srn_deploy.training.recipe_store import shipped_recipes; print(*shipped_recipes())")
     there = {path.stem for path in (repository / "srn_deploy/training/recipes").glob("*.toml")}
     assert there == set(listed.split()) != set()
+
+
+def test_the_catalogue_is_found(programs: Path) -> None:
+    listed = run(programs / "python", "-c",
+                 "from srn_deploy.catalogue import published_models; print(*published_models())")
+    assert listed.split() == list(published_models())
 
 
 def test_the_wheel_holds_every_module_and_marks_them_as_typed(wheel: Path, repository: Path) -> None:

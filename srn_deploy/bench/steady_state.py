@@ -16,11 +16,11 @@ import numpy as np
 from srn_deploy.backends import Backend, open_half, open_on
 from srn_deploy.bench.contestants import Pass, alternated, cautions, ratios, statistics_of, wall_clock, warm_up
 from srn_deploy.bench.machine import PeakMemory, ceilings, gpu_state, larger, throttling
-from srn_deploy.contract import Form, PixelType, Precision, is_engine, is_graph
+from srn_deploy.contract import Corrections, Form, PixelType, Precision, is_engine, is_graph
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import DeviceUnavailable, OptionError, SrnDeployError
 from srn_deploy.image import Image, write_image
-from srn_deploy.model_store import default_model, find_graph
+from srn_deploy.model_store import corrections_for, default_model, find_graph
 from srn_deploy.open_model import engines_of
 from srn_deploy.pipeline import Job, plan_jobs, run_jobs
 from srn_deploy.records import Record, circumstances, threads_in_use
@@ -136,7 +136,7 @@ def _told(one: _Contestant, samples: Sequence[float], baseline: Sequence[float],
 def _contestants(model: str | None, plan: Plan, opened: ExitStack, tell: Tell) -> Iterator[_Contestant]:
     path = find_graph(model)
     title = path.stem
-    for name, opener in _ways(path, plan.device, opened):
+    for name, opener in _ways(path, plan.device, corrections_for(model), opened):
         try:
             backend, library = opener()
             opened.callback(backend.close)
@@ -149,7 +149,8 @@ def _contestants(model: str | None, plan: Plan, opened: ExitStack, tell: Tell) -
             yield from found
 
 
-def _ways(path: Path, device: str, opened: ExitStack) -> Iterator[tuple[str, Callable[[], tuple[Backend, str]]]]:
+def _ways(path: Path, device: str, corrections: Corrections,
+          opened: ExitStack) -> Iterator[tuple[str, Callable[[], tuple[Backend, str]]]]:
     """Backend, precision and form of graph."""
     if is_engine(path):
         yield "engine", lambda: open_on(path, "cuda")
@@ -159,25 +160,28 @@ def _ways(path: Path, device: str, opened: ExitStack) -> Iterator[tuple[str, Cal
     checkpoint = checkpoint_of(path)
     if checkpoint is not None and all(importlib.util.find_spec(name) for name in ("torch", "onnx", "onnxscript")):
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
-        yield "PyTorch FP32", lambda: open_on(checkpoint, device)
+        yield "PyTorch FP32", lambda: open_on(checkpoint, device, corrections)
         for form in Form.DEPLOY, Form.PORTABLE:
             for precision in Precision:
                 if not (is_graph(path) and (form, precision) == (Form.DEPLOY, Precision.FP32)):
                     yield (f"{form} graph {precision.upper()}",
-                           partial(_exported, checkpoint, folder, form, precision, device))
+                           partial(_exported, checkpoint, folder, form, precision, device, corrections))
     if device == "cuda":
         if checkpoint is not None:
-            yield "PyTorch FP16", lambda: open_half(checkpoint)
-        for engine in engines_of(path, EngineStore()):
+            yield "PyTorch FP16", lambda: open_half(checkpoint, corrections)
+        for engine in engines_of(path, EngineStore(), corrections):
             yield engine.path.stem, partial(open_on, engine.path, "cuda")
 
 
-def _exported(checkpoint: Path, folder: Path, form: Form, precision: Precision, device: str) -> tuple[Backend, str]:
+def _exported(checkpoint: Path, folder: Path, form: Form, precision: Precision, device: str,
+              corrections: Corrections) -> tuple[Backend, str]:
+    from srn_deploy.checkpoint import parse_overrides
     from srn_deploy.deploy import export_and_prove
     from srn_deploy.export import ExportOptions
 
     graph = folder / f"{form}-{precision}.onnx"
-    export_and_prove(checkpoint, graph, ExportOptions(form=form, precision=precision))
+    export_and_prove(checkpoint, graph, ExportOptions(form=form, precision=precision),
+                     parse_overrides(corrections.settings, corrections.value_range))
     return open_on(graph, device)
 
 

@@ -39,7 +39,7 @@ def build_engine(model: str | None, fit: Path | None, precision: str | None, set
                  value_range: float | None, **chosen: Any) -> None:
     """Build a TensorRT engine from MODEL, and print its path.
 
-    MODEL is a shipped model's name, a graph, or a checkpoint, which is exported first; without it the default
+    MODEL is a model's name, a graph, or a checkpoint, which is exported first; without it the default
     model is built. An engine that is there already is not built again.
     """
     options.need_engine_packages("Building an engine")

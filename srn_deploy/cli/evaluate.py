@@ -33,7 +33,7 @@ def evaluate(model: str | None, hr: Path, lr: Path | None, on_y: bool, device: s
           value_range: float | None) -> None:
     """Upscale small pictures with MODEL and compare them with their originals: PSNR and SSIM, each and in the mean.
 
-    MODEL is a shipped model's name or a checkpoint, graph or engine file; without it the default model is measured.
+    MODEL is a model's name or a checkpoint, graph or engine file; without it the default model is measured.
     Output in 8 bits, Y by BT.601 as float, as many pixels cropped on each side as the scale: the convention of
     published tables.
     """

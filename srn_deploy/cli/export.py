@@ -21,19 +21,20 @@ def export(checkpoint: str | None, output: Path | None, portable: bool, fp16: bo
            settings: tuple[str, ...], value_range: float | None) -> None:
     """Turn a trained PyTorch CHECKPOINT into an ONNX graph, and prove that both compute the same.
 
-    CHECKPOINT is a file or a shipped model's name; without it the default model is exported.
+    CHECKPOINT is a file or a model's name; without it the default model is exported.
     """
     options.need_torch("Exporting")
     from srn_deploy.checkpoint import parse_overrides
-    from srn_deploy.contract import Form, PixelType, Precision
+    from srn_deploy.contract import Corrections, Form, PixelType, Precision
     from srn_deploy.deploy import default_graph_path, export_and_prove
     from srn_deploy.export import ExportOptions
-    from srn_deploy.model_store import find_checkpoint
+    from srn_deploy.model_store import corrections_for, find_checkpoint
 
     chosen = ExportOptions(form=Form.PORTABLE if portable else Form.DEPLOY, pixel_type=PixelType(pixel_type),
                            precision=Precision.FP16 if fp16 else Precision.FP32)
     path = find_checkpoint(checkpoint)
+    known = corrections_for(checkpoint, Corrections(settings=settings, value_range=value_range))
     exported = export_and_prove(path, output or default_graph_path(path, chosen), chosen,
-                                parse_overrides(settings, value_range))
+                                parse_overrides(known.settings, known.value_range))
     click.echo(f"Against PyTorch: {exported.agreement}; {exported.nodes} nodes.", err=True)
     click.echo(str(exported.path))

@@ -3,23 +3,103 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
 from srn_deploy.cli import options
 
+if TYPE_CHECKING:
+    from srn_deploy.catalogue import PublishedModel
+    from srn_deploy.pull import OnModel
 
-@click.command()
+
+@click.group(invoke_without_command=True)
 @options.as_json
-def models(as_json: bool) -> None:
-    """List the shipped models; the default one is marked."""
-    from srn_deploy.model_store import default_model, shipped_models
+@click.pass_context
+def models(context: click.Context, as_json: bool) -> None:
+    """List the models that are shipped or can be pulled, or pull some. Without a command it lists."""
+    if context.invoked_subcommand is None:
+        context.invoke(list_models, as_json=as_json)
+    elif as_json:
+        raise click.UsageError("--json belongs to list: srn-deploy models list --json.")
+
+
+@models.command("list", short_help="List the models that are shipped or can be pulled.")
+@options.as_json
+def list_models(as_json: bool) -> None:
+    """List the shipped models, the default one marked, then those that can be pulled and whether they are here."""
+    from srn_deploy.catalogue import published_models
+    from srn_deploy.model_store import default_model, shipped_models, state_of
 
     default = default_model()
+    states = [(model, state_of(model).value) for model in published_models().values()]
     if as_json:
-        click.echo(json.dumps({"default": default, "models": [asdict(m) for m in shipped_models().values()]}, indent=2))
+        published = [{**asdict(model), "state": state, "file": str(model.path)} for model, state in states]
+        click.echo(json.dumps({"default": default, "models": [asdict(m) for m in shipped_models().values()],
+                               "published": published}, indent=2))
         return
     for model in shipped_models().values():
         mark = "*" if model.name == default else " "
         click.echo(f"{mark} {model.name}  x{model.scale}  {model.title}  ({model.licence})")
+    click.echo("To be fetched with `srn-deploy models pull NAME`, then used by name:", err=True)
+    for one, state in states:
+        click.echo(f"  {one.name}  x{one.scale}  {one.title}  ({_licence(one)})  {_place(one, state)}")
+
+
+@models.command(short_help="Fetch published models and check them.")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+def pull(names: tuple[str, ...]) -> None:
+    """Fetch published models over https, check them, and print where they lie.
+
+    What was cut is gone on from; what is here already is not fetched again. No other command uses the network.
+    """
+    from srn_deploy.pull import pull as pull_models
+
+    paths = []
+    try:
+        with _shown() as (on_model, tell):
+            for one in pull_models(names, on_model=on_model, tell=tell):
+                paths.append(one.path)  # noqa: PERF401  # extend need not keep those before an error
+    except KeyboardInterrupt:
+        click.echo("Stopped; what has come is kept, and the same command goes on from there.", err=True)
+        raise click.exceptions.Exit(options.INTERRUPTED) from None
+    finally:  # after the bar, which would be torn; those that came before a failure are told too
+        for path in paths:
+            click.echo(str(path))
+
+
+def _licence(model: PublishedModel) -> str:
+    return "no licence stated" if model.licence == "none stated" else model.licence
+
+
+def _place(model: PublishedModel, state: str) -> str:
+    """Where it is, or how much there is to fetch."""
+    if state == "absent":
+        return f"{model.size_bytes / 1e6:.1f} MB"
+    return str(model.path) if state == "pulled" else f"{model.path} is damaged: pull it again"
+
+
+@contextmanager
+def _shown() -> Iterator[tuple[OnModel, Callable[[str], None]]]:
+    """What to call for each model and each sentence: lines on stderr, and on a terminal a bar below them."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        def tell(sentence: str) -> None:
+            """A path is no markup."""
+            console.print(f"{sentence}.", markup=False, highlight=False, soft_wrap=True)
+
+        def on_model(model: PublishedModel) -> Callable[[int], None]:
+            tell(f"{model.name}: {model.title}, x{model.scale} ({_licence(model)}). {model.note}".rstrip(". "))
+            tell(f"{model.size_bytes / 1e6:.1f} MB from {model.url}")
+            task = bar.add_task(model.name, total=model.size_bytes)
+            return lambda done: bar.update(task, completed=done)
+
+        yield on_model, tell

@@ -13,7 +13,7 @@ from srn_deploy.cli import options
 @click.command()
 @click.argument("source", metavar="IN", type=options.FILE)
 @click.argument("target", metavar="OUT", type=options.FILE)
-@click.option("--model", help="A shipped model's name, or a checkpoint, graph or engine file.  "
+@click.option("--model", help="A model's name, or a checkpoint, graph or engine file.  "
                                  "[default: the shipped default]")
 @options.device
 @click.option("--tile", default="auto", show_default=True, metavar="auto|none|N", callback=options.tile_side,

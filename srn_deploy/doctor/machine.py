@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from srn_deploy import model_store
+from srn_deploy.cache import engines_folder
 from srn_deploy.contract import ENGINE_SUFFIX
 from srn_deploy.doctor import cures
 from srn_deploy.doctor.children import Answer
 from srn_deploy.doctor.findings import Finding, State
 from srn_deploy.doctor.packages import BASE, FEATURES
-from srn_deploy.engine.store import EngineStore, default_folder
+from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import DamagedCheckpoint, SrnDeployError
 from srn_deploy.model_store import MANIFEST, ShippedFile, default_model, shipped_models
 
@@ -136,7 +137,7 @@ def _model(name: str, state: State, detail: str, cure: str = "") -> Finding:
 
 def cache_finding() -> Finding:
     """Whether engines can be kept: tried with a file that is gone at once."""
-    folder = default_folder()
+    folder = engines_folder()
     there = next(place for place in [folder.absolute(), *folder.absolute().parents] if os.path.lexists(place))
     try:
         with tempfile.TemporaryFile(dir=there):
@@ -153,7 +154,7 @@ def cache_finding() -> Finding:
 def engine_findings(answer: Answer) -> list[Finding]:
     """The engines in the cache, and whether they run here."""
     try:
-        count = len(list(default_folder().glob(f"*{ENGINE_SUFFIX}")))
+        count = len(list(engines_folder().glob(f"*{ENGINE_SUFFIX}")))
         readable = len(EngineStore().engines())
     except OSError:
         return []  # the finding of the cache says why

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from srn_deploy.atomic import TEMPORARY_MARK, replacing
+from srn_deploy.cache import engines_folder
 from srn_deploy.contract import ENGINE_SUFFIX, ModelSpec
 from srn_deploy.engine.identity import Identity
 from srn_deploy.engine.options import HardwareCompatibility
@@ -85,22 +85,11 @@ class StoredEngine:
         return plan
 
 
-def default_folder() -> Path:
-    """$SRN_CACHE, else `engines/` of the checkout, else the user's cache folder."""
-    if named := os.environ.get("SRN_CACHE"):
-        return Path(named)
-    checkout = Path(__file__).resolve().parents[2]
-    if (checkout / "setup.cfg").is_file() and (checkout / "engines").is_dir():
-        return checkout / "engines"
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "srn-deploy" / "engines"
-
-
 class EngineStore:
     """One folder of engines."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder or default_folder()
+        self.folder = folder or engines_folder()
 
     def find(self, name: str, identity: Identity) -> StoredEngine | None:
         """The engine of an identity, if it is there and whole; a damaged one counts as absent."""

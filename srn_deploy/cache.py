@@ -1,0 +1,37 @@
+"""Where files that can be made or fetched again are kept: $SRN_CACHE, else the user's cache folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from srn_deploy.errors import OptionError
+
+VARIABLE = "SRN_CACHE"
+
+
+def engines_folder() -> Path:
+    """$SRN_CACHE, else `engines/` of the checkout, else that of the user's cache folder."""
+    if named := os.environ.get(VARIABLE):
+        return Path(named)
+    checkout = Path(__file__).resolve().parents[1]
+    if (checkout / "setup.cfg").is_file() and (checkout / "engines").is_dir():
+        return checkout / "engines"
+    return _of_user() / "engines"
+
+
+def pulled_folder() -> Path:
+    """`models/` of $SRN_CACHE, else of the user's cache folder: one for all checkouts."""
+    named = os.environ.get(VARIABLE)
+    return (Path(named) if named else _of_user()) / "models"
+
+
+def _of_user() -> Path:
+    """Raises OptionError where there is no home folder."""
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return Path(base) / "srn-deploy"
+    try:
+        return Path.home() / ".cache" / "srn-deploy"
+    except RuntimeError as error:
+        raise OptionError("This user has no home folder, so there is no cache folder.",
+                          remedy=f"Name a folder that you may write to in the variable {VARIABLE}.") from error

@@ -1,0 +1,98 @@
+"""No command but `models pull` reaches for the network: each is run where Python's sockets are a trap.
+
+What a library does in compiled code without Python's sockets does not fall into it. ONNX Runtime is known to do so;
+that it was switched off is seen by the identifier that it would leave in the home folder.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from srn_deploy.checkpoint import save_checkpoint
+from srn_deploy.image import Image, write_image
+from tests.networks import large_picture, seeded_network
+
+TRAP = """
+import os, socket
+def sprung(*args, **kwargs):
+    with open(os.environ["TRAP"], "a") as file:
+        file.write(f"{args}\\\\n")
+    raise OSError("the network is a trap")
+socket.getaddrinfo = socket.create_connection = sprung
+socket.socket.connect = socket.socket.connect_ex = socket.socket.sendto = sprung
+"""
+
+OPTIONS = {"scale": 2, "channels": 8, "esa_channels": 4, "blocks": 1}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a trap, a small checkpoint and pictures."""
+    folder = tmp_path_factory.mktemp("trapped")
+    (folder / "trap").mkdir()
+    (folder / "trap" / "sitecustomize.py").write_text(TRAP, encoding="utf-8")
+    save_checkpoint(folder / "net.safetensors", seeded_network(**OPTIONS).network, architecture="srn", options=OPTIONS,
+                    value_range=1.0)
+    for name, side in (("in.png", 30), ("hr/a.png", 48), ("train/a.png", 260)):
+        write_image(folder / name, Image(pixels=(large_picture(side, side) * 255).astype(np.uint8)))
+    return folder
+
+
+def trapped(place: Path, repository: Path, *arguments: str) -> tuple[subprocess.CompletedProcess[str], str]:
+    """A run in the trap, and what fell into it."""
+    sprung = place / "sprung"
+    sprung.unlink(missing_ok=True)
+    environment = {**os.environ, "PYTHONPATH": f"{place / 'trap'}{os.pathsep}{repository}", "TRAP": str(sprung),
+                   "SRN_CACHE": str(place / "cache"), "OMP_NUM_THREADS": "1", "HOME": str(place / "home"),
+                   "XDG_CACHE_HOME": str(place / "home" / ".cache")}
+    # It is quiet by itself where it takes the machine for one that runs tests.
+    for variable in ("CI", "GITHUB_ACTIONS", "ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS"):
+        environment.pop(variable, None)
+    done = subprocess.run([sys.executable, "-m", "srn_deploy", *arguments], cwd=place, env=environment,
+                          capture_output=True, text=True, timeout=300, check=False)
+    return done, sprung.read_text() if sprung.exists() else ""
+
+
+def test_onnx_runtime_leaves_no_identifier_of_the_machine(place: Path, repository: Path) -> None:
+    (place / "home" / ".cache").mkdir(parents=True, exist_ok=True)
+    done, _ = trapped(place, repository, "upscale", "in.png", "quiet.png")
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in (place / "home").rglob("*") if path.is_file()] == []
+
+
+def test_whoever_wants_onnx_runtime_to_report_keeps_their_choice() -> None:
+    told = subprocess.run([sys.executable, "-c", "import os, srn_deploy; print(os.environ['ORT_DISABLE_TELEMETRY'])"],
+                          env={**os.environ, "ORT_DISABLE_TELEMETRY": "0"}, capture_output=True, text=True, check=True)
+    assert told.stdout == "0\n"
+
+
+@pytest.mark.parametrize("arguments", [
+    ("upscale", "in.png", "out.png"), ("upscale", "in.png", "torch.png", "--model", "net.safetensors"),
+    ("info",), ("export", "net.safetensors"), ("models",), ("models", "list", "--json"),
+    ("eval", "net.safetensors", "--hr", "hr"), ("verify", "net.safetensors", "--against", "net.safetensors"),
+    ("recipes",), ("engines", "list"), ("--version",),
+    ("train", "compact-x4", "--data", "train", "--out", "run", "--steps", "1", "--device", "cpu"),
+], ids=" ".join)
+def test_a_command_does_without_the_network(place: Path, repository: Path, arguments: tuple[str, ...]) -> None:
+    done, sprung = trapped(place, repository, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert sprung == ""
+
+
+def test_a_model_that_was_not_pulled_is_not_looked_for_on_the_network(place: Path, repository: Path) -> None:
+    done, sprung = trapped(place, repository, "info", "srn-official")
+    assert (done.returncode, sprung) == (1, "")
+    assert "srn-deploy models pull srn-official" in done.stderr
+
+
+def test_pulling_falls_into_the_trap(place: Path, repository: Path) -> None:
+    done, sprung = trapped(place, repository, "models", "pull", "srn-official")
+    assert done.returncode == 1
+    assert "cannot be reached: the network is a trap" in done.stderr
+    assert "raw.githubusercontent.com" in sprung or os.environ.get("https_proxy")
