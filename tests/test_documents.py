@@ -2,62 +2,137 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.documents import Block, Typed, blocks_of, is_as_shown, read_typed, run_block, run_document
+
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "engines/README.md",
              "benchmarks/README.md", "benchmarks/ablation.md", "docs/training.md", "docs/benchmarks.md",
-             "docs/troubleshooting.md", "docs/models.md")
+             "docs/README.md", "docs/tutorial.md", "docs/howto.md", "docs/cli.md", "docs/tiling.md", "docs/models.md",
+             "docs/troubleshooting.md")
+
+EXECUTED = {
+    "README.md": ("demo_x4.png", "large/demo.png"),
+    "docs/training.md": ("runs/mine/model.safetensors",),
+    "docs/benchmarks.md": ("before.json", "scores.csv", "upscaled/demo.png"),
+    "docs/tutorial.md": ("demo_x4.png", "mine.onnx", "mine.onnx.certificate.json"),
+    "docs/howto.md": ("large/demo.png", "mine.onnx", "deep_x4.png", "from_python.png", "ci.png", "after.json"),
+    "docs/tiling.md": ("whole.png", "tiled.png"),
+    "docs/troubleshooting.md": ("doctor.json", "demo_x4.png"),
+    "docs/models.md": ("models.json", "clean_x4.png"),
+}
+"""Documents whose blocks are run in order, and files that are there afterwards."""
+
+INSTALLS = "fetches packages; tests/test_installation.py installs, and the next test looks up the targets"
+
+NOT_RUN_HERE = {
+    ("README.md", "make demo"): INSTALLS,
+    ("README.md", "pip install ."): INSTALLS,
+    ("README.md", "pip install '.[tensorrt-rtx]'"): "fetches packages; docs/tutorial.md runs the commands below it",
+    ("docs/benchmarks.md",
+     "srn-deploy bench --paper --device cpu --images FOLDER --limit 5 --plot figure1.svg --markdown tables.md"):
+        "takes minutes; tests/test_bench.py runs it on small pictures",
+    ("docs/benchmarks.md", "curl -LO http://data.vision.ee.ethz.ch/cvl/DIV2K/DIV2K_valid_LR_bicubic_X4.zip"):
+        "fetches pictures that are no part of the project",
+    ("docs/training.md", "DIV2K_train_HR/0001.png     DIV2K_train_LR_bicubic/X4/0001x4.png     DIV2K_valid_HR/…"):
+        "a list of paths; tests/test_training_layout.py recognises them",
+    ("docs/tutorial.md", "make demo"): INSTALLS,
+    ("docs/tutorial.md", ". .venv/bin/activate"): INSTALLS,
+    ("docs/tutorial.md", "pip install torch --index-url https://download.pytorch.org/whl/cpu"): INSTALLS,
+    ("ARCHITECTURE.md", "train ─▶ model.safetensors ─export─▶ model.onnx"): "a drawing",
+}
+"""Document and first line of every block that nothing runs, and why."""
 
 
-def blocks(path: Path, language: str) -> list[str]:
-    """The fenced blocks of one language in a Markdown file."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", path.read_text(encoding="utf-8"), flags=re.M | re.S)
+def is_walked_through(document: str, block: Block) -> bool:
+    """CONTRIBUTING.md's files and changes are written and used by tests/test_contributing.py."""
+    return document == "CONTRIBUTING.md" and " file=" in block.language
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/training.md", "docs/benchmarks.md", "docs/troubleshooting.md",
-                                      "docs/models.md"])
-def test_every_shell_block_runs_in_order(repository: Path, tmp_path: Path, document: str) -> None:
-    shutil.copytree(repository / "benchmarks", tmp_path / "benchmarks",
-                    ignore=shutil.ignore_patterns("plots", "records", "__pycache__"))
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    scripts = blocks(repository / document, "bash")
-    assert scripts
-    for script in scripts:
-        done = subprocess.run(["bash", "-euc", script], cwd=tmp_path, env=environment, capture_output=True, text=True,
-                              timeout=300, check=False)
-        assert done.returncode == 0, f"{script}\n{done.stderr}"
-    made = {"README.md": ("demo_x4.png", "large/demo.png"), "docs/training.md": ("runs/mine/model.safetensors",),
-            "docs/benchmarks.md": ("before.json", "scores.csv", "upscaled/demo.png"),
-            "docs/troubleshooting.md": ("doctor.json", "demo_x4.png"),
-            "docs/models.md": ("models.json", "clean_x4.png")}
-    assert all((tmp_path / name).is_file() for name in made[document])
+def every_document(repository: Path) -> list[str]:
+    """Those that are named here, and whatever else lies in docs/."""
+    return sorted({*DOCUMENTS, *(f"docs/{path.name}" for path in (repository / "docs").glob("*.md"))})
 
 
-def test_every_python_block_of_the_readme_runs(repository: Path) -> None:
-    scripts = blocks(repository / "README.md", "python")
-    assert scripts
-    for script in scripts:
-        subprocess.run([sys.executable, "-W", "error", "-c", script], check=True, timeout=120)
+@pytest.mark.parametrize("document", EXECUTED)
+def test_every_block_runs_in_order(repository: Path, tmp_path: Path, document: str) -> None:
+    run_document(repository, document, tmp_path)
+    assert [name for name in EXECUTED[document] if not (tmp_path / name).is_file()] == []
+
+
+def test_no_block_is_left_to_faith(repository: Path) -> None:
+    unrun = {(document, block.first_line) for document in every_document(repository)
+             for block in blocks_of(repository / document)
+             if not (block.is_run and document in EXECUTED) and not is_walked_through(document, block)}
+    assert unrun == set(NOT_RUN_HERE)
+
+
+def test_every_document_of_the_folder_is_named_in_this_file(repository: Path) -> None:
+    assert every_document(repository) == sorted(DOCUMENTS)
 
 
 def test_every_make_target_of_the_readme_exists(repository: Path) -> None:
-    lines = [line for block in blocks(repository / "README.md", "console") for line in block.splitlines()]
+    lines = [line for block in blocks_of(repository / "README.md") if block.language == "console"
+             for line in block.text.splitlines()]
     targets = [line.split()[1] for line in lines if line.startswith("make ")]
     assert targets == ["demo", "test"]
     for target in targets:
         subprocess.run(["make", "--dry-run", target], cwd=repository, check=True, capture_output=True)
 
 
+def links(path: Path) -> list[tuple[str, str]]:
+    """File (empty: the same one) and heading (empty: none) of every link that stays in the repository."""
+    found = re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", path.read_text(encoding="utf-8"))
+    return [(target, heading) for target, heading in found if not target.startswith("https://")]
+
+
+def anchors(path: Path) -> set[str]:
+    """What a link may point at in a Markdown file: lower case, hyphens for spaces, no punctuation."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), flags=re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_link_leads_somewhere(repository: Path, document: str) -> None:
     path = repository / document
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
-        if not target.startswith("https://"):
-            assert (path.parent / target).exists(), f"{document} points at {target}"
+    for target, heading in links(path):
+        aim = path.parent / target if target else path
+        assert aim.exists(), f"{document} points at {target}"
+        assert not heading or heading in anchors(aim), f"{document} points at {target}#{heading}"
+
+
+def test_every_document_of_the_folder_is_in_its_index(repository: Path) -> None:
+    named = {target for target, _ in links(repository / "docs/README.md")}
+    assert {path.name for path in (repository / "docs").glob("*.md")} - named == {"README.md"}
+
+
+def test_a_console_block_is_read_as_commands_and_what_is_seen() -> None:
+    assert read_typed("$ one \\\n  more\nseen\n$ two\n") == [Typed(command="one \\\n  more", seen="seen\n"),
+                                                             Typed(command="two", seen="")]
+
+
+@pytest.mark.parametrize(("shown", "seen", "is_same"), [
+    ("a.png\n", "a.png\n", True), ("a.png", "b.png", False), ("3 there", "4 there", False), ("code 1", "code 2", False),
+    ("93.5 dB", "94.25 dB", True), ("1 of 255", "2 of 255", True),
+    ("at ... px", "at 7 px", True), ("first\n...\nlast", "first\n1\n2\nlast", True),
+    ("first\n...\nlast", "first\nlast", True), ("at ... px", "at 7\n px", False), ("", "seen", False),
+    ("x-0123456789abcdef.engine", "x-fedcba9876543210.engine", True), ("first", "first\nsecond", False),
+])
+def test_outputs_are_compared_up_to_what_belongs_to_the_day(shown: str, seen: str, is_same: bool) -> None:
+    assert is_as_shown(shown, seen) == is_same
+
+
+@pytest.mark.parametrize(("language", "text"), [
+    ("bash", "false\n"), ("python", "assert False\n"), ("console", "$ echo one\ntwo\n"), ("console", "$ false\n")])
+def test_a_block_that_does_not_do_what_it_says_fails(tmp_path: Path, language: str, text: str) -> None:
+    with pytest.raises(AssertionError, match="line 7"):
+        run_block(Block(language=language, text=text, line=7), tmp_path)
+
+
+def test_commands_of_one_console_block_share_a_shell(tmp_path: Path) -> None:
+    run_block(Block(language="console", text="$ word=3; echo Error: $word; false\nError: 3\n$ echo $? $word\n1 3\n",
+                    line=1), tmp_path)

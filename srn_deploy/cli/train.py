@@ -30,7 +30,8 @@ PLAIN_LINE_EVERY_S = 60.0
 @click.option("--out", type=click.Path(path_type=Path),
               help="Folder of the run: state, log, curve and checkpoint. [default: runs/RECIPE]")
 @click.option("--resume", is_flag=True, help="Go on where the run in --out last saved.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
+              help="Where to train; auto takes a GPU that works, and says which.")
 @click.option("--steps", type=int, help="Length of the whole run in steps. [default: the recipe's]")
 @click.option("--budget", "minutes", type=float, metavar="MINUTES", help="Length of the whole run in minutes, instead.")
 @click.option("--seed", type=int, help="Of first weights and patches. [default: the recipe's]")
