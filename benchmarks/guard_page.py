@@ -12,10 +12,9 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from benchmarks.guard_study import BOUNDS, verdicts
 from benchmarks.plots import DOTS_PER_INCH, digest
-from srn_deploy.records import Record, markdown_table
+from srn_deploy.records import Record, markdown_table, summarise
 
 PLOT = "guard.png"
-IMAGE = f"![The largest sign of every picture as a share of its bound](plots/{PLOT})"
 
 SIZE_INCHES = (10.0, 6.2)
 
@@ -32,7 +31,10 @@ what keeping, smoothing and all between would give. *Shift*: how far the mean mo
 block of a picture. A block beyond one bound is flagged. Verdicts are a person's
 ([guard_verdicts.json](guard_verdicts.json)).
 
-Measure: `python -m benchmarks.guard_study healthy`, `python -m benchmarks.guard_study hard`."""
+Measure: `python -m benchmarks.guard_study healthy`, `python -m benchmarks.guard_study hard`; what it costs:
+`python -m benchmarks.guard_cost`.
+
+![The largest sign of every picture as a share of its bound](plots/guard.png)"""
 
 
 def healthy_tables(results: Mapping[str, Any]) -> list[str]:
@@ -57,6 +59,25 @@ def hard_tables(results: Mapping[str, Any]) -> list[str]:
             cells += [str(len(own)), str(sum(case["flagged"] > 0 for case in own))]
         rows.append(tuple(cells))
     return [markdown_table(rows)]
+
+
+def cost_tables(results: Mapping[str, Any]) -> list[str]:
+    """Milliseconds with and without, and whether the requirement is met."""
+    ratios = summarise(results["ratios"])
+    rows = [("figure", "required", "measured", "met"),
+            *((f"--guard {name}, ms", "–", f"{1000 * summarise(samples).median:.0f}", "–")
+              for name, samples in results["seconds"].items()),
+            ("more time", f"at most {results['most_share']:.0%}", f"{ratios.median - 1:.1%} (quartiles "
+             f"{ratios.lower_quartile - 1:.1%} to {ratios.upper_quartile - 1:.1%})",
+             "yes" if ratios.median - 1 <= results["most_share"] else "no")]
+    sentence = (f"`{results['model']}` (graph sha256 {results['sha256'][:12]}…) on {results['picture']}, "
+                f"{results['width_px']} × {results['height_px']} px, without reading and writing files; {results['pairs']} "
+                f"pairs after {results['warm_up_pairs']} to warm up, ratios taken pair by pair.")
+    return [sentence, markdown_table(rows)]
+
+
+TABLES = {"guard-healthy": healthy_tables, "guard-hard": hard_tables, "guard-cost": cost_tables}
+"""Kind of record to what stands on the page."""
 
 
 def draw_guard(healthy: Record, hard: Record, png: Path) -> None:

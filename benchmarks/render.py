@@ -166,9 +166,8 @@ def paper_section(records: Sequence[Record]) -> list[str]:
 
 def guard_section(records: Sequence[Record]) -> list[str]:
     """Both halves of the study, and their plot."""
-    healthy, hard = of_kind(records, "guard-healthy"), of_kind(records, "guard-hard")
-    return [guard_page.INTRODUCTION, *([guard_page.IMAGE] if healthy and hard else []),
-            *section(healthy, guard_page.healthy_tables), *section(hard, guard_page.hard_tables)]
+    return [guard_page.INTRODUCTION, *(part for kind, tables in guard_page.TABLES.items()
+                                       for part in section(of_kind(records, kind), tables))]
 
 
 def gpu_tables(results: Mapping[str, Any]) -> list[str]:

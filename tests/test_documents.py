@@ -43,6 +43,8 @@ NOT_RUN_HERE = {
     ("docs/tutorial.md", "make demo"): INSTALLS,
     ("docs/tutorial.md", ". .venv/bin/activate"): INSTALLS,
     ("docs/tutorial.md", "pip install torch --index-url https://download.pytorch.org/whl/cpu"): INSTALLS,
+    ("docs/models.md", "srn-deploy models pull srn-official rlfn-x4"):
+        "fetches files; tests/test_fetch_ways.py fetches from a server of its own",
     ("ARCHITECTURE.md", "train ─▶ model.safetensors ─export─▶ model.onnx"): "a drawing",
 }
 """Document and first line of every block that nothing runs, and why."""

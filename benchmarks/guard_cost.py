@@ -1,0 +1,63 @@
+"""What the guard costs: one picture with --guard warn against --guard off, in turn, in one process on the CPU.
+
+    python -m benchmarks.guard_cost [--pairs N] [--picture FILE]
+
+Reading and writing files is left out, which makes the share larger than a user sees. Let nothing else run meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from benchmarks.inputs import EXAMPLE_PICTURE, RECORDS, data_path
+from srn_deploy.backends import open_backend
+from srn_deploy.guard import Guard
+from srn_deploy.guarded import upscale_guarded
+from srn_deploy.image import read_image
+from srn_deploy.model_store import default_model, find_graph, sha256_of_file
+from srn_deploy.records import Record, circumstances, doubts, paired_ratios, threads_in_use
+
+MOST_SHARE = 0.05
+"""What the project asks of itself: at most this much of the time without the guard."""
+
+WARM_UP_PAIRS = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the arguments, measure, write the record."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=15)
+    parser.add_argument("--picture", type=Path, help=f"default: {EXAMPLE_PICTURE} of the real data")
+    parser.add_argument("--records", type=Path, default=RECORDS, help="folder of the record")
+    options = parser.parse_args(arguments)
+    record = measure(options.picture or data_path(EXAMPLE_PICTURE), options.pairs)
+    record.save(options.records / "guard-cost.json")
+    print(f"{options.records / 'guard-cost.json'} written.")
+    for doubt in doubts(record.results["seconds"]):
+        print(f"Careful: {doubt}")
+
+
+def measure(picture: Path, pairs: int) -> Record:
+    """All pairs on the default model's graph."""
+    told, pixels, graph = circumstances(threads=threads_in_use()), read_image(picture).as_rgb8(), find_graph()
+    seconds: dict[str, list[float]] = {"off": [], "warn": []}
+    with closing(open_backend(graph, "cpu")) as backend:
+        for number in range(WARM_UP_PAIRS + pairs):
+            for name, samples in seconds.items():
+                start = time.perf_counter()
+                upscale_guarded(pixels, backend, guard=Guard(name))
+                if number >= WARM_UP_PAIRS:
+                    samples.append(time.perf_counter() - start)
+    height, width = pixels.shape[:2]
+    return Record(kind="guard-cost", title="The guard's share of a run on the CPU", circumstances=told, results={
+        "model": default_model(), "sha256": sha256_of_file(graph), "picture": picture.name, "height_px": height,
+        "width_px": width, "pairs": pairs, "warm_up_pairs": WARM_UP_PAIRS, "most_share": MOST_SHARE,
+        "seconds": seconds, "ratios": paired_ratios(seconds["warn"], seconds["off"])})
+
+
+if __name__ == "__main__":
+    main()
