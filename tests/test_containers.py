@@ -179,7 +179,7 @@ def test_bytes_behind_the_end_of_a_picture_are_passed_over(tmp_path: Path) -> No
 def test_what_is_no_picture_is_refused_with_a_remedy(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(UnreadableImage, match=r"in\.png is") as caught:
         read_image(saved(tmp_path, data))
-    assert "whole PNG, JPEG or WebP" in caught.value.remedy
+    assert "whole PNG, JPEG, WebP, TIFF or BMP" in caught.value.remedy
 
 
 def test_animations_are_refused_because_all_frames_but_one_would_be_lost(tmp_path: Path) -> None:

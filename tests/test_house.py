@@ -15,7 +15,7 @@ import pytest
 PACKAGE = "srn_deploy"
 
 FLOORS = (
-    ("errors",),
+    ("errors", "tag_directory"),
     ("contract", "atomic", "exif", "containers", "geometry", "shapes", "cuda_driver",
      "resample"),
     ("architectures", "image", "tiling", "metrics", "proof_pictures", "records",
@@ -37,8 +37,9 @@ PUBLIC_FACE = "__init__"
 """`srn_deploy/__init__.py` may show any room but the command line; `__main__.py` knows only the command line."""
 STARTER = "__main__"
 
-PLAIN_ROOMS = {"errors", "contract", "atomic", "exif", "containers", "cuda_driver", "shapes", "model_store",
-               "describe", "records", "engine", "engine_request", "verify", "open_model", "cli", PUBLIC_FACE, STARTER}
+PLAIN_ROOMS = {"errors", "tag_directory", "contract", "atomic", "exif", "containers", "cuda_driver", "shapes",
+               "model_store", "describe", "records",
+               "engine", "engine_request", "verify", "open_model", "cli", PUBLIC_FACE, STARTER}
 """They do without arrays, so that the help text appears before numpy is loaded."""
 
 HOMES = {
@@ -46,6 +47,8 @@ HOMES = {
               "backends/pytorch_graph", "bench/machine", "bench/paper_protocol", "training"},
     "safetensors": {"checkpoint"},
     "cv2": {"image"},
+    "PIL": {"image/bmp", "image/inks"},
+    "simplejpeg": {"image/jpeg"},
     "onnx": {"onnx_file", "export", "engine/build"},
     "filelock": {"engine"},
     "pycuda": {"backends/cuda_session"},

@@ -8,6 +8,9 @@ import click
 
 from srn_deploy.cli import options
 
+SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tif", "bmp": ".bmp"}
+"""What --format writes, by the names that people say."""
+
 
 @click.command()
 @click.argument("source", metavar="IN", type=options.FILE)
@@ -20,22 +23,28 @@ from srn_deploy.cli import options
 @click.option("--halo", type=click.IntRange(min=0), help="Context around a tile.  [default: measured for the network]")
 @click.option("--quality", type=click.IntRange(1, 100),
               help="Of JPEG (default 95) and WebP (default lossless).")
+@click.option("--format", "suffix", type=click.Choice(list(SUFFIXES)), callback=lambda *given: SUFFIXES.get(given[2]),
+              help="What every output is written as; it changes their suffixes.")
+@click.option("--max-megapixels", type=click.FloatRange(min=0, min_open=True),
+              help="Refuse pictures of more pixels before decoding them.  [default: 200]")
 @options.overrides
 @click.option("--skip-existing", is_flag=True, help="Leave out pictures whose output is there: resumes a folder.")
 def upscale(source: Path, target: Path, model: str | None, device: str, tile: int | str | None, halo: int | None,
-            quality: int | None, skip_existing: bool, settings: tuple[str, ...], value_range: float | None) -> None:
+            quality: int | None, suffix: str | None, max_megapixels: float | None, skip_existing: bool,
+            settings: tuple[str, ...], value_range: float | None) -> None:
     """Upscale a picture, or every picture of a folder (the tree is kept).
 
-    PNG, JPEG and WebP; the suffix of OUT chooses the format. Originals are never overwritten.
+    PNG, JPEG, WebP, TIFF and BMP; the suffix of OUT chooses the format, or --format. Originals are never overwritten.
     """
     from srn_deploy.cli.progress import show
     from srn_deploy.contract import Corrections
+    from srn_deploy.image import MAX_MEGAPIXELS
     from srn_deploy.open_model import open_model
     from srn_deploy.pipeline import pending, plan_jobs, run_jobs
     from srn_deploy.windows import TileOptions
 
     tiles = TileOptions(tile=tile, halo=halo)
-    planned = plan_jobs(source, target)
+    planned = plan_jobs(source, target, suffix)
     jobs = pending(planned) if skip_existing else planned
     go_on = "Go on with --skip-existing." if skip_existing or pending(planned) == planned else \
         "Some outputs were there before this run: run it again without --skip-existing."
@@ -46,6 +55,7 @@ def upscale(source: Path, target: Path, model: str | None, device: str, tile: in
     backend = open_model(model, device, corrections=corrections, tell=lambda line: click.echo(f"{line}.", err=True))
     try:
         show(len(jobs), len(planned) - len(jobs),
-             lambda on_tile: run_jobs(jobs, backend, tiles, on_tile, quality=quality), go_on=go_on)
+             lambda on_tile, on_warning: run_jobs(jobs, backend, tiles, on_tile, quality=quality, on_warning=on_warning,
+                                                  max_megapixels=max_megapixels or MAX_MEGAPIXELS), go_on=go_on)
     finally:
         backend.close()
