@@ -42,6 +42,7 @@ _NO_EXIF_ALONE = {X_TAG, Y_TAG, UNIT_TAG}
 _FAX3, _FAX4, _JPEG = 3, 4, 7
 _COMPRESSIONS = (1, 2, _FAX3, _FAX4, 5, _JPEG, 8, 32773, 32946)
 """None, three of facsimile, LZW, JPEG, deflate under two numbers, and runs of bytes."""
+_NAMES = {6: "old-style JPEG", 34712: "JPEG 2000", 34887: "LERC", 34925: "LZMA", 50000: "Zstandard", 50001: "WebP"}
 _CMYK_INKS = 1
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}
 """Samples of colour by photometric: white is zero, black is zero, RGB, palette, inks, YCbCr."""
@@ -95,7 +96,8 @@ def _check_kind(layout: TiffLayout, entries: dict[int, Entry], values: dict[int,
     if colours is None:
         raise unsupported(path, f"is a TIFF of {_COLOUR_NAMES.get(layout.photometric, 'unknown colours')}")
     if layout.compression not in _COMPRESSIONS:
-        raise unsupported(path, f"is a TIFF of compression {layout.compression}, which is not read here")
+        name = _NAMES.get(layout.compression, f"number {layout.compression}")
+        raise unsupported(path, f"is a TIFF of compression {name}, which is not read here")
     if layout.photometric == 6 and layout.compression != _JPEG:
         raise unsupported(path, "is a TIFF of YCbCr colours without JPEG")
     if layout.compression == _JPEG and (layout.bits != 8 or layout.photometric == 3):

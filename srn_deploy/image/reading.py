@@ -56,8 +56,8 @@ def _refuse_bombs(unpacked: Unpacked, path: Path, max_megapixels: float) -> None
         raise UnreadableImage(
             f"{path} has {unpacked.width} x {unpacked.height} px, {megapixels:.0f} megapixels; "
             f"more than {max_megapixels:g} are not decoded unasked.",
-            remedy="If you trust the file and have the memory for it, lift the limit: "
-                   f"--max-megapixels {ceil(megapixels)}")
+            remedy="If you trust the file and have the memory for it, lift the limit: for upscale with "
+                   f"--max-megapixels {ceil(megapixels)}, in Python with read_image(path, max_megapixels=...).")
 
 
 def _turned(decoded: Pixels, turn: int) -> Pixels:
