@@ -90,7 +90,8 @@ def png(packed: bytes = PACKED, *, depth: int = 8, colour: int = RGB, tail: tupl
 
 
 @pytest.mark.parametrize("data", [
-    png(zlib.compress(RAW[:-60])), png(zlib.compress(RAW + bytes(50))), png(PACKED[:20] + b"\xff\xff\xff" + PACKED[23:]),
+    png(zlib.compress(RAW[:-60])), png(zlib.compress(RAW + bytes(50))),
+    png(PACKED[:20] + b"\xff\xff\xff" + PACKED[23:]),
     png(PACKED[:-4] + b"abcd"), png(PACKED[:-30]), png(PACKED[:-4]), png(PACKED + b"junk"), png(b""),
     png(zlib.compress(b"\7" + RAW[1:])), png(depth=7), png(colour=5), png(colour=RGB, depth=4), png(tail=(1, 0, 0)),
     png(tail=(0, 1, 0)), png(tail=(0, 0, 3)), png(tail=(0, 0, 1)), png(width=0), png(colour=PALETTE),

@@ -63,8 +63,8 @@ def test_without_a_profile_cmyk_is_converted_plainly_as_pillow_does(tmp_path: Pa
     corners = image.pixels[[2, 2, 12, 12], [2, 12, 2, 12]].astype(int)
     # JPEG at quality 100 moves an ink by a level or two.
     assert np.abs(corners - [[255, 0, 0], [255, 255, 255], [0, 0, 0], [127, 255, 255]]).max() <= 3
-    assert image.remarks == (f"{path}: its CMYK colours are converted to sRGB, without a profile, so colours are "
-                             "approximate.",)
+    assert image.remarks == ((f"{path}: its CMYK colours are converted to sRGB, without a profile, so colours are "
+                             "approximate."),)
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".tif"])
@@ -72,8 +72,9 @@ def test_a_profile_decides_the_colours_and_is_not_carried_on(tmp_path: Path, suf
     path = saved(tmp_path, suffix, ink_profile())
     image = read_image(path)
     with Pillow.open(path) as opened:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(ink_profile()))
         expected = ImageCms.profileToProfile(
-            opened, ImageCms.ImageCmsProfile(io.BytesIO(ink_profile())), ImageCms.createProfile("sRGB"), outputMode="RGB",
+            opened, profile, ImageCms.createProfile("sRGB"), outputMode="RGB",
             renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC, flags=ImageCms.Flags.BLACKPOINTCOMPENSATION)
         plain = np.asarray(opened.convert("RGB"))
     assert expected is not None
