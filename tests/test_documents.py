@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "engines/README.md",
-             "benchmarks/README.md", "benchmarks/ablation.md", "docs/training.md", "docs/benchmarks.md")
+             "benchmarks/README.md", "benchmarks/ablation.md", "docs/training.md", "docs/benchmarks.md", "docs/pictures.md")
 
 
 def blocks(path: Path, language: str) -> list[str]:
@@ -20,7 +20,7 @@ def blocks(path: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", path.read_text(encoding="utf-8"), flags=re.M | re.S)
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/training.md", "docs/benchmarks.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/training.md", "docs/benchmarks.md", "docs/pictures.md"])
 def test_every_shell_block_runs_in_order(repository: Path, tmp_path: Path, document: str) -> None:
     shutil.copytree(repository / "benchmarks", tmp_path / "benchmarks",
                     ignore=shutil.ignore_patterns("plots", "records", "__pycache__"))
@@ -32,7 +32,8 @@ def test_every_shell_block_runs_in_order(repository: Path, tmp_path: Path, docum
                               timeout=300, check=False)
         assert done.returncode == 0, f"{script}\n{done.stderr}"
     made = {"README.md": ("demo_x4.png", "large/demo.png"), "docs/training.md": ("runs/mine/model.safetensors",),
-            "docs/benchmarks.md": ("before.json", "scores.csv", "upscaled/demo.png")}
+            "docs/benchmarks.md": ("before.json", "scores.csv", "upscaled/demo.png"),
+            "docs/pictures.md": ("demo.webp", "large/demo.tif", "small.jpg", "lifted.png")}
     assert all((tmp_path / name).is_file() for name in made[document])
 
 
