@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "engines/README.md",
-             "benchmarks/README.md", "benchmarks/ablation.md", "docs/training.md", "docs/benchmarks.md", "docs/pictures.md")
+             "benchmarks/README.md", "benchmarks/ablation.md", "docs/training.md", "docs/benchmarks.md",
+             "docs/pictures.md")
 
 
 def blocks(path: Path, language: str) -> list[str]:
