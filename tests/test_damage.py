@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 
 from srn_deploy.errors import UnreadableImage, UnsupportedImage
 from srn_deploy.image import Pixels, read_image
@@ -31,6 +32,11 @@ def test_a_jpeg_has_the_pixels_that_opencv_decodes(tmp_path: Path, channels: int
     data = jpeg(SMOOTH[..., :channels], *options)
     expected = np.atleast_3d(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED))
     assert np.array_equal(read_image(saved(tmp_path, data, "in.jpg")).pixels, expected[..., ::-1])
+
+
+def test_a_jpeg_that_stores_rgb_is_not_taken_for_ycbcr(tmp_path: Path) -> None:
+    Pillow.fromarray(SMOOTH).save(tmp_path / "in.jpg", keep_rgb=True, quality=100)
+    assert np.abs(read_image(tmp_path / "in.jpg").pixels.astype(int) - SMOOTH).max() <= 3
 
 
 def test_a_scan_that_ends_early_is_no_picture(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from srn_deploy.errors import UnreadableImage, UnsupportedImage
-from srn_deploy.image import Image, Pixels, read_image, write_image
+from srn_deploy.errors import UnreadableImage, UnsupportedImage, UnwritableImage
+from srn_deploy.image import Image, Pixels, check_writable, read_image, write_image
 from srn_deploy.tag_directory import longs, shorts, write_directory
 
 HEIGHT, WIDTH = 37, 53
@@ -130,9 +130,13 @@ def test_associated_alpha_is_taken_out_of_the_colour(tmp_path: Path) -> None:
     assert image.alpha[..., 0].tolist() == [[128, 0, 255]]
 
 
-def test_a_channel_without_a_meaning_is_taken_as_transparency_with_a_word(tmp_path: Path) -> None:
-    pixels = noise(4)
-    assert cv2.imwrite(str(tmp_path / "in.tif"), pixels[..., [2, 1, 0, 3]])
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("compression", [1, 5])
+def test_a_channel_without_a_meaning_is_taken_as_transparency_with_a_word(
+        tmp_path: Path, compression: int, bits: int) -> None:
+    pixels = noise(4, bits)
+    assert cv2.imwrite(str(tmp_path / "in.tif"), pixels[..., [2, 1, 0, 3]],
+                       [cv2.IMWRITE_TIFF_COMPRESSION, compression])
     image = read_image(tmp_path / "in.tif")
     assert np.array_equal(samples(image), pixels)
     assert "taken as transparency" in "".join(image.remarks)
@@ -176,6 +180,35 @@ def test_what_would_be_read_wrong_is_refused_with_its_name(tmp_path: Path, chose
     tifffile.imwrite(tmp_path / "in.tif", chosen.pop("pixels"), metadata=None, **chosen)
     with pytest.raises(UnsupportedImage, match=words):
         read_image(tmp_path / "in.tif")
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".bmp"])
+def test_more_than_four_gigabytes_are_refused_before_the_work(suffix: str) -> None:
+    check_writable(Path(f"out{suffix}"), height=30_000, width=44_000)
+    with pytest.raises(UnwritableImage, match=r"6\.0 GB"):
+        check_writable(Path(f"out{suffix}"), height=40_000, width=50_000)
+
+
+def test_a_jpeg_in_a_tiff_that_claims_to_be_larger_is_refused_without_being_decoded(tmp_path: Path) -> None:
+    Pillow.fromarray(noise(3)).save(tmp_path / "in.tif", compression="jpeg")
+    data = bytearray((tmp_path / "in.tif").read_bytes())
+    frame = data.index(b"\xff\xc0")
+    data[frame + 5:frame + 9] = b"\xff\xdc\xff\xdc"
+    (tmp_path / "in.tif").write_bytes(data)
+    with pytest.raises(UnreadableImage, match="another size"):
+        read_image(tmp_path / "in.tif")
+
+
+def test_a_wrong_checksum_of_deflate_is_noticed(tmp_path: Path) -> None:
+    path = written(tmp_path / "in.tif", noise(3), compression="zlib")
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages[0]
+        end = page.dataoffsets[-1] + page.databytecounts[-1]
+    data = bytearray(path.read_bytes())
+    data[end - 1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(UnreadableImage, match="damaged TIFF"):
+        read_image(path)
 
 
 def test_a_thumbnail_is_no_second_page(tmp_path: Path) -> None:

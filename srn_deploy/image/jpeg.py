@@ -36,6 +36,15 @@ def decode(unpacked: Unpacked, path: Path) -> Decoded:
     return Decoded(colour=pixels, inks=space == "CMYK", remarks=remarks)
 
 
+def scan_size(data: bytes, path: Path) -> tuple[int, int]:
+    """Height and width as the header says, without decoding; raises UnreadableImage."""
+    try:
+        height, width, *_ = simplejpeg.decode_jpeg_header(data)
+    except ValueError as error:
+        raise _damaged(path, error) from error
+    return int(height), int(width)
+
+
 def decoded_scan(data: bytes, space: str, path: Path) -> tuple[Pixels, tuple[str, ...]]:
     """(H, W, channels) uint8, and what is to be told."""
     try:
@@ -56,6 +65,7 @@ def _decoded(data: bytes, space: str, *, strict: bool) -> Pixels:
 
 
 def _damaged(path: Path, error: ValueError) -> UnreadableImage:
-    return UnreadableImage(f"{path} is a damaged JPEG: {str(error).strip().rstrip('.')}.",
+    reason = str(error).strip().rstrip(".").removeprefix("Corrupt JPEG data: ")
+    return UnreadableImage(f"{path} is a damaged JPEG: {reason}.",
                            remedy="Give a whole file. If it is the only one, open it in an image editor and save what "
                                   "can be seen.")

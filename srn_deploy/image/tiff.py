@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srn_deploy.containers import TiffLayout, Unpacked, broken, unsupported
-from srn_deploy.image.jpeg import decoded_scan
+from srn_deploy.image.jpeg import decoded_scan, scan_size
 from srn_deploy.image.opencv_codec import decoded_pixels
 from srn_deploy.image.picture import Decoded, Pixels
 from srn_deploy.tag_directory import longs, shorts, write_directory
@@ -28,6 +28,8 @@ _HORIZONTAL = 2
 
 _STRIP_BYTES = 1 << 20
 """Of a strip that is written: long enough for deflate, short enough to be read in parts."""
+_LONGEST_ROW_BYTES, _LARGEST_PART_BYTES = 1 << 20, 1 << 30
+"""What OpenCV unpacks at once: the sides and the number of its pixels are limited."""
 _LEVEL = 1
 """Of deflate: measured on a photograph of 2040 x 1356, level 6 takes 1.4 times as long for 3 % less."""
 
@@ -90,10 +92,13 @@ def _unpacked(packed: bytes, layout: TiffLayout, rows: int, row_bytes: int, path
     if layout.compression == _NONE:
         return packed
     if layout.compression in (_LZW, _PACKBITS):
+        if row_bytes > _LONGEST_ROW_BYTES or rows * row_bytes > _LARGEST_PART_BYTES:
+            raise unsupported(path, "is a TIFF of strips that are too large for OpenCV")
         bytes_as_grey = _one_strip(packed, rows, row_bytes, layout, bits=8)
         return decoded_pixels(bytes_as_grey, path).tobytes()
     try:
-        return zlib.decompressobj().decompress(packed, rows * row_bytes)
+        # One byte more than there should be, so that the checksum at the end is reached.
+        return zlib.decompressobj().decompress(packed, rows * row_bytes + 1)
     except zlib.error as error:
         raise broken(path, f"is a damaged TIFF: {error}") from error
 
@@ -126,10 +131,10 @@ def _jpeg_part(packed: bytes, layout: TiffLayout, rows: int, samples: int, path:
     spaces = {1: "Gray", 3: "RGB", 4: "CMYK"}
     if samples not in spaces or layout.extra:
         raise unsupported(path, "is a TIFF of JPEG with transparency")
-    pixels, _ = decoded_scan(data, spaces[samples], path)
-    if pixels.shape[0] < rows or pixels.shape[1] < layout.part_width:
-        raise broken(path, "is a damaged TIFF: a part holds too few pixels")
-    return pixels
+    height, width = scan_size(data, path)
+    if not rows <= height <= max(rows, layout.part_height) or width != layout.part_width:
+        raise broken(path, "is a damaged TIFF: a part has another size than its tags say")
+    return decoded_scan(data, spaces[samples], path)[0]
 
 
 def _single(levels: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
