@@ -120,6 +120,13 @@ def test_needless_chunks_and_colours_outside_the_palette_make_no_noise(
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_damaged_chunk_without_pixels_is_told_and_passed_over(tmp_path: Path) -> None:
+    damaged = bytearray(chunk(b"iCCP", b"ICC\0\0" + zlib.compress(bytes(200))))
+    damaged[-1] ^= 1
+    path = saved(tmp_path, png(extra=bytes(damaged)))
+    assert read_image(path).remarks == (f"{path}: the damaged chunk iCCP of the PNG is passed over.",)
+
+
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 3), (5, 9), (8, 8), (17, 3), (1, 9), (9, 1)])
 def test_interlaced_pngs_of_every_size_are_read(tmp_path: Path, height: int, width: int) -> None:
     pixels = noise(height, width, 3)

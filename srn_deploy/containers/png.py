@@ -42,7 +42,8 @@ MAX_INFLATED_BYTES = 1 << 24
 
 def unpack(data: bytes, path: Path) -> Unpacked:
     """Take a PNG apart; raises UnreadableImage if it is truncated or a checksum of its pixels is wrong."""
-    chunks = list(_chunks(data, path))
+    passed_over: list[str] = []
+    chunks = list(_chunks(data, path, passed_over))
     found = {kind: body for kind, body, _ in reversed(chunks)}
     header = found.get(b"IHDR", b"")
     if len(header) != 13 or b"IDAT" not in found:
@@ -63,6 +64,7 @@ def unpack(data: bytes, path: Path) -> Unpacked:
         height=int.from_bytes(header[4:8], "big"),
         picture=b"".join((START, *kept, *(whole for _, whole in pixels), _chunk(b"IEND", b""))),
         metadata=tuple(metadata),
+        remarks=tuple(f"{path}: the damaged chunk {name} of the PNG is passed over." for name in passed_over),
         animated=int.from_bytes(found.get(b"acTL", b"")[:4], "big") > 1,
         grey_alpha=colour_type == _GREY_ALPHA,
         transparent_grey=_transparent_grey(found.get(b"tRNS"), header[8]) if colour_type == _GREY else None,
@@ -140,8 +142,8 @@ def _check_header(header: bytes, found: dict[bytes, bytes], path: Path) -> None:
         raise broken(path, "is a damaged PNG: its transparency is of the wrong length")
 
 
-def _chunks(data: bytes, path: Path) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """Kind, content and whole of each chunk; a damaged one without pixels is passed over, as readers do."""
+def _chunks(data: bytes, path: Path, passed_over: list[str]) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Kind, content and whole of each chunk; a damaged one without pixels is passed over, and its name noted."""
     at = len(START)
     while at + 12 <= len(data):
         end = at + 12 + int.from_bytes(data[at:at + 4], "big")
@@ -152,6 +154,8 @@ def _chunks(data: bytes, path: Path) -> Iterator[tuple[bytes, bytes, bytes]]:
             yield kind, data[at + 8:end - 4], data[at:end]
         elif kind in _PIXEL_CHUNKS or not kind.isalpha():
             raise broken(path, "is a damaged PNG: a checksum is wrong")
+        else:
+            passed_over.append(kind.decode("ascii"))
         if kind == b"IEND":
             return
         at = end
