@@ -15,8 +15,9 @@ from srn_deploy.backends import Backend
 from srn_deploy.contract import ModelSpec
 from srn_deploy.guard import Guard
 from srn_deploy.guarded import Companion, upscale_array
+from srn_deploy.image import MAX_MEGAPIXELS
 from srn_deploy.open_model import companion_of, open_model
-from srn_deploy.pipeline import Outcome, plan_jobs, run_jobs
+from srn_deploy.pipeline import OnWarning, Outcome, plan_jobs, run_jobs
 from srn_deploy.upscale import OnTile
 from srn_deploy.windows import TileOptions
 
@@ -53,14 +54,19 @@ class Upscaler:
         return large
 
     def upscale_files(self, source: str | Path, target: str | Path, *, quality: int | None = None,
-                      on_tile: OnTile = lambda done, total: None) -> Iterator[Outcome]:
+                      suffix: str | None = None, max_megapixels: float = MAX_MEGAPIXELS,
+                      on_tile: OnTile = lambda done, total: None,
+                      on_warning: OnWarning = lambda job, sentence: None) -> Iterator[Outcome]:
         """Upscale a picture file, or every picture of a folder, and yield what became of each.
 
         An outcome has its job (source and target), its error if there was one, what of the source the target's
         format could not hold, and what the guard found. Targets appear whole or not at all; no source is overwritten.
+        suffix: what every target gets instead of its own, as in ".png". max_megapixels: larger pictures are refused
+        before they are decoded. on_warning: told of each loss before the network runs on its picture.
         """
-        return run_jobs(plan_jobs(Path(source), Path(target)), self._backend, self._tiles, on_tile, quality=quality,
-                        guard=self._guard, companion=self._companion)
+        return run_jobs(plan_jobs(Path(source), Path(target), suffix), self._backend, self._tiles, on_tile,
+                        quality=quality, guard=self._guard, companion=self._companion, max_megapixels=max_megapixels,
+                        on_warning=on_warning)
 
     def close(self) -> None:
         """Free the backend."""

@@ -107,7 +107,8 @@ def find_pairs(hr: Path, lr: Path | None, scale: int) -> list[Pair]:
     """
     originals = find_images(hr) if hr.is_dir() else [hr]
     if not originals:
-        raise UnreadableImage(f"{hr} holds no picture.", remedy="Give a folder with PNG, JPEG or WebP files.")
+        raise UnreadableImage(f"{hr} holds no picture.",
+                              remedy="Give a folder with PNG, JPEG, WebP, TIFF or BMP files.")
     if lr is None:
         return [Pair(name=path.name, hr=path, lr=None) for path in originals]
     small = {path.stem: path for path in (find_images(lr) if lr.is_dir() else [lr])}

@@ -1,14 +1,15 @@
-"""The one statement of metadata that changes what a person sees: the orientation, in EXIF and in XMP."""
+"""Statements of EXIF and XMP that upscaling changes: the orientation, the thumbnail, the size in pixels."""
 
 from __future__ import annotations
 
 import re
 import struct
 
-_ORIENTATION_TAG = 0x0112
-_TIFF_HEADER_BYTES = 8
-_ENTRY_BYTES = 12
-_SHORT = 3
+from srn_deploy.tag_directory import LONG, SHORT, Directory, byte_order, first_directory, read_directory
+
+_ORIENTATION, _EXIF_DIRECTORY = 0x0112, 0x8769
+_WIDTH, _HEIGHT, _PIXEL_WIDTH, _PIXEL_HEIGHT = 0x0100, 0x0101, 0xA002, 0xA003
+_THUMBNAIL, _THUMBNAIL_BYTES = 0x0201, 0x0202
 
 # As an attribute or as an element, one digit 1 to 8 (the tiff schema of Adobe's XMP part 2).
 _XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:\s*=\s*["']|>)\s*)[1-8](?=\s*["'<])""")
@@ -16,21 +17,23 @@ _XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:\s*=\s*["']|>)\s*)[1-8](?
 
 def orientation(exif: bytes) -> int:
     """1 to 8 as EXIF numbers them; 1 (upright) where the block does not say or is damaged."""
-    found = _orientation_offset(exif)
-    if found is None:
-        return 1
-    offset, order = found
-    value = int(struct.unpack_from(order + "H", exif, offset)[0])
-    return value if 1 <= value <= 8 else 1
+    order, first = _first(exif)
+    entry = first.entries.get(_ORIENTATION)
+    value = entry.numbers(order)[:1] if entry is not None and entry.kind == SHORT else ()
+    return value[0] if value and 1 <= value[0] <= 8 else 1
 
 
 def upright(exif: bytes) -> bytes:
-    """The same block with its orientation set to 1, for pixels that have been turned already."""
-    found = _orientation_offset(exif)
-    if found is None:
+    """The same block with its orientation set to 1, for pixels that have been turned already.
+
+    Where they were turned, the thumbnail beside them would lie: it is wiped out.
+    """
+    order, first = _first(exif)
+    entry = first.entries.get(_ORIENTATION)
+    if entry is None or entry.kind != SHORT or not entry.stored:
         return exif
-    offset, order = found
-    return exif[:offset] + struct.pack(order + "H", 1) + exif[offset + 2:]
+    block = exif if orientation(exif) == 1 else _without_thumbnail(exif, order, first)
+    return _patched(block, entry.stored_at, struct.pack(order + "H", 1))
 
 
 def upright_xmp(packet: bytes) -> bytes:
@@ -38,19 +41,41 @@ def upright_xmp(packet: bytes) -> bytes:
     return _XMP_ORIENTATION.sub(rb"\g<1>1", packet)
 
 
-def _orientation_offset(exif: bytes) -> tuple[int, str] | None:
-    """Where the orientation value lies in a block that begins with its TIFF header, and its byte order."""
-    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
-    if order is None or len(exif) < _TIFF_HEADER_BYTES:
-        return None
-    directory = int(struct.unpack_from(order + "I", exif, 4)[0])
-    if directory + 2 > len(exif):
-        return None
-    (entries,) = struct.unpack_from(order + "H", exif, directory)
-    for entry in range(directory + 2, directory + 2 + entries * _ENTRY_BYTES, _ENTRY_BYTES):
-        if entry + _ENTRY_BYTES > len(exif):
-            return None
-        tag, kind = struct.unpack_from(order + "HH", exif, entry)
-        if tag == _ORIENTATION_TAG and kind == _SHORT:
-            return entry + 8, order
-    return None
+def sized(exif: bytes, *, height: int, width: int) -> bytes:
+    """The same block with the size of the picture, in pixels, wherever the block speaks of it."""
+    order, first = _first(exif)
+    pointer = first.entries.get(_EXIF_DIRECTORY)
+    at = pointer.numbers(order)[:1] if pointer is not None else ()
+    inner = read_directory(exif, order, at[0]).entries if at else {}
+    for found, tag, side in ((first.entries, _WIDTH, width), (first.entries, _HEIGHT, height),
+                             (inner, _PIXEL_WIDTH, width), (inner, _PIXEL_HEIGHT, height)):
+        entry = found.get(tag)
+        if entry is not None and entry.kind in (SHORT, LONG) and entry.count == 1:
+            exif = _patched(exif, entry.at + 2, struct.pack(order + "HII", LONG, 1, side))
+    return exif
+
+
+def _first(exif: bytes) -> tuple[str, Directory]:
+    """Byte order and first directory; an empty one for what is no such block."""
+    order = byte_order(exif)
+    if order is None:
+        return "<", Directory({}, 0, 0, is_whole=False)
+    return order, read_directory(exif, order, first_directory(exif, order))
+
+
+def _without_thumbnail(exif: bytes, order: str, first: Directory) -> bytes:
+    """The same block without a second directory; nothing is moved, because maker notes count from the start."""
+    second = read_directory(exif, order, first.next).entries
+    if not second:
+        return exif
+    start, length = (second[tag].numbers(order)[:1] or (0,) if tag in second else (0,)
+                     for tag in (_THUMBNAIL, _THUMBNAIL_BYTES))
+    exif = _patched(exif, first.next_at, bytes(4))
+    if not 0 < start[0] <= start[0] + length[0] <= len(exif):
+        return exif
+    return exif[:start[0]] + (bytes(length[0]) if start[0] + length[0] < len(exif) else b"") \
+        + exif[start[0] + length[0]:]
+
+
+def _patched(block: bytes, at: int, stored: bytes) -> bytes:
+    return block[:at] + stored + block[at + len(stored):]

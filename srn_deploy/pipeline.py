@@ -14,12 +14,22 @@ from srn_deploy.backends.protocol import Backend
 from srn_deploy.errors import OptionError, OutOfMemory, SrnDeployError, UnreadableImage, UnwritableImage
 from srn_deploy.guard import Guard
 from srn_deploy.guarded import Companion, Damages, upscale_picture
-from srn_deploy.image import Image, check_writable, find_images, read_image, write_image
+from srn_deploy.image import (
+    MAX_MEGAPIXELS,
+    SUFFIXES,
+    Image,
+    check_writable,
+    container_of,
+    find_images,
+    losses,
+    read_image,
+    write_image,
+)
 from srn_deploy.upscale import OnTile, check_takes
 from srn_deploy.windows import TileOptions
 
 Losses = tuple[str, ...]
-"""What of a source the target's format cannot hold, as sentences."""
+"""What reading changed, and what of a source the target's format cannot hold, as sentences."""
 
 AHEAD = 2
 """Pictures that may wait decoded before the network, and encoded behind it: bounds the memory."""
@@ -44,13 +54,18 @@ class Outcome:
     """What the guard found, as sentences."""
 
 
-def plan_jobs(source: Path, target: Path) -> list[Job]:
+OnWarning = Callable[[Job, str], None]
+"""Called with a sentence on what of a picture will be lost or was changed, before the network runs on it."""
+
+
+def plan_jobs(source: Path, target: Path, suffix: str | None = None) -> list[Job]:
     """One job for a file, one for each picture of a folder (the tree is kept).
 
-    Raises an error before any work if a target would overwrite a source.
+    suffix: what every target gets instead of its own, with its dot; a single file that is named keeps its name.
+    Raises an error before any work if a target would overwrite a source, or two sources would share a target.
     """
     try:
-        jobs = _planned(source, target)
+        jobs = _with_suffix(_planned(source, target), target, suffix)
         originals = {os.path.realpath(job.source) for job in jobs}
         overwriting = next((job for job in jobs if os.path.realpath(job.target) in originals), None)
     except OSError as error:  # names that are too long
@@ -58,7 +73,28 @@ def plan_jobs(source: Path, target: Path) -> list[Job]:
     if overwriting is not None:
         raise UnwritableImage(f"{overwriting.target} is one of the pictures to be read and would be overwritten.",
                               remedy="Choose another output.")
+    _refuse_shared_targets(jobs)
     return jobs
+
+
+def _with_suffix(jobs: list[Job], target: Path, suffix: str | None) -> list[Job]:
+    if suffix is None:
+        return jobs
+    named = [job.target for job in jobs if job.target == target and target.suffix]
+    if named and container_of(named[0]) is not container_of(Path(f"any{suffix}")):
+        raise OptionError(f"{target} is no {suffix} file, which --format asks for.",
+                          remedy="Leave --format out, or the suffix of the output.")
+    return [job if job.target in named else replace(job, target=job.target.with_suffix(suffix)) for job in jobs]
+
+
+def _refuse_shared_targets(jobs: list[Job]) -> None:
+    """Raise UnwritableImage if one result would overwrite another."""
+    first: dict[Path, Path] = {}
+    for job in jobs:
+        other = first.setdefault(job.target, job.source)
+        if other != job.source:
+            raise UnwritableImage(f"{other} and {job.source} would both become {job.target}.",
+                                  remedy="Give them different names, or upscale them into different folders.")
 
 
 def _planned(source: Path, target: Path) -> list[Job]:
@@ -77,7 +113,8 @@ def _folder_jobs(source: Path, target: Path) -> list[Job]:
         # Results of an earlier run inside the source are no inputs.
         found = [path for path in found if not path.parent.resolve().is_relative_to(target.resolve())]
     if not found:
-        raise UnreadableImage(f"{source} holds no picture.", remedy="Give a folder with PNG, JPEG or WebP files.")
+        raise UnreadableImage(f"{source} holds no picture.",
+                              remedy=f"Give a folder with files of {', '.join(SUFFIXES)}.")
     return [Job(source=path, target=target / path.relative_to(source)) for path in found]
 
 
@@ -97,18 +134,25 @@ def upscale_image(image: Image, backend: Backend, options: TileOptions | None = 
 
 def run_jobs(jobs: Iterable[Job], backend: Backend, options: TileOptions | None = None,
              on_tile: OnTile = lambda done, total: None, *, quality: int | None = None, guard: Guard = Guard.WARN,
-             companion: Companion | None = None) -> Iterator[Outcome]:
+             companion: Companion | None = None, max_megapixels: float = MAX_MEGAPIXELS,
+             on_warning: OnWarning = lambda job, sentence: None) -> Iterator[Outcome]:
     """Run jobs and yield their outcomes in order, each when its file is whole; a bad picture does not stop the rest.
+
+    What an outcome tells in `losses` is told to on_warning already before the network runs on the picture.
 
     When the consumer stops (Ctrl-C), files that are being written are finished; no others are begun.
     """
+    def read(job: Job) -> Image:
+        return read_checked(job, backend, companion, max_megapixels=max_megapixels)
+
     def upscaled(image: Image) -> tuple[Image, Damages]:
         return upscale_image(image, backend, options, on_tile, guard=guard, companion=companion)
 
     with ThreadPoolExecutor(max_workers=AHEAD, thread_name_prefix="codec") as codecs:
         writing: deque[tuple[Job, Future[Losses], Damages]] = deque()
         try:
-            for job, image in _prefetched(jobs, backend, companion, codecs):
+            for job, image in _prefetched(jobs, read, codecs):
+                _warn(job, image, on_warning)
                 writing.append((job, *_upscaled_and_written(job, image, upscaled, quality, codecs)))
                 if len(writing) >= AHEAD:
                     yield _outcome(*writing.popleft())
@@ -116,6 +160,21 @@ def run_jobs(jobs: Iterable[Job], backend: Backend, options: TileOptions | None 
                 yield _outcome(*writing.popleft())
         finally:
             codecs.shutdown(cancel_futures=True)
+
+
+def _warn(job: Job, image: Future[Image], on_warning: OnWarning) -> None:
+    """Tell what a picture that was read will lose; one that failed tells its error in its turn."""
+    if image.exception() is None:
+        for sentence in _losses(job, image.result()):
+            on_warning(job, sentence)
+
+
+def _losses(job: Job, image: Image) -> Losses:
+    return image.remarks + losses(job.target, image)
+
+
+def _write(job: Job, image: Image, quality: int | None) -> Losses:
+    return image.remarks + write_image(job.target, image, quality=quality)
 
 
 def _upscaled_and_written(job: Job, image: Future[Image], upscaled: Callable[[Image], tuple[Image, Damages]],
@@ -127,22 +186,23 @@ def _upscaled_and_written(job: Job, image: Future[Image], upscaled: Callable[[Im
         failed: Future[Losses] = Future()
         failed.set_exception(error)
         return failed, ()
-    return codecs.submit(write_image, job.target, large, quality=quality), damage
+    return codecs.submit(_write, job, large, quality), damage
 
 
-def _prefetched(jobs: Iterable[Job], backend: Backend, companion: Companion | None,
+def _prefetched(jobs: Iterable[Job], read: Callable[[Job], Image],
                 codecs: ThreadPoolExecutor) -> Iterator[tuple[Job, Future[Image]]]:
     """Jobs with their pictures being decoded, at most AHEAD of them at once."""
     remaining = iter(jobs)
-    waiting = deque((job, codecs.submit(read_checked, job, backend, companion)) for job in islice(remaining, AHEAD))
+    waiting = deque((job, codecs.submit(read, job)) for job in islice(remaining, AHEAD))
     while waiting:
         yield waiting.popleft()
-        waiting.extend((job, codecs.submit(read_checked, job, backend, companion)) for job in islice(remaining, 1))
+        waiting.extend((job, codecs.submit(read, job)) for job in islice(remaining, 1))
 
 
-def read_checked(job: Job, backend: Backend, companion: Companion | None = None) -> Image:
+def read_checked(job: Job, backend: Backend, companion: Companion | None = None, *,
+                 max_megapixels: float = MAX_MEGAPIXELS) -> Image:
     """Decode, and find out before the work whether the target can hold the result."""
-    image = read_image(job.source)
+    image = read_image(job.source, max_megapixels=max_megapixels)
     scale = backend.spec.scale
     if not companion:
         check_takes(image.pixels.dtype, backend.spec)

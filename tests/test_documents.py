@@ -13,7 +13,7 @@ from tests.documents import Block, Typed, blocks_of, is_as_shown, read_typed, ru
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "engines/README.md",
              "benchmarks/README.md", "benchmarks/ablation.md", "docs/training.md", "docs/benchmarks.md",
              "docs/README.md", "docs/tutorial.md", "docs/howto.md", "docs/cli.md", "docs/tiling.md", "docs/models.md",
-             "docs/troubleshooting.md")
+             "docs/troubleshooting.md", "docs/pictures.md", "docs/guard.md")
 
 EXECUTED = {
     "README.md": ("demo_x4.png", "large/demo.png"),
@@ -23,6 +23,8 @@ EXECUTED = {
     "docs/howto.md": ("large/demo.png", "mine.onnx", "deep_x4.png", "from_python.png", "ci.png", "after.json"),
     "docs/tiling.md": ("whole.png", "tiled.png"),
     "docs/troubleshooting.md": ("doctor.json", "demo_x4.png"),
+    "docs/pictures.md": ("demo.webp", "large/demo.tif", "small.jpg", "lifted.png"),
+    "docs/guard.md": ("watched.png", "mended.png"),
     "docs/models.md": ("models.json", "clean_x4.png"),
 }
 """Documents whose blocks are run in order, and files that are there afterwards."""

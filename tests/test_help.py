@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-HEAVY = ("numpy", "torch", "cv2", "onnx", "onnxruntime", "onnxscript", "safetensors", "matplotlib", "rich")
+HEAVY = ("numpy", "torch", "cv2", "PIL", "simplejpeg", "onnx", "onnxruntime", "onnxscript", "safetensors",
+         "matplotlib", "rich")
 
 # Exit codes do not matter here; what is loaded when the program ends does.
 RUN_CLI = """

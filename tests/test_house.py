@@ -15,7 +15,7 @@ import pytest
 PACKAGE = "srn_deploy"
 
 FLOORS = (
-    ("errors",),
+    ("errors", "tag_directory"),
     ("contract", "atomic", "cache", "file_lock", "exif", "containers", "geometry", "shapes", "cuda_driver",
      "resample", "transparency"),
     ("architectures", "image", "tiling", "metrics", "proof_pictures", "records",
@@ -48,6 +48,8 @@ HOMES = {
               "doctor/probe"},
     "safetensors": {"checkpoint"},
     "cv2": {"image"},
+    "PIL": {"image/bmp", "image/inks"},
+    "simplejpeg": {"image/jpeg"},
     "onnx": {"onnx_file", "export", "engine/build"},
     "filelock": {"engine"},
     "pycuda": {"backends/cuda_session"},

@@ -210,7 +210,7 @@ def test_odd_names_are_read_and_written(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "wanted", "error", "text"), [
-    ("out.tif", {}, UnwritableImage, r"\.tif"),
+    ("out.gif", {}, UnwritableImage, r"\.gif"),
     ("out", {}, UnwritableImage, "suffix"),
     ("folder.png", {}, UnwritableImage, "is a folder"),
     ("out.webp", {"width": 16384}, UnwritableImage, "16383"),

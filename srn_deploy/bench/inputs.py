@@ -50,7 +50,8 @@ def open_inputs(folder: Path | None, limit: int | None = None) -> Inputs:
         return Inputs(label=f"{len(sizes)} synthetic pictures, sizes of DIV2K's test inputs", pictures=pictures)
     paths = find_images(folder)[:limit]
     if not paths:
-        raise OptionError(f"{folder} holds no picture.", remedy="Give a folder with PNG, JPEG or WebP files.")
+        raise OptionError(f"{folder} holds no picture.",
+                          remedy="Give a folder with PNG, JPEG, WebP, TIFF or BMP files.")
     pictures = tuple(read_image(path).as_rgb8() for path in paths)
     if small := next((path for path, picture in zip(paths, pictures, strict=True)
                       if min(picture.shape[:2]) < MIN_SIDE_PX), None):

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 import click
 
 from srn_deploy.cli.options import INTERRUPTED
-from srn_deploy.pipeline import Outcome
+from srn_deploy.pipeline import Job, OnWarning, Outcome
 from srn_deploy.upscale import OnTile
 
-Run = Callable[[OnTile], Iterator[Outcome]]
+Run = Callable[[OnTile, OnWarning], Iterator[Outcome]]
 Say = Callable[[str], None]
 
 
@@ -24,8 +24,8 @@ def show(total: int, skipped: int, run: Run, *, go_on: str) -> None:
     """
     began, done, failed = time.monotonic(), 0, 0
     try:
-        with _bar(total) as (advance, on_tile):
-            for outcome in run(on_tile):
+        with _bar(total) as (advance, on_tile, on_warning):
+            for outcome in run(on_tile, on_warning):
                 failed += outcome.error is not None
                 done += outcome.error is None
                 advance(outcome)
@@ -41,17 +41,23 @@ def show(total: int, skipped: int, run: Run, *, go_on: str) -> None:
 
 
 def _tell(outcome: Outcome, result: Say, remark: Say) -> None:
-    """The written file as a result; a failure with its remedy, and what a format could not keep, as remarks."""
+    """The written file as a result; a failure with its remedy as remarks. Losses were told before the work."""
     if outcome.error is not None:
         named = "" if str(outcome.job.source) in outcome.error.message else f"{outcome.job.source}: "
         remark(f"Error: {named}{outcome.error.message}")
         remark(outcome.error.remedy)
         return
-    for loss in outcome.losses:
-        remark(f"Warning: {loss}")
     for damage in outcome.damage:
         remark(f"Warning: {outcome.job.source}: {damage}")
     result(str(outcome.job.target))
+
+
+def _warning(remark: Say) -> OnWarning:
+    """Says a sentence on a picture, and on which where it does not say so itself."""
+    def warn(job: Job, sentence: str) -> None:
+        named = "" if str(job.source) in sentence else f"{job.source}: "
+        remark(f"Warning: {named}{sentence}")
+    return warn
 
 
 def _to_stderr(line: str) -> None:
@@ -59,10 +65,11 @@ def _to_stderr(line: str) -> None:
 
 
 @contextmanager
-def _bar(total: int) -> Iterator[tuple[Callable[[Outcome], None], OnTile]]:
-    """What to call for each outcome and each tile."""
+def _bar(total: int) -> Iterator[tuple[Callable[[Outcome], None], OnTile, OnWarning]]:
+    """What to call for each outcome, each tile and each warning."""
     if sys.stderr is None or not sys.stderr.isatty():  # None: a daemon that closed it
-        yield lambda outcome: _tell(outcome, click.echo, _to_stderr), lambda done, all_tiles: None
+        yield lambda outcome: _tell(outcome, click.echo, _to_stderr), lambda done, all_tiles: None, \
+            _warning(_to_stderr)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -92,4 +99,4 @@ def _bar(total: int) -> Iterator[tuple[Callable[[Outcome], None], OnTile]]:
             speed = next(task.speed for task in progress.tasks if task.id == tiles)
             progress.update(tiles, completed=done, rate=f"{speed or 0.0:.2f}/s")
 
-        yield advance, on_tile
+        yield advance, on_tile, _warning(above)

@@ -9,6 +9,9 @@ import click
 
 from srn_deploy.cli import options
 
+SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tif", "bmp": ".bmp"}
+"""What --format writes, by the names that people say."""
+
 
 @click.command()
 @click.argument("source", metavar="IN", type=options.FILE)
@@ -23,24 +26,29 @@ from srn_deploy.cli import options
               help="Of JPEG (default 95) and WebP (default lossless).")
 @click.option("--guard", type=click.Choice(["off", "warn", "repair"]), default="warn", show_default=True,
               help="What to do about blocks that do not resemble the input: the network broke there.")
+@click.option("--format", "suffix", type=click.Choice(list(SUFFIXES)), callback=lambda *given: SUFFIXES.get(given[2]),
+              help="What every output is written as; it changes their suffixes.")
+@click.option("--max-megapixels", type=click.FloatRange(min=0, min_open=True),
+              help="Refuse pictures of more pixels before decoding them.  [default: 200]")
 @options.overrides
 @click.option("--skip-existing", is_flag=True, help="Leave out pictures whose output is there: resumes a folder.")
 def upscale(source: Path, target: Path, model: str | None, device: str, tile: int | str | None, halo: int | None,
-            quality: int | None, guard: str, skip_existing: bool, settings: tuple[str, ...],
-            value_range: float | None) -> None:
+            quality: int | None, guard: str, suffix: str | None, max_megapixels: float | None, skip_existing: bool,
+            settings: tuple[str, ...], value_range: float | None) -> None:
     """Upscale a picture, or every picture of a folder (the tree is kept).
 
-    PNG, JPEG and WebP; the suffix of OUT chooses the format. Originals are never overwritten.
+    PNG, JPEG, WebP, TIFF and BMP; the suffix of OUT chooses the format, or --format. Originals are never overwritten.
     """
     from srn_deploy.cli.progress import show
     from srn_deploy.contract import Corrections
     from srn_deploy.guard import Guard
+    from srn_deploy.image import MAX_MEGAPIXELS
     from srn_deploy.open_model import companion_of, open_model
     from srn_deploy.pipeline import pending, plan_jobs, run_jobs
     from srn_deploy.windows import TileOptions
 
     tiles = TileOptions(tile=tile, halo=halo)
-    planned = plan_jobs(source, target)
+    planned = plan_jobs(source, target, suffix)
     jobs = pending(planned) if skip_existing else planned
     go_on = "Go on with --skip-existing." if skip_existing or pending(planned) == planned else \
         "Some outputs were there before this run: run it again without --skip-existing."
@@ -54,5 +62,6 @@ def upscale(source: Path, target: Path, model: str | None, device: str, tile: in
     with closing(open_model(model, device, corrections=corrections, tell=tell)) as backend, \
             closing(companion_of(model, device, corrections=corrections, tell=tell)) as companion:
         show(len(jobs), len(planned) - len(jobs),
-             lambda on_tile: run_jobs(jobs, backend, tiles, on_tile, quality=quality, guard=Guard(guard),
-                                      companion=companion), go_on=go_on)
+             lambda on_tile, on_warning: run_jobs(
+                 jobs, backend, tiles, on_tile, quality=quality, guard=Guard(guard), companion=companion,
+                 max_megapixels=max_megapixels or MAX_MEGAPIXELS, on_warning=on_warning), go_on=go_on)

@@ -1,18 +1,23 @@
 """Picture files as the chunks they are made of: is the file whole, and what travels beside its pixels.
 
 Codecs fill missing parts with grey, lose metadata without a word and complain on stderr; so files are
-checked here, and metadata is taken out and put in by the formats' own rules. EXIF, XMP, colour profiles
-and PNG's colour chunks travel; comments, thumbnails beside EXIF and print resolution do not.
+checked here, and metadata is taken out and put in by the formats' own rules. EXIF, XMP, colour profiles,
+the resolution and PNG's colour chunks travel; comments and thumbnails beside EXIF do not.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from srn_deploy.containers import jpeg, png, webp
-from srn_deploy.containers.blocks import Block, Container, Metadata, Unpacked, broken
+from srn_deploy.containers import bmp, jpeg, png, tiff, webp
+from srn_deploy.containers.blocks import Block, Container, Metadata, TiffLayout, Unpacked, broken, unsupported
+from srn_deploy.containers.bmp import header as bmp_header
+from srn_deploy.containers.png import check_pixels as check_png
+from srn_deploy.containers.resolution import Unit, as_metadata, from_block, from_exif
+from srn_deploy.tag_directory import HEADER_BYTES, byte_order
 
-__all__ = ["Block", "Container", "Metadata", "Unpacked", "pack", "sort_out", "unpack"]
+__all__ = ["Block", "Container", "Metadata", "TiffLayout", "Unpacked", "bmp_header", "broken", "check_png", "pack",
+           "resolution_of_exif", "sort_out", "unpack", "unsupported"]
 
 
 def unpack(data: bytes, path: Path) -> Unpacked:
@@ -25,7 +30,11 @@ def unpack(data: bytes, path: Path) -> Unpacked:
         return jpeg.unpack(data, path)
     if webp.is_webp(data):
         return webp.unpack(data, path)
-    raise broken(path, "is no PNG, JPEG or WebP file")
+    if byte_order(data.ljust(HEADER_BYTES)) is not None or data[:4] in tiff.BIG_STARTS:
+        return tiff.unpack(data, path)
+    if data.startswith(bmp.START):
+        return bmp.unpack(data, path)
+    raise broken(path, "is no PNG, JPEG, WebP, TIFF or BMP file")
 
 
 def pack(container: Container, encoded: bytes, metadata: Metadata, *, height: int, width: int,
@@ -37,7 +46,16 @@ def pack(container: Container, encoded: bytes, metadata: Metadata, *, height: in
         return png.pack(encoded, metadata)
     if container is Container.JPEG:
         return jpeg.pack(encoded, metadata)
+    if container is Container.TIFF:
+        return tiff.pack(encoded, metadata)
+    if container is Container.BMP:
+        return bmp.pack(encoded, metadata)
     return webp.pack(encoded, metadata, height=height, width=width, has_alpha=has_alpha)
+
+
+def resolution_of_exif(exif: bytes) -> Metadata:
+    """What an EXIF block says of the resolution, as a block of its own; none if it says nothing."""
+    return as_metadata(from_exif(exif))
 
 
 def sort_out(container: Container, metadata: Metadata, *, is_grey: bool) -> tuple[Metadata, tuple[str, ...]]:
@@ -51,17 +69,33 @@ def sort_out(container: Container, metadata: Metadata, *, is_grey: bool) -> tupl
                          if kind is not Block.PNG_COLOUR or not png.is_plain_srgb(block))
     reasons = [_why_lost(container, kind, block, is_grey=is_grey) for kind, block in metadata]
     kept = tuple(block for block, reason in zip(metadata, reasons, strict=True) if not reason)
+    # Where the EXIF that is kept says the same there is nothing to tell.
+    repeated = [from_exif(block) for kind, block in kept if kind is Block.EXIF]
+    reasons = [reason if kind is not Block.RESOLUTION or from_block(block) not in repeated else ""
+               for (kind, block), reason in zip(metadata, reasons, strict=True)]
     lost = tuple(f"The {kind} is left behind: {reason}."
                  for (kind, _), reason in zip(metadata, reasons, strict=True) if reason)
     return kept, lost
 
 
+_WITHOUT = {
+    Container.PNG: (Block.EXTENDED_XMP,),
+    Container.JPEG: (Block.PNG_COLOUR,),
+    Container.WEBP: (Block.PNG_COLOUR, Block.EXTENDED_XMP, Block.RESOLUTION),
+    Container.TIFF: (Block.PNG_COLOUR, Block.EXTENDED_XMP),
+    Container.BMP: (Block.PNG_COLOUR, Block.EXTENDED_XMP, Block.EXIF, Block.XMP),
+}
+"""What a format has no place for."""
+
+
 def _why_lost(container: Container, kind: Block, block: bytes, *, is_grey: bool) -> str:
     """A clause; empty if the block can be kept."""
-    if kind is Block.PNG_COLOUR:
-        return "" if container is Container.PNG else f"{container} has no place for it"
-    if kind is Block.EXTENDED_XMP:
-        return "" if container is Container.JPEG else f"{container} has no place for it"
+    if kind in _WITHOUT[container]:
+        return f"{container} has no place for it"
+    if kind is Block.RESOLUTION:
+        if container is Container.BMP and from_block(block).unit is Unit.NONE:
+            return "BMP has no place for the shape of a pixel alone"
+        return jpeg.why_no_density(block) if container is Container.JPEG else ""
     if kind is Block.ICC and (mismatch := _why_unsuitable(container, block, stored="GRAY" if is_grey else "RGB")):
         return mismatch
     return jpeg.why_too_long(kind, block) if container is Container.JPEG else ""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from srn_deploy.errors import UnreadableImage
+from srn_deploy.errors import UnreadableImage, UnsupportedImage
 
 
 class Container(StrEnum):
@@ -15,6 +15,8 @@ class Container(StrEnum):
     PNG = "PNG"
     JPEG = "JPEG"
     WEBP = "WebP"
+    TIFF = "TIFF"
+    BMP = "BMP"
 
 
 class Block(StrEnum):
@@ -25,6 +27,8 @@ class Block(StrEnum):
     XMP = "XMP"
     """The XML packet alone."""
     ICC = "colour profile"
+    RESOLUTION = "resolution"
+    """As `resolution.Resolution` writes it, not as any format does."""
     PNG_COLOUR = "PNG colour description"
     """Whole cICP, cHRM, gAMA and sRGB chunks."""
     EXTENDED_XMP = "extended XMP"
@@ -38,19 +42,83 @@ EXIF_MARK = b"Exif\0\0"
 
 
 @dataclass(frozen=True, kw_only=True)
+class PngKind:
+    """How the pixels of a PNG are stored."""
+
+    header: bytes
+    """The content of IHDR."""
+    packed_bytes: int
+    """The length of the deflated pixels."""
+    packed: bytes
+    """They themselves where they are few, else empty."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JpegKind:
+    """What the pixels of a JPEG stand for."""
+
+    components: int
+    """1 grey, 3 colours, 4 inks."""
+    inverted: bool = False
+    """Adobe's programs store inks the other way round, and leave their mark."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TiffLayout:
+    """How the pixels of a TIFF are stored; names and numbers are those of TIFF 6.0."""
+
+    order: str
+    """`<` or `>`."""
+    bits: int
+    samples: int
+    """Per pixel."""
+    photometric: int
+    compression: int
+    predictor: int
+    is_planar: bool
+    extra: tuple[int, ...]
+    """What each sample beyond the colour is: 0 is not said, 1 associated alpha, 2 alpha."""
+    part_height: int
+    part_width: int
+    """Of a strip or a tile, in pixels."""
+    is_tiled: bool
+    parts: tuple[tuple[int, int], ...]
+    """Offset and length of each strip or tile, in bytes."""
+    palette: tuple[int, ...] = ()
+    jpeg_tables: bytes = b""
+    fill_order: int = 1
+    fax_options: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Unpacked:
     """A file that is whole as far as its structure tells."""
 
+    container: Container
     picture: bytes
     """The same file without metadata, so that no codec acts on it or complains about it."""
+    height: int
+    width: int
+    """In pixels, as they lie in the file."""
     metadata: Metadata = ()
     animated: bool = False
+    """More pictures than one, whether they are called frames or pages."""
+    remarks: tuple[str, ...] = ()
+    """What was passed over although somebody may miss it, as sentences."""
     grey_alpha: bool = False
     """A PNG of grey and alpha, which OpenCV decodes to four channels."""
     transparent_grey: int | None = None
     """The decoded level that means transparent in a grey PNG; OpenCV passes it over."""
+    png: PngKind | None = None
+    jpeg: JpegKind | None = None
+    tiff: TiffLayout | None = None
 
 
 def broken(path: Path, what: str) -> UnreadableImage:
     """The error for a file that is not whole; `what` continues the sentence that its path begins."""
-    return UnreadableImage(f"{path} {what}.", remedy="Give a whole PNG, JPEG or WebP file.")
+    return UnreadableImage(f"{path} {what}.", remedy="Give a whole PNG, JPEG, WebP, TIFF or BMP file.")
+
+
+def unsupported(path: Path, what: str) -> UnsupportedImage:
+    """The error for a whole file of a kind that no library here reads right; `what` continues its path."""
+    return UnsupportedImage(f"{path} {what}.", remedy="Save it as PNG, or as TIFF with 8 or 16 bits in grey or RGB.")

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
-from srn_deploy.containers.blocks import EXIF_MARK, Block, Metadata, Unpacked, broken
+from srn_deploy.containers.blocks import EXIF_MARK, Block, Container, JpegKind, Metadata, Unpacked, broken, unsupported
+from srn_deploy.containers.resolution import Resolution, Unit, as_metadata, from_block
 
 START = b"\xff\xd8\xff"
 
 _XMP_MARK = b"http://ns.adobe.com/xap/1.0/\0"
 _EXTENDED_MARK = b"http://ns.adobe.com/xmp/extension/\0"
 _ICC_MARK = b"ICC_PROFILE\0"
-_APP0, _APP1, _APP2, _START_OF_SCAN, _END = 0xE0, 0xE1, 0xE2, 0xDA, 0xD9
+_JFIF_MARK, _ADOBE_MARK = b"JFIF\0", b"Adobe"
+_APP0, _APP1, _APP2, _APP14, _START_OF_SCAN, _END = 0xE0, 0xE1, 0xE2, 0xEE, 0xDA, 0xD9
+_START_OF_FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_JFIF_UNITS = (Unit.NONE, Unit.INCH, Unit.CM)
+_LARGEST_DENSITY = 0xFFFF
 _FILL = 0xFF
 _WITHOUT_CONTENT = {0x00, 0x01, _FILL, *range(0xD0, 0xD9)}
+
+MAX_ASPECT_TERM = 10_000
+"""Of the shape of a pixel as a fraction."""
 
 _SEGMENT_BYTES = 65533
 """What a segment holds besides its marker and its 16-bit length."""
@@ -29,8 +40,10 @@ def unpack(data: bytes, path: Path) -> Unpacked:
     """Take a JPEG apart up to its end marker; raises UnreadableImage if there is none."""
     kept, metadata = [data[:2]], []
     profile: list[tuple[int, bytes]] = []
-    extended = b""
-    for marker, whole in _segments(data, path):
+    extended, density, frame, inverted, end, strays = b"", b"", b"", False, len(kept[0]), 0
+    for at, marker, whole in _segments(data, path):
+        strays += len(data[end:at].strip(b"\xff"))
+        end = at + len(whole)
         body = whole[4:]
         if marker == _APP1 and body.startswith(EXIF_MARK):
             metadata.append((Block.EXIF, body.removeprefix(EXIF_MARK)))
@@ -43,17 +56,69 @@ def unpack(data: bytes, path: Path) -> Unpacked:
             profile.append((int.from_bytes(number, "big"), part))
         else:
             kept.append(whole)
+            frame = frame or (body if marker in _START_OF_FRAME else b"")
+            density = density or (body if marker == _APP0 and body.startswith(_JFIF_MARK) else b"")
+            inverted = inverted or (marker == _APP14 and body.startswith(_ADOBE_MARK))
     if profile:
         metadata.append((Block.ICC, b"".join(part for _, part in sorted(profile))))
     if extended:
         metadata.append((Block.EXTENDED_XMP, extended))
-    return Unpacked(picture=b"".join(kept), metadata=tuple(metadata))
+    height, width, components = _frame(frame, path)
+    said = f"{path}: {strays} stray bytes between the parts of the JPEG are passed over."
+    return Unpacked(container=Container.JPEG, height=height, width=width, picture=b"".join(kept),
+                    metadata=(*metadata, *as_metadata(_resolution(density))),
+                    remarks=(said,) if strays else (), jpeg=JpegKind(components=components, inverted=inverted))
 
 
 def pack(encoded: bytes, metadata: Metadata) -> bytes:
     """Put metadata behind the JFIF header of a JPEG, where readers look for it."""
     at = 4 + int.from_bytes(encoded[4:6], "big") if encoded[3] == _APP0 else 2
-    return encoded[:at] + b"".join(_written(*block) for block in metadata) + encoded[at:]
+    density = next((_density(from_block(block)) for kind, block in metadata if kind is Block.RESOLUTION), b"")
+    header = _segment(_APP0, _JFIF_MARK + b"\1\2" + density + bytes(2)) if density else encoded[2:at]
+    return encoded[:2] + header + b"".join(
+        _written(*block) for block in metadata if block[0] is not Block.RESOLUTION) + encoded[at:]
+
+
+def why_no_density(block: bytes) -> str:
+    """A clause if the resolution cannot be told in JFIF's 16 bits, else empty."""
+    return "" if _density(from_block(block)) else "JPEG counts on the inch or cm, from 1 to 65535"
+
+
+def _frame(body: bytes, path: Path) -> tuple[int, int, int]:
+    """Height, width and components of a start of frame."""
+    if len(body) < 6:
+        raise broken(path, "is a JPEG without a picture")
+    bits, height, width, components = struct.unpack(">BHHB", body[:6])
+    if bits != 8:
+        raise unsupported(path, f"is a JPEG of {bits} bits, which few programs read")
+    if components not in (1, 3, 4):
+        raise unsupported(path, f"is a JPEG of {components} components")
+    if not (height and width):
+        raise broken(path, "is a JPEG that does not say its size")
+    return height, width, components
+
+
+def _resolution(body: bytes) -> Resolution | None:
+    """What a JFIF header says."""
+    if len(body) < 12:
+        return None
+    unit, x, y = struct.unpack(">BHH", body[7:12])
+    if not (x and y) or unit >= len(_JFIF_UNITS):
+        return None
+    return Resolution(x=Fraction(x), y=Fraction(y), unit=_JFIF_UNITS[unit])
+
+
+def _density(resolution: Resolution) -> bytes:
+    """As JFIF has it, rounded to whole numbers; empty where 16 bits do not hold them."""
+    x, y = resolution.x, resolution.y
+    if resolution.unit is Unit.NONE:
+        x, y = map(Fraction, (x / y).limit_denominator(MAX_ASPECT_TERM).as_integer_ratio())
+    elif resolution.unit is Unit.CM and x.denominator > 1:  # finer steps: 118.11 per cm are 300 per inch
+        resolution, x, y = replace(resolution, unit=Unit.INCH), x * Fraction(254, 100), y * Fraction(254, 100)
+    whole = round(x), round(y)
+    if not all(1 <= value <= _LARGEST_DENSITY for value in whole):
+        return b""
+    return struct.pack(">BHH", _JFIF_UNITS.index(resolution.unit), *whole)
 
 
 def why_too_long(kind: Block, block: bytes) -> str:
@@ -64,13 +129,13 @@ def why_too_long(kind: Block, block: bytes) -> str:
     return f"its {len(block)} bytes are more than a JPEG segment holds" if marked > _SEGMENT_BYTES else ""
 
 
-def _segments(data: bytes, path: Path) -> Iterator[tuple[int, bytes]]:
-    """Marker and whole of each segment, a scan together with its coded pixels, up to the end marker."""
+def _segments(data: bytes, path: Path) -> Iterator[tuple[int, int, bytes]]:
+    """Offset, marker and whole of each segment, a scan together with its coded pixels, up to the end marker."""
     at = 2
     while (at := data.find(b"\xff", at)) >= 0 and at + 2 <= len(data):
         marker, end = data[at + 1], at + 2
         if marker == _END:
-            yield marker, data[at:end]
+            yield at, marker, data[at:end]
             return
         if marker in _WITHOUT_CONTENT:
             at += 1 if marker == _FILL else 2
@@ -81,7 +146,7 @@ def _segments(data: bytes, path: Path) -> Iterator[tuple[int, bytes]]:
             end = found.start() if found else len(data) + 1
         if end > len(data):
             break
-        yield marker, data[at:end]
+        yield at, marker, data[at:end]
         at = end
     raise broken(path, "is a truncated JPEG")
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
-from srn_deploy.containers.blocks import EXIF_MARK, Block, Metadata, Unpacked, broken
+from srn_deploy.containers.blocks import EXIF_MARK, Block, Container, Metadata, PngKind, Unpacked, broken
+from srn_deploy.containers.resolution import Resolution, Unit, as_metadata, from_block, from_per_metre
 
 START = b"\x89PNG\r\n\x1a\n"
 
@@ -21,13 +23,27 @@ _GREY, _GREY_ALPHA = 0, 4
 _SRGB_GAMMA = b"gAMA" + struct.pack(">I", 45455)
 _SRGB_CHROMATICITIES = b"cHRM" + struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
 
+MAX_ASPECT_TERM = 10_000
+"""Of the shape of a pixel as a fraction."""
+
+_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+"""Bits by colour type (PNG specification, table "Allowed combinations of colour type and bit depth")."""
+_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_PALETTE = 3
+_CHECKED_BYTES = 1 << 18
+"""Pixels of up to 256 KiB are inflated once more to look at them; of larger pictures it would cost half the time of
+decoding, for files that no transmission damages but only their maker."""
+_DEFLATE_RATIO = 1032
+"""Deflate cannot make more of a byte than this (zlib's technical details, "Maximum Compression Factor")."""
+
 MAX_INFLATED_BYTES = 1 << 24
 """Profiles and XMP are inflated up to 16 MiB; real ones stay below 4."""
 
 
 def unpack(data: bytes, path: Path) -> Unpacked:
     """Take a PNG apart; raises UnreadableImage if it is truncated or a checksum of its pixels is wrong."""
-    chunks = list(_chunks(data, path))
+    passed_over: list[str] = []
+    chunks = list(_chunks(data, path, passed_over))
     found = {kind: body for kind, body, _ in reversed(chunks)}
     header = found.get(b"IHDR", b"")
     if len(header) != 13 or b"IDAT" not in found:
@@ -36,17 +52,28 @@ def unpack(data: bytes, path: Path) -> Unpacked:
     colour = b"".join(whole for kind, _, whole in chunks if kind in _COLOUR_CHUNKS)
     if colour and b"iCCP" not in found:  # where a profile stands beside them, it is the one that counts
         metadata.append((Block.PNG_COLOUR, colour))
-    depth, colour_type = header[8], header[9]
+    metadata += as_metadata(_resolution(found.get(b"pHYs", b"")))
+    _check_header(header, found, path)
+    pixels = [(body, whole) for kind, body, whole in chunks if kind == b"IDAT"]
+    packed_bytes, colour_type = sum(len(body) for body, _ in pixels), header[9]
+    kept = [_chunk(kind, found[kind]) for kind in (b"IHDR", b"PLTE", b"tRNS")
+            if kind in found and (kind != b"PLTE" or colour_type == _PALETTE)]
     return Unpacked(
-        picture=START + b"".join(whole for kind, _, whole in chunks if kind in _PIXEL_CHUNKS),
+        container=Container.PNG,
+        width=int.from_bytes(header[:4], "big"),
+        height=int.from_bytes(header[4:8], "big"),
+        picture=b"".join((START, *kept, *(whole for _, whole in pixels), _chunk(b"IEND", b""))),
         metadata=tuple(metadata),
+        remarks=tuple(f"{path}: the damaged chunk {name} of the PNG is passed over." for name in passed_over),
         animated=int.from_bytes(found.get(b"acTL", b"")[:4], "big") > 1,
         grey_alpha=colour_type == _GREY_ALPHA,
-        transparent_grey=_transparent_grey(found.get(b"tRNS"), depth) if colour_type == _GREY else None)
+        transparent_grey=_transparent_grey(found.get(b"tRNS"), header[8]) if colour_type == _GREY else None,
+        png=PngKind(header=header, packed_bytes=packed_bytes,
+                    packed=b"".join(body for body, _ in pixels) if packed_bytes <= _CHECKED_BYTES else b""))
 
 
 def pack(encoded: bytes, metadata: Metadata) -> bytes:
-    """Put metadata behind the header of a PNG."""
+    """Put metadata behind the header of a PNG; of resolutions the ones that it can hold."""
     return encoded[:_HEADER_END] + b"".join(_written(*block) for block in metadata) + encoded[_HEADER_END:]
 
 
@@ -57,8 +84,66 @@ def is_plain_srgb(colour: bytes) -> bool:
     return b"cICP" not in colour and (b"sRGB" in colour or not (odd_gamma or odd_chromaticities))
 
 
-def _chunks(data: bytes, path: Path) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """Kind, content and whole of each chunk; a damaged one without pixels is passed over, as readers do."""
+def check_pixels(unpacked: Unpacked, path: Path) -> None:
+    """Raise UnreadableImage for pixels whose checksums are right and whose stream is not.
+
+    libpng would write a line of its own about them, and does where they are too many to be looked at here. What is
+    too short for its size is found by its length alone, so that nothing is inflated or held for it.
+    """
+    if unpacked.png is None:
+        return
+    rows = list(_passes(unpacked.png.header))
+    needed = sum(height * (1 + row_bytes) for height, row_bytes in rows)
+    if unpacked.png.packed_bytes * _DEFLATE_RATIO < needed:
+        raise broken(path, "is a damaged PNG: it holds fewer pixels than its header says")
+    if unpacked.png.packed and needed <= _CHECKED_BYTES:
+        _check_stream(unpacked.png.packed, rows, needed, path)
+
+
+def _check_stream(packed: bytes, rows: list[tuple[int, int]], needed: int, path: Path) -> None:
+    inflater = zlib.decompressobj()
+    try:
+        pixels = inflater.decompress(packed, needed + 1)
+    except zlib.error as error:
+        raise broken(path, "is a damaged PNG: its pixels cannot be inflated") from error
+    if len(pixels) != needed or not inflater.eof or inflater.unused_data:
+        raise broken(path, "is a damaged PNG: it holds more or fewer pixels than its header says")
+    at = 0
+    for height, row_bytes in rows:
+        filters = pixels[at:at + height * (1 + row_bytes):1 + row_bytes]
+        if any(number > 4 for number in filters):
+            raise broken(path, "is a damaged PNG: its pixels are filtered in a way that does not exist")
+        at += height * (1 + row_bytes)
+
+
+def _passes(header: bytes) -> Iterator[tuple[int, int]]:
+    """Rows and bytes per row of each pass; one pass where the picture is not interlaced."""
+    width, height, depth, colour_type = struct.unpack(">IIBB", header[:10])
+    steps = ((0, 0, 1, 1),) if not header[12] else (
+        (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+    for x, y, step_x, step_y in steps:
+        across, down = -(-(width - x) // step_x), -(-(height - y) // step_y)
+        if across > 0 and down > 0:
+            yield down, (across * depth * _SAMPLES[colour_type] + 7) // 8
+
+
+def _check_header(header: bytes, found: dict[bytes, bytes], path: Path) -> None:
+    """Raise UnreadableImage for what the specification forbids, before libpng says it in its own way."""
+    width, height, depth, colour_type, compression, filtering, interlacing = struct.unpack(">IIBBBBB", header)
+    palette = found.get(b"PLTE", b"")
+    if depth not in _DEPTHS.get(colour_type, ()) or compression or filtering or interlacing > 1:
+        raise broken(path, "is a damaged PNG: its header names a kind of pixels that does not exist")
+    if not (0 < width < 2**31 and 0 < height < 2**31):
+        raise broken(path, "is a damaged PNG: its header names an impossible size")
+    if colour_type == _PALETTE and not (0 < len(palette) <= 3 << depth and len(palette) % 3 == 0):
+        raise broken(path, "is a damaged PNG: its palette is missing or of the wrong length")
+    transparent = {_GREY: (2,), 2: (6,), _PALETTE: range(1, len(palette) // 3 + 1)}.get(colour_type, ())
+    if b"tRNS" in found and len(found[b"tRNS"]) not in transparent:
+        raise broken(path, "is a damaged PNG: its transparency is of the wrong length")
+
+
+def _chunks(data: bytes, path: Path, passed_over: list[str]) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Kind, content and whole of each chunk; a damaged one without pixels is passed over, and its name noted."""
     at = len(START)
     while at + 12 <= len(data):
         end = at + 12 + int.from_bytes(data[at:at + 4], "big")
@@ -69,6 +154,8 @@ def _chunks(data: bytes, path: Path) -> Iterator[tuple[bytes, bytes, bytes]]:
             yield kind, data[at + 8:end - 4], data[at:end]
         elif kind in _PIXEL_CHUNKS or not kind.isalpha():
             raise broken(path, "is a damaged PNG: a checksum is wrong")
+        else:
+            passed_over.append(kind.decode("ascii"))
         if kind == b"IEND":
             return
         at = end
@@ -96,6 +183,23 @@ def _inflated(packed: bytes) -> bytes:
         return b""
 
 
+def _resolution(body: bytes) -> Resolution | None:
+    """What a pHYs chunk says: pixels per metre, or only the shape of a pixel."""
+    if len(body) != 9:
+        return None
+    x, y, unit = struct.unpack(">IIB", body)
+    if not (x and y) or unit > 1:
+        return None
+    return from_per_metre(x, y) if unit else Resolution(x=Fraction(x), y=Fraction(y), unit=Unit.NONE)
+
+
+def _physical(resolution: Resolution) -> bytes:
+    """The content of a pHYs chunk."""
+    if resolution.unit is not Unit.NONE:
+        return struct.pack(">IIB", *resolution.per_metre(), 1)
+    return struct.pack(">IIB", *(resolution.x / resolution.y).limit_denominator(MAX_ASPECT_TERM).as_integer_ratio(), 0)
+
+
 def _transparent_grey(key: bytes | None, depth: int) -> int | None:
     if key is None or len(key) != 2:
         return None
@@ -106,6 +210,8 @@ def _transparent_grey(key: bytes | None, depth: int) -> int | None:
 def _written(kind: Block, block: bytes) -> bytes:
     if kind is Block.PNG_COLOUR:
         return block
+    if kind is Block.RESOLUTION:
+        return _chunk(b"pHYs", _physical(from_block(block)))
     if kind is Block.ICC:
         return _chunk(b"iCCP", b"ICC\0\0" + zlib.compress(block))
     return _chunk(b"eXIf", block) if kind is Block.EXIF else _chunk(b"iTXt", _XMP_KEYWORD + bytes(4) + block)

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from srn_deploy.containers.blocks import EXIF_MARK, Block, Metadata, Unpacked, broken
+from srn_deploy.containers.blocks import EXIF_MARK, Block, Container, Metadata, Unpacked, broken
 
 _BLOCKS = {b"ICCP": Block.ICC, b"EXIF": Block.EXIF, b"XMP ": Block.XMP}
 _FLAGS = {Block.ICC: 0x20, Block.EXIF: 0x08, Block.XMP: 0x04}
@@ -22,7 +22,11 @@ def unpack(data: bytes, path: Path) -> Unpacked:
     """Take a WebP apart; raises UnreadableImage if it is truncated."""
     chunks = list(_chunks(data, path))
     kinds = [kind for kind, _ in chunks]
+    height, width = _size(chunks, path)
     return Unpacked(
+        container=Container.WEBP,
+        height=height,
+        width=width,
         picture=_joined((kind, _without_flags(body) if kind == b"VP8X" else body)
                         for kind, body in chunks if kind not in _BLOCKS),
         metadata=tuple((_BLOCKS[kind], body.removeprefix(EXIF_MARK)) for kind, body in chunks if kind in _BLOCKS),
@@ -38,6 +42,34 @@ def pack(encoded: bytes, metadata: Metadata, *, height: int, width: int, has_alp
     pixels = [(kind, body) for kind, body in _chunks(encoded, Path("encoded.webp")) if kind != b"VP8X"]
     others = [(name, blocks[kind]) for name, kind in _BLOCKS.items() if kind in blocks and kind is not Block.ICC]
     return _joined([(b"VP8X", header), *profile, *pixels, *others])
+
+
+def _size(chunks: list[tuple[bytes, bytes]], path: Path) -> tuple[int, int]:
+    """Height and width: the larger of what the canvas and the picture on it say."""
+    sides = [_SIZES[kind](body) for kind, body in chunks if kind in _SIZES and len(body) >= _LEAST_BYTES]
+    if not sides:
+        raise broken(path, "is a WebP without a picture")
+    return max(height for height, _ in sides), max(width for _, width in sides)
+
+
+def _canvas_size(body: bytes) -> tuple[int, int]:
+    return int.from_bytes(body[7:10], "little") + 1, int.from_bytes(body[4:7], "little") + 1
+
+
+def _lossy_size(body: bytes) -> tuple[int, int]:
+    """Behind the frame tag and its start code (RFC 6386, section 9.1)."""
+    return int.from_bytes(body[8:10], "little") & _FOURTEEN_BITS, int.from_bytes(body[6:8], "little") & _FOURTEEN_BITS
+
+
+def _lossless_size(body: bytes) -> tuple[int, int]:
+    """Behind the signature byte, 14 bits each (WebP lossless specification, section 3)."""
+    bits = int.from_bytes(body[1:5], "little")
+    return (bits >> 14 & _FOURTEEN_BITS) + 1, (bits & _FOURTEEN_BITS) + 1
+
+
+_FOURTEEN_BITS = 0x3FFF
+_LEAST_BYTES = 10
+_SIZES = {b"VP8X": _canvas_size, b"VP8 ": _lossy_size, b"VP8L": _lossless_size}
 
 
 def _chunks(data: bytes, path: Path) -> Iterator[tuple[bytes, bytes]]:

@@ -1,0 +1,58 @@
+"""Which files are pictures, and their bytes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from srn_deploy.atomic import TEMPORARY_MARK
+from srn_deploy.containers import Container
+from srn_deploy.errors import UnreadableImage, UnwritableImage
+
+_CONTAINERS = {".png": Container.PNG, ".jpg": Container.JPEG, ".jpeg": Container.JPEG, ".webp": Container.WEBP,
+               ".tif": Container.TIFF, ".tiff": Container.TIFF, ".bmp": Container.BMP}
+
+SUFFIXES = tuple(_CONTAINERS)
+"""What is read and written; the case does not matter."""
+
+
+def find_images(folder: Path) -> list[Path]:
+    """Every picture file under a folder, sorted; raises UnreadableImage for a folder that cannot be listed.
+
+    Symbolic links to folders are not followed.
+    """
+    return sorted(_walk(folder))
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for root, _, names in os.walk(folder, followlinks=False, onerror=_refuse_folder):
+        for name in names:
+            if name.lower().endswith(SUFFIXES) and not name.startswith(TEMPORARY_MARK):
+                yield Path(root) / name
+
+
+def _refuse_folder(error: OSError) -> None:
+    raise UnreadableImage(f"The folder {error.filename} cannot be listed: {error.strerror}.",
+                          remedy="Check the path and its permissions.") from error
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file as it is; raises UnreadableImage."""
+    try:
+        if path.exists() and not path.is_file():  # a pipe would block, a device never end
+            raise UnreadableImage(f"{path} cannot be read: it is no file.", remedy="Give the path of a picture file.")
+        return path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL character
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UnreadableImage(f"{path} cannot be read: {reason}.",
+                              remedy="Give the path of a picture file that you may read.") from error
+
+
+def container_of(path: Path) -> Container:
+    """The format that a suffix names; raises UnwritableImage for others."""
+    found = _CONTAINERS.get(path.suffix.lower())
+    if found is None:
+        raise UnwritableImage(f"{path}: the suffix {path.suffix.lower()!r} names no picture format.",
+                              remedy=f"Choose one of {', '.join(SUFFIXES)}.")
+    return found

@@ -1,0 +1,83 @@
+"""A picture file to an upright picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import ceil
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from srn_deploy.containers import Block, Container, Metadata, Unpacked, resolution_of_exif, unpack
+from srn_deploy.errors import UnreadableImage, UnsupportedImage
+from srn_deploy.exif import orientation, upright, upright_xmp
+from srn_deploy.image import bmp, inks, jpeg, opencv_codec, tiff
+from srn_deploy.image.files import read_bytes
+from srn_deploy.image.picture import Decoded, Image, Pixels
+
+MAX_MEGAPIXELS = 200.0
+"""What is decoded unless more is asked for: the largest pictures of one exposure, of cameras of 200 megapixels, have
+16,320 x 12,240; RGB of that size and its fourfold enlargement take 10 GB."""
+
+_DECODERS: dict[Container, Callable[[Unpacked, Path], Decoded]] = {
+    Container.PNG: opencv_codec.decode_png, Container.WEBP: opencv_codec.decode_webp, Container.JPEG: jpeg.decode,
+    Container.TIFF: tiff.decode, Container.BMP: bmp.decode}
+
+
+def read_image(path: Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> Image:
+    """Decode a file, turn it upright and keep its metadata.
+
+    Raises UnreadableImage for what is missing, damaged, no picture or of more pixels than allowed (told from the
+    header, before anything is decoded), UnsupportedImage for animations and for kinds that no library here reads right.
+    A JPEG that is whole but has flipped bits cannot always be told from a good one: the format has no checksum.
+    """
+    unpacked = unpack(read_bytes(path), path)
+    _refuse_bombs(unpacked, path, max_megapixels)
+    if unpacked.animated:
+        kind, part = ("a TIFF of several pages", "page") if unpacked.container is Container.TIFF else \
+            ("an animation", "frame")
+        raise UnsupportedImage(f"{path} is {kind}, of which only the first {part} would be left.",
+                               remedy=f"Save each {part} as a picture of its own.")
+    decoded = _DECODERS[unpacked.container](unpacked, path)
+    metadata = unpacked.metadata
+    if decoded.inks:
+        decoded = inks.to_rgb(decoded, dict(metadata).get(Block.ICC), path)
+        metadata = tuple(block for block in metadata if block[0] is not Block.ICC)
+    turn = next((orientation(block) for kind, block in metadata if kind is Block.EXIF), 1)
+    return Image(pixels=_turned(decoded.colour, turn),
+                 alpha=None if decoded.alpha is None else _turned(decoded.alpha, turn),
+                 metadata=_with_resolution(_without_turn(metadata)), remarks=unpacked.remarks + decoded.remarks)
+
+
+def _refuse_bombs(unpacked: Unpacked, path: Path, max_megapixels: float) -> None:
+    megapixels = unpacked.height * unpacked.width / 1e6
+    if megapixels > max_megapixels:
+        raise UnreadableImage(
+            f"{path} has {unpacked.width} x {unpacked.height} px, {megapixels:.0f} megapixels; "
+            f"more than {max_megapixels:g} are not decoded unasked.",
+            remedy="If you trust the file and have the memory for it, lift the limit: for upscale with "
+                   f"--max-megapixels {ceil(megapixels)}, in Python with read_image(path, max_megapixels=...).")
+
+
+def _turned(decoded: Pixels, turn: int) -> Pixels:
+    """Pixels turned upright from EXIF orientation 1 to 8, contiguous."""
+    if turn >= 5:
+        decoded = decoded.swapaxes(0, 1)
+    if turn in (3, 4, 7, 8):
+        decoded = decoded[::-1]
+    if turn in (2, 3, 6, 7):
+        decoded = decoded[:, ::-1]
+    return cast(Pixels, np.ascontiguousarray(decoded))
+
+
+def _without_turn(metadata: Metadata) -> Metadata:
+    change = {Block.EXIF: upright, Block.XMP: upright_xmp}
+    return tuple((kind, change[kind](block) if kind in change else block) for kind, block in metadata)
+
+
+def _with_resolution(metadata: Metadata) -> Metadata:
+    """Where the format itself says nothing of the resolution, what EXIF says."""
+    if any(kind is Block.RESOLUTION for kind, _ in metadata):
+        return metadata
+    return metadata + resolution_of_exif(dict(metadata).get(Block.EXIF, b""))

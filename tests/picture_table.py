@@ -1,0 +1,185 @@
+"""The tables of docs/pictures.md, made by real round trips: `python -m tests.picture_table` writes them there."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as Pillow
+
+from srn_deploy.containers import Block
+from srn_deploy.containers.resolution import Resolution, Unit
+from srn_deploy.errors import UnsupportedImage
+from srn_deploy.image import Image, Pixels, losses, read_image, write_image
+from tests.test_containers import XMP, chunk, profile
+from tests.test_exif_travels import EXIF_TAG, GPS_TAG, MAKER
+from tests.test_exif_travels import block as camera_block
+
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "pictures.md"
+BEGIN, END = "<!-- made by tests/picture_table.py -->\n", "<!-- end -->\n"
+
+FORMATS = {"PNG": ".png", "JPEG": ".jpg", "WebP": ".webp", "TIFF": ".tif", "BMP": ".bmp"}
+
+NEAR_LEVELS = 8
+"""Smooth pictures at the default quality of JPEG stay within so many levels."""
+
+
+class Hole(AssertionError):
+    """Something was neither kept nor told nor refused."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """One kind of pixels."""
+
+    name: str
+    colours: int
+    alpha: bool
+    bits: int
+
+    def picture(self) -> Image:
+        """Smooth ramps, so that formats with losses stay near; not symmetrical, so that a turn shows."""
+        ramp = np.linspace(40, 200, 24)[:, None] + np.linspace(0, 30, 16)[None]
+        planes = np.stack([ramp, ramp[::-1], ramp[:, ::-1], ramp / 2 + 60], axis=2)
+        whole = planes.astype(np.uint8) if self.bits == 8 else (planes * 257).astype(np.uint16)
+        return Image(pixels=whole[..., :self.colours], alpha=whole[..., 3:] if self.alpha else None)
+
+
+KINDS = tuple(Kind(name=f"{name}, {bits} bits", colours=colours, alpha=alpha, bits=bits) for bits in (8, 16)
+              for name, colours, alpha in (("grey", 1, False), ("grey + alpha", 1, True), ("RGB", 3, False),
+                                           ("RGBA", 3, True)))
+
+
+def pixels_cell(folder: Path, suffix: str, kind: Kind) -> str:
+    """What becomes of the pixels."""
+    image, path = kind.picture(), folder / f"out{suffix}"
+    try:
+        write_image(path, image)
+    except UnsupportedImage:
+        return "refused"
+    back = read_image(path)
+    if _distance(back.alpha, image.alpha) or back.pixels.dtype != image.pixels.dtype:
+        raise Hole(f"{kind.name} as {suffix}")
+    distance = _distance(back.pixels, np.broadcast_to(image.pixels, back.pixels.shape))
+    if distance > NEAR_LEVELS:
+        raise Hole(f"{kind.name} as {suffix}: {distance} levels")
+    same = "exact" if not distance else "near"
+    return same if back.pixels.shape == image.pixels.shape else f"{same}, as RGB"
+
+
+def _distance(first: Pixels | None, second: Pixels | None) -> int:
+    if first is None or second is None:
+        return 0 if first is second else NEAR_LEVELS + 1
+    return int(np.abs(first.astype(int) - second.astype(int)).max())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Information:
+    """One kind of metadata: how it is made for a picture, and whether a file has it."""
+
+    name: str
+    make: Callable[[Kind], tuple[Block, bytes]]
+    is_there: Callable[[Path, bytes], bool]
+
+
+def _block_is_there(kind: Block) -> Callable[[Path, bytes], bool]:
+    return lambda path, block: dict(read_image(path).metadata).get(kind) == block
+
+
+def _exif_is_there(path: Path, block: bytes) -> bool:
+    """Pillow opens no TIFF of grey and alpha in 16 bits, but reads the block that comes out of it."""
+    exif = Pillow.Exif()
+    exif.load(b"Exif\0\0" + dict(read_image(path).metadata)[Block.EXIF])
+    return bool(exif[MAKER] and exif.get_ifd(EXIF_TAG) and exif.get_ifd(GPS_TAG))
+
+
+def _is_upright(path: Path, block: bytes) -> bool:
+    """The file was written with pixels that lay on their side."""
+    once = read_image(path)
+    again = path.with_name(f"again{path.suffix}")
+    write_image(again, once)
+    return once.width == 24 and read_image(again).pixels.shape == once.pixels.shape
+
+
+DPI_300 = Resolution(x=Fraction(300), y=Fraction(300), unit=Unit.INCH).block()
+TWICE_AS_HIGH = Resolution(x=Fraction(2), y=Fraction(1), unit=Unit.NONE).block()
+
+INFORMATION = (
+    Information(name="colour profile (ICC)", is_there=_block_is_there(Block.ICC),
+                make=lambda kind: (Block.ICC, profile(b"GRAY" if kind.colours == 1 else b"RGB "))),
+    Information(name="EXIF with GPS", make=lambda kind: (Block.EXIF, camera_block()), is_there=_exif_is_there),
+    Information(name="orientation, applied once", is_there=_is_upright,
+                make=lambda kind: (Block.EXIF, camera_block(6))),
+    Information(name="XMP", make=lambda kind: (Block.XMP, XMP), is_there=_block_is_there(Block.XMP)),
+    Information(name="resolution", make=lambda kind: (Block.RESOLUTION, DPI_300),
+                is_there=_block_is_there(Block.RESOLUTION)),
+    Information(name="shape of a pixel alone", make=lambda kind: (Block.RESOLUTION, TWICE_AS_HIGH),
+                is_there=_block_is_there(Block.RESOLUTION)),
+    Information(name="PNG's cHRM and gAMA", is_there=_block_is_there(Block.PNG_COLOUR),
+                make=lambda kind: (Block.PNG_COLOUR, chunk(b"gAMA", bytes([0, 1, 0x86, 0xA0])))),
+)
+
+
+def information_cell(folder: Path, suffix: str, information: Information) -> str:
+    """What becomes of it, over all kinds of pixels that the format takes."""
+    ends: dict[str, list[str]] = {}
+    for kind in KINDS:
+        if pixels_cell(folder, suffix, kind) != "refused":
+            ends.setdefault(_end(folder / f"out{suffix}", kind, information), []).append(kind.name)
+    if len(ends) == 1:
+        return next(iter(ends))
+    return "; ".join(f"{end}: {_briefly(names)}" for end, names in sorted(ends.items()))
+
+
+def _end(path: Path, kind: Kind, information: Information) -> str:
+    label, block = information.make(kind)
+    plain = kind.picture()
+    image = Image(pixels=plain.pixels, alpha=plain.alpha, metadata=((label, block),))
+    before = losses(path, image)
+    if write_image(path, image) != before:
+        raise Hole(f"{information.name} in {path.suffix}: told after the work what was not told before")
+    if before:
+        return "told"
+    if not information.is_there(path, block):
+        raise Hole(f"{information.name} of {kind.name} in {path.suffix} is lost without a word")
+    return "kept"
+
+
+def _briefly(names: list[str]) -> str:
+    """Kinds without their bits."""
+    return ", ".join(dict.fromkeys(name.partition(",")[0] for name in names))
+
+
+def table(head: str, rows: dict[str, list[str]]) -> str:
+    """A Markdown table with a column for each format."""
+    lines = [f"| {head} | {' | '.join(FORMATS)} |", "|---" * (len(FORMATS) + 1) + "|"]
+    return "\n".join([*lines, *(f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items())]) + "\n"
+
+
+def tables() -> str:
+    """Both tables; raises Hole for what is neither kept nor told nor refused."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        pixels = {kind.name: [pixels_cell(folder, suffix, kind) for suffix in FORMATS.values()] for kind in KINDS}
+        beside = {information.name: [information_cell(folder, suffix, information) for suffix in FORMATS.values()]
+                  for information in INFORMATION}
+    return table("pixels", pixels) + "\n" + table("beside the pixels", beside)
+
+
+def documented() -> str:
+    """The tables as they stand in the document."""
+    return DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
+
+
+def main() -> None:
+    """Write the tables into the document."""
+    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
+    DOCUMENT.write_text(before + BEGIN + tables() + END + rest.partition(END)[2], encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

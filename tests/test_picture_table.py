@@ -1,0 +1,18 @@
+"""The tables of docs/pictures.md are what round trips give."""
+
+from __future__ import annotations
+
+from tests.picture_table import FORMATS, INFORMATION, KINDS, documented, tables
+
+
+def test_the_document_says_what_the_round_trips_give() -> None:
+    assert documented() == tables(), "run python -m tests.picture_table"
+
+
+def test_every_cell_is_kept_told_or_refused() -> None:
+    lines = [line for line in documented().splitlines() if line.startswith("| ") and "PNG | JPEG" not in line]
+    rows = [line.split(" | ") for line in lines]
+    assert len(rows) == len(KINDS) + len(INFORMATION)
+    for row in rows:
+        assert len(row) == 1 + len(FORMATS)
+        assert all(word.strip(" |").startswith(("exact", "near", "refused", "kept", "told")) for word in row[1:]), row

@@ -1,0 +1,111 @@
+"""What is told before the work, what one format for all does, and what is refused before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from srn_deploy.containers import Block
+from srn_deploy.errors import OptionError, UnreadableImage, UnwritableImage
+from srn_deploy.image import Image, read_image, write_image
+from srn_deploy.pipeline import Job, Outcome, plan_jobs, run_jobs
+from tests.fakes import NearestBackend
+from tests.test_containers import XMP
+from tests.test_pipeline import put, tree
+
+
+def with_xmp(path: Path) -> Path:
+    write_image(path, Image(pixels=np.zeros((12, 17, 3), np.uint8), metadata=((Block.XMP, XMP),)))
+    return path
+
+
+def test_what_will_be_lost_is_told_before_the_network_runs(tmp_path: Path) -> None:
+    backend, told = NearestBackend(), []
+    (outcome,) = run_jobs(plan_jobs(with_xmp(tmp_path / "a.png"), tmp_path / "a.bmp"), backend,
+                          on_warning=lambda job, sentence: told.append((job, sentence, len(backend.shapes))))
+    assert told == [(outcome.job, "The XMP is left behind: BMP has no place for it.", 0)]
+    assert outcome.losses == (told[0][1],)
+
+
+def test_what_reading_changes_is_told_too(tmp_path: Path) -> None:
+    Pillow.new("CMYK", (20, 20)).save(tmp_path / "a.jpg")
+    backend, told = NearestBackend(), []
+    (outcome,) = run_jobs(plan_jobs(tmp_path / "a.jpg", tmp_path / "b.png"), backend,
+                          on_warning=lambda job, sentence: told.append((sentence, len(backend.shapes))))
+    assert len(told) == 1
+    assert "CMYK" in told[0][0]
+    assert told[0][1] == 0
+    assert outcome.losses == (told[0][0],)
+
+
+def test_a_picture_that_cannot_be_read_tells_its_error_alone(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    told: list[str] = []
+    (outcome,) = run_jobs(plan_jobs(tmp_path / "a.png", tmp_path / "b.bmp"), NearestBackend(),
+                          on_warning=lambda job, sentence: told.append(sentence))
+    assert isinstance(outcome.error, UnreadableImage)
+    assert told == []
+
+
+@pytest.mark.parametrize("source", ["a.png", "in"])
+def test_limits_of_a_format_are_found_before_the_network_runs(tmp_path: Path, source: str) -> None:
+    for path in (tmp_path / "a.png", tmp_path / "in/a.png"):
+        write_image(path, Image(pixels=np.zeros((1, 8_192, 1), np.uint8)))  # twice as wide: one more than WebP holds
+    backend = NearestBackend()
+    outcomes: list[Outcome] = list(run_jobs(plan_jobs(tmp_path / source, tmp_path / "out", ".webp"), backend))
+    assert ["16383" in str(outcome.error) for outcome in outcomes] == [True]
+    assert backend.shapes == []
+
+
+def test_the_limit_of_megapixels_is_that_of_the_run(tmp_path: Path) -> None:
+    jobs = plan_jobs(put(tmp_path / "a.png"), tmp_path / "b.png")
+    (refused,) = run_jobs(jobs, NearestBackend(), max_megapixels=0.0001)
+    (done,) = run_jobs(jobs, NearestBackend(), max_megapixels=0.001)
+    assert "--max-megapixels" in str(refused.error)
+    assert done.error is None
+
+
+def test_one_format_for_all_keeps_the_tree(tmp_path: Path) -> None:
+    for name in ("in/b.png", "in/sub/a.bmp", "in/sub/deep/c.WEBP", "in/d.tiff"):
+        put(tmp_path / name)
+    outcomes = list(run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out", ".tif"), NearestBackend()))
+    assert [outcome.error for outcome in outcomes] == [None] * 4
+    assert tree(tmp_path / "out") == ["b.tif", "d.tif", "sub/a.tif", "sub/deep/c.tif"]
+    assert {(tmp_path / "out" / name).read_bytes()[:4] for name in tree(tmp_path / "out")} == {b"II*\0"}
+
+
+def test_without_a_format_each_file_keeps_its_own(tmp_path: Path) -> None:
+    for name in ("in/a.tif", "in/b.bmp"):
+        put(tmp_path / name)
+    list(run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), NearestBackend()))
+    for name in ("a.tif", "b.bmp"):
+        expected = read_image(tmp_path / "in" / name).pixels.repeat(2, 0).repeat(2, 1)
+        assert np.array_equal(read_image(tmp_path / "out" / name).pixels, expected)
+
+
+def test_two_sources_of_one_target_are_refused_before_the_work(tmp_path: Path) -> None:
+    for name in ("in/a.png", "in/a.jpg"):
+        put(tmp_path / name)
+    with pytest.raises(UnwritableImage, match=r"a\.jpg and .*a\.png would both become .*a\.webp"):
+        plan_jobs(tmp_path / "in", tmp_path / "out", ".webp")
+    assert len(plan_jobs(tmp_path / "in", tmp_path / "out")) == 2
+
+
+def test_an_original_is_not_overwritten_by_way_of_a_format(tmp_path: Path) -> None:
+    for name in ("in/a.png", "in/b.bmp"):
+        put(tmp_path / name)
+    with pytest.raises(UnwritableImage, match="would be overwritten"):
+        plan_jobs(tmp_path / "in", tmp_path / "in", ".png")
+
+
+def test_a_single_file_gets_the_format_unless_it_is_named(tmp_path: Path) -> None:
+    source = put(tmp_path / "a.png")
+    (tmp_path / "out").mkdir()
+    assert plan_jobs(source, tmp_path / "out", ".jpg") == [Job(source=source, target=tmp_path / "out/a.jpg")]
+    assert plan_jobs(source, tmp_path / "b.JPEG", ".jpg") == [Job(source=source, target=tmp_path / "b.JPEG")]
+    assert plan_jobs(source, tmp_path / "b", ".jpg") == [Job(source=source, target=tmp_path / "b.jpg")]
+    with pytest.raises(OptionError, match="--format"):
+        plan_jobs(source, tmp_path / "b.png", ".jpg")
