@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
+from srn_deploy.atomic import sweep
 from srn_deploy.backends.protocol import Backend
 from srn_deploy.errors import OptionError, OutOfMemory, SrnDeployError, UnreadableImage, UnwritableImage
 from srn_deploy.image import Image, check_writable, find_images, read_image, write_image
@@ -82,6 +83,12 @@ def pending(jobs: Iterable[Job]) -> list[Job]:
     return [job for job in jobs if not (job.target.is_file() and job.target.stat().st_size)]
 
 
+def clear_leftovers(jobs: Iterable[Job]) -> None:
+    """Remove what a killed run left half written where these jobs write; what another run is writing stays."""
+    for folder in {Path(os.path.realpath(job.target)).parent for job in jobs}:
+        sweep(folder)
+
+
 def upscale_image(image: Image, backend: Backend, options: TileOptions | None = None,
                   on_tile: OnTile = lambda done, total: None) -> Image:
     """Colour and alpha of a decoded picture upscaled; its metadata kept."""
@@ -95,7 +102,10 @@ def run_jobs(jobs: Iterable[Job], backend: Backend, options: TileOptions | None 
     """Run jobs and yield their outcomes in order, each when its file is whole; a bad picture does not stop the rest.
 
     When the consumer stops (Ctrl-C), files that are being written are finished; no others are begun.
+    Leftovers of killed runs are cleared first.
     """
+    jobs = list(jobs)
+    clear_leftovers(jobs)
     with ThreadPoolExecutor(max_workers=AHEAD, thread_name_prefix="codec") as codecs:
         writing: deque[tuple[Job, Future[Losses]]] = deque()
         try:

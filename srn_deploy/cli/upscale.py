@@ -31,11 +31,12 @@ def upscale(source: Path, target: Path, model: str | None, device: str, tile: in
     from srn_deploy.cli.progress import show
     from srn_deploy.contract import Corrections
     from srn_deploy.open_model import open_model
-    from srn_deploy.pipeline import pending, plan_jobs, run_jobs
+    from srn_deploy.pipeline import clear_leftovers, pending, plan_jobs, run_jobs
     from srn_deploy.windows import TileOptions
 
     tiles = TileOptions(tile=tile, halo=halo)
     planned = plan_jobs(source, target)
+    clear_leftovers(planned)  # here too: a folder may be finished but for them
     jobs = pending(planned) if skip_existing else planned
     go_on = "Go on with --skip-existing." if skip_existing or pending(planned) == planned else \
         "Some outputs were there before this run: run it again without --skip-existing."
