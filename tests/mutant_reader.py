@@ -64,7 +64,12 @@ def model(path: Path) -> Any:
     """Its rows in `info` and its spec as a backend."""
     from srn_deploy.backends import open_backend
     from srn_deploy.describe import described
+    from srn_deploy.engine.store import EngineStore
 
+    if path.suffix == ".json":  # of an engine; its plan is never loaded here
+        rows = described(str(path.with_suffix(".engine")))
+        EngineStore(path.parent).open(path.with_suffix(".engine")).plan()
+        return rows["architecture"]
     rows = described(str(path))
     backend = open_backend(path, "cpu")
     backend.close()
@@ -80,24 +85,30 @@ def limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (mapped + MORE_BYTES, resource.RLIM_INFINITY))
 
 
+def tell(**facts: Any) -> None:
+    """One line of JSON."""
+    sys.stdout.write(json.dumps(facts) + "\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
     kind, folder = sys.argv[1:]
     read = READERS[kind]
-    first, *others = sorted(Path(folder).iterdir())
+    first, *others = sorted(path for path in Path(folder).iterdir() if path.suffix != ".engine")
     read(first)  # whole: loads the libraries
     limit_memory()
     for path in others:
-        print(json.dumps({"name": path.name}), flush=True)
+        tell(name=path.name)
         signal.alarm(SECONDS)  # unhandled, so that a loop in a library ends too
         began = time.monotonic()
         try:
             end = {"result": read(path)}
         except SrnDeployError as error:
             end = {"error": type(error).__name__, "message": error.message, "remedy": error.remedy}
-        except BaseException as error:  # whatever else is a fault of ours
+        except BaseException as error:  # noqa: BLE001  # whatever else comes is a fault of ours
             end = {"stranger": repr(error)}
         signal.alarm(0)
-        print(json.dumps({"name": path.name, "seconds": round(time.monotonic() - began, 3), **end}), flush=True)
+        tell(name=path.name, seconds=round(time.monotonic() - began, 3), **end)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import random
 import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 Mutation = Callable[[bytes, random.Random, Sequence[bytes]], bytes]
 """Of whole bytes, given chance and the other whole files."""
@@ -52,7 +54,8 @@ def swapped(data: bytes, chance: random.Random, others: Sequence[bytes]) -> byte
 
 def enlarged(data: bytes, chance: random.Random, others: Sequence[bytes]) -> bytes:
     """A number in the header becomes a huge one."""
-    number = chance.choice([b"\xff" * 8, b"\xff\xff\xff\x7f", b"\x7f\xff\xff\xff", b"\xff\xff", b"\0\0\x40", b"\0\x40\0"])
+    number = chance.choice([b"\xff" * 8, b"\xff\xff\xff\x7f", b"\x7f\xff\xff\xff", b"\xff\xff", b"\0\0\x40",
+                            b"\0\x40\0"])
     at = chance.randrange(min(len(data), HEAD_BYTES))
     return data[:at] + number + data[at + len(number):]
 
@@ -112,3 +115,27 @@ def _place(data: bytes, chance: random.Random) -> int:
 def _range(data: bytes, chance: random.Random) -> tuple[int, int]:
     start = _place(data, chance)
     return start, min(len(data), start + chance.choice([1, 4, 16, 64, 500]))
+
+
+ODD_VALUES: tuple[Any, ...] = (None, True, -1, 0, 2**63, 10**400, 1e308, float("nan"), "", "x" * 10_000, "\ud800", "\0",
+                               [], {}, [[]], {"": {}}, [2**62, 2**62])
+
+
+def json_changed(text: str, chance: random.Random) -> str:
+    """JSON in which one value is another, is gone, or is nested without end."""
+    found = json.loads(text)
+    holder, key = chance.choice(list(_values(found)))
+    kind = chance.choice(["odd", "odd", "odd", "gone", "deep"])
+    if kind == "gone":
+        del holder[key]
+    else:
+        holder[key] = chance.choice(ODD_VALUES) if kind == "odd" else "DEEP"
+    return json.dumps(found).replace('"DEEP"', "[" * 50_000 + "]" * 50_000)
+
+
+def _values(found: Any) -> Iterator[tuple[Any, Any]]:
+    """Where each value of a JSON tree lies: its holder and its key."""
+    for key, value in list(found.items() if isinstance(found, dict) else enumerate(found)):
+        yield found, key
+        if isinstance(value, dict | list):
+            yield from _values(value)

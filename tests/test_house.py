@@ -17,7 +17,7 @@ PACKAGE = "srn_deploy"
 FLOORS = (
     ("errors",),
     ("contract", "atomic", "exif", "containers", "geometry", "shapes", "cuda_driver",
-     "resample"),
+     "resample", "torch_file"),
     ("architectures", "image", "tiling", "metrics", "proof_pictures", "records",
      "onnx_file"),
     ("checkpoint", "model_store", "windows", "engine", "compare"),
@@ -38,7 +38,8 @@ PUBLIC_FACE = "__init__"
 STARTER = "__main__"
 
 PLAIN_ROOMS = {"errors", "contract", "atomic", "exif", "containers", "cuda_driver", "shapes", "model_store",
-               "describe", "records", "engine", "engine_request", "verify", "open_model", "cli", PUBLIC_FACE, STARTER}
+               "describe", "records", "torch_file", "engine", "engine_request", "verify", "open_model", "cli",
+               PUBLIC_FACE, STARTER}
 """They do without arrays, so that the help text appears before numpy is loaded."""
 
 HOMES = {

@@ -46,12 +46,12 @@ def our_own(folder: Path) -> Iterator[Path]:
 def foreign() -> Iterator[bytes]:
     """Kinds that we read and do not write."""
     photo = PIL.Image.fromarray((large_picture(22, 31) * 255).astype(np.uint8))
-    for picture, options in ((photo.quantize(16), {"format": "PNG"}), (photo.convert("1"), {"format": "PNG"}),
+    for kind, options in ((photo.quantize(16), {"format": "PNG"}), (photo.convert("1"), {"format": "PNG"}),
                              (photo.convert("CMYK"), {"format": "JPEG"}),
                              (photo, {"format": "JPEG", "progressive": True}),
                              (photo, {"format": "WEBP", "quality": 50})):
         file = io.BytesIO()
-        picture.save(file, **options)
+        kind.save(file, **options)
         yield file.getvalue()
 
 
@@ -90,9 +90,9 @@ def read_ends(reading: Reading) -> dict[str, Any]:
 def claimed_size(data: bytes) -> list[int] | None:
     """Both sides by another library, which reads only the head; None where it refuses."""
     try:
-        with PIL.Image.open(io.BytesIO(data)) as picture:
-            return sorted(picture.size)
-    except Exception:  # it lists no errors
+        with PIL.Image.open(io.BytesIO(data)) as opened:
+            return sorted(opened.size)
+    except Exception:  # noqa: BLE001  # it lists no errors
         return None
 
 
