@@ -28,6 +28,7 @@ from srn_deploy.errors import (
     UnknownNetwork,
     UnsafeCheckpoint,
 )
+from srn_deploy.torch_file import check_bounded
 
 SUFFIXES = (".pt", ".pth", ".safetensors")
 """Usual names; the content decides how a file is read."""
@@ -160,6 +161,7 @@ def _recorded_spec(text: str, path: Path) -> ModelSpec:
 def _read_pickle(path: Path, head: bytes) -> object:
     """What torch's restricted unpickler finds; refuses everything but tensors and plain containers."""
     is_zip = head.startswith(_ZIP)
+    check_bounded(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pickle protocols, TorchScript: what matters becomes an error

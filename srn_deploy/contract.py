@@ -115,7 +115,7 @@ class ModelSpec:
                      "pixel_type": PixelType(data["pixel_type"]), "precision": Precision(data["precision"])}
             _check_types(data)
             return cls(**{f.name: data[f.name] for f in fields(cls)})
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise OptionError(f"This is no model spec: {text[:80]!r} ({error}).",
                               remedy="Export the artefact again with `srn-deploy export`.") from error
 

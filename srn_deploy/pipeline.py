@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
+from srn_deploy.atomic import sweep
 from srn_deploy.backends.protocol import Backend
 from srn_deploy.errors import OptionError, OutOfMemory, SrnDeployError, UnreadableImage, UnwritableImage
 from srn_deploy.guard import Guard
@@ -123,6 +124,12 @@ def pending(jobs: Iterable[Job]) -> list[Job]:
     return [job for job in jobs if not (job.target.is_file() and job.target.stat().st_size)]
 
 
+def clear_leftovers(jobs: Iterable[Job]) -> None:
+    """Remove what a killed run left half written where these jobs write; what another run is writing stays."""
+    for folder in {Path(os.path.realpath(job.target)).parent for job in jobs}:
+        sweep(folder)
+
+
 def upscale_image(image: Image, backend: Backend, options: TileOptions | None = None,
                   on_tile: OnTile = lambda done, total: None, *, guard: Guard = Guard.WARN,
                   companion: Companion | None = None) -> tuple[Image, Damages]:
@@ -141,7 +148,11 @@ def run_jobs(jobs: Iterable[Job], backend: Backend, options: TileOptions | None 
     What an outcome tells in `losses` is told to on_warning already before the network runs on the picture.
 
     When the consumer stops (Ctrl-C), files that are being written are finished; no others are begun.
+    Leftovers of killed runs are cleared first.
     """
+    jobs = list(jobs)
+    clear_leftovers(jobs)
+
     def read(job: Job) -> Image:
         return read_checked(job, backend, companion, max_megapixels=max_megapixels)
 

@@ -17,7 +17,7 @@ PACKAGE = "srn_deploy"
 FLOORS = (
     ("errors", "tag_directory"),
     ("contract", "atomic", "cache", "file_lock", "exif", "containers", "geometry", "shapes", "cuda_driver",
-     "resample", "transparency"),
+     "resample", "torch_file", "transparency"),
     ("architectures", "image", "tiling", "metrics", "proof_pictures", "records",
      "onnx_file", "guard", "catalogue", "fetch"),
     ("checkpoint", "model_store", "windows", "engine", "compare"),
@@ -38,7 +38,7 @@ PUBLIC_FACE = "__init__"
 STARTER = "__main__"
 
 PLAIN_ROOMS = {"errors", "contract", "atomic", "cache", "catalogue", "fetch", "file_lock", "pull", "exif",
-               "containers", "cuda_driver", "shapes", "model_store", "describe", "records",
+               "containers", "cuda_driver", "shapes", "model_store", "describe", "records", "torch_file",
                "engine", "engine_request", "verify", "open_model", "doctor", "cli", PUBLIC_FACE, STARTER}
 """They do without arrays, so that the help text appears before numpy is loaded."""
 

@@ -44,11 +44,12 @@ def upscale(source: Path, target: Path, model: str | None, device: str, tile: in
     from srn_deploy.guard import Guard
     from srn_deploy.image import MAX_MEGAPIXELS
     from srn_deploy.open_model import companion_of, open_model
-    from srn_deploy.pipeline import pending, plan_jobs, run_jobs
+    from srn_deploy.pipeline import clear_leftovers, pending, plan_jobs, run_jobs
     from srn_deploy.windows import TileOptions
 
     tiles = TileOptions(tile=tile, halo=halo)
     planned = plan_jobs(source, target, suffix)
+    clear_leftovers(planned)  # here too: a folder may be finished but for them
     jobs = pending(planned) if skip_existing else planned
     go_on = "Go on with --skip-existing." if skip_existing or pending(planned) == planned else \
         "Some outputs were there before this run: run it again without --skip-existing."

@@ -106,7 +106,7 @@ class EngineStore:
         manifest_path = path.with_suffix(MANIFEST_SUFFIX)
         try:
             manifest = _read_manifest(manifest_path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, OptionError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OptionError) as error:
             raise DamagedEngine(f"{path} has no manifest beside it that can be read ({type(error).__name__}).",
                                 remedy="Build it again with `srn-deploy build-engine`.") from error
         return StoredEngine(path=path, manifest=manifest)
@@ -242,5 +242,7 @@ def _read_manifest(text: str) -> Manifest:
             not {"shapes", "hardware_compatibility"} <= identity["options"].keys():
         raise ValueError("identity")
     HardwareCompatibility(identity["options"]["hardware_compatibility"])
+    if manifest.certificate is not None:
+        manifest.certificate["passed"]
     ModelSpec.from_json(json.dumps(manifest.spec))
     return manifest
