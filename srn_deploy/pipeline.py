@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -34,6 +35,10 @@ Losses = tuple[str, ...]
 
 AHEAD = 2
 """Pictures that may wait decoded before the network, and encoded behind it: bounds the memory."""
+
+
+_NOTHING_FITS = {errno.ENOSPC, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}
+"""Errors of a whole disk: what comes after them would be computed for nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +153,8 @@ def run_jobs(jobs: Iterable[Job], backend: Backend, options: TileOptions | None 
     What an outcome tells in `losses` is told to on_warning already before the network runs on the picture.
 
     When the consumer stops (Ctrl-C), files that are being written are finished; no others are begun.
-    Leftovers of killed runs are cleared first.
+    Leftovers of killed runs are cleared first. On a full disk the run ends early: pictures that were not begun
+    have no outcome.
     """
     jobs = list(jobs)
     clear_leftovers(jobs)
@@ -166,11 +172,18 @@ def run_jobs(jobs: Iterable[Job], backend: Backend, options: TileOptions | None 
                 _warn(job, image, on_warning)
                 writing.append((job, *_upscaled_and_written(job, image, upscaled, quality, codecs)))
                 if len(writing) >= AHEAD:
-                    yield _outcome(*writing.popleft())
+                    yield (outcome := _outcome(*writing.popleft()))
+                    if _is_full(outcome):
+                        break
             while writing:
                 yield _outcome(*writing.popleft())
         finally:
             codecs.shutdown(cancel_futures=True)
+
+
+def _is_full(outcome: Outcome) -> bool:
+    cause = outcome.error.__cause__ if isinstance(outcome.error, UnwritableImage) else None
+    return isinstance(cause, OSError) and cause.errno in _NOTHING_FITS
 
 
 def _warn(job: Job, image: Future[Image], on_warning: OnWarning) -> None:

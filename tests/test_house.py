@@ -71,8 +71,9 @@ STANDARD = {*sys.stdlib_module_names, "_typeshed"}
 LATER_LIBRARIES = {"tensorrt", "tensorrt_rtx", "pycuda", "cuda", "av", "ray", "tritonclient"}
 
 NETWORK = {"urllib", "http", "socket", "ssl", "socketserver", "ftplib", "smtplib", "poplib", "imaplib", "xmlrpc",
-           "asyncio", "webbrowser"}
-"""Of Python's own: what speaks with other machines; `fetch` alone may import it."""
+           "webbrowser"}
+"""Of Python's own: what speaks with other machines; `fetch` alone may import it. asyncio is not of them: `doctor` runs
+its children with it."""
 
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 50

@@ -136,12 +136,12 @@ def test_a_folder_of_mutated_pictures_ends_with_an_error_and_a_remedy_for_each_b
     done = subprocess.run([sys.executable, "-m", "srn_deploy", "upscale", tmp_path / "in", tmp_path / "out",
                            "--device", "cpu"], capture_output=True, text=True, timeout=600, check=False)
     lines = done.stderr.splitlines()
-    errors = [index for index, line in enumerate(lines) if line.startswith("Error: ")]
+    errors = [index for index, line in enumerate(lines) if "Error: " in line]  # a decoder may begin the line
     told = {name for name in bad for index in errors if f"/{name}" in lines[index]}
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert bad <= told
-    assert all(lines[index + 1] and not lines[index + 1].startswith("Error: ") for index in errors)
+    assert all(lines[index + 1] and "Error: " not in lines[index + 1] for index in errors)
     assert f"{len(ends) - len(errors)} written, {len(errors)} failed, 0 there already" in lines[-1]
     assert len(list((tmp_path / "out").iterdir())) == len(ends) - len(errors)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import importlib
+import sys
 from typing import Any
 
 import click
@@ -64,7 +66,23 @@ class Commands(click.Group):
             raise click.exceptions.Exit(INTERRUPTED) from error
 
 
+def _as_it_is(error: UnicodeError) -> tuple[str | bytes, int]:
+    """A name's bytes as the system has them, where the text of a stream cannot hold it; all else escaped."""
+    if isinstance(error, UnicodeEncodeError):
+        try:
+            return codecs.lookup_error("surrogateescape")(error)
+        except UnicodeError:
+            pass
+    return codecs.lookup_error("backslashreplace")(error)
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, package_name="srn-deploy", message=f"%(prog)s %(version)s\n{RUNNER_STATUS}")
 def main() -> None:
     """Take a trained super-resolution checkpoint to production, and prove every step."""
+    codecs.register_error("srn-as-it-is", _as_it_is)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # None: a daemon that closed it
+            # UTF-8 in the C locale too: click replaces an ASCII stream by one that loses such names.
+            is_ascii = codecs.lookup(stream.encoding).name == "ascii"
+            stream.reconfigure(encoding="utf-8" if is_ascii else None, errors="srn-as-it-is")

@@ -36,6 +36,9 @@ def show(total: int, skipped: int, run: Run, *, go_on: str) -> None:
         seconds = time.monotonic() - began
         click.echo(f"{done} written, {failed} failed, {skipped} there already, in {seconds:.1f} s "
                    f"({done / max(seconds, 1e-9):.2f} pictures/s).", err=True)
+    if done + failed < total:
+        click.echo(f"{total - done - failed} were not begun, because the disk takes no more. Free space, then: "
+                   f"{go_on}", err=True)
     if failed:
         raise click.exceptions.Exit(1)
 
