@@ -247,7 +247,7 @@ def test_the_command_measures_a_model_in_steady_state(tmp_path: Path, repository
 @pytest.mark.parametrize(("arguments", "code", "told"), [
     (["--paper", "srn-s-b4-x4"], 2, "leave MODEL away"), (["--limit", "3"], 2, "belong to --paper"),
     (["--size", "wide"], 1, "cannot be read"), (["--paper", "--images", "absent"], 1, "absent"),
-    (["absent"], 1, "no shipped model"), (["--device", "cuda"], 1, "no way to run")])
+    (["absent"], 1, "no model"), (["--device", "cuda"], 1, "no way to run")])
 def test_what_cannot_be_measured_is_told(arguments: list[str], code: int, told: str) -> None:
     ended = run(*arguments)
     assert ended.exit_code == code

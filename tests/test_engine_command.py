@@ -56,7 +56,7 @@ def test_an_engine_is_built_once_listed_and_removed(cache: Path) -> None:
 
 @pytest.mark.parametrize(("arguments", "told"), [
     (["--shapes", "64x64..32x32"], "are inconsistent"), (["--shapes", "wide"], "cannot be read"),
-    (["--opt-level", "9"], "Optimisation level 9"), (["absent.onnx"], "no shipped model"),
+    (["--opt-level", "9"], "Optimisation level 9"), (["absent.onnx"], "no model"),
     (["--runtime", "tensorrt-rtx", "--hardware-compat", "ampere-plus"], "no hardware compatibility"),
     (["--shapes", "48x48", "--fit", "."], "not both")])
 def test_what_cannot_be_built_ends_in_exit_code_1_and_leaves_nothing(
