@@ -76,8 +76,8 @@ class Damage:
         if not self.broken:
             return ""
         row, col = self.first
-        found = (f"{_percent(self.broken / self.blocks)} of the {what} do not resemble the input, the first at column "
-                 f"{col}, row {row}: the network broke there")
+        found = (f"{_percent(self.broken / self.blocks)} of the {what} does not resemble the input, the first place at "
+                 f"column {col}, row {row}: the network broke there")
         if not (self.run_again or self.bicubic):
             return f"{found}. Look at it; --guard repair mends it."
         done = [f"{count} {how}" for count, how in ((self.run_again, "run again in FP32"),

@@ -75,8 +75,8 @@ def test_a_warning_says_how_much_and_where_and_what_to_do() -> None:
     _, damage = upscale_guarded(poisoned(), DivergingBackend())
     assert (damage.broken, damage.blocks, damage.first) == (9, 20 * 25, (128, 160))
     assert damage.sentence() == (
-        "1.8 % of the picture do not resemble the input, the first at column 160, row 128: the network broke there. "
-        "Look at it; --guard repair mends it.")
+        "1.8 % of the picture does not resemble the input, the first place at column 160, row 128: the network broke "
+        "there. Look at it; --guard repair mends it.")
 
 
 @pytest.mark.parametrize("tile", [None, 48])
@@ -213,7 +213,7 @@ def test_every_outcome_carries_what_the_guard_found(tmp_path: Path) -> None:
     write_image(tmp_path / "in.png", Image(pixels=poisoned(), alpha=poisoned()[..., :1]))
     outcome, = run_jobs(plan_jobs(tmp_path / "in.png", tmp_path / "out.png"), DivergingBackend())
     assert [sentence.split(" %")[1].split(",")[0] for sentence in outcome.damage] == [
-        " of the picture do not resemble the input", " of the transparency do not resemble the input"]
+        " of the picture does not resemble the input", " of the transparency does not resemble the input"]
 
 
 @pytest.mark.parametrize("given", [(), ("--guard", "repair"), ("--guard", "off")])
