@@ -121,6 +121,10 @@ INFORMATION = (
                 is_there=_block_is_there(Block.RESOLUTION)),
     Information(name="PNG's cHRM and gAMA", is_there=_block_is_there(Block.PNG_COLOUR),
                 make=lambda kind: (Block.PNG_COLOUR, chunk(b"gAMA", bytes([0, 1, 0x86, 0xA0])))),
+    Information(name="PNG's text", is_there=_block_is_there(Block.PNG_TEXT),
+                make=lambda kind: (Block.PNG_TEXT, chunk(b"tEXt", b"Author\0Ada") + chunk(b"zTXt", b"Note\0\0x"))),
+    Information(name="JPEG's comments and IPTC", is_there=_block_is_there(Block.JPEG_NOTES),
+                make=lambda kind: (Block.JPEG_NOTES, b"\xff\xfe\0\x05Ada\xff\xed\0\x06IPTC")),
 )
 
 

@@ -211,6 +211,13 @@ def test_a_wrong_checksum_of_deflate_is_noticed(tmp_path: Path) -> None:
         read_image(path)
 
 
+def test_what_of_photoshop_and_iptc_stays_behind_is_told(tmp_path: Path) -> None:
+    tags = [(33723, "B", 4, b"IPTC", True), (37724, "B", 4, b"8BIM", True)]
+    tifffile.imwrite(tmp_path / "in.tif", np.zeros((8, 8), np.uint8), extratags=tags)
+    assert [remark.partition(": ")[2] for remark in read_image(tmp_path / "in.tif").remarks] == [
+        "the IPTC block of the TIFF is left behind.", "the layer block of the TIFF is left behind."]
+
+
 def test_a_thumbnail_is_no_second_page(tmp_path: Path) -> None:
     with tifffile.TiffWriter(tmp_path / "in.tif") as writer:
         writer.write(noise(3), photometric="rgb", metadata=None)

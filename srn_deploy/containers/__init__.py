@@ -2,7 +2,7 @@
 
 Codecs fill missing parts with grey, lose metadata without a word and complain on stderr; so files are
 checked here, and metadata is taken out and put in by the formats' own rules. EXIF, XMP, colour profiles,
-the resolution and PNG's colour chunks travel; comments and thumbnails beside EXIF do not.
+the resolution, PNG's colour and text chunks, and JPEG's comments travel; thumbnails beside EXIF do not.
 """
 
 from __future__ import annotations
@@ -78,12 +78,14 @@ def sort_out(container: Container, metadata: Metadata, *, is_grey: bool) -> tupl
     return kept, lost
 
 
+_OF_JPEG, _OF_PNG = (Block.EXTENDED_XMP, Block.JPEG_NOTES), (Block.PNG_COLOUR, Block.PNG_TEXT)
+
 _WITHOUT = {
-    Container.PNG: (Block.EXTENDED_XMP,),
-    Container.JPEG: (Block.PNG_COLOUR,),
-    Container.WEBP: (Block.PNG_COLOUR, Block.EXTENDED_XMP, Block.RESOLUTION),
-    Container.TIFF: (Block.PNG_COLOUR, Block.EXTENDED_XMP),
-    Container.BMP: (Block.PNG_COLOUR, Block.EXTENDED_XMP, Block.EXIF, Block.XMP),
+    Container.PNG: _OF_JPEG,
+    Container.JPEG: _OF_PNG,
+    Container.WEBP: (*_OF_PNG, *_OF_JPEG, Block.RESOLUTION),
+    Container.TIFF: (*_OF_PNG, *_OF_JPEG),
+    Container.BMP: (*_OF_PNG, *_OF_JPEG, Block.EXIF, Block.XMP),
 }
 """What a format has no place for."""
 

@@ -33,6 +33,10 @@ class Block(StrEnum):
     """Whole cICP, cHRM, gAMA and sRGB chunks."""
     EXTENDED_XMP = "extended XMP"
     """Whole JPEG segments: what did not fit the first XMP packet."""
+    JPEG_NOTES = "comment or IPTC block"
+    """Whole JPEG segments COM and APP13."""
+    PNG_TEXT = "text beside the picture"
+    """Whole tEXt, zTXt and iTXt chunks but for XMP's."""
 
 
 Metadata = tuple[tuple[Block, bytes], ...]

@@ -22,11 +22,14 @@ _APP0, _APP1, _APP2, _APP14, _START_OF_SCAN, _END = 0xE0, 0xE1, 0xE2, 0xEE, 0xDA
 _START_OF_FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _JFIF_UNITS = (Unit.NONE, Unit.INCH, Unit.CM)
 _LARGEST_DENSITY = 0xFFFF
+_COMMENT, _APP13 = 0xFE, 0xED
 _FILL = 0xFF
 _WITHOUT_CONTENT = {0x00, 0x01, _FILL, *range(0xD0, 0xD9)}
 
 MAX_ASPECT_TERM = 10_000
 """Of the shape of a pixel as a fraction."""
+
+_WHOLE_SEGMENTS = (Block.EXTENDED_XMP, Block.JPEG_NOTES)
 
 _SEGMENT_BYTES = 65533
 """What a segment holds besides its marker and its 16-bit length."""
@@ -40,7 +43,7 @@ def unpack(data: bytes, path: Path) -> Unpacked:
     """Take a JPEG apart up to its end marker; raises UnreadableImage if there is none."""
     kept, metadata = [data[:2]], []
     profile: list[tuple[int, bytes]] = []
-    extended, density, frame, inverted, end, strays = b"", b"", b"", False, len(kept[0]), 0
+    extended, notes, density, frame, inverted, end, strays = b"", b"", b"", b"", False, len(kept[0]), 0
     for at, marker, whole in _segments(data, path):
         strays += len(data[end:at].strip(b"\xff"))
         end = at + len(whole)
@@ -51,6 +54,8 @@ def unpack(data: bytes, path: Path) -> Unpacked:
             metadata.append((Block.XMP, body.removeprefix(_XMP_MARK).rstrip(b"\0")))
         elif marker == _APP1 and body.startswith(_EXTENDED_MARK):
             extended += whole
+        elif marker in (_COMMENT, _APP13):
+            notes += whole
         elif marker == _APP2 and body.startswith(_ICC_MARK):
             number, part = body[len(_ICC_MARK):len(_ICC_MARK) + 1], body[len(_ICC_MARK) + 2:]
             profile.append((int.from_bytes(number, "big"), part))
@@ -61,8 +66,7 @@ def unpack(data: bytes, path: Path) -> Unpacked:
             inverted = inverted or (marker == _APP14 and body.startswith(_ADOBE_MARK))
     if profile:
         metadata.append((Block.ICC, b"".join(part for _, part in sorted(profile))))
-    if extended:
-        metadata.append((Block.EXTENDED_XMP, extended))
+    metadata += [(kind, whole) for kind, whole in ((Block.EXTENDED_XMP, extended), (Block.JPEG_NOTES, notes)) if whole]
     height, width, components = _frame(frame, path)
     said = f"{path}: {strays} stray bytes between the parts of the JPEG are passed over."
     return Unpacked(container=Container.JPEG, height=height, width=width, picture=b"".join(kept),
@@ -123,6 +127,8 @@ def _density(resolution: Resolution) -> bytes:
 
 def why_too_long(kind: Block, block: bytes) -> str:
     """A clause if the block does not fit, else empty: only a profile may be spread over several segments."""
+    if kind in _WHOLE_SEGMENTS:
+        return ""
     if kind is Block.ICC:
         return "it is longer than a JPEG can hold" if len(block) > 255 * _PROFILE_PART_BYTES else ""
     marked = len(block) + len(EXIF_MARK if kind is Block.EXIF else _XMP_MARK)
@@ -152,7 +158,7 @@ def _segments(data: bytes, path: Path) -> Iterator[tuple[int, int, bytes]]:
 
 
 def _written(kind: Block, block: bytes) -> bytes:
-    if kind is Block.EXTENDED_XMP:
+    if kind in _WHOLE_SEGMENTS:
         return block
     if kind is not Block.ICC:
         return _segment(_APP1, (EXIF_MARK if kind is Block.EXIF else _XMP_MARK) + block)

@@ -16,6 +16,7 @@ START = b"\x89PNG\r\n\x1a\n"
 _HEADER_END = len(START) + 12 + 13
 _PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _COLOUR_CHUNKS = (b"cICP", b"cHRM", b"gAMA", b"sRGB")
+_TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 _XMP_KEYWORD = b"XML:com.adobe.xmp\0"
 _GREY, _GREY_ALPHA = 0, 4
 
@@ -52,6 +53,8 @@ def unpack(data: bytes, path: Path) -> Unpacked:
     colour = b"".join(whole for kind, _, whole in chunks if kind in _COLOUR_CHUNKS)
     if colour and b"iCCP" not in found:  # where a profile stands beside them, it is the one that counts
         metadata.append((Block.PNG_COLOUR, colour))
+    if text := b"".join(whole for kind, body, whole in chunks if kind in _TEXT_CHUNKS and not _block(kind, body)):
+        metadata.append((Block.PNG_TEXT, text))
     metadata += as_metadata(_resolution(found.get(b"pHYs", b"")))
     _check_header(header, found, path)
     pixels = [(body, whole) for kind, body, whole in chunks if kind == b"IDAT"]
@@ -208,7 +211,7 @@ def _transparent_grey(key: bytes | None, depth: int) -> int | None:
 
 
 def _written(kind: Block, block: bytes) -> bytes:
-    if kind is Block.PNG_COLOUR:
+    if kind in (Block.PNG_COLOUR, Block.PNG_TEXT):
         return block
     if kind is Block.RESOLUTION:
         return _chunk(b"pHYs", _physical(from_block(block)))

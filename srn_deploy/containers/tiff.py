@@ -36,6 +36,7 @@ _NOT_EXIF = {
     *range(254, 267), 273, *range(277, 282), *range(284, 294), 297, 301, *range(317, 348), *range(512, 533),
     _XMP, _IPTC, _PHOTOSHOP, _PHOTOSHOP_LAYERS, _ICC}
 """How pixels are stored, and what travels by itself or not at all; all else describes the picture, as EXIF does."""
+_LEFT_BEHIND = {_IPTC: "IPTC block", _PHOTOSHOP: "Photoshop block", _PHOTOSHOP_LAYERS: "layer block"}
 _NESTED = {_EXIF: (_INTEROPERABILITY,)}
 _NO_EXIF_ALONE = {X_TAG, Y_TAG, UNIT_TAG}
 
@@ -68,6 +69,8 @@ def unpack(data: bytes, path: Path) -> Unpacked:
     _check_whole(layout, height[0], width[0], len(data), path)
     return Unpacked(container=Container.TIFF, picture=data, height=height[0], width=width[0], tiff=layout,
                     metadata=_metadata(data, entries, order),
+                    remarks=tuple(f"{path}: the {name} of the TIFF is left behind."
+                                  for tag, name in _LEFT_BEHIND.items() if tag in entries),
                     animated=_pages(data, order, directory.next) > 0)
 
 
