@@ -98,12 +98,13 @@ def claimed_size(data: bytes) -> list[int] | None:
 
 def test_every_mutated_picture_ends_within_bounds_in_an_error_of_ours_or_in_a_picture(reading: Reading) -> None:
     assert reading.returncode == 0, f"died on {reading.last}: {reading.stderr[-2000:]}"
+    assert reading.stderr == ""  # no decoder speaks for itself
     assert [end for end in reading.ends.values() if "stranger" in end] == []
     assert len(reading.ends) == COUNT
     assert {end["error"] for end in reading.ends.values() if "error" in end} <= {"UnreadableImage", "UnsupportedImage"}
     # The cases are worth something only while some of them get as far as the decoders, and through.
     assert len(read_ends(reading)) > COUNT // 20
-    assert len([end for end in reading.ends.values() if "cannot be decoded" in end.get("message", "")]) > COUNT // 20
+    assert len([end for end in reading.ends.values() if "cannot be decoded" in end.get("message", "")]) > COUNT // 30
 
 
 def test_a_mutated_picture_that_is_read_has_the_size_it_claims(
