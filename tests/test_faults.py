@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from srn_deploy.atomic import TEMPORARY_MARK
-from srn_deploy.errors import UnwritableImage
+from srn_deploy.errors import UnreadableImage, UnwritableImage
 from srn_deploy.pipeline import plan_jobs, run_jobs
 from tests.fakes import NearestBackend
 from tests.test_pipeline import put, tree
@@ -87,7 +87,62 @@ def test_what_is_no_file_is_an_error_each_and_the_rest_goes_on(tmp_path: Path, m
     assert tree(tmp_path / "out") == ["whole.png"]
 
 
-def test_pictures_that_vanish_are_errors_and_an_output_folder_that_vanishes_is_made_again(tmp_path: Path) -> None:
+def test_an_output_folder_that_vanishes_is_made_again(tmp_path: Path) -> None:
+    for name in "abcdef":
+        put(tmp_path / f"in/{name}.png")
+    run = run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), NearestBackend())
+    next(run)
+    shutil.rmtree(tmp_path / "out", ignore_errors=True)  # a file that is being written may come between
+    assert [outcome.error for outcome in run][-1] is None
+    assert (tmp_path / "out/f.png").is_file()
+
+
+def test_a_full_disk_behind_stdout_is_an_error_with_a_remedy(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    put(tmp_path / "in.png")
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([*COMMAND, "upscale", "--device", "cpu", tmp_path / "in.png", tmp_path / "out.png"],
+                              stdout=full, stderr=subprocess.PIPE, timeout=120, check=False)
+    assert done.returncode == 1
+    assert b"Traceback" not in done.stderr
+    assert b"Free space where stdout goes" in done.stderr
+    assert (tmp_path / "out.png").is_file()
+
+
+def test_an_output_that_is_its_input_by_a_link_is_refused_and_a_hard_link_is_cut_off_from_it(tmp_path: Path) -> None:
+    original = put(tmp_path / "in.png")
+    before = original.read_bytes()
+    (tmp_path / "soft.png").symlink_to(original)
+    os.link(original, tmp_path / "hard.png")
+    with pytest.raises(UnwritableImage, match="would be overwritten"):
+        plan_jobs(original, tmp_path / "soft.png")
+    outcome, = run_jobs(plan_jobs(original, tmp_path / "hard.png"), NearestBackend())
+    assert outcome.error is None
+    assert original.read_bytes() == before != (tmp_path / "hard.png").read_bytes()
+
+
+def test_an_input_folder_inside_the_output_folder_and_a_deep_tree_are_upscaled(tmp_path: Path) -> None:
+    deep = tmp_path / "out/in" / "/".join(["d"] * 60)
+    put(deep / "a.png")
+    outcome, = run_jobs(plan_jobs(tmp_path / "out/in", tmp_path / "out"), NearestBackend())
+    assert outcome.error is None
+    assert outcome.job.target == tmp_path / "out" / "/".join(["d"] * 60) / "a.png"
+    assert outcome.job.target.is_file()
+
+
+def test_loops_of_links_end(tmp_path: Path) -> None:
+    put(tmp_path / "in/a.png")
+    (tmp_path / "in/round").symlink_to(tmp_path / "in")
+    (tmp_path / "in/self.png").symlink_to("self.png")
+    outcomes = {outcome.job.source.name: outcome for outcome in
+                run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), NearestBackend())}
+    assert outcomes["a.png"].error is None
+    assert isinstance(outcomes["self.png"].error, UnreadableImage)
+    assert set(outcomes) == {"a.png", "self.png"}
+
+
+def test_pictures_that_vanish_are_errors(tmp_path: Path) -> None:
     for name in "abcdef":
         put(tmp_path / f"in/{name}.png")
     run = run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), NearestBackend())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import importlib
 import sys
 from typing import Any
@@ -11,7 +12,7 @@ import click
 
 from srn_deploy import __version__
 from srn_deploy.cli.options import INTERRUPTED
-from srn_deploy.errors import SrnDeployError
+from srn_deploy.errors import OptionError, SrnDeployError
 
 COMMANDS = ("upscale", "export", "build-engine", "engines", "verify", "eval", "bench", "compare", "info", "models",
             "recipes", "train", "doctor")
@@ -23,6 +24,8 @@ _MODULES = {"eval": "evaluate"}
 
 RUNNER_STATUS = "TensorRT runner: built and checked against the API, never executed on hardware."
 """True until a record of a GPU shows an engine that ran; tests/test_gpu_report.py compares."""
+
+_NOTHING_FITS = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Failed(click.ClickException):
@@ -56,11 +59,20 @@ class Commands(click.Group):
         return command
 
     def invoke(self, context: click.Context) -> Any:
-        """Run the command; a SrnDeployError ends in exit code 1 with its remedy, Ctrl-C in 130."""
+        """Run the command; a SrnDeployError ends in exit code 1 with its remedy, as does a full disk behind stdout.
+
+        Ctrl-C ends in 130.
+        """
         try:
             return super().invoke(context)
         except SrnDeployError as error:
             raise Failed(error) from error
+        except OSError as error:
+            if error.filename is not None or error.errno not in _NOTHING_FITS:  # files have a name, streams none
+                raise
+            told = OptionError(f"What is printed cannot be written: {error.strerror}.",
+                               remedy="Free space where stdout goes; every picture that is there is whole.")
+            raise Failed(told) from error
         except KeyboardInterrupt as error:
             click.echo("Interrupted; every file that is there is whole.", err=True)
             raise click.exceptions.Exit(INTERRUPTED) from error
