@@ -42,6 +42,9 @@ LOST_LEVELS = 4.0
 """How far the mean of a block may lie from black, or from white, if all of its output is exactly that: what is no
 number becomes 0, and what is infinite the largest value."""
 
+_ROUNDING = 1e-3
+"""Levels by which means in float32 miss white; a single pixel of a block moves its mean by more."""
+
 _NEIGHBOUR_PX = 2
 
 
@@ -169,7 +172,7 @@ def _stray(back: Levels, original: Levels, around: Levels) -> Levels:
 
 def _lost(original: Levels, back: Levels) -> Levels:
     """How far block means lie from black or white where all of the output is just that; both (rows, columns, …)."""
-    black, white = (back == 0).all(axis=2), (back == 255).all(axis=2)
+    black, white = (back < _ROUNDING).all(axis=2), (back > 255 - _ROUNDING).all(axis=2)
     return np.asarray(np.where(black, original, np.where(white, 255 - original, 0)), np.float32)
 
 

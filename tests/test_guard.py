@@ -108,6 +108,8 @@ def test_a_verdict_does_not_depend_on_the_depth(dtype: Any) -> None:
     sr = enlarged(lr)
     sr[:64, :64] = garbage("coloured noise", (64, 64, 3))
     assert inspect(lr * factor, sr * factor, SCALE).broken.sum() == 4
+    nearly = np.full_like(lr, 240)  # only as far from white as tells that it is lost
+    assert inspect(nearly * factor, np.full_like(sr, 255) * factor, SCALE).broken.all()
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (7, 15), (8, 9), (300, 17)])
