@@ -14,8 +14,8 @@ from srn_deploy.contract import Precision
 from srn_deploy.errors import UnsuitableBatch
 from srn_deploy.guard import Guard, Verdict, inspect, local_means
 from srn_deploy.resample import resize
-from srn_deploy.transparency import solidified
-from srn_deploy.upscale import OnTile, check_takes, takes, upscale_parts, upscale_planes
+from srn_deploy.transparency import settle, solidified
+from srn_deploy.upscale import OnTile, check_takes, grey_of, takes, upscale_parts, upscale_planes
 from srn_deploy.windows import TileOptions, is_tileable
 
 Pixels = NDArray[Any]
@@ -91,12 +91,17 @@ def upscale_guarded(image_hwc: Pixels, backend: Backend, options: TileOptions | 
     """As `upscale_planes`, looked at afterwards; with Guard.REPAIR broken blocks are mended.
 
     Pixels of more than 8 bits are run by the companion where the backend would cut them. Beyond the repair and its
-    soft edge every pixel stays what the network gave.
+    soft edge every pixel stays what the network gave. Grey is looked at as the RGB that the network made of it:
+    much of what breaks shows in its colour.
     """
     chosen = backend_for(image_hwc.dtype, backend, companion)
-    upscaled = upscale_planes(image_hwc, chosen, options, on_tile)
     if guard is Guard.OFF:
-        return upscaled, Damage()
+        return upscale_planes(image_hwc, chosen, options, on_tile), Damage()
+    if image_hwc.shape[2] == 1:
+        rgb, damage = upscale_guarded(np.repeat(image_hwc, 3, axis=2), chosen, options, on_tile, guard=guard,
+                                      companion=companion)
+        return grey_of(rgb), damage
+    upscaled = upscale_planes(image_hwc, chosen, options, on_tile)
     verdict = inspect(image_hwc, upscaled, chosen.spec.scale)
     if not verdict.broken.any():
         return upscaled, Damage(blocks=verdict.broken.size)
@@ -110,8 +115,9 @@ def upscale_picture(colour: Pixels, alpha: Pixels | None, backend: Backend, opti
                     companion: Companion | None = None) -> tuple[Pixels, Pixels | None, Damages]:
     """Colour (H, W, 1 or 3) and alpha (H, W, 1), apart; and what the guard found.
 
-    What is fully transparent does not bleed into the visible edge: its colour becomes that of visible pixels nearby.
-    Alpha runs as a grey picture; where it is the same everywhere, nothing is run.
+    What is hidden by transparency does not bleed into the visible edge: its colour becomes that of visible pixels
+    nearby. Alpha runs as a grey picture, and stays exactly opaque or transparent away from its edges; where it is the
+    same everywhere, nothing is run.
     """
     if alpha is not None:
         colour = solidified(colour, alpha)
@@ -123,6 +129,7 @@ def upscale_picture(colour: Pixels, alpha: Pixels | None, backend: Backend, opti
     elif alpha is not None:
         large_alpha, found["transparency"] = upscale_guarded(alpha, backend, options, on_tile, guard=guard,
                                                              companion=companion)
+        settle(alpha, large_alpha, large.shape[0] // colour.shape[0])
     return large, large_alpha, tuple(filter(None, (damage.sentence(what) for what, damage in found.items())))
 
 

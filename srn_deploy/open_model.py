@@ -51,14 +51,17 @@ def companion_of(model: str | Path | None = None, device: str = "auto", *, corre
 
     Empty for a graph or an engine that was made of no shipped model.
     """
+    def told(line: str) -> None:
+        tell(f"In FP32 with float pixels: {line}")
+
     path = find_graph(model)
     corrections = corrections_for(model, corrections)
     shipped = None if corrections else _shipped_of(path)
     if shipped is not None:
-        return Companion(lambda: open_backend(shipped.float_graph.checked_path(), device, tell=tell))
+        return Companion(lambda: open_backend(shipped.float_graph.checked_path(), device, tell=told))
     if is_graph(path) or is_engine(path):
         return Companion()
-    return Companion(lambda: open_backend(path, device, corrections=corrections, tell=tell))
+    return Companion(lambda: open_backend(path, device, corrections=corrections, tell=told))
 
 
 def _shipped_of(path: Path) -> ShippedModel | None:

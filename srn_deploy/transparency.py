@@ -1,4 +1,4 @@
-"""Colour below full transparency: what stands there is arbitrary, and a network would draw it into the visible edge."""
+"""Pictures with transparency: hidden colour stays out of the visible edge, and what is opaque stays opaque."""
 
 from __future__ import annotations
 
@@ -8,48 +8,101 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[Any]
+Values = NDArray[np.float32]
+
+REACH_PX = 8
+"""Within this distance a network draws one pixel's colour into another's visibly."""
+
+VISIBLE_SHARE = 0.25
+"""A pixel keeps its colour from this share of the largest alpha around it on; below, it is hardly seen beside it."""
+
+SETTLED_PX = 2
+"""Where alpha is the same this far around a pixel there is no edge to draw."""
+
+_BAND_ROWS = 256
+"""Rows that are held in float at once: bounds the memory."""
 
 
 def solidified(colour: Pixels, alpha: Pixels) -> Pixels:
-    """Colour (H, W, C) whose fully transparent pixels take the colour of visible ones nearby; the same dtype.
+    """Colour (H, W, C) whose hidden pixels take the colour of visible ones nearby; the same dtype.
 
-    alpha: (H, W, 1). Visible pixels stay as they are. The same array where there is nothing to fill, or nothing
-    to fill it with. Means of ever larger squares are taken, as far as a square has a visible pixel (push-pull:
-    Gortler et al., The Lumigraph, 1996, section 3.4).
+    alpha: (H, W, 1). Hidden is what is transparent beside something much more opaque, all of it at alpha 0; in between
+    both colours are mixed. Nearby is the mean of the square of REACH_PX around, each pixel by its alpha; where nothing
+    there is visible, the mean of the whole. The same array where nothing is hidden.
     """
-    visible = alpha[..., 0] > 0
-    if visible.all() or not visible.any():
+    shares = _visibility(alpha)
+    if (shares == 1).all() or not alpha.any():
         return colour
-    filled = colour.copy()
-    sums, counts = _halved(colour * visible[..., None], visible)
-    nearby = _doubled(_means(sums, counts), visible.shape)[~visible]
-    filled[~visible] = np.rint(nearby) if np.issubdtype(colour.dtype, np.integer) else nearby
+    filled, everywhere, height = colour.copy(), _mean(colour, alpha), len(colour)
+    for start in range(0, height, _BAND_ROWS):
+        stop, top = min(start + _BAND_ROWS, height), max(start - REACH_PX, 0)
+        around = slice(top, min(stop + REACH_PX, height))
+        nearby = _nearby(colour[around], alpha[around], everywhere)[start - top:stop - top]
+        share = shares[start:stop, :, None]
+        mixed = share * colour[start:stop] + (1 - share) * nearby
+        filled[start:stop] = np.rint(mixed) if np.issubdtype(colour.dtype, np.integer) else mixed
     return filled
 
 
-def _means(sums: NDArray[np.float32], counts: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The mean of every square; one that is empty takes that of the square around it."""
-    known = counts > 0
-    means = np.asarray(sums / np.maximum(counts, 1)[..., None], np.float32)
-    if not known.all():
-        wider = _doubled(_means(*_halved(means * known[..., None], known)), known.shape)
-        means[~known] = wider[~known]
-    return means
+def settle(alpha: Pixels, upscaled: Pixels, scale: int) -> None:
+    """Make the upscaled alpha, in place, exactly opaque or transparent where the input is so all around.
+
+    alpha: (H, W, 1); upscaled: (scale*H, scale*W, 1). A network moves even a plain area by a level or two.
+    """
+    opaque = alpha.dtype.type(np.iinfo(alpha.dtype).max if np.issubdtype(alpha.dtype, np.integer) else 1)
+    for hidden, level in ((alpha[..., 0], 0), (opaque - alpha[..., 0], opaque)):
+        flat = _largest_around(hidden, SETTLED_PX) == 0
+        for row in np.flatnonzero(flat.any(axis=1)):
+            rows = upscaled[row * scale:(row + 1) * scale, :, 0]
+            rows[:, np.repeat(flat[row], scale)] = level
 
 
-def _halved(values: Pixels, counts: Pixels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Sums over squares of two by two; an odd side is filled up with nothing."""
-    return _pair_sums(_pair_sums(values, 0), 1), _pair_sums(_pair_sums(counts, 0), 1)
+def _visibility(alpha: Pixels) -> Values:
+    """(H, W) from 0, hidden, to 1."""
+    largest = _largest_around(alpha[..., 0], REACH_PX).astype(np.float32)
+    shares = alpha[..., 0] / np.maximum(VISIBLE_SHARE * largest, np.finfo(np.float32).tiny)
+    return np.asarray(np.minimum(shares, 1), np.float32)
 
 
-def _pair_sums(values: Pixels, axis: int) -> NDArray[np.float32]:
-    side = values.shape[axis]
-    even, odd = np.take(values, range(0, side, 2), axis), np.take(values, range(1, side, 2), axis)
-    sums = even.astype(np.float32)
-    sums[(slice(None),) * axis + (slice(0, odd.shape[axis]),)] += odd
+def _largest_around(values: Pixels, reach: int) -> Pixels:
+    """The largest of the square of 2 * reach + 1 pixels around each of (H, W); the edge is repeated beyond it."""
+    found = np.pad(values, reach, mode="edge")
+    for _ in range(2):
+        done = 1
+        while done < 2 * reach + 1:
+            step = min(done, 2 * reach + 1 - done)
+            found = np.maximum(found[:-step], found[step:])
+            done += step
+        found = found.T
+    return found
+
+
+def _mean(colour: Pixels, alpha: Pixels) -> Values:
+    """Of all pixels, each by its alpha, (C,); band by band."""
+    sums, weight = np.zeros(colour.shape[2]), 0.0
+    for start in range(0, len(colour), _BAND_ROWS):
+        weights = alpha[start:start + _BAND_ROWS].astype(np.float64)
+        sums += (colour[start:start + _BAND_ROWS] * weights).sum(axis=(0, 1))
+        weight += float(weights.sum())
+    return np.asarray(sums / weight, np.float32)
+
+
+def _nearby(colour: Pixels, alpha: Pixels, everywhere: Values) -> Values:
+    """The mean colour around each pixel of a band, each pixel by its alpha."""
+    weights = alpha.astype(np.float32)
+    sums = _sums_around(np.concatenate([colour * weights, weights], axis=2))
+    totals = sums[..., -1:]
+    return np.asarray(np.where(totals > 0, sums[..., :-1] / np.maximum(totals, np.finfo(np.float32).tiny), everywhere),
+                      np.float32)
+
+
+def _sums_around(values: Values) -> Values:
+    """Over the square of REACH_PX around each pixel of (H, W, C); beyond the border there is nothing."""
+    sums = np.pad(values, ((REACH_PX, REACH_PX), (REACH_PX, REACH_PX), (0, 0)))
+    for _ in range(2):
+        length = len(sums) - 2 * REACH_PX
+        rows = sums[:length].copy()
+        for start in range(1, 2 * REACH_PX + 1):
+            rows += sums[start:start + length]
+        sums = rows.swapaxes(0, 1)
     return sums
-
-
-def _doubled(values: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Every value twice along both sides, cut to (height, width)."""
-    return np.repeat(np.repeat(values, 2, axis=0), 2, axis=1)[:shape[0], :shape[1]]

@@ -24,6 +24,9 @@ OnTile = Callable[[int, int], None]
 GREY_OF_RGB = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """BT.601 full-range luma, for pictures that came in grey."""
 
+_GREY_ROWS = 256
+"""Rows that are turned grey at once: bounds the memory."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -140,11 +143,19 @@ def _to_run(windows: Pixels, spec: ModelSpec) -> Pixels:
     return rgb
 
 
+def grey_of(rgb: Pixels) -> Pixels:
+    """(H, W, 3) as grey (H, W, 1) of the same dtype, rounded where it is whole numbers."""
+    grey = np.empty((*rgb.shape[:2], 1), rgb.dtype)
+    for row in range(0, len(rgb), _GREY_ROWS):
+        levels = rgb[row:row + _GREY_ROWS].astype(np.float32) @ GREY_OF_RGB
+        grey[row:row + _GREY_ROWS, :, 0] = np.rint(levels) if np.issubdtype(rgb.dtype, np.integer) else levels
+    return grey
+
+
 def _from_run(rgb: Pixels, channels: int, dtype: np.dtype[Any]) -> Pixels:
     """One upscaled window (h, w, 3) in the channels and the dtype of the picture; what is no number becomes 0."""
     if channels == 1:
-        grey = rgb.astype(np.float32) @ GREY_OF_RGB
-        rgb = (np.rint(grey).astype(np.uint8) if rgb.dtype == np.uint8 else grey)[..., None]
+        rgb = grey_of(rgb)
     if rgb.dtype == dtype:
         return rgb
     levels = np.nan_to_num(np.clip(rgb, 0, 1)) * np.float32(255 if dtype == np.uint8 else 65535)

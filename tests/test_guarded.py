@@ -141,7 +141,7 @@ def test_pixels_of_more_than_8_bits_run_on_the_companion(dtype: Any) -> None:
 
 @pytest.mark.parametrize("shape", [(70, 91), (70, 91, 1), (70, 91, 3), (70, 91, 4)])
 def test_every_kind_of_array_comes_back_in_its_kind(shape: tuple[int, ...]) -> None:
-    picture = np.random.default_rng(0).integers(1, 256, shape, dtype=np.uint8)
+    picture = np.random.default_rng(0).integers(128, 255, shape, dtype=np.uint8)  # as alpha too: all of it is seen
     upscaled, _ = upscale_array(picture, NearestBackend(), TileOptions(tile=32))
     np.testing.assert_array_equal(upscaled, picture.repeat(2, 0).repeat(2, 1))
 
@@ -169,6 +169,33 @@ def test_colour_below_full_transparency_does_not_bleed_into_the_edge() -> None:
     # The network moves even a plain colour by a few levels; black beyond the edge pulls it down by dozens.
     assert np.abs(upscaled[seen][:, :3].astype(int) - [200, 150, 100]).max() <= 8
     assert np.abs(bled[seen].astype(int) - [200, 150, 100]).max() >= 40
+
+
+def test_away_from_its_edges_alpha_is_exactly_opaque_or_transparent() -> None:
+    rows, cols = np.mgrid[0:64, 0:64] - 32
+    disc = np.hypot(rows, cols) < 20
+    picture = np.dstack([np.full((64, 64, 3), 150, np.uint8), np.where(disc, 255, 0).astype(np.uint8)])
+    upscaled, _ = upscale_array(picture, OnnxRuntimeBackend(find_graph()))
+    distance = np.abs(np.hypot(*(np.mgrid[0:256, 0:256] / 4 - 31.9)) - 20)
+    inside = np.hypot(*(np.mgrid[0:256, 0:256] / 4 - 31.9)) < 20
+    assert (upscaled[..., 3][inside & (distance > 5)] == 255).all()
+    assert (upscaled[..., 3][~inside & (distance > 5)] == 0).all()
+
+
+@pytest.mark.parametrize("guard", [Guard.WARN, Guard.REPAIR])
+def test_a_grey_picture_is_looked_at_in_the_colours_that_the_network_gives_it(guard: Guard) -> None:
+    class Tinting(NearestBackend):
+        """Makes grey colourful and keeps its luma, as diverging networks do with patterns."""
+
+        def run(self, batch: NDArray[Any], geometry: Geometry | None = None) -> NDArray[Any]:
+            return super().run(batch) // 2 + np.array([80, 0, 60], np.uint8)
+
+    grey = poisoned()[..., 1:2]
+    upscaled, damage = upscale_guarded(grey, Tinting(), guard=guard)
+    assert damage.broken == damage.blocks
+    assert upscaled.shape == (320, 400, 1)
+    if guard is Guard.REPAIR:  # one rounding in each of two passes
+        assert np.abs(upscaled.astype(int) - resize_uint8(grey, 320, 400)).max() <= 1
 
 
 @pytest.fixture(scope="module")
