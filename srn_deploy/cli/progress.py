@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import click
 
@@ -13,8 +14,21 @@ from srn_deploy.cli.options import INTERRUPTED
 from srn_deploy.pipeline import Job, OnWarning, Outcome
 from srn_deploy.upscale import OnTile
 
-Run = Callable[[OnTile, OnWarning], Iterator[Outcome]]
 Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listeners:
+    """Whom a run tells what; none of them tears the bar."""
+
+    on_outcome: Callable[[Outcome], None]
+    on_tile: OnTile
+    on_warning: OnWarning
+    tell: Say
+    """A sentence on what runs, without its full stop."""
+
+
+Run = Callable[[Listeners], Iterator[Outcome]]
 
 
 def show(total: int, skipped: int, run: Run, *, go_on: str) -> None:
@@ -24,11 +38,11 @@ def show(total: int, skipped: int, run: Run, *, go_on: str) -> None:
     """
     began, done, failed = time.monotonic(), 0, 0
     try:
-        with _bar(total) as (advance, on_tile, on_warning):
-            for outcome in run(on_tile, on_warning):
+        with _bar(total) as listeners:
+            for outcome in run(listeners):
                 failed += outcome.error is not None
                 done += outcome.error is None
-                advance(outcome)
+                listeners.on_outcome(outcome)
     except KeyboardInterrupt:
         click.echo(f"Stopped after {done} of {total}; every file that is there is whole. {go_on}", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
@@ -68,11 +82,12 @@ def _to_stderr(line: str) -> None:
 
 
 @contextmanager
-def _bar(total: int) -> Iterator[tuple[Callable[[Outcome], None], OnTile, OnWarning]]:
-    """What to call for each outcome, each tile and each warning."""
+def _bar(total: int) -> Iterator[Listeners]:
+    """A bar on a terminal, else lines alone."""
     if sys.stderr is None or not sys.stderr.isatty():  # None: a daemon that closed it
-        yield lambda outcome: _tell(outcome, click.echo, _to_stderr), lambda done, all_tiles: None, \
-            _warning(_to_stderr)
+        yield Listeners(on_outcome=lambda outcome: _tell(outcome, click.echo, _to_stderr),
+                        on_tile=lambda done, all_tiles: None, on_warning=_warning(_to_stderr),
+                        tell=lambda line: _to_stderr(f"{line}."))
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -102,4 +117,5 @@ def _bar(total: int) -> Iterator[tuple[Callable[[Outcome], None], OnTile, OnWarn
             speed = next(task.speed for task in progress.tasks if task.id == tiles)
             progress.update(tiles, completed=done, rate=f"{speed or 0.0:.2f}/s")
 
-        yield advance, on_tile, _warning(above)
+        yield Listeners(on_outcome=advance, on_tile=on_tile, on_warning=_warning(above),
+                        tell=lambda line: above(f"{line}."))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -39,12 +40,12 @@ def upscale(source: Path, target: Path, model: str | None, device: str, tile: in
 
     PNG, JPEG, WebP, TIFF and BMP; the suffix of OUT chooses the format, or --format. Originals are never overwritten.
     """
-    from srn_deploy.cli.progress import show
+    from srn_deploy.cli.progress import Listeners, show
     from srn_deploy.contract import Corrections
     from srn_deploy.guard import Guard
     from srn_deploy.image import MAX_MEGAPIXELS
     from srn_deploy.open_model import companion_of, open_model
-    from srn_deploy.pipeline import clear_leftovers, pending, plan_jobs, run_jobs
+    from srn_deploy.pipeline import Outcome, clear_leftovers, pending, plan_jobs, run_jobs
     from srn_deploy.windows import TileOptions
 
     tiles = TileOptions(tile=tile, halo=halo)
@@ -57,12 +58,15 @@ def upscale(source: Path, target: Path, model: str | None, device: str, tile: in
         click.echo(f"Nothing to do: {len(planned)} there already.", err=True)
         return
     corrections = Corrections(settings=settings, value_range=value_range)
+
     def tell(line: str) -> None:
         click.echo(f"{line}.", err=True)
 
-    with closing(open_model(model, device, corrections=corrections, tell=tell)) as backend, \
-            closing(companion_of(model, device, corrections=corrections, tell=tell)) as companion:
-        show(len(jobs), len(planned) - len(jobs),
-             lambda on_tile, on_warning: run_jobs(
-                 jobs, backend, tiles, on_tile, quality=quality, guard=Guard(guard), companion=companion,
-                 max_megapixels=max_megapixels or MAX_MEGAPIXELS, on_warning=on_warning), go_on=go_on)
+    with closing(open_model(model, device, corrections=corrections, tell=tell)) as backend:
+        def run(listeners: Listeners) -> Iterator[Outcome]:
+            with closing(companion_of(model, device, corrections=corrections, tell=listeners.tell)) as companion:
+                yield from run_jobs(jobs, backend, tiles, listeners.on_tile, quality=quality, guard=Guard(guard),
+                                    companion=companion, max_megapixels=max_megapixels or MAX_MEGAPIXELS,
+                                    on_warning=listeners.on_warning)
+
+        show(len(jobs), len(planned) - len(jobs), run, go_on=go_on)
