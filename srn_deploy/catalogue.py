@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from srn_deploy.cache import pulled_folder
 from srn_deploy.contract import Corrections
+from srn_deploy.errors import DamagedCheckpoint
 
 CATALOGUE = Path(__file__).with_name("published_models.json")
 
@@ -48,6 +49,10 @@ class PublishedModel:
 
 
 def published_models() -> Mapping[str, PublishedModel]:
-    """Every model of the catalogue by name."""
-    entries = json.loads(CATALOGUE.read_text(encoding="utf-8"))["models"]
-    return {entry["name"]: PublishedModel(**{**entry, "settings": tuple(entry["settings"])}) for entry in entries}
+    """Every model of the catalogue by name; raises DamagedCheckpoint for a catalogue that is none."""
+    try:
+        entries = json.loads(CATALOGUE.read_text(encoding="utf-8"))["models"]
+        return {entry["name"]: PublishedModel(**{**entry, "settings": tuple(entry["settings"])}) for entry in entries}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedCheckpoint(f"{CATALOGUE} is damaged: it does not name the published models.",
+                                remedy="Install srn-deploy anew, or restore the file from its repository.") from error

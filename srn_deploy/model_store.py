@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +20,9 @@ MANIFEST = "manifest.json"
 
 _FOLDERS = ("srn_deploy_models", "models")
 """Beside the package: what a wheel installs, and what a checkout holds. Never both."""
+
+
+_REMEDY = "Install srn-deploy anew, or restore the file from its repository."
 
 
 def models_folder() -> Path:
@@ -49,7 +53,7 @@ class ShippedFile:
         path = models_folder() / self.name
         if not path.is_file() or sha256_of_file(path) != self.sha256:
             raise DamagedCheckpoint(f"{path} is missing or is not the file that the manifest names.",
-                                    remedy="Install srn-deploy anew, or restore the file from its repository.")
+                                    remedy=_REMEDY)
         return path
 
 
@@ -70,14 +74,16 @@ class ShippedModel:
 
 def default_model() -> str:
     """The name of the model that is taken when none is named."""
-    return str(_manifest()["default"])
+    with _as_damage():
+        return str(_manifest()["default"])
 
 
 def shipped_models() -> Mapping[str, ShippedModel]:
     """Every model of the manifest by name."""
-    return {entry["name"]: ShippedModel(**{
-        **entry, **{kind: ShippedFile(**entry[kind]) for kind in ("checkpoint", "graph", "float_graph")}})
-        for entry in _manifest()["models"]}
+    with _as_damage():
+        return {entry["name"]: ShippedModel(**{
+            **entry, **{kind: ShippedFile(**entry[kind]) for kind in ("checkpoint", "graph", "float_graph")}})
+            for entry in _manifest()["models"]}
 
 
 class State(StrEnum):
@@ -157,6 +163,16 @@ def _shipped(name: str | Path | None) -> ShippedModel:
         raise UnknownModel(f"There is no file and no model {str(name)!r}.",
                            remedy=f"Shipped are: {', '.join(models)}. Known, to be pulled: "
                                   f"{', '.join(published_models())}. Or give the path of a file.") from error
+
+
+@contextmanager
+def _as_damage() -> Iterator[None]:
+    """What a manifest raises that cannot be read, or is none, as DamagedCheckpoint."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedCheckpoint(f"{models_folder() / MANIFEST} is damaged: it does not name the shipped models.",
+                                remedy=_REMEDY) from error
 
 
 def _manifest() -> dict[str, Any]:

@@ -19,6 +19,7 @@ from srn_deploy.guarded import Companion, Damages, upscale_picture
 from srn_deploy.image import (
     MAX_MEGAPIXELS,
     SUFFIXES,
+    WITH_QUALITY,
     Image,
     check_writable,
     container_of,
@@ -122,6 +123,12 @@ def _folder_jobs(source: Path, target: Path) -> list[Job]:
         raise UnreadableImage(f"{source} holds no picture.",
                               remedy=f"Give a folder with files of {', '.join(SUFFIXES)}.")
     return [Job(source=path, target=target / path.relative_to(source)) for path in found]
+
+
+def formats_without_quality(jobs: Iterable[Job]) -> tuple[str, ...]:
+    """The formats among the targets that a quality does nothing to, by name; targets of no format have an error."""
+    formats = {container_of(job.target) for job in jobs if job.target.suffix.lower() in SUFFIXES}
+    return tuple(sorted(formats - WITH_QUALITY))
 
 
 def pending(jobs: Iterable[Job]) -> list[Job]:

@@ -14,6 +14,7 @@ from PIL import Image as Pillow
 from srn_deploy.containers import Block
 from srn_deploy.errors import UnreadableImage, UnsupportedImage
 from srn_deploy.image import Image, Pixels, losses, read_image, write_image
+from tests.test_containers import profile
 
 WIDTH, HEIGHT = 9, 3
 RED, GREEN, BLUE, ALPHA = 0xFF0000, 0xFF00, 0xFF, 0xFF000000
@@ -109,16 +110,15 @@ def test_others_read_exactly_what_we_write(tmp_path: Path, width: int, colours: 
 
 
 def test_a_profile_lies_where_the_header_says(tmp_path: Path) -> None:
-    profile = bytes(16) + b"RGB " + bytes(200)
-    image = Image(pixels=np.zeros((4, 5, 3), np.uint8), metadata=((Block.ICC, profile),))
+    image = Image(pixels=np.zeros((4, 5, 3), np.uint8), metadata=((Block.ICC, profile()),))
     assert write_image(tmp_path / "out.bmp", image) == ()
     data = (tmp_path / "out.bmp").read_bytes()
     # BITMAPV5HEADER: the space at 56, the place of the profile, counted from the header, at 112.
     assert data[14 + 56:14 + 60] == b"DEBM"
     at, length = struct.unpack_from("<II", data, 14 + 112)
-    assert data[14 + at:14 + at + length] == profile
+    assert data[14 + at:14 + at + length] == profile()
     assert struct.unpack_from("<I", data, 2)[0] == len(data)
-    assert dict(read_image(tmp_path / "out.bmp").metadata) == {Block.ICC: profile}
+    assert dict(read_image(tmp_path / "out.bmp").metadata) == {Block.ICC: profile()}
 
 
 def test_exif_and_xmp_are_told_as_losses() -> None:

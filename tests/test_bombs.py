@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from srn_deploy.errors import UnreadableImage
+from srn_deploy.errors import OptionError, UnreadableImage
 from srn_deploy.image import MAX_MEGAPIXELS, Image, read_image, write_image
 from srn_deploy.tag_directory import longs, shorts, write_directory
 from tests.test_bmp import bmp
@@ -114,6 +114,24 @@ def test_the_limit_can_be_lifted_and_lowered(tmp_path: Path) -> None:
     assert read_image(tmp_path / "in.png", max_megapixels=1.001).width == 1001
     with pytest.raises(UnreadableImage, match="more than 1 are not decoded unasked"):
         read_image(tmp_path / "in.png", max_megapixels=1)
+
+
+@pytest.mark.parametrize("limit", [float("nan"), 0.0, -1.0])
+def test_a_limit_that_is_no_limit_is_refused(tmp_path: Path, limit: float) -> None:
+    write_image(tmp_path / "in.png", Image(pixels=np.zeros((10, 10, 1), np.uint8)))
+    with pytest.raises(OptionError, match="is not possible"):
+        read_image(tmp_path / "in.png", max_megapixels=limit)
+
+
+def test_infinity_lifts_the_limit(tmp_path: Path) -> None:
+    write_image(tmp_path / "in.png", Image(pixels=np.zeros((10, 10, 1), np.uint8)))
+    assert read_image(tmp_path / "in.png", max_megapixels=float("inf")).width == 10
+
+
+def test_of_small_pictures_and_limits_the_megapixels_are_not_rounded_away(tmp_path: Path) -> None:
+    write_image(tmp_path / "in.png", Image(pixels=np.zeros((20, 20, 1), np.uint8)))
+    with pytest.raises(UnreadableImage, match=r"20 x 20 px, 0\.0004 megapixels; more than 0\.00005 are not"):
+        read_image(tmp_path / "in.png", max_megapixels=0.00005)
 
 
 def test_the_picture_of_a_camera_of_200_megapixels_is_within_the_limit() -> None:

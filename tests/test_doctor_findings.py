@@ -187,34 +187,6 @@ def test_the_limit_of_a_control_group_counts_and_what_can_be_given_back_is_free(
     assert list(machine._left_in(tmp_path)) == []
 
 
-def test_a_damaged_model_is_named_with_the_command_that_brings_it_back(
-        repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = shutil.copytree(repository / "models", tmp_path / "models")
-    default = model_store.shipped_models()[model_store.default_model()]
-    (folder / default.graph.name).write_bytes(b"not the graph")
-    monkeypatch.setattr(model_store, "models_folder", lambda: folder)
-    (found,) = machine.model_findings()
-    assert (found.name, found.state) == (default.graph.name, State.BROKEN)
-    assert "install" in found.cure
-    assert not machine.default_is_whole()
-
-
-@pytest.mark.parametrize("text", ["", "[]", '{"models": [{"name": "x"}], "default": "x"}'])
-def test_a_manifest_that_makes_no_sense_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                                     text: str) -> None:
-    (tmp_path / "manifest.json").write_text(text, encoding="utf-8")
-    monkeypatch.setattr(model_store, "models_folder", lambda: tmp_path)
-    (found,) = machine.model_findings()
-    assert found.state is State.MISSING
-    assert not machine.default_is_whole()
-
-
-def test_a_model_of_a_checkout_is_brought_back_by_git(repository: Path) -> None:
-    if not (repository / ".git").exists():
-        pytest.skip("this is no clone")
-    assert cures.restore(repository / "models" / "x.onnx") == f"git -C {repository} restore models/x.onnx"
-
-
 def test_looking_at_the_cache_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SRN_CACHE", str(tmp_path / "below" / "engines"))
     assert machine.cache_finding().state is State.OK

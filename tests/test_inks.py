@@ -17,6 +17,7 @@ from PIL import ImageCms
 from srn_deploy.containers import Block
 from srn_deploy.errors import UnsupportedImage
 from srn_deploy.image import read_image
+from tests.test_containers import profile
 
 
 def tag(kind: bytes, body: bytes) -> bytes:
@@ -118,6 +119,6 @@ def test_sixteen_bits_with_a_profile_are_refused_rather_than_cut(tmp_path: Path)
 
 
 def test_a_profile_that_cannot_be_applied_is_an_error_with_a_remedy(tmp_path: Path) -> None:
-    broken = bytes(16) + b"CMYK" + bytes(200)
+    broken = profile(b"CMYK")  # with a header that is right, but without a table of its inks
     with pytest.raises(UnsupportedImage, match="cannot be applied"):
         read_image(saved(tmp_path, ".tif", broken))

@@ -31,6 +31,22 @@ def test_warnings_come_before_the_result_and_once(tmp_path: Path) -> None:
     assert done.stderr.count("Warning") == 1
 
 
+def test_a_quality_is_warned_of_once_where_the_formats_have_none(tmp_path: Path) -> None:
+    for name in ("in/a.png", "in/b.png", "in/c.tif", "in/d.jpg"):
+        picture(tmp_path / name)
+    done = run("upscale", "in", "out", "--quality", "80", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("Warning: --quality does nothing to PNG, TIFF, written without loss.\n")
+    assert done.stderr.count("--quality") == 1
+
+
+def test_a_quality_is_not_warned_of_where_the_format_has_one(tmp_path: Path) -> None:
+    picture(tmp_path / "in.png")
+    done = run("upscale", "in.png", "out.webp", "--quality", "80", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "--quality" not in done.stderr
+
+
 def test_inks_are_converted_with_a_warning(tmp_path: Path) -> None:
     Pillow.new("CMYK", (20, 20)).save(tmp_path / "in.jpg")
     done = run("upscale", "in.jpg", "out.png", cwd=tmp_path)

@@ -45,7 +45,14 @@ def upscale(source: Path, target: Path, model: str | None, device: str, tile: in
     from srn_deploy.guard import Guard
     from srn_deploy.image import MAX_MEGAPIXELS
     from srn_deploy.open_model import companion_of, open_model
-    from srn_deploy.pipeline import Outcome, clear_leftovers, pending, plan_jobs, run_jobs
+    from srn_deploy.pipeline import (
+        Outcome,
+        clear_leftovers,
+        formats_without_quality,
+        pending,
+        plan_jobs,
+        run_jobs,
+    )
     from srn_deploy.windows import TileOptions
 
     tiles = TileOptions(tile=tile, halo=halo)
@@ -57,6 +64,8 @@ def upscale(source: Path, target: Path, model: str | None, device: str, tile: in
     if not jobs:
         click.echo(f"Nothing to do: {len(planned)} there already.", err=True)
         return
+    if quality is not None and (exact := formats_without_quality(jobs)):
+        click.echo(f"Warning: --quality does nothing to {', '.join(exact)}, written without loss.", err=True)
     corrections = Corrections(settings=settings, value_range=value_range)
 
     def tell(line: str) -> None:

@@ -7,10 +7,20 @@ the resolution, PNG's colour and text chunks, and JPEG's comments travel; thumbn
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from srn_deploy.containers import bmp, jpeg, png, tiff, webp
-from srn_deploy.containers.blocks import Block, Container, Metadata, TiffLayout, Unpacked, broken, unsupported
+from srn_deploy.containers.blocks import (
+    Block,
+    Container,
+    Metadata,
+    TiffLayout,
+    Unpacked,
+    broken,
+    is_profile,
+    unsupported,
+)
 from srn_deploy.containers.bmp import header as bmp_header
 from srn_deploy.containers.png import check_pixels as check_png
 from srn_deploy.containers.resolution import Unit, as_metadata, from_block, from_exif
@@ -21,7 +31,19 @@ __all__ = ["Block", "Container", "Metadata", "TiffLayout", "Unpacked", "bmp_head
 
 
 def unpack(data: bytes, path: Path) -> Unpacked:
-    """Take a file apart; raises UnreadableImage, naming `path`, if it is empty, of another kind, or not whole."""
+    """Take a file apart; raises UnreadableImage, naming `path`, if it is empty, of another kind, or not whole.
+
+    A colour profile that is none is passed over with a remark.
+    """
+    unpacked = _unpacked(data, path)
+    metadata = tuple((kind, block) for kind, block in unpacked.metadata if kind is not Block.ICC or is_profile(block))
+    if len(metadata) == len(unpacked.metadata):
+        return unpacked
+    said = f"{path}: the damaged colour profile of the {unpacked.container} is passed over."
+    return replace(unpacked, metadata=metadata, remarks=(*unpacked.remarks, said))
+
+
+def _unpacked(data: bytes, path: Path) -> Unpacked:
     if not data:
         raise broken(path, "is empty")
     if data.startswith(png.START):

@@ -118,6 +118,19 @@ class Unpacked:
     tiff: TiffLayout | None = None
 
 
+_PROFILE_HEADER_BYTES = 128
+_PROFILE_SIGNATURE, _PROFILE_SIGNATURE_AT = b"acsp", 36
+
+
+def is_profile(data: bytes) -> bool:
+    """Whether a colour profile is whole as far as its header tells (ICC.1:2022, section 7.2): length and signature.
+
+    Some writers pad profiles, so that more bytes than the length says are no damage.
+    """
+    return _PROFILE_HEADER_BYTES <= int.from_bytes(data[:4], "big") <= len(data) and \
+        data.startswith(_PROFILE_SIGNATURE, _PROFILE_SIGNATURE_AT)
+
+
 def broken(path: Path, what: str) -> UnreadableImage:
     """The error for a file that is not whole; `what` continues the sentence that its path begins."""
     return UnreadableImage(f"{path} {what}.", remedy="Give a whole PNG, JPEG, WebP, TIFF or BMP file.")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
-from srn_deploy.containers.blocks import EXIF_MARK, Block, Container, Metadata, PngKind, Unpacked, broken
+from srn_deploy.containers.blocks import EXIF_MARK, Block, Container, Metadata, PngKind, Unpacked, broken, is_profile
 from srn_deploy.containers.resolution import Resolution, Unit, as_metadata, from_block, from_per_metre
 
 START = b"\x89PNG\r\n\x1a\n"
@@ -16,6 +16,8 @@ START = b"\x89PNG\r\n\x1a\n"
 _HEADER_END = len(START) + 12 + 13
 _PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _COLOUR_CHUNKS = (b"cICP", b"cHRM", b"gAMA", b"sRGB")
+_ABOVE_A_PROFILE = (b"cICP",)
+"""Of them, what counts where there is a profile too (PNG specification, "Color chunk precedence")."""
 _TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 _XMP_KEYWORD = b"XML:com.adobe.xmp\0"
 _GREY, _GREY_ALPHA = 0, 4
@@ -49,13 +51,7 @@ def unpack(data: bytes, path: Path) -> Unpacked:
     header = found.get(b"IHDR", b"")
     if len(header) != 13 or b"IDAT" not in found:
         raise broken(path, "is a PNG without a picture")
-    metadata = [block for kind, body, _ in chunks for block in _block(kind, body)]
-    colour = b"".join(whole for kind, _, whole in chunks if kind in _COLOUR_CHUNKS)
-    if colour and b"iCCP" not in found:  # where a profile stands beside them, it is the one that counts
-        metadata.append((Block.PNG_COLOUR, colour))
-    if text := b"".join(whole for kind, body, whole in chunks if kind in _TEXT_CHUNKS and not _block(kind, body)):
-        metadata.append((Block.PNG_TEXT, text))
-    metadata += as_metadata(_resolution(found.get(b"pHYs", b"")))
+    metadata = _metadata(chunks, passed_over) + list(as_metadata(_resolution(found.get(b"pHYs", b""))))
     _check_header(header, found, path)
     pixels = [(body, whole) for kind, body, whole in chunks if kind == b"IDAT"]
     packed_bytes, colour_type = sum(len(body) for body, _ in pixels), header[9]
@@ -165,25 +161,45 @@ def _chunks(data: bytes, path: Path, passed_over: list[str]) -> Iterator[tuple[b
     raise broken(path, "is a truncated PNG")
 
 
-def _block(kind: bytes, body: bytes) -> list[tuple[Block, bytes]]:
-    """The metadata in a chunk, if it is any; damaged content is passed over, as readers do."""
+def _metadata(chunks: list[tuple[bytes, bytes, bytes]], passed_over: list[str]) -> list[tuple[Block, bytes]]:
+    """All but the resolution; what is damaged inside a whole chunk is passed over, and the chunk's name noted."""
+    metadata, text = [], b""
+    for kind, body, whole in chunks:
+        block = _block(kind, body)
+        if block is not None and block[1]:
+            metadata.append(block)
+        elif block is not None:
+            passed_over.append(kind.decode("ascii"))
+        elif kind in _TEXT_CHUNKS:
+            text += whole
+    has_profile = any(kind is Block.ICC for kind, _ in metadata)
+    counting = _ABOVE_A_PROFILE if has_profile else _COLOUR_CHUNKS
+    colour = b"".join(whole for kind, _, whole in chunks if kind in counting)
+    return metadata + [(kind, found) for kind, found in ((Block.PNG_COLOUR, colour), (Block.PNG_TEXT, text)) if found]
+
+
+def _block(kind: bytes, body: bytes) -> tuple[Block, bytes] | None:
+    """The metadata in a chunk, empty where it is damaged; None if the chunk has none."""
     if kind == b"eXIf":
-        return [(Block.EXIF, body.removeprefix(EXIF_MARK))]
+        return Block.EXIF, body.removeprefix(EXIF_MARK)
     if kind == b"iCCP":
         profile = _inflated(body.partition(b"\0")[2][1:])
-        return [(Block.ICC, profile)] if profile else []
+        return Block.ICC, profile if is_profile(profile) else b""
     if kind == b"iTXt" and body.startswith(_XMP_KEYWORD):
         is_compressed = body[len(_XMP_KEYWORD):].startswith(b"\1")
         packet = body[len(_XMP_KEYWORD) + 2:].split(b"\0", 2)[-1]  # behind language and translated keyword
-        return [(Block.XMP, (_inflated(packet) if is_compressed else packet).rstrip(b"\0"))]
-    return []
+        return Block.XMP, (_inflated(packet) if is_compressed else packet).rstrip(b"\0")
+    return None
 
 
 def _inflated(packed: bytes) -> bytes:
+    """Empty for a stream that is damaged, cut, or longer than is inflated."""
+    inflater = zlib.decompressobj()
     try:
-        return zlib.decompressobj().decompress(packed, MAX_INFLATED_BYTES)
+        inflated = inflater.decompress(packed, MAX_INFLATED_BYTES)
     except zlib.error:
         return b""
+    return inflated if inflater.eof else b""
 
 
 def _resolution(body: bytes) -> Resolution | None:

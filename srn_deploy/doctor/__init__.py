@@ -27,6 +27,7 @@ from srn_deploy.doctor.machine import (
     engine_findings,
     machine_findings,
     model_findings,
+    pulled_findings,
 )
 from srn_deploy.doctor.packages import (
     BASE,
@@ -59,7 +60,7 @@ def examine(device: str = "auto", *, timeout_s: float = 60.0) -> Report:
     packages = read_packages(asked)
     answers = ask(_questions(packages), timeout_s)
     findings = [*machine_findings(), metadata_finding(asked), *_package_findings(packages, answers),
-                *model_findings(), cache_finding(), *engine_findings(answers["engines"])]
+                *model_findings(), *pulled_findings(), cache_finding(), *engine_findings(answers["engines"])]
     works, verdict = judge(device, answers, reads_pictures=_why_no_pictures(packages, answers),
                            model_is_whole=default_is_whole())
     return Report(device=device, works=works, verdict=verdict, findings=_by_feature(findings))

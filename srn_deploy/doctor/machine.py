@@ -11,18 +11,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from srn_deploy import model_store
-from srn_deploy.cache import engines_folder
+from srn_deploy.cache import VARIABLE, engines_folder
+from srn_deploy.catalogue import PublishedModel, published_models
 from srn_deploy.contract import ENGINE_SUFFIX
 from srn_deploy.doctor import cures
 from srn_deploy.doctor.children import Answer
 from srn_deploy.doctor.findings import Finding, State
 from srn_deploy.doctor.packages import BASE, FEATURES
 from srn_deploy.engine.store import EngineStore
-from srn_deploy.errors import DamagedCheckpoint, SrnDeployError
-from srn_deploy.model_store import MANIFEST, ShippedFile, default_model, shipped_models
+from srn_deploy.errors import DamagedCheckpoint, OptionError, SrnDeployError
+from srn_deploy.model_store import MANIFEST, ShippedFile, default_model, shipped_models, state_of
 
 RUN_BYTES = 2**30
 """What a run takes beside the picture and its result, whatever the size."""
+
+SHOWN_DIGITS = 12
+"""Of a hash, as many as tell files apart; `models list --json` has them whole."""
 
 ENGINES = FEATURES["tensorrt"]
 
@@ -99,19 +103,45 @@ def model_findings() -> list[Finding]:
     except (SrnDeployError, OSError, ValueError, KeyError, TypeError) as error:
         return [_model("models", State.MISSING, f"The shipped models are not there: {error}".splitlines()[0],
                        _model_cure(MANIFEST))]
-    files = [file for model in models.values() for file in (model.graph, model.checkpoint)]
+    files = [file for model in models.values() for file in (model.graph, model.float_graph, model.checkpoint)]
     damaged = [file for file in files if not _is_whole(file)]
     if not damaged:
+        graphs = ", ".join(f"{model.name} {model.graph.sha256[:SHOWN_DIGITS]}" for model in models.values())
         return [_model("models", State.OK, f"{len(models)}, each file the one that its manifest names; {default} is "
-                       "the default")]
+                       f"the default; SHA-256 of the graphs: {graphs}")]
     return [_model(file.name, State.BROKEN, "missing, or not the file that the manifest names", _model_cure(file.name))
             for file in damaged]
 
 
-def default_is_whole() -> bool:
-    """Whether the graph that `upscale` takes when no model is named is there."""
+def pulled_findings() -> list[Finding]:
+    """Every model that was pulled, by the hash of its file; those that were not have no finding."""
     try:
-        return _is_whole(shipped_models()[default_model()].graph)
+        published = published_models().values()
+        return [finding for model in published for finding in _pulled_finding(model)]
+    except OptionError:
+        return []  # no home folder and no SRN_CACHE: nothing can have been pulled
+
+
+def _pulled_finding(model: PublishedModel) -> list[Finding]:
+    again = f"srn-deploy models pull {model.name}"
+    try:
+        state = state_of(model)
+    except OSError as error:
+        return [_model(model.name, State.BROKEN, f"{model.path} cannot be read: {error.strerror}",
+                       f"Make {model.path} a file that you may read, or remove it and run `{again}`.")]
+    if state is model_store.State.DAMAGED:
+        return [_model(model.name, State.BROKEN, f"{model.path} is not the file that the catalogue names", again)]
+    if state is model_store.State.PULLED:
+        return [_model(model.name, State.OK, f"pulled, the file that the catalogue names; SHA-256 "
+                       f"{model.sha256[:SHOWN_DIGITS]}")]
+    return []
+
+
+def default_is_whole() -> bool:
+    """Whether both graphs that `upscale` takes when no model is named are there: for 8 bits and for 16."""
+    try:
+        default = shipped_models()[default_model()]
+        return _is_whole(default.graph) and _is_whole(default.float_graph)
     except (SrnDeployError, OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -144,11 +174,17 @@ def cache_finding() -> Finding:
             free_bytes = shutil.disk_usage(there).free
     except OSError as error:
         return Finding(feature=ENGINES, name="cache", state=State.BROKEN,
-                       detail=f"{folder} cannot be written to: {error.strerror} ({there}); "
-                              "the variable SRN_CACHE names another",
-                       cure="export SRN_CACHE=~/.cache/srn-deploy/engines")
+                       detail=f"{folder} cannot be written to: {error.strerror} ({there})", cure=_cache_cure(there))
     return Finding(feature=ENGINES, name="cache", state=State.OK,
                    detail=f"{folder}, {free_bytes / 2**30:.0f} GiB free on its disk")
+
+
+def _cache_cure(there: Path) -> str:
+    """Engines and pulled models lie in one cache, so another folder is no cure without a word on the models."""
+    if os.environ.get(VARIABLE):
+        return f"unset {VARIABLE}"
+    return (f"Make {there} writable to you, or name another folder in the variable {VARIABLE}; pulled models are then "
+            "looked for in its models/.")
 
 
 def engine_findings(answer: Answer) -> list[Finding]:

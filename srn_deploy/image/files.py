@@ -28,7 +28,7 @@ def find_images(folder: Path) -> list[Path]:
 def _walk(folder: Path) -> Iterator[Path]:
     for root, _, names in os.walk(folder, followlinks=False, onerror=_refuse_folder):
         for name in names:
-            if name.lower().endswith(SUFFIXES) and not name.startswith(TEMPORARY_MARK):
+            if Path(name).suffix.lower() in SUFFIXES and not name.startswith(TEMPORARY_MARK):
                 yield Path(root) / name
 
 

@@ -10,7 +10,7 @@ from typing import cast
 import numpy as np
 
 from srn_deploy.containers import Block, Container, Metadata, Unpacked, resolution_of_exif, unpack
-from srn_deploy.errors import UnreadableImage, UnsupportedImage
+from srn_deploy.errors import OptionError, UnreadableImage, UnsupportedImage
 from srn_deploy.exif import orientation, upright, upright_xmp
 from srn_deploy.image import bmp, inks, jpeg, opencv_codec, tiff
 from srn_deploy.image.files import read_bytes
@@ -29,9 +29,13 @@ def read_image(path: Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> Image:
     """Decode a file, turn it upright and keep its metadata.
 
     Raises UnreadableImage for what is missing, damaged, no picture or of more pixels than allowed (told from the
-    header, before anything is decoded), UnsupportedImage for animations and for kinds that no library here reads right.
+    header, before anything is decoded), OptionError for a limit that is not above 0,
+    UnsupportedImage for animations and for kinds that no library here reads right.
     A JPEG that is whole but has flipped bits cannot always be told from a good one: the format has no checksum.
     """
+    if not max_megapixels > 0:  # not a number is no limit either
+        raise OptionError(f"A limit of {max_megapixels:g} megapixels is not possible.",
+                          remedy="Give a number above 0; inf lifts the limit.")
     unpacked = unpack(read_bytes(path), path)
     _refuse_bombs(unpacked, path, max_megapixels)
     if unpacked.animated:
@@ -54,10 +58,16 @@ def _refuse_bombs(unpacked: Unpacked, path: Path, max_megapixels: float) -> None
     megapixels = unpacked.height * unpacked.width / 1e6
     if megapixels > max_megapixels:
         raise UnreadableImage(
-            f"{path} has {unpacked.width} x {unpacked.height} px, {megapixels:.0f} megapixels; "
-            f"more than {max_megapixels:g} are not decoded unasked.",
+            f"{path} has {unpacked.width} x {unpacked.height} px, {_plainly(megapixels)} megapixels; "
+            f"more than {_plainly(max_megapixels)} are not decoded unasked.",
             remedy="If you trust the file and have the memory for it, lift the limit: for upscale with "
                    f"--max-megapixels {ceil(megapixels)}, in Python with read_image(path, max_megapixels=...).")
+
+
+def _plainly(megapixels: float) -> str:
+    """Without exponent; small numbers down to the single pixel."""
+    digits = 0 if megapixels >= 100 else 6
+    return f"{megapixels:.{digits}f}".rstrip("0").rstrip(".") if digits else f"{megapixels:.0f}"
 
 
 def _turned(decoded: Pixels, turn: int) -> Pixels:

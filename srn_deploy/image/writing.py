@@ -18,6 +18,9 @@ LARGEST_SIDE_PX = {Container.PNG: 1_000_000, Container.JPEG: 65_500, Container.W
 """What the libraries write and read again: libpng's user limit, libjpeg's JPEG_MAX_DIMENSION, WebP's 14 bits; TIFF
 and BMP have 31 bits, and are held to what the others read."""
 
+WITH_QUALITY = frozenset({Container.JPEG, Container.WEBP})
+"""Formats that can be written with losses; the others are always exact."""
+
 LARGEST_PIXELS_BYTES = 4_000_000_000
 """TIFF and BMP count their bytes in 32 bits; what is left is for headers, metadata and what deflate adds to noise."""
 

@@ -1,0 +1,93 @@
+"""Profiles and XMP that are damaged inside whole chunks are left out with a remark; what counts beside them stays."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from srn_deploy.containers import Block
+from srn_deploy.containers.png import MAX_INFLATED_BYTES
+from srn_deploy.image import Image, read_image, write_image
+from tests.test_containers import XMP, chunk, noise, profile, saved, with_chunks
+
+CICP = chunk(b"cICP", bytes([9, 16, 0, 1]))
+GAMMA = chunk(b"gAMA", bytes([0, 1, 0x86, 0xA0]))
+
+
+def of_profile(packed: bytes) -> bytes:
+    """The chunk of a deflated profile."""
+    return chunk(b"iCCP", b"ICC\0\0" + packed)
+
+
+def of_xmp(packed: bytes) -> bytes:
+    """The chunk of a deflated XMP packet."""
+    return chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + packed)
+
+
+def longer_than_it_is() -> bytes:
+    return struct.pack(">I", 601) + profile()[4:]
+
+
+def unsigned() -> bytes:
+    return profile().replace(b"acsp", b"none")
+
+
+def test_cicp_travels_beside_a_profile_and_what_the_profile_outranks_does_not(tmp_path: Path) -> None:
+    once = read_image(saved(tmp_path, with_chunks(CICP + of_profile(zlib.compress(profile())) + GAMMA)))
+    assert dict(once.metadata) == {Block.ICC: profile(), Block.PNG_COLOUR: CICP}
+    assert write_image(tmp_path / "out.png", once) == ()
+    assert dict(read_image(tmp_path / "out.png").metadata) == dict(once.metadata)
+
+
+def test_cicp_beside_a_profile_is_told_where_it_is_lost(tmp_path: Path) -> None:
+    once = read_image(saved(tmp_path, with_chunks(CICP + of_profile(zlib.compress(profile())))))
+    (lost,) = write_image(tmp_path / "out.jpg", once)
+    assert "PNG colour description is left behind" in lost
+
+
+@pytest.mark.parametrize(("damaged", "name"), [
+    (of_profile(zlib.compress(profile())[:-9]), "iCCP"),
+    (of_profile(b"no stream"), "iCCP"),
+    (of_profile(zlib.compress(bytes(600))), "iCCP"),
+    (of_profile(zlib.compress(longer_than_it_is())), "iCCP"),
+    (of_profile(zlib.compress(unsigned())), "iCCP"),
+    (of_xmp(zlib.compress(XMP)[:-9]), "iTXt"),
+    (of_xmp(b"no stream"), "iTXt"),
+    (of_xmp(zlib.compress(bytes(MAX_INFLATED_BYTES) + XMP)), "iTXt"),
+])
+def test_what_is_damaged_inside_a_whole_chunk_is_told_and_left_out(tmp_path: Path, damaged: bytes, name: str) -> None:
+    path = saved(tmp_path, with_chunks(damaged))
+    image = read_image(path)
+    assert image.metadata == ()
+    assert image.remarks == (f"{path}: the damaged chunk {name} of the PNG is passed over.",)
+
+
+def test_where_the_profile_is_damaged_the_other_colour_chunks_count(tmp_path: Path) -> None:
+    image = read_image(saved(tmp_path, with_chunks(of_profile(zlib.compress(unsigned())) + GAMMA)))
+    assert image.metadata == ((Block.PNG_COLOUR, GAMMA),)
+
+
+@pytest.mark.parametrize(("suffix", "name"), [(".jpg", "JPEG"), (".webp", "WebP"), (".tif", "TIFF"), (".bmp", "BMP")])
+@pytest.mark.parametrize("damage", [longer_than_it_is, unsigned])
+def test_a_profile_that_is_none_is_told_and_left_out_of_every_format(
+        tmp_path: Path, suffix: str, name: str, damage: Callable[[], bytes]) -> None:
+    path = tmp_path / f"in{suffix}"
+    write_image(path, Image(pixels=noise(8, 8, 3), metadata=((Block.ICC, profile()),)))
+    whole = path.read_bytes()
+    assert profile() in whole
+    path.write_bytes(whole.replace(profile(), damage()))
+    image = read_image(path)
+    assert dict(image.metadata).get(Block.ICC) is None
+    assert image.remarks == (f"{path}: the damaged colour profile of the {name} is passed over.",)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".bmp"])
+def test_a_profile_that_is_padded_is_kept(tmp_path: Path, suffix: str) -> None:
+    padded = profile() + bytes(4)
+    write_image(tmp_path / f"in{suffix}", Image(pixels=noise(8, 8, 3), metadata=((Block.ICC, padded),)))
+    image = read_image(tmp_path / f"in{suffix}")
+    assert (dict(image.metadata)[Block.ICC], image.remarks) == (padded, ())
