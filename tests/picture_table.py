@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,16 +11,20 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image as Pillow
+from PIL import UnidentifiedImageError
+from PIL.ImageFile import ImageFile as Opened
+from PIL.TiffImagePlugin import TiffImageFile
 
 from srn_deploy.containers import Block
 from srn_deploy.containers.resolution import Resolution, Unit
 from srn_deploy.errors import UnsupportedImage
 from srn_deploy.image import Image, Pixels, losses, read_image, write_image
 from tests.test_containers import XMP, chunk, profile
-from tests.test_exif_travels import EXIF_TAG, GPS_TAG, MAKER
+from tests.test_exif_travels import EXIF_TAG, GPS_TAG, MAKER, ORIENTATION
 from tests.test_exif_travels import block as camera_block
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "pictures.md"
+XMP_TAG = 700
 BEGIN, END = "<!-- made by tests/picture_table.py -->\n", "<!-- end -->\n"
 
 FORMATS = {"PNG": ".png", "JPEG": ".jpg", "WebP": ".webp", "TIFF": ".tif", "BMP": ".bmp"}
@@ -86,15 +91,61 @@ class Information:
     is_there: Callable[[Path, bytes], bool]
 
 
-def _block_is_there(kind: Block) -> Callable[[Path, bytes], bool]:
-    return lambda path, block: dict(read_image(path).metadata).get(kind) == block
+def _block_is_there(kind: Block, others_find: Callable[[Opened, bytes], bool] | None = None,
+                    ) -> Callable[[Path, bytes], bool]:
+    """For our reader, and for Pillow where it is told how to look and opens the file."""
+    def is_there(path: Path, block: bytes) -> bool:
+        return dict(read_image(path).metadata).get(kind) == block and (
+            others_find is None or _others(path, lambda opened: others_find(opened, block)))
+    return is_there
+
+
+def _others(path: Path, find: Callable[[Opened], bool]) -> bool:
+    """What Pillow finds; it opens no TIFF of grey and alpha in 16 bits, where our reader stands alone."""
+    try:
+        with Pillow.open(path) as opened:
+            opened.load()  # PNG's chunks may stand behind the pixels
+            return find(opened)
+    except UnidentifiedImageError as error:
+        image = read_image(path)
+        if path.suffix != ".tif" or image.alpha is None or image.pixels.shape[2] != 1 or image.pixels.itemsize != 2:
+            raise Hole(f"Pillow does not open {path}") from error
+        return True
+
+
+def _others_find_profile(opened: Opened, block: bytes) -> bool:
+    """Pillow reads no profile of a BMP; there it must lie where BITMAPV5HEADER says, counted from that header."""
+    if opened.format == "BMP":
+        data = Path(opened.filename).read_bytes()
+        at, length = struct.unpack_from("<II", data, 14 + 112)
+        return data[14 + 56:14 + 60] == b"DEBM" and data[14 + at:][:length] == block
+    return bool(opened.info.get("icc_profile") == block)
+
+
+def _others_find_xmp(opened: Opened, block: bytes) -> bool:
+    found = opened.tag_v2.get(XMP_TAG) if isinstance(opened, TiffImageFile) else opened.info.get("xmp")
+    return found is not None and bytes(found) == block
+
+
+def _others_find_300_dpi(opened: Opened, block: bytes) -> bool:
+    """Within what whole dots on the metre allow."""
+    return all(abs(float(value) - 300) < 0.02 for value in opened.info["dpi"])
+
+
+def _others_find_twice_as_high(opened: Opened, block: bytes) -> bool:
+    """Under the name that Pillow has for it in the format."""
+    name = {"PNG": "aspect", "JPEG": "jfif_density", "TIFF": "resolution"}[str(opened.format)]
+    x, y = opened.info[name]
+    return bool(x == 2 * y and opened.info.get("jfif_unit", 0) == 0)
 
 
 def _exif_is_there(path: Path, block: bytes) -> bool:
-    """Pillow opens no TIFF of grey and alpha in 16 bits, but reads the block that comes out of it."""
+    """In the block that our reader takes out, and in the file as Pillow opens it."""
+    def is_whole(exif: Pillow.Exif) -> bool:
+        return bool(exif.get(MAKER) and exif.get_ifd(EXIF_TAG) and exif.get_ifd(GPS_TAG))
     exif = Pillow.Exif()
     exif.load(b"Exif\0\0" + dict(read_image(path).metadata)[Block.EXIF])
-    return bool(exif[MAKER] and exif.get_ifd(EXIF_TAG) and exif.get_ifd(GPS_TAG))
+    return is_whole(exif) and _others(path, lambda opened: is_whole(opened.getexif()))
 
 
 def _is_upright(path: Path, block: bytes) -> bool:
@@ -102,23 +153,24 @@ def _is_upright(path: Path, block: bytes) -> bool:
     once = read_image(path)
     again = path.with_name(f"again{path.suffix}")
     write_image(again, once)
-    return once.width == 24 and read_image(again).pixels.shape == once.pixels.shape
+    return once.width == 24 and read_image(again).pixels.shape == once.pixels.shape and _others(
+        again, lambda opened: opened.width == 24 and opened.getexif().get(ORIENTATION, 1) == 1)
 
 
 DPI_300 = Resolution(x=Fraction(300), y=Fraction(300), unit=Unit.INCH).block()
 TWICE_AS_HIGH = Resolution(x=Fraction(2), y=Fraction(1), unit=Unit.NONE).block()
 
 INFORMATION = (
-    Information(name="colour profile (ICC)", is_there=_block_is_there(Block.ICC),
+    Information(name="colour profile (ICC)", is_there=_block_is_there(Block.ICC, _others_find_profile),
                 make=lambda kind: (Block.ICC, profile(b"GRAY" if kind.colours == 1 else b"RGB "))),
     Information(name="EXIF with GPS", make=lambda kind: (Block.EXIF, camera_block()), is_there=_exif_is_there),
     Information(name="orientation, applied once", is_there=_is_upright,
                 make=lambda kind: (Block.EXIF, camera_block(6))),
-    Information(name="XMP", make=lambda kind: (Block.XMP, XMP), is_there=_block_is_there(Block.XMP)),
+    Information(name="XMP", make=lambda kind: (Block.XMP, XMP), is_there=_block_is_there(Block.XMP, _others_find_xmp)),
     Information(name="resolution", make=lambda kind: (Block.RESOLUTION, DPI_300),
-                is_there=_block_is_there(Block.RESOLUTION)),
+                is_there=_block_is_there(Block.RESOLUTION, _others_find_300_dpi)),
     Information(name="shape of a pixel alone", make=lambda kind: (Block.RESOLUTION, TWICE_AS_HIGH),
-                is_there=_block_is_there(Block.RESOLUTION)),
+                is_there=_block_is_there(Block.RESOLUTION, _others_find_twice_as_high)),
     Information(name="PNG's cHRM and gAMA", is_there=_block_is_there(Block.PNG_COLOUR),
                 make=lambda kind: (Block.PNG_COLOUR, chunk(b"gAMA", bytes([0, 1, 0x86, 0xA0])))),
     Information(name="PNG's text", is_there=_block_is_there(Block.PNG_TEXT),

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from tests.picture_table import FORMATS, INFORMATION, KINDS, documented, tables
+from pathlib import Path
+
+import pytest
+
+from tests.picture_table import FORMATS, INFORMATION, KINDS, Hole, documented, information_cell, tables
 
 
 def test_the_document_says_what_the_round_trips_give() -> None:
     assert documented() == tables(), "run python -m tests.picture_table"
+
+
+def test_what_only_our_reader_finds_is_not_called_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("PIL.PngImagePlugin.PngStream.chunk_iCCP", lambda stream, pos, length: stream.fp.read(length))
+    (of_profiles,) = [information for information in INFORMATION if "ICC" in information.name]
+    with pytest.raises(Hole, match="is lost without a word"):
+        information_cell(tmp_path, ".png", of_profiles)
 
 
 def test_every_cell_is_kept_told_or_refused() -> None:
