@@ -107,7 +107,7 @@ def test_without_records_the_page_names_the_commands_and_no_figure() -> None:
     assert TILING_PLOT not in page
 
 
-@pytest.mark.parametrize("script", ["tiling_study", "file_to_file", "memory", "photo_study", "ablation"])
+@pytest.mark.parametrize("script", ["tiling_study", "file_to_file", "memory", "photo_study", "ablation", "guard_cost"])
 def test_every_benchmark_tells_its_options(script: str, repository: Path) -> None:
     ended = subprocess.run([sys.executable, "-m", f"benchmarks.{script}", "--help"], capture_output=True, text=True,
                            check=True, cwd=repository)
