@@ -60,12 +60,14 @@ def test_an_upscaler_takes_any_backend_and_closes_it() -> None:
 
 def test_a_file_goes_through_with_its_alpha(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (9, 8, 3), dtype=np.uint8)
-    write_image(tmp_path / "in.png", Image(pixels=pixels, alpha=pixels[..., :1]))
+    alpha = pixels[..., :1] // 2 + 128  # all of it is seen, so every colour stays
+    write_image(tmp_path / "in.png", Image(pixels=pixels, alpha=alpha))
     (outcome,) = srn_deploy.Upscaler(NearestBackend()).upscale_files(tmp_path / "in.png", tmp_path / "out.png")
     assert outcome.error is None
     result = read_image(tmp_path / "out.png")
     np.testing.assert_array_equal(result.pixels, pixels.repeat(2, 0).repeat(2, 1))
     assert result.alpha is not None
+    np.testing.assert_array_equal(result.alpha, alpha.repeat(2, 0).repeat(2, 1))
 
 
 def test_an_unknown_model_lists_the_shipped_ones() -> None:
