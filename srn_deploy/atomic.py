@@ -13,6 +13,9 @@ from pathlib import Path
 if sys.platform != "win32":
     import fcntl
 
+DISK_IS_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+"""Numbers of the errors that a disk or a share of it gives when it takes no more."""
+
 TEMPORARY_MARK = ".srn-part-"
 """How every temporary name begins, so that a search for pictures can pass them over."""
 

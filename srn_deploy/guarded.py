@@ -171,13 +171,14 @@ def _damage(verdict: Verdict, scale: int, *, run_again: int = 0, bicubic: int = 
 def _repaired(image: Pixels, canvas: Pixels, verdict: Verdict, backend: Backend, options: TileOptions | None,
               companion: Companion | None) -> Damage:
     """Mend the canvas in place: in FP32 what broke in FP16, by bicubic interpolation what is broken then."""
-    scale, left = backend.spec.scale, verdict
+    scale, left, weights = backend.spec.scale, verdict, soft_mask(verdict)
     precise = companion.opened() if companion and backend.spec.precision is Precision.FP16 else None
     if precise is not None and is_tileable(precise.spec):
-        _lay_over(canvas, verdict, _again(image, precise, verdict, options), scale)
+        _lay_over(canvas, weights, _again(image, precise, weights, options), scale)
         left = inspect(image, canvas, scale)
+        weights = soft_mask(left)
     if left.broken.any():
-        _lay_over(canvas, left, _interpolated(image, left, scale), scale)
+        _lay_over(canvas, weights, _interpolated(image, weights, scale), scale)
     bicubic = int(left.broken.sum())
     return _damage(verdict, scale, run_again=int((verdict.broken & ~left.broken).sum()), bicubic=bicubic)
 
@@ -186,17 +187,18 @@ Patch = tuple[int, int, Pixels]
 """Row and column in input pixels, and upscaled pixels from there on."""
 
 
-def _again(image: Pixels, precise: Backend, verdict: Verdict, options: TileOptions | None) -> Iterator[Patch]:
-    for tile, pixels in upscale_parts(image, precise, soft_mask(verdict) > 0, REPAIR_TILE_PX, options):
+def _again(image: Pixels, precise: Backend, weights: NDArray[np.float32],
+           options: TileOptions | None) -> Iterator[Patch]:
+    for tile, pixels in upscale_parts(image, precise, weights > 0, REPAIR_TILE_PX, options):
         yield tile.rows.core_start, tile.cols.core_start, pixels
 
 
-def _interpolated(image: Pixels, verdict: Verdict, scale: int) -> Iterator[Patch]:
-    wanted, (height, width) = soft_mask(verdict) > 0, image.shape[:2]
+def _interpolated(image: Pixels, weights: NDArray[np.float32], scale: int) -> Iterator[Patch]:
+    height, width = image.shape[:2]
     for row in range(0, height, REPAIR_TILE_PX):
         for col in range(0, width, REPAIR_TILE_PX):
             stop_row, stop_col = min(row + REPAIR_TILE_PX, height), min(col + REPAIR_TILE_PX, width)
-            if wanted[row:stop_row, col:stop_col].any():
+            if weights[row:stop_row, col:stop_col].any():
                 yield row, col, _enlarged(image, (row, stop_row), (col, stop_col), scale)
 
 
@@ -215,9 +217,8 @@ def soft_mask(verdict: Verdict) -> NDArray[np.float32]:
     return np.asarray(local_means(grown.astype(np.float32), RAMP_PX // 2)[..., 0])
 
 
-def _lay_over(canvas: Pixels, verdict: Verdict, patches: Iterator[Patch], scale: int) -> None:
+def _lay_over(canvas: Pixels, weights: NDArray[np.float32], patches: Iterator[Patch], scale: int) -> None:
     """Blend patches into the canvas; where the weight is 0 nothing changes."""
-    weights = soft_mask(verdict)
     for row, col, patch in patches:
         height, width = (min(patch.shape[0] // scale, weights.shape[0] - row),
                          min(patch.shape[1] // scale, weights.shape[1] - col))

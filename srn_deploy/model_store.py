@@ -86,6 +86,12 @@ def shipped_models() -> Mapping[str, ShippedModel]:
             for entry in _manifest()["models"]}
 
 
+def shipped_with(sha256: str) -> ShippedModel | None:
+    """The shipped model one of whose files has this hash."""
+    return next((model for model in shipped_models().values()
+                 if sha256 in (model.checkpoint.sha256, model.graph.sha256, model.float_graph.sha256)), None)
+
+
 class State(StrEnum):
     """Of a published model on this machine."""
 

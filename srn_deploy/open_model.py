@@ -13,7 +13,7 @@ from srn_deploy.cuda_driver import why_no_gpu
 from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.errors import OptionError, SrnDeployError, TilingError
 from srn_deploy.guarded import Companion
-from srn_deploy.model_store import ShippedModel, corrections_for, find_graph, sha256_of_file, shipped_models
+from srn_deploy.model_store import corrections_for, find_graph, sha256_of_file, shipped_with
 from srn_deploy.shapes import Limits, ShapeRange
 from srn_deploy.verify import checkpoint_of, ensure_certified, reference_of
 from srn_deploy.windows import TileOptions, planned_windows
@@ -55,24 +55,20 @@ def companion_of(model: str | Path | None = None, device: str = "auto", *, corre
         tell(f"In FP32 with float pixels: {line}")
 
     path = find_graph(model)
-    corrections = corrections_for(model, corrections)
-    shipped = None if corrections else _shipped_of(path)
-    if shipped is not None:
-        return Companion(lambda: open_backend(shipped.float_graph.checked_path(), device, tell=told))
-    if is_graph(path) or is_engine(path):
+    if not (is_graph(path) or is_engine(path)):
+        corrected = corrections_for(model, corrections)
+        return Companion(lambda: open_backend(path, device, corrections=corrected, tell=told))
+    shipped = shipped_with(_graph_sha256(path))
+    if shipped is None:
         return Companion()
-    return Companion(lambda: open_backend(path, device, corrections=corrections, tell=told))
+    return Companion(lambda: open_backend(shipped.float_graph.checked_path(), device, tell=told))
 
 
-def _shipped_of(path: Path) -> ShippedModel | None:
-    """The shipped model that an artefact is, or was made of."""
+def _graph_sha256(path: Path) -> str:
+    """Of a graph, or of what an engine was built from."""
     if is_engine(path):
-        manifest = EngineStore(path.parent).open(path).manifest
-        sha256 = {str(manifest.identity.get("graph_sha256"))}
-    else:
-        sha256 = {sha256_of_file(path)}
-    return next((model for model in shipped_models().values()
-                 if sha256 & {file.sha256 for file in (model.checkpoint, model.graph, model.float_graph)}), None)
+        return str(EngineStore(path.parent).open(path).manifest.identity.get("graph_sha256"))
+    return sha256_of_file(path)
 
 
 def _on_gpu_or_cpu(path: Path, corrections: Corrections, tell: Tell) -> Backend:

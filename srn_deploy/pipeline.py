@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from srn_deploy.atomic import sweep
+from srn_deploy.atomic import DISK_IS_FULL, sweep
 from srn_deploy.backends.protocol import Backend
 from srn_deploy.errors import OptionError, OutOfMemory, SrnDeployError, UnreadableImage, UnwritableImage
 from srn_deploy.guard import Guard
@@ -38,7 +38,7 @@ AHEAD = 2
 """Pictures that may wait decoded before the network, and encoded behind it: bounds the memory."""
 
 
-_NOTHING_FITS = {errno.ENOSPC, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_NOTHING_FITS = {*DISK_IS_FULL, errno.EROFS}
 """Errors of a whole disk: what comes after them would be computed for nothing."""
 
 

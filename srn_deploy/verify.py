@@ -25,7 +25,7 @@ from srn_deploy.model_store import (
     find_graph,
     pulled_with,
     sha256_of_file,
-    shipped_models,
+    shipped_with,
 )
 from srn_deploy.proof_pictures import originals
 
@@ -108,8 +108,7 @@ def checkpoint_of(path: Path) -> Path | None:
     """What a graph was made from, where it is shipped; a checkpoint itself."""
     if not is_graph(path):
         return path
-    sha256 = sha256_of_file(path)
-    shipped = next((model for model in shipped_models().values() if model.graph.sha256 == sha256), None)
+    shipped = shipped_with(sha256_of_file(path))
     return None if shipped is None else shipped.checkpoint.checked_path()
 
 
@@ -155,9 +154,8 @@ def _reference(spec: ModelSpec, against: str | None, stack: ExitStack) -> tuple[
 def _reference_path(spec: ModelSpec, against: str | None, *, has_torch: bool) -> Path:
     if against is not None:
         return find_checkpoint(against) if has_torch else find_graph(against)
-    for model in shipped_models().values():
-        if spec.source_sha256 == model.checkpoint.sha256:
-            return (model.checkpoint if has_torch else model.graph).checked_path()
+    if shipped := shipped_with(spec.source_sha256):
+        return (shipped.checkpoint if has_torch else shipped.graph).checked_path()
     if has_torch and (published := pulled_with(spec.source_sha256)):
         return checked_pulled(next((model for model in published if model.path.is_file()), published[0]))
     raise OptionError("The artefact was made from no shipped checkpoint.",

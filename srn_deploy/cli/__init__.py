@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import errno
 import importlib
 import sys
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import click
 
 from srn_deploy import __version__
+from srn_deploy.atomic import DISK_IS_FULL
 from srn_deploy.cli.options import INTERRUPTED
 from srn_deploy.errors import OptionError, SrnDeployError
 
@@ -24,8 +24,6 @@ _MODULES = {"eval": "evaluate"}
 
 RUNNER_STATUS = "TensorRT runner: built and checked against the API, never executed on hardware."
 """True until a record of a GPU shows an engine that ran; tests/test_gpu_report.py compares."""
-
-_NOTHING_FITS = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Failed(click.ClickException):
@@ -68,7 +66,7 @@ class Commands(click.Group):
         except SrnDeployError as error:
             raise Failed(error) from error
         except OSError as error:
-            if error.filename is not None or error.errno not in _NOTHING_FITS:  # files have a name, streams none
+            if error.filename is not None or error.errno not in DISK_IS_FULL:  # files have a name, streams none
                 raise
             told = OptionError(f"What is printed cannot be written: {error.strerror}.",
                                remedy="Free space where stdout goes; every picture that is there is whole.")
