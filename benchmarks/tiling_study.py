@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 from benchmarks.inputs import EXAMPLE_PICTURE, RECORDS, data_path
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.checkpoint import sha256_of
-from srn_deploy.contract import PixelType
 from srn_deploy.deploy import export_and_prove
 from srn_deploy.errors import OptionError
 from srn_deploy.export import ExportOptions
 from srn_deploy.image import find_images, read_image
 from srn_deploy.model_store import default_model, find_checkpoint
 from srn_deploy.records import Record, circumstances, usable_cores
+from srn_deploy.spec import PixelType
 from srn_deploy.tiling import Tile, cut, geometry_of, join, plan_tiles
 
 Pixels = NDArray[np.float32]

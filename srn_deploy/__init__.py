@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from srn_deploy.api import Upscaler, load
     from srn_deploy.backends import open_backend
-    from srn_deploy.contract import ModelSpec
     from srn_deploy.errors import SrnDeployError
+    from srn_deploy.spec import ModelSpec
     from srn_deploy.windows import TileOptions
 
 # ONNX Runtime 1.29 and later report use to their makers, from Linux and macOS too, and keep an identifier in the home
@@ -30,7 +30,7 @@ __version__ = "0.1.0"
 __all__ = ["ModelSpec", "SrnDeployError", "TileOptions", "Upscaler", "__version__", "load", "open_backend"]
 
 _HOMES = {
-    "ModelSpec": "srn_deploy.contract",
+    "ModelSpec": "srn_deploy.spec",
     "SrnDeployError": "srn_deploy.errors",
     "TileOptions": "srn_deploy.windows",
     "Upscaler": "srn_deploy.api",

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from srn_deploy.cache import pulled_folder
-from srn_deploy.contract import Corrections
 from srn_deploy.errors import DamagedCheckpoint
+from srn_deploy.spec import Corrections
 
 CATALOGUE = Path(__file__).with_name("published_models.json")
 

@@ -7,10 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from srn_deploy.contract import Corrections, ModelSpec, is_engine, is_graph
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import missing_package, not_correctable
 from srn_deploy.model_store import corrections_for, find_checkpoint, find_graph
+from srn_deploy.spec import Corrections, ModelSpec, is_engine, is_graph
 
 
 def described(name_or_path: str | None, *, settings: tuple[str, ...] = (),

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from srn_deploy.backends import open_on
-from srn_deploy.contract import AS_RECOGNISED, Corrections, ModelSpec, Precision, is_engine, is_graph
 from srn_deploy.engine.build import Source, Tell, build_engine, read_source
 from srn_deploy.engine.library import open_library
 from srn_deploy.engine.monitor import OnPhase
@@ -19,6 +18,7 @@ from srn_deploy.errors import BackendError, ForeignEngine, MissingPackage, Optio
 from srn_deploy.image import find_images, read_image
 from srn_deploy.model_store import corrections_for, find_graph
 from srn_deploy.shapes import ShapeRange, Size
+from srn_deploy.spec import AS_RECOGNISED, Corrections, ModelSpec, Precision, is_engine, is_graph
 from srn_deploy.verify import ensure_certified, reference_of
 
 

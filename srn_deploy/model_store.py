@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from srn_deploy.catalogue import PublishedModel, published_models
-from srn_deploy.contract import AS_RECOGNISED, Corrections
 from srn_deploy.errors import DamagedCheckpoint, UnknownModel
+from srn_deploy.spec import AS_RECOGNISED, Corrections
 
 MANIFEST = "manifest.json"
 

@@ -13,7 +13,6 @@ from srn_deploy.atomic import replacing
 from srn_deploy.backends import Backend, open_backend
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend, read_spec
 from srn_deploy.certify import Certificate, Pixels, certify
-from srn_deploy.contract import ModelSpec, Precision, is_engine, is_graph
 from srn_deploy.cuda_driver import gpu_name
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import EngineError, NotCertified, OptionError
@@ -28,6 +27,7 @@ from srn_deploy.model_store import (
     shipped_with,
 )
 from srn_deploy.proof_pictures import originals
+from srn_deploy.spec import ModelSpec, Precision, is_engine, is_graph
 
 CERTIFICATE_SUFFIX = ".certificate.json"
 

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from srn_deploy import cuda_driver
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
-from srn_deploy.contract import ModelSpec, Precision
 from srn_deploy.engine.identity import Identity
 from srn_deploy.engine.options import BuildOptions
 from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.geometry import Geometry
 from srn_deploy.model_store import sha256_of_file
 from srn_deploy.shapes import ShapeRange
+from srn_deploy.spec import ModelSpec, Precision
 from tests.fake_gpu import FakeEngine, FakeGpu, fake_cuda, fake_graph_driver, fake_tensorrt, profile
 from tests.fake_libcuda import FakeLibcuda
 

@@ -14,7 +14,6 @@ import pytest
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.catalogue import published_models
 from srn_deploy.checkpoint import load_checkpoint, parse_overrides
-from srn_deploy.contract import Corrections
 from srn_deploy.errors import DamagedCheckpoint, UnknownModel
 from srn_deploy.model_store import (
     State,
@@ -26,6 +25,7 @@ from srn_deploy.model_store import (
     state_of,
 )
 from srn_deploy.open_model import open_model
+from srn_deploy.spec import Corrections
 from tests.model_tables import DOCUMENT, filled, tables
 
 PUBLISHED = sorted(published_models())

@@ -21,7 +21,6 @@ from torch import Tensor
 
 from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.checkpoint import LoadedNetwork, Overrides, load_checkpoint
-from srn_deploy.contract import SPEC_KEY
 from srn_deploy.errors import (
     CheckpointError,
     DamagedCheckpoint,
@@ -29,6 +28,7 @@ from srn_deploy.errors import (
     UnknownNetwork,
     UnsafeCheckpoint,
 )
+from srn_deploy.spec import SPEC_KEY
 
 TINY: dict[str, Any] = {"scale": 2, "channels": 2, "blocks": 1, "esa_channels": 1}
 

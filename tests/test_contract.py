@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from srn_deploy.contract import Colour, Form, ModelSpec, PixelType, Precision
 from srn_deploy.errors import OptionError
+from srn_deploy.spec import Colour, Form, ModelSpec, PixelType, Precision
 
 SPEC = ModelSpec(architecture="srn", options={"scale": 4, "attention": "new", "residual": False}, scale=4,
                  value_range=255.0, min_side_px=15, alignment_px=6, halo_px=48, has_esa=True, colour=Colour.RGB,

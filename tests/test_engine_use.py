@@ -17,7 +17,6 @@ from click.testing import CliRunner
 from srn_deploy.backends import open_backend
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.cli import main
-from srn_deploy.contract import ModelSpec, PixelType, Precision
 from srn_deploy.engine.options import HardwareCompatibility
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import (
@@ -33,6 +32,7 @@ from srn_deploy.model_store import find_graph
 from srn_deploy.onnx_file import half_precision_twin, save_graph
 from srn_deploy.open_model import open_model
 from srn_deploy.shapes import ShapeRange
+from srn_deploy.spec import ModelSpec, PixelType, Precision
 from srn_deploy.upscale import upscale_planes
 from tests.fake_machine import Machine, computing, stored
 

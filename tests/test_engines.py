@@ -11,7 +11,6 @@ from typing import Any
 import onnx
 import pytest
 
-from srn_deploy.contract import Form, Precision
 from srn_deploy.engine import build as build_module
 from srn_deploy.engine.build import Source, build_engine, read_source
 from srn_deploy.engine.library import Flavour, Library, open_library
@@ -34,6 +33,7 @@ from srn_deploy.image import Image, read_image, write_image
 from srn_deploy.model_store import find_graph, shipped_models
 from srn_deploy.onnx_file import save_graph, spec_of
 from srn_deploy.shapes import ShapeRange
+from srn_deploy.spec import Form, Precision
 from tests.networks import seeded_network
 
 SMALL = ShapeRange(smallest=(16, 18), largest=(64, 72), optimum=(32, 36))

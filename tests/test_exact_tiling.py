@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.checkpoint import LoadedNetwork, save_checkpoint
-from srn_deploy.contract import PixelType
 from srn_deploy.deploy import export_and_prove
 from srn_deploy.export import ExportOptions
+from srn_deploy.spec import PixelType
 from srn_deploy.tiling import reflected
 from srn_deploy.upscale import upscale_planes
 from srn_deploy.windows import TileOptions

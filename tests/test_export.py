@@ -17,12 +17,12 @@ from srn_deploy.agreement import compare_backends, whole_pictures
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend, read_spec
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.checkpoint import LoadedNetwork, Overrides, load_checkpoint, save_checkpoint
-from srn_deploy.contract import Form, PixelType, Precision
 from srn_deploy.deploy import default_graph_path, export_and_prove
 from srn_deploy.errors import ExportMismatch, GraphError, GraphWithoutSpec, OptionError, UnsuitableBatch
 from srn_deploy.export import ExportOptions, export_graph
 from srn_deploy.onnx_file import half_precision_twin, spec_of
 from srn_deploy.proof_pictures import proof_pictures
+from srn_deploy.spec import Form, PixelType, Precision
 from srn_deploy.tiling import batches, cut, geometry_of, plan_tiles
 from tests.networks import large_picture, seeded_network
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 import srn_deploy
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.cli import main
-from srn_deploy.contract import PixelType, Precision
 from srn_deploy.errors import UnsuitableBatch
 from srn_deploy.geometry import Geometry
 from srn_deploy.guard import Guard
@@ -25,6 +24,7 @@ from srn_deploy.model_store import find_graph, shipped_models
 from srn_deploy.open_model import companion_of
 from srn_deploy.pipeline import plan_jobs, run_jobs
 from srn_deploy.resample import resize_uint8
+from srn_deploy.spec import PixelType, Precision
 from srn_deploy.upscale import upscale_planes
 from srn_deploy.windows import TileOptions
 from tests.fakes import NEAREST, NearestBackend

@@ -14,7 +14,6 @@ from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.architectures.luma import FULL, STUDIO, Bicubic, ColourSpace, LumaNetwork
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.checkpoint import Overrides, load_checkpoint, save_checkpoint
-from srn_deploy.contract import Colour, Corrections, Form, Precision
 from srn_deploy.deploy import export_and_prove
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.engine_request import EngineRequest, request_engine
@@ -23,6 +22,7 @@ from srn_deploy.export import ExportOptions
 from srn_deploy.image import read_image
 from srn_deploy.metrics import cropped, luma, psnr, ssim
 from srn_deploy.resample import resize
+from srn_deploy.spec import Colour, Corrections, Form, Precision
 from srn_deploy.upscale import upscale_planes
 from srn_deploy.verify import verify
 from srn_deploy.windows import TileOptions

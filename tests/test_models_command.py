@@ -20,11 +20,11 @@ from srn_deploy import catalogue, fetch
 from srn_deploy.catalogue import published_models
 from srn_deploy.checkpoint import Overrides, load_checkpoint
 from srn_deploy.cli import main
-from srn_deploy.contract import Corrections, Form, PixelType
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.image import Image, read_image, write_image
 from srn_deploy.model_store import corrections_for, default_model, shipped_models
 from srn_deploy.open_model import engines_of
+from srn_deploy.spec import Corrections, Form, PixelType
 from tests.fake_machine import stored
 from tests.networks import large_picture, seeded_network
 from tests.rude_server import Manner, Server, serving

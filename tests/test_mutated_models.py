@@ -16,13 +16,13 @@ import torch
 
 from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.checkpoint import load_checkpoint
-from srn_deploy.contract import SPEC_KEY, Precision
 from srn_deploy.engine.identity import Identity
 from srn_deploy.engine.options import BuildOptions, default_shapes
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import DamagedCheckpoint, UnsafeCheckpoint
 from srn_deploy.export import ExportOptions, export_graph
 from srn_deploy.onnx_file import spec_of
+from srn_deploy.spec import SPEC_KEY, Precision
 from tests.mutant_reader import Reading, read_all
 from tests.mutations import json_changed, mutants
 from tests.networks import seeded_network

@@ -10,11 +10,11 @@ import pytest
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.checkpoint import load_checkpoint
-from srn_deploy.contract import PixelType
 from srn_deploy.deploy import export_and_prove
 from srn_deploy.export import ExportOptions
 from srn_deploy.image import find_images, read_image
 from srn_deploy.metrics import psnr_y
+from srn_deploy.spec import PixelType
 from srn_deploy.upscale import upscale_planes
 from srn_deploy.windows import TileOptions
 

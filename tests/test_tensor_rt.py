@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from srn_deploy.backends.cuda_graph import CudaGraph, NotCaptured
 from srn_deploy.backends.cuda_session import CudaSession
 from srn_deploy.backends.tensor_rt import MOST_LANES, TensorRtBackend
-from srn_deploy.contract import ModelSpec
 from srn_deploy.engine.library import Flavour, Library
 from srn_deploy.engine.load import LoadedEngine
 from srn_deploy.engine.monitor import message_collector
 from srn_deploy.engine.store import Manifest, StoredEngine
 from srn_deploy.errors import BackendError, OutOfMemory, UnsuitableBatch
+from srn_deploy.spec import ModelSpec
 from srn_deploy.upscale import upscale_planes
 from srn_deploy.windows import TileOptions
 from tests.fake_gpu import (

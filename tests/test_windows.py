@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from srn_deploy.contract import ModelSpec
 from srn_deploy.errors import TilingError
 from srn_deploy.shapes import Limits, ShapeRange
+from srn_deploy.spec import ModelSpec
 from srn_deploy.upscale import upscale_planes
 from srn_deploy.windows import TileOptions, planned_windows
 from tests.fakes import NEAREST, NearestBackend

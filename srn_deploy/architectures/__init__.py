@@ -9,8 +9,8 @@ from torch import nn
 
 from srn_deploy.architectures import carn, dipnet, ecbsr, edsr, fsrcnn, imdn, rfdn, rlfn, srcnn, srn, vdsr
 from srn_deploy.architectures.signature import Architecture, StateDict
-from srn_deploy.contract import ModelSpec
 from srn_deploy.errors import UnknownNetwork
+from srn_deploy.spec import ModelSpec
 
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
     {module.ARCHITECTURE.name: module.ARCHITECTURE for module in (

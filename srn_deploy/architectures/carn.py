@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from srn_deploy.architectures.edsr import DIV2K_MEAN_RGB
 from srn_deploy.architectures.options import checked, filters
 from srn_deploy.architectures.signature import Architecture, Signature, StateDict
-from srn_deploy.contract import ModelSpec, Scalar
 from srn_deploy.errors import OptionError
+from srn_deploy.spec import ModelSpec, Scalar
 
 VALUE_RANGE = 1.0
 """The authors' test program works on 0..1, and so are their mean shifts."""

@@ -15,7 +15,7 @@ from torch import nn
 from srn_deploy.architectures.options import checked
 from srn_deploy.architectures.rlfn import Rlfn, RlfnOptions, read_rlfn_options, rlfn_spec
 from srn_deploy.architectures.signature import Architecture, Signature
-from srn_deploy.contract import ModelSpec
+from srn_deploy.spec import ModelSpec
 
 VALUE_RANGE = 1.0
 """The authors' test program gives their networks a data range of 1."""

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from srn_deploy.architectures.luma import LumaNetwork
 from srn_deploy.architectures.options import checked, filters, scale_from_tail
 from srn_deploy.architectures.signature import Architecture, OtherForm, Signature, StateDict
-from srn_deploy.contract import Colour, ModelSpec, Scalar
 from srn_deploy.errors import OptionError
+from srn_deploy.spec import Colour, ModelSpec, Scalar
 
 
 class Activation(StrEnum):

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from srn_deploy.architectures.options import checked, count_blocks, filters
 from srn_deploy.architectures.signature import Architecture, Signature, StateDict
-from srn_deploy.contract import ModelSpec, Scalar
 from srn_deploy.errors import OptionError
+from srn_deploy.spec import ModelSpec, Scalar
 
 DIV2K_MEAN_RGB = (0.4488, 0.4371, 0.4040)
 """Mean colour of the DIV2K training pictures in 0..1 (EDSR's published code)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from srn_deploy.contract import PixelType
+from srn_deploy.spec import PixelType
 
 
 class PortableForm(nn.Module):

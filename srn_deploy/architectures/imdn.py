@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from srn_deploy.architectures.options import checked, filters, scale_from_tail
 from srn_deploy.architectures.signature import Architecture, Signature, StateDict
-from srn_deploy.contract import ModelSpec, Scalar
 from srn_deploy.errors import OptionError
+from srn_deploy.spec import ModelSpec, Scalar
 
 VALUE_RANGE = 1.0
 """The authors' test program divides pixels by 255."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from srn_deploy.contract import ModelSpec, Scalar
+from srn_deploy.spec import ModelSpec, Scalar
 
 StateDict = Mapping[str, Tensor]
 

@@ -19,8 +19,8 @@ from torch.nn import functional
 from srn_deploy.architectures.luma import FULL, Bicubic, ColourSpace, LumaNetwork
 from srn_deploy.architectures.options import checked, filters
 from srn_deploy.architectures.signature import Architecture, Signature, StateDict
-from srn_deploy.contract import Colour, ModelSpec, Scalar
 from srn_deploy.errors import OptionError
+from srn_deploy.spec import Colour, ModelSpec, Scalar
 
 
 @dataclass(frozen=True, kw_only=True)

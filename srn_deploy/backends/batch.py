@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srn_deploy.backends.protocol import Batch
-from srn_deploy.contract import ModelSpec, PixelType
 from srn_deploy.errors import UnsuitableBatch
 from srn_deploy.geometry import Geometry, cell_count, whole_geometry
+from srn_deploy.spec import ModelSpec, PixelType
 
 _RANGES = {PixelType.UINT8: "uint8 in 0..255", PixelType.FLOAT32: "float32 in 0..1"}
 

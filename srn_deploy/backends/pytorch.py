@@ -20,10 +20,10 @@ from srn_deploy.backends.protocol import Batch
 from srn_deploy.backends.pytorch_clock import elapsed_ms
 from srn_deploy.backends.pytorch_graph import GraphedPass, Pass
 from srn_deploy.checkpoint import LoadedNetwork
-from srn_deploy.contract import ModelSpec, PixelType, Precision
 from srn_deploy.errors import BackendError, DeviceUnavailable, OutOfMemory, UnsuitableBatch
 from srn_deploy.geometry import Geometry
 from srn_deploy.shapes import Limits
+from srn_deploy.spec import ModelSpec, PixelType, Precision
 
 
 class PyTorchBackend:

@@ -16,12 +16,12 @@ from srn_deploy.backends.batch import check_batch, check_sides, completed_geomet
 from srn_deploy.backends.cuda_graph import CudaGraph, NotCaptured, graph_driver
 from srn_deploy.backends.cuda_session import CudaSession, open_session
 from srn_deploy.backends.protocol import Batch
-from srn_deploy.contract import Form, ModelSpec, PixelType
 from srn_deploy.engine.contexts import ContextMaker
 from srn_deploy.engine.load import LoadedEngine, Tensor, find_plan, load_engine
 from srn_deploy.errors import BackendError, OutOfMemory, UnsuitableBatch
 from srn_deploy.geometry import Geometry
 from srn_deploy.shapes import Limits
+from srn_deploy.spec import Form, ModelSpec, PixelType
 
 Shape = tuple[int, int, int]
 """(N, H, W)."""

@@ -10,8 +10,8 @@ from typing import Any
 
 from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.bench.contestants import ratios
-from srn_deploy.contract import Scalar
 from srn_deploy.records import WIDE_SPREAD
+from srn_deploy.spec import Scalar
 
 TABLES = ("table1", "table2", "table3", "table4", "table5")
 

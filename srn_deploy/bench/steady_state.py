@@ -16,7 +16,6 @@ import numpy as np
 from srn_deploy.backends import Backend, open_half, open_on
 from srn_deploy.bench.contestants import Pass, alternated, cautions, ratios, statistics_of, wall_clock, warm_up
 from srn_deploy.bench.machine import PeakMemory, ceilings, gpu_state, larger, throttling
-from srn_deploy.contract import Corrections, Form, PixelType, Precision, is_engine, is_graph
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import DeviceUnavailable, OptionError, SrnDeployError
 from srn_deploy.image import Image, write_image
@@ -25,6 +24,7 @@ from srn_deploy.open_model import engines_of
 from srn_deploy.pipeline import Job, plan_jobs, run_jobs
 from srn_deploy.records import Record, circumstances, threads_in_use
 from srn_deploy.shapes import Size
+from srn_deploy.spec import Corrections, Form, PixelType, Precision, is_engine, is_graph
 from srn_deploy.verify import checkpoint_of
 
 KIND = "bench-steady"

@@ -43,8 +43,8 @@ def build_engine(model: str | None, fit: Path | None, precision: str | None, set
     model is built. An engine that is there already is not built again.
     """
     options.need_engine_packages("Building an engine")
-    from srn_deploy.contract import Corrections, Precision
     from srn_deploy.engine_request import EngineRequest, request_engine
+    from srn_deploy.spec import Corrections, Precision
 
     request = EngineRequest(precision=None if precision is None else Precision(precision), fit=fit,
                             corrections=Corrections(settings=settings, value_range=value_range), **chosen)

@@ -18,7 +18,6 @@ from typing import Any
 
 import onnx
 
-from srn_deploy.contract import Form, ModelSpec, Precision
 from srn_deploy.engine.caches import SharedFile, begin_timing, keep_timing, timing_file
 from srn_deploy.engine.identity import Identity
 from srn_deploy.engine.library import Flavour, Library
@@ -29,6 +28,7 @@ from srn_deploy.errors import EngineNotBuilt, NotHalfPrecision, OptionError
 from srn_deploy.geometry import cell_count
 from srn_deploy.onnx_file import half_precision_twin, spec_of
 from srn_deploy.shapes import ShapeRange
+from srn_deploy.spec import Form, ModelSpec, Precision
 
 Tell = Callable[[str], None]
 

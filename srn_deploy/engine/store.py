@@ -14,10 +14,10 @@ from typing import Any
 
 from srn_deploy.atomic import TEMPORARY_MARK, replacing
 from srn_deploy.cache import engines_folder
-from srn_deploy.contract import ENGINE_SUFFIX, ModelSpec
 from srn_deploy.engine.identity import Identity
 from srn_deploy.engine.options import HardwareCompatibility
 from srn_deploy.errors import DamagedEngine, EngineError, OptionError
+from srn_deploy.spec import ENGINE_SUFFIX, ModelSpec
 
 MANIFEST_SUFFIX = ".json"
 MANIFEST_VERSION = 1

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from srn_deploy.backends.cuda_session import open_session
 from srn_deploy.backends.tensor_rt import TensorRtBackend, open_engine
-from srn_deploy.contract import Precision
 from srn_deploy.engine.library import Flavour
 from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.engine_request import EngineRequest, request_engine
 from srn_deploy.errors import OutOfMemory
 from srn_deploy.image import read_image
 from srn_deploy.open_model import open_model
+from srn_deploy.spec import Precision
 from srn_deploy.upscale import upscale_planes
 from srn_deploy.windows import TileOptions
 
