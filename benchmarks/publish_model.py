@@ -21,7 +21,6 @@ import torch
 from benchmarks.hard_pictures import LIMITS, hard_pictures, output_range
 from benchmarks.inputs import data_path
 from benchmarks.scores import evaluated
-from srn_deploy.atomic import replacing
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.checkpoint import load_checkpoint, save_checkpoint, sha256_of
 from srn_deploy.deploy import export_and_prove
@@ -30,6 +29,7 @@ from srn_deploy.export import ExportOptions
 from srn_deploy.model_store import MANIFEST, models_folder
 from srn_deploy.records import markdown_table
 from srn_deploy.spec import PixelType
+from srn_deploy.system.atomic import replacing
 from srn_deploy.training.curve import draw_curve
 from srn_deploy.training.recipe import Recipe, load_recipe
 from srn_deploy.training.run_folder import STATE_FILE

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from srn_deploy.cache import pulled_folder
 from srn_deploy.errors import DamagedCheckpoint
 from srn_deploy.spec import Corrections
+from srn_deploy.system.cache import pulled_folder
 
 CATALOGUE = Path(__file__).with_name("published_models.json")
 

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 
 from srn_deploy.architectures import ARCHITECTURES, Architecture, StateDict, detect
-from srn_deploy.atomic import replacing
 from srn_deploy.errors import (
     CheckpointError,
     DamagedCheckpoint,
@@ -28,6 +27,7 @@ from srn_deploy.errors import (
     UnsafeCheckpoint,
 )
 from srn_deploy.spec import SPEC_KEY, ModelSpec, Scalar
+from srn_deploy.system.atomic import replacing
 from srn_deploy.torch_file import check_bounded
 
 SUFFIXES = (".pt", ".pth", ".safetensors")

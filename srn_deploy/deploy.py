@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from srn_deploy.agreement import LEAST_PSNR_DB, Agreement, Case, compare_backends, whole_pictures
-from srn_deploy.atomic import replacing
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.checkpoint import LoadedNetwork, Overrides, load_checkpoint
@@ -18,6 +17,7 @@ from srn_deploy.geometry import CELL_PX
 from srn_deploy.onnx_file import save_graph
 from srn_deploy.proof_pictures import proof_pictures
 from srn_deploy.spec import GRAPH_SUFFIX, Form, ModelSpec, PixelType, Precision, is_graph
+from srn_deploy.system.atomic import replacing
 from srn_deploy.tiling import SMALLEST_TILE_PX, batches, cut, geometry_of, plan_tiles
 
 WORST_LEVELS = {Precision.FP32: 1.0, Precision.FP16: 4.0}

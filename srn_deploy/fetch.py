@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from srn_deploy.atomic import TEMPORARY_MARK
 from srn_deploy.errors import DownloadError
-from srn_deploy.file_lock import locked
+from srn_deploy.system.atomic import TEMPORARY_MARK
+from srn_deploy.system.file_lock import locked
 
 LOCKS = ".locks"
 

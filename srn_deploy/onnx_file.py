@@ -13,9 +13,9 @@ import onnx
 from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
-from srn_deploy.atomic import replacing
 from srn_deploy.errors import GraphError
 from srn_deploy.spec import SPEC_KEY, ModelSpec, Precision, spec_in
+from srn_deploy.system.atomic import replacing
 
 WIDE_OPERATORS = ("ReduceMean", "Sub", "Pow", "Sqrt")
 """Left in FP32: statistics over a whole picture, which only networks with contrast attention take."""

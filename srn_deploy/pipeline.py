@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from srn_deploy.atomic import DISK_IS_FULL, sweep
 from srn_deploy.backends.protocol import Backend
 from srn_deploy.errors import OptionError, OutOfMemory, SrnDeployError, UnreadableImage, UnwritableImage
 from srn_deploy.guard import Guard
@@ -28,6 +27,7 @@ from srn_deploy.image import (
     read_image,
     write_image,
 )
+from srn_deploy.system.atomic import DISK_IS_FULL, sweep
 from srn_deploy.upscale import OnTile, check_takes
 from srn_deploy.windows import TileOptions
 

@@ -13,9 +13,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Self
 
-from srn_deploy.atomic import replacing
-from srn_deploy.cuda_driver import why_no_gpu
 from srn_deploy.errors import OptionError
+from srn_deploy.system.atomic import replacing
+from srn_deploy.system.cuda_driver import why_no_gpu
 
 FORMAT_VERSION = 1
 

@@ -9,11 +9,9 @@ from contextlib import ExitStack, closing
 from importlib import metadata
 from pathlib import Path
 
-from srn_deploy.atomic import replacing
 from srn_deploy.backends import Backend, open_backend
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend, read_spec
 from srn_deploy.certify import Certificate, Pixels, certify
-from srn_deploy.cuda_driver import gpu_name
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import EngineError, NotCertified, OptionError
 from srn_deploy.image import find_images, read_image
@@ -28,6 +26,8 @@ from srn_deploy.model_store import (
 )
 from srn_deploy.proof_pictures import originals
 from srn_deploy.spec import ModelSpec, Precision, is_engine, is_graph
+from srn_deploy.system.atomic import replacing
+from srn_deploy.system.cuda_driver import gpu_name
 
 CERTIFICATE_SUFFIX = ".certificate.json"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from srn_deploy.cuda_driver import why_no_gpu
+from srn_deploy.system.cuda_driver import why_no_gpu
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

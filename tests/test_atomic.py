@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from srn_deploy.atomic import TEMPORARY_MARK, replacing
+from srn_deploy.system.atomic import TEMPORARY_MARK, replacing
 
 
 def test_the_file_appears_only_when_the_block_ends_well(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from srn_deploy.backends import Backend, open_backend
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.checkpoint import save_checkpoint
-from srn_deploy.cuda_driver import why_no_gpu
 from srn_deploy.deploy import export_and_prove
 from srn_deploy.errors import (
     BackendError,
@@ -27,6 +26,7 @@ from srn_deploy.errors import (
 from srn_deploy.export import ExportOptions
 from srn_deploy.geometry import whole_geometry
 from srn_deploy.spec import Form
+from srn_deploy.system.cuda_driver import why_no_gpu
 from tests.fakes import NearestBackend
 from tests.networks import large_picture, seeded_network
 

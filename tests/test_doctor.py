@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from srn_deploy.cuda_driver import why_no_gpu
+from srn_deploy.system.cuda_driver import why_no_gpu
 from tests.test_installation import fresh_environment
 
 OF_EXTRAS = ("torch", "onnx-", "onnxscript", "onnx_ir", "safetensors", "matplotlib", "mpl_", "filelock", "cuda",

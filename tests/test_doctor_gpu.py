@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from srn_deploy import cuda_driver, doctor
+from srn_deploy import doctor
 from srn_deploy.doctor import cures, probe
 from srn_deploy.doctor.children import Answer
 from srn_deploy.doctor.engines import library_finding, pycuda_finding
@@ -18,6 +18,7 @@ from srn_deploy.doctor.findings import State
 from srn_deploy.doctor.gpu import cpu_finding, driver_findings, runtime_findings, torch_findings
 from srn_deploy.doctor.probe import needed_by_onnx_runtime
 from srn_deploy.doctor.verdict import judge
+from srn_deploy.system import cuda_driver
 from tests.doctor_answers import (
     A_GPU,
     ABSENT,

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from srn_deploy.atomic import TEMPORARY_MARK
 from srn_deploy.image import Image, write_image
+from srn_deploy.system.atomic import TEMPORARY_MARK
 from tests.networks import large_picture
 
 pytest.importorskip("fcntl", reason="without locks leftovers are not swept")

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from srn_deploy.atomic import TEMPORARY_MARK, replacing, sweep
+from srn_deploy.system.atomic import TEMPORARY_MARK, replacing, sweep
 
 fcntl = pytest.importorskip("fcntl", reason="without locks nothing is swept")
 
 WRITER = """
 import os, signal, sys
 from pathlib import Path
-from srn_deploy.atomic import replacing
+from srn_deploy.system.atomic import replacing
 with replacing(Path(sys.argv[1])) as temporary:
     temporary.write_bytes(b"half")
     if sys.argv[2] == "die":

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from srn_deploy.backends.protocol import Backend, Batch
-from srn_deploy.cuda_driver import why_no_gpu
 from srn_deploy.errors import DeviceUnavailable, OptionError, UnknownModel, missing_package, not_correctable
 from srn_deploy.spec import AS_RECOGNISED, GRAPH_SUFFIX, Corrections, Precision, is_engine, is_graph
+from srn_deploy.system.cuda_driver import why_no_gpu
 
 DEVICES = ("auto", "cpu", "cuda")
 

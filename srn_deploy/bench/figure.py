@@ -9,10 +9,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from srn_deploy.atomic import replacing
 from srn_deploy.bench.paper import paper_rows
 from srn_deploy.errors import OptionError
 from srn_deploy.records import Record
+from srn_deploy.system.atomic import replacing
 
 AREA_PER_KILOPARAMETER = 0.9
 """Square points: the smallest network is still seen, the largest hides nobody."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from srn_deploy.cuda_driver import gpu_name, why_no_gpu
+from srn_deploy.system.cuda_driver import gpu_name, why_no_gpu
 
 THROTTLE_REASONS = {0x4: "power cap", 0x8: "hardware slowdown", 0x20: "software thermal slowdown",
                     0x40: "hardware thermal slowdown", 0x80: "power brake"}

@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from srn_deploy import __version__
-from srn_deploy.atomic import DISK_IS_FULL
 from srn_deploy.cli.options import INTERRUPTED
 from srn_deploy.errors import OptionError, SrnDeployError
+from srn_deploy.system.atomic import DISK_IS_FULL
 
 COMMANDS = ("upscale", "export", "build-engine", "engines", "verify", "eval", "bench", "compare", "info", "models",
             "recipes", "train", "doctor")

@@ -72,7 +72,7 @@ Tables = dict[str, list[tuple[str, ...]]]
 
 
 def _chosen_device(device: str) -> str:
-    from srn_deploy.cuda_driver import why_no_gpu
+    from srn_deploy.system.cuda_driver import why_no_gpu
 
     if device != "auto":
         return device

@@ -47,8 +47,8 @@ def tile_side(context: click.Context, parameter: click.Parameter, value: str) ->
 
 def write_text(path: Path, text: str) -> None:
     """A result that the user wants in a file, whole or not at all; raises OptionError."""
-    from srn_deploy.atomic import replacing
     from srn_deploy.errors import OptionError
+    from srn_deploy.system.atomic import replacing
 
     try:
         with replacing(path) as temporary:

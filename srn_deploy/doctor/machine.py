@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from srn_deploy import model_store
-from srn_deploy.cache import VARIABLE, engines_folder
 from srn_deploy.catalogue import PublishedModel, published_models
 from srn_deploy.doctor import cures
 from srn_deploy.doctor.children import Answer
@@ -21,6 +20,7 @@ from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import DamagedCheckpoint, OptionError, SrnDeployError
 from srn_deploy.model_store import MANIFEST, ShippedFile, default_model, shipped_models, state_of
 from srn_deploy.spec import ENGINE_SUFFIX
+from srn_deploy.system.cache import VARIABLE, engines_folder
 
 RUN_BYTES = 2**30
 """What a run takes beside the picture and its result, whatever the size."""

@@ -40,7 +40,7 @@ def packages() -> dict[str, Any]:
 
 def driver() -> dict[str, Any]:
     """The NVIDIA driver and its GPUs."""
-    from srn_deploy import cuda_driver
+    from srn_deploy.system import cuda_driver
 
     if reason := cuda_driver.why_no_gpu():
         return {"reason": reason}
@@ -97,7 +97,7 @@ def torch() -> dict[str, Any]:
     """PyTorch's version, what it was built for and, where there is a GPU, why it cannot use it."""
     import torch as library
 
-    from srn_deploy.cuda_driver import why_no_gpu
+    from srn_deploy.system.cuda_driver import why_no_gpu
 
     told = {"version": str(library.__version__), "cuda": library.version.cuda or "", "reason": why_no_gpu()}
     if told["reason"] or not told["cuda"]:
@@ -121,7 +121,7 @@ def engine_library(flavour: str) -> dict[str, Any]:
 def pycuda() -> dict[str, Any]:
     """Begin a session on the first GPU."""
     from srn_deploy.backends.cuda_session import open_session
-    from srn_deploy.cuda_driver import why_no_gpu
+    from srn_deploy.system.cuda_driver import why_no_gpu
 
     if reason := why_no_gpu():
         return {"reason": reason}

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from srn_deploy.atomic import replacing
 from srn_deploy.engine.library import Flavour, Library
 from srn_deploy.engine.store import CACHE_SUFFIX, LOCKS
+from srn_deploy.system.atomic import replacing
 
 _log = logging.getLogger(__name__)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from srn_deploy.cuda_driver import gpu_name
 from srn_deploy.engine.caches import SharedFile, runtime_file
 from srn_deploy.engine.library import Flavour
 from srn_deploy.engine.load import LoadedEngine
 from srn_deploy.errors import BackendError, OutOfMemory
+from srn_deploy.system.cuda_driver import gpu_name
 
 _log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from srn_deploy.cuda_driver import gpu_name, why_no_gpu
 from srn_deploy.errors import DeviceUnavailable, EngineNotBuilt, OptionError, missing_package
+from srn_deploy.system.cuda_driver import gpu_name, why_no_gpu
 
 
 class Flavour(StrEnum):

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from srn_deploy.cuda_driver import compute_capability, gpu_name, why_no_gpu
 from srn_deploy.engine.library import Flavour, Library, open_library
 from srn_deploy.engine.monitor import message_collector
 from srn_deploy.engine.options import HardwareCompatibility
@@ -14,6 +13,7 @@ from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.errors import DeviceUnavailable, EngineError, ForeignEngine
 from srn_deploy.shapes import ShapeRange
 from srn_deploy.spec import ModelSpec, PixelType
+from srn_deploy.system.cuda_driver import compute_capability, gpu_name, why_no_gpu
 
 _DTYPES = {"UINT8": PixelType.UINT8.value, "FLOAT": PixelType.FLOAT32.value}
 """The library's names of the types that our graphs exchange, as numpy has them."""

@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from srn_deploy.atomic import TEMPORARY_MARK, replacing
-from srn_deploy.cache import engines_folder
 from srn_deploy.engine.identity import Identity
 from srn_deploy.engine.options import HardwareCompatibility
 from srn_deploy.errors import DamagedEngine, EngineError, OptionError
 from srn_deploy.spec import ENGINE_SUFFIX, ModelSpec
+from srn_deploy.system.atomic import TEMPORARY_MARK, replacing
+from srn_deploy.system.cache import engines_folder
 
 MANIFEST_SUFFIX = ".json"
 MANIFEST_VERSION = 1

@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from srn_deploy.atomic import TEMPORARY_MARK
 from srn_deploy.containers import Container
 from srn_deploy.errors import UnreadableImage, UnwritableImage
+from srn_deploy.system.atomic import TEMPORARY_MARK
 
 _CONTAINERS = {".png": Container.PNG, ".jpg": Container.JPEG, ".jpeg": Container.JPEG, ".webp": Container.WEBP,
                ".tif": Container.TIFF, ".tiff": Container.TIFF, ".bmp": Container.BMP}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from srn_deploy.atomic import replacing
 from srn_deploy.containers import Block, Container, Metadata, pack, sort_out
 from srn_deploy.errors import OptionError, UnsupportedImage, UnwritableImage
 from srn_deploy.exif import sized
 from srn_deploy.image import bmp, jpeg, opencv_codec, tiff
 from srn_deploy.image.files import container_of
 from srn_deploy.image.picture import Image
+from srn_deploy.system.atomic import replacing
 
 LARGEST_SIDE_PX = {Container.PNG: 1_000_000, Container.JPEG: 65_500, Container.WEBP: 16_383,
                    Container.TIFF: 1_000_000, Container.BMP: 1_000_000}

@@ -7,8 +7,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from srn_deploy.atomic import replacing
 from srn_deploy.errors import TrainingError, missing_package
+from srn_deploy.system.atomic import replacing
 
 SIZE_INCHES = (8.0, 6.0)
 DOTS_PER_INCH = 120

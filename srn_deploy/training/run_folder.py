@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from srn_deploy.atomic import TEMPORARY_MARK, replacing
 from srn_deploy.errors import TrainingError
+from srn_deploy.system.atomic import TEMPORARY_MARK, replacing
 from srn_deploy.training.recipe import Recipe
 
 STATE_FILE = "state.pt"

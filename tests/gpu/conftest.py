@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from srn_deploy.cuda_driver import why_no_gpu
+from srn_deploy.system.cuda_driver import why_no_gpu
 
 HERE = Path(__file__).parent
 

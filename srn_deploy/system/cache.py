@@ -14,7 +14,7 @@ def engines_folder() -> Path:
     """$SRN_CACHE, else `engines/` of the checkout, else that of the user's cache folder."""
     if named := os.environ.get(VARIABLE):
         return Path(named)
-    checkout = Path(__file__).resolve().parents[1]
+    checkout = Path(__file__).resolve().parents[2]
     if (checkout / "setup.cfg").is_file() and (checkout / "engines").is_dir():
         return checkout / "engines"
     return _of_user() / "engines"
