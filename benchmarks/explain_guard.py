@@ -22,7 +22,7 @@ from srn_deploy.backends import open_backend
 from srn_deploy.guard import Guard, Verdict, inspect
 from srn_deploy.guarded import upscale_guarded
 from srn_deploy.image import read_image
-from srn_deploy.resample import resize_uint8
+from srn_deploy.image.bicubic import resize_uint8
 
 PICTURE = BENCHMARKS.parent / "docs/pictures/guard.jpg"
 

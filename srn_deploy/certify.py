@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from srn_deploy.agreement import LEAST_PSNR_DB
 from srn_deploy.backends.protocol import Backend
 from srn_deploy.errors import OptionError
+from srn_deploy.image.bicubic import resize_uint8
 from srn_deploy.metrics import psnr_y
-from srn_deploy.resample import resize_uint8
 from srn_deploy.shapes import Limits
 from srn_deploy.spec import PixelType, Precision
 from srn_deploy.tiling import reflected

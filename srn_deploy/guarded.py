@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from srn_deploy.backends.protocol import Backend
 from srn_deploy.errors import UnsuitableBatch
 from srn_deploy.guard import Guard, Verdict, inspect, local_means
-from srn_deploy.resample import resize
+from srn_deploy.image.alpha import settle, solidified
+from srn_deploy.image.bicubic import resize
 from srn_deploy.spec import Precision
-from srn_deploy.transparency import settle, solidified
 from srn_deploy.upscale import OnTile, check_takes, grey_of, takes, upscale_parts, upscale_planes
 from srn_deploy.windows import TileOptions, is_tileable
 

@@ -15,10 +15,10 @@ from PIL import UnidentifiedImageError
 from PIL.ImageFile import ImageFile as Opened
 from PIL.TiffImagePlugin import TiffImageFile
 
-from srn_deploy.containers import Block
-from srn_deploy.containers.resolution import Resolution, Unit
 from srn_deploy.errors import UnsupportedImage
 from srn_deploy.image import Image, Pixels, losses, read_image, write_image
+from srn_deploy.image.containers import Block
+from srn_deploy.image.containers.resolution import Resolution, Unit
 from tests.test_containers import XMP, chunk, profile
 from tests.test_exif_travels import EXIF_TAG, GPS_TAG, MAKER, ORIENTATION
 from tests.test_exif_travels import block as camera_block

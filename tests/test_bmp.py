@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from srn_deploy.containers import Block
 from srn_deploy.errors import UnreadableImage, UnsupportedImage
 from srn_deploy.image import Image, Pixels, losses, read_image, write_image
+from srn_deploy.image.containers import Block
 from tests.test_containers import profile
 
 WIDTH, HEIGHT = 9, 3

@@ -16,7 +16,7 @@ import pytest
 
 from srn_deploy.errors import OptionError, UnreadableImage
 from srn_deploy.image import MAX_MEGAPIXELS, Image, read_image, write_image
-from srn_deploy.tag_directory import longs, shorts, write_directory
+from srn_deploy.image.containers.ifd import longs, shorts, write_directory
 from tests.test_bmp import bmp
 from tests.test_image import GREY, RGB, chunk
 

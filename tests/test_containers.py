@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from srn_deploy.containers import Block, unpack
 from srn_deploy.errors import ImageError, UnreadableImage, UnsupportedImage
 from srn_deploy.image import Image, losses, read_image, write_image
+from srn_deploy.image.containers import Block, unpack
 
 SUFFIXES = (".png", ".jpg", ".webp")
 WITH_ALPHA = (".png", ".webp", ".tif")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from srn_deploy.containers import Block
-from srn_deploy.containers.png import MAX_INFLATED_BYTES
 from srn_deploy.image import Image, read_image, write_image
+from srn_deploy.image.containers import Block
+from srn_deploy.image.containers.png import MAX_INFLATED_BYTES
 from tests.test_containers import XMP, chunk, noise, profile, saved, with_chunks
 
 CICP = chunk(b"cICP", bytes([9, 16, 0, 1]))

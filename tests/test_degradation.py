@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from srn_deploy.image.bicubic import resize
 from srn_deploy.proof_pictures import proof_pictures
-from srn_deploy.resample import resize
 from srn_deploy.training.degradation import Damage, degrade, draw_damage
 from srn_deploy.training.jpeg_codec import through_jpeg
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from srn_deploy.exif import orientation, upright, upright_xmp
+from srn_deploy.image.containers.exif import orientation, upright, upright_xmp
 
 
 def exif(turn: int, order: str = "<") -> bytes:

@@ -14,9 +14,9 @@ import tifffile
 from PIL import ExifTags
 from PIL import Image as Pillow
 
-from srn_deploy.containers import Block
-from srn_deploy.exif import sized, upright
 from srn_deploy.image import Image, read_image, write_image
+from srn_deploy.image.containers import Block
+from srn_deploy.image.containers.exif import sized, upright
 
 HOLDERS = (".png", ".jpg", ".webp", ".tif")
 PIXELS = np.zeros((24, 16, 3), np.uint8)

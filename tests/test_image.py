@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from srn_deploy.containers import Block
 from srn_deploy.errors import ImageError, OptionError, UnreadableImage, UnsupportedImage, UnwritableImage
 from srn_deploy.image import Image, check_writable, find_images, read_image, write_image
+from srn_deploy.image.containers import Block
 
 SUFFIXES = (".png", ".jpg", ".webp")
 

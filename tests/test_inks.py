@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageCms
 
-from srn_deploy.containers import Block
 from srn_deploy.errors import UnsupportedImage
 from srn_deploy.image import read_image
+from srn_deploy.image.containers import Block
 from tests.test_containers import profile
 
 

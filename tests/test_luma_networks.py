@@ -20,8 +20,8 @@ from srn_deploy.engine_request import EngineRequest, request_engine
 from srn_deploy.errors import OptionError
 from srn_deploy.export import ExportOptions
 from srn_deploy.image import read_image
+from srn_deploy.image.bicubic import resize
 from srn_deploy.metrics import cropped, luma, psnr, ssim
-from srn_deploy.resample import resize
 from srn_deploy.spec import Colour, Corrections, Form, Precision
 from srn_deploy.upscale import upscale_planes
 from srn_deploy.verify import verify

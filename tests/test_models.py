@@ -20,10 +20,10 @@ from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.checkpoint import load_checkpoint
 from srn_deploy.errors import DamagedCheckpoint, UnknownModel
 from srn_deploy.image import find_images, read_image
+from srn_deploy.image.bicubic import resize_uint8
 from srn_deploy.metrics import psnr_y
 from srn_deploy.model_store import default_model, find_checkpoint, find_graph, models_folder, shipped_models
 from srn_deploy.proof_pictures import proof_pictures
-from srn_deploy.resample import resize_uint8
 
 NAMES = sorted(shipped_models())
 

@@ -15,9 +15,9 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from srn_deploy.containers import Block
 from srn_deploy.errors import ImageError
 from srn_deploy.image import SUFFIXES, Image, check_writable, write_image
+from srn_deploy.image.containers import Block
 from tests.mutant_reader import Reading, picture, read_all
 from tests.mutations import PNG_START, mutants
 from tests.networks import large_picture

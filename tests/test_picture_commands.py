@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from srn_deploy.containers import Block
 from srn_deploy.image import Image, read_image, write_image
+from srn_deploy.image.containers import Block
 from tests.test_cli import picture, run
 from tests.test_containers import XMP
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from srn_deploy.image import read_image
-from srn_deploy.resample import resize_uint8
+from srn_deploy.image.bicubic import resize_uint8
 
 NAMES = ("demo.png", "demo_hr.png", "texture.png", "badge.png", "curves.png")
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from srn_deploy.containers import Block
 from srn_deploy.errors import OptionError, UnreadableImage, UnwritableImage
 from srn_deploy.image import Image, read_image, write_image
+from srn_deploy.image.containers import Block
 from srn_deploy.pipeline import Job, Outcome, plan_jobs, run_jobs
 from tests.fakes import NearestBackend
 from tests.test_containers import XMP

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from srn_deploy.errors import OptionError
 from srn_deploy.image import read_image
-from srn_deploy.resample import cubic, resize, resize_matrix, resize_uint8
+from srn_deploy.image.bicubic import cubic, resize, resize_matrix, resize_uint8
 
 # A few hundred additions of float64 numbers below 1 (or of levels up to 255).
 FLOAT64_SUM = 1e-12

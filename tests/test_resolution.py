@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
-from srn_deploy.containers import Block, Metadata
-from srn_deploy.containers.resolution import Resolution, Unit, from_block, from_per_metre
 from srn_deploy.image import Image, losses, read_image, write_image
+from srn_deploy.image.containers import Block, Metadata
+from srn_deploy.image.containers.resolution import Resolution, Unit, from_block, from_per_metre
 from tests.test_containers import exif as exif_of_turn
 
 HOLDERS = (".png", ".jpg", ".tif", ".bmp")

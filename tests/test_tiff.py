@@ -16,7 +16,7 @@ from PIL import Image as Pillow
 
 from srn_deploy.errors import UnreadableImage, UnsupportedImage, UnwritableImage
 from srn_deploy.image import Image, Pixels, check_writable, read_image, write_image
-from srn_deploy.tag_directory import longs, shorts, write_directory
+from srn_deploy.image.containers.ifd import longs, shorts, write_directory
 
 HEIGHT, WIDTH = 37, 53
 """Multiples of no tile and no strip below."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from srn_deploy.errors import TrainingError
 from srn_deploy.image import Image, write_image
-from srn_deploy.resample import resize, resize_uint8
+from srn_deploy.image.bicubic import resize, resize_uint8
 from srn_deploy.training.data import PatchBank, Pictures, detail, held_out, load_pictures
 from srn_deploy.training.pixel_file import PixelFile
 from srn_deploy.training.stress import stress_patches

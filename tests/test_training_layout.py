@@ -9,7 +9,7 @@ import pytest
 
 from srn_deploy.errors import TrainingError
 from srn_deploy.image import Image, find_images, read_image, write_image
-from srn_deploy.resample import resize_uint8
+from srn_deploy.image.bicubic import resize_uint8
 from srn_deploy.training.data import load_pictures
 from srn_deploy.training.layout import find_sources
 

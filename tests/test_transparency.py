@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from srn_deploy.transparency import settle, solidified
+from srn_deploy.image.alpha import settle, solidified
 
 
 @pytest.mark.parametrize(("dtype", "largest"), [(np.uint8, 255), (np.uint16, 65535), (np.float32, 1.0)])

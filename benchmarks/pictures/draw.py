@@ -1,7 +1,7 @@
 """Draw the pictures of this folder anew: `python benchmarks/pictures/draw.py [FOLDER]`.
 
 Needs numpy, OpenCV and srn_deploy only. The LR pictures are made from the HR ones by the bicubic of
-`srn_deploy.resample`, as super-resolution data sets are.
+`srn_deploy.image.bicubic`, as super-resolution data sets are.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scene import draw_scene
 
 from srn_deploy.image import Image, write_image
-from srn_deploy.resample import resize_uint8
+from srn_deploy.image.bicubic import resize_uint8
 
 SCALE = 4
 

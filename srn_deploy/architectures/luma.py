@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from srn_deploy.resample import resize_matrix
+from srn_deploy.image.bicubic import resize_matrix
 
 STUDIO = ((65.481, 128.553, 24.966), (-37.797, -74.203, 112.0), (112.0, -93.786, -18.214))
 """BT.601 for 8-bit video: rows of Y, Cb, Cr times 255, for RGB in 0..1; offsets 16, 128, 128."""

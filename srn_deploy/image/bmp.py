@@ -9,8 +9,8 @@ from typing import cast
 import numpy as np
 from PIL import BmpImagePlugin
 
-from srn_deploy.containers import Unpacked, bmp_header
 from srn_deploy.errors import UnreadableImage
+from srn_deploy.image.containers import Unpacked, bmp_header
 from srn_deploy.image.picture import Decoded, Pixels
 
 _MASKS = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)

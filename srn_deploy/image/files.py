@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from srn_deploy.containers import Container
 from srn_deploy.errors import UnreadableImage, UnwritableImage
+from srn_deploy.image.containers import Container
 from srn_deploy.system.atomic import TEMPORARY_MARK
 
 _CONTAINERS = {".png": Container.PNG, ".jpg": Container.JPEG, ".jpeg": Container.JPEG, ".webp": Container.WEBP,

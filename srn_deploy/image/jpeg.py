@@ -8,8 +8,8 @@ from typing import cast
 import cv2
 import simplejpeg
 
-from srn_deploy.containers import Unpacked
 from srn_deploy.errors import UnreadableImage
+from srn_deploy.image.containers import Unpacked
 from srn_deploy.image.picture import Decoded, Pixels
 
 QUALITY = 95

@@ -12,8 +12,8 @@ from typing import cast
 import cv2
 import numpy as np
 
-from srn_deploy.containers import Unpacked, check_png
 from srn_deploy.errors import UnreadableImage, UnwritableImage
+from srn_deploy.image.containers import Unpacked, check_png
 from srn_deploy.image.picture import Decoded, Pixels
 
 LIMIT_VARIABLE = "OPENCV_IO_MAX_IMAGE_PIXELS"

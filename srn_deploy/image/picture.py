@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from srn_deploy.containers import Metadata
+from srn_deploy.image.containers import Metadata
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 

@@ -9,10 +9,10 @@ from typing import cast
 
 import numpy as np
 
-from srn_deploy.containers import Block, Container, Metadata, Unpacked, resolution_of_exif, unpack
 from srn_deploy.errors import OptionError, UnreadableImage, UnsupportedImage
-from srn_deploy.exif import orientation, upright, upright_xmp
 from srn_deploy.image import bmp, inks, jpeg, opencv_codec, tiff
+from srn_deploy.image.containers import Block, Container, Metadata, Unpacked, resolution_of_exif, unpack
+from srn_deploy.image.containers.exif import orientation, upright, upright_xmp
 from srn_deploy.image.files import read_bytes
 from srn_deploy.image.picture import Decoded, Image, Pixels
 

@@ -15,11 +15,11 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from srn_deploy.containers import TiffLayout, Unpacked, broken, unsupported
+from srn_deploy.image.containers import TiffLayout, Unpacked, broken, unsupported
+from srn_deploy.image.containers.ifd import longs, shorts, write_directory
 from srn_deploy.image.jpeg import decoded_scan, scan_size
 from srn_deploy.image.opencv_codec import decoded_pixels
 from srn_deploy.image.picture import Decoded, Pixels
-from srn_deploy.tag_directory import longs, shorts, write_directory
 
 _NONE, _FAX2, _FAX3, _FAX4, _LZW, _JPEG, _DEFLATE, _PACKBITS, _OLD_DEFLATE = 1, 2, 3, 4, 5, 7, 8, 32773, 32946
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _INKS = 0, 1, 2, 3, 5

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from srn_deploy.containers import Block, Container, Metadata, pack, sort_out
 from srn_deploy.errors import OptionError, UnsupportedImage, UnwritableImage
-from srn_deploy.exif import sized
 from srn_deploy.image import bmp, jpeg, opencv_codec, tiff
+from srn_deploy.image.containers import Block, Container, Metadata, pack, sort_out
+from srn_deploy.image.containers.exif import sized
 from srn_deploy.image.files import container_of
 from srn_deploy.image.picture import Image
 from srn_deploy.system.atomic import replacing

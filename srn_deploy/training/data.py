@@ -20,7 +20,7 @@ from torch import Tensor
 
 from srn_deploy.errors import SrnDeployError, TrainingError
 from srn_deploy.image import find_images, read_image
-from srn_deploy.resample import resize_uint8
+from srn_deploy.image.bicubic import resize_uint8
 from srn_deploy.training.layout import Source, Sources, find_sources
 from srn_deploy.training.pixel_file import MappedPixels, PixelFile
 

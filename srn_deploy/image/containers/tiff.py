@@ -6,9 +6,8 @@ import struct
 from dataclasses import replace
 from pathlib import Path
 
-from srn_deploy.containers.blocks import Block, Container, Metadata, TiffLayout, Unpacked, broken, unsupported
-from srn_deploy.containers.resolution import UNIT_TAG, X_TAG, Y_TAG, as_metadata, from_block, from_entries
-from srn_deploy.tag_directory import (
+from srn_deploy.image.containers.blocks import Block, Container, Metadata, TiffLayout, Unpacked, broken, unsupported
+from srn_deploy.image.containers.ifd import (
     BYTE,
     HEADER_BYTES,
     LONG,
@@ -19,6 +18,7 @@ from srn_deploy.tag_directory import (
     read_directory,
     write_directory,
 )
+from srn_deploy.image.containers.resolution import UNIT_TAG, X_TAG, Y_TAG, as_metadata, from_block, from_entries
 
 BIG_STARTS = (b"II+\0", b"MM\0+")
 """BigTIFF, which begins another way."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 
-from srn_deploy.tag_directory import LONG, SHORT, Directory, byte_order, first_directory, read_directory
+from srn_deploy.image.containers.ifd import LONG, SHORT, Directory, byte_order, first_directory, read_directory
 
 _ORIENTATION, _EXIF_DIRECTORY = 0x0112, 0x8769
 _WIDTH, _HEIGHT, _PIXEL_WIDTH, _PIXEL_HEIGHT = 0x0100, 0x0101, 0xA002, 0xA003

@@ -8,8 +8,17 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
-from srn_deploy.containers.blocks import EXIF_MARK, Block, Container, Metadata, PngKind, Unpacked, broken, is_profile
-from srn_deploy.containers.resolution import Resolution, Unit, as_metadata, from_block, from_per_metre
+from srn_deploy.image.containers.blocks import (
+    EXIF_MARK,
+    Block,
+    Container,
+    Metadata,
+    PngKind,
+    Unpacked,
+    broken,
+    is_profile,
+)
+from srn_deploy.image.containers.resolution import Resolution, Unit, as_metadata, from_block, from_per_metre
 
 START = b"\x89PNG\r\n\x1a\n"
 

@@ -9,8 +9,17 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-from srn_deploy.containers.blocks import EXIF_MARK, Block, Container, JpegKind, Metadata, Unpacked, broken, unsupported
-from srn_deploy.containers.resolution import Resolution, Unit, as_metadata, from_block
+from srn_deploy.image.containers.blocks import (
+    EXIF_MARK,
+    Block,
+    Container,
+    JpegKind,
+    Metadata,
+    Unpacked,
+    broken,
+    unsupported,
+)
+from srn_deploy.image.containers.resolution import Resolution, Unit, as_metadata, from_block
 
 START = b"\xff\xd8\xff"
 

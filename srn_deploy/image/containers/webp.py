@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from srn_deploy.containers.blocks import EXIF_MARK, Block, Container, Metadata, Unpacked, broken
+from srn_deploy.image.containers.blocks import EXIF_MARK, Block, Container, Metadata, Unpacked, broken
 
 _BLOCKS = {b"ICCP": Block.ICC, b"EXIF": Block.EXIF, b"XMP ": Block.XMP}
 _FLAGS = {Block.ICC: 0x20, Block.EXIF: 0x08, Block.XMP: 0x04}

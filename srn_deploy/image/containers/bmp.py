@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from srn_deploy.containers.blocks import Block, Container, Metadata, Unpacked, broken, unsupported
-from srn_deploy.containers.resolution import as_metadata, from_block, from_per_metre
+from srn_deploy.image.containers.blocks import Block, Container, Metadata, Unpacked, broken, unsupported
+from srn_deploy.image.containers.resolution import as_metadata, from_block, from_per_metre
 
 START = b"BM"
 

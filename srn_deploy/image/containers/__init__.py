@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from srn_deploy.containers import bmp, jpeg, png, tiff, webp
-from srn_deploy.containers.blocks import (
+from srn_deploy.image.containers import bmp, jpeg, png, tiff, webp
+from srn_deploy.image.containers.blocks import (
     Block,
     Container,
     Metadata,
@@ -21,10 +21,10 @@ from srn_deploy.containers.blocks import (
     is_profile,
     unsupported,
 )
-from srn_deploy.containers.bmp import header as bmp_header
-from srn_deploy.containers.png import check_pixels as check_png
-from srn_deploy.containers.resolution import Unit, as_metadata, from_block, from_exif
-from srn_deploy.tag_directory import HEADER_BYTES, byte_order
+from srn_deploy.image.containers.bmp import header as bmp_header
+from srn_deploy.image.containers.ifd import HEADER_BYTES, byte_order
+from srn_deploy.image.containers.png import check_pixels as check_png
+from srn_deploy.image.containers.resolution import Unit, as_metadata, from_block, from_exif
 
 __all__ = ["Block", "Container", "Metadata", "TiffLayout", "Unpacked", "bmp_header", "broken", "check_png", "pack",
            "resolution_of_exif", "sort_out", "unpack", "unsupported"]

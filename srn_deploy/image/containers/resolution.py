@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 
-from srn_deploy.containers.blocks import Block, Metadata
-from srn_deploy.tag_directory import SHORT, Entry, byte_order, first_directory, rational, read_directory, shorts
+from srn_deploy.image.containers.blocks import Block, Metadata
+from srn_deploy.image.containers.ifd import SHORT, Entry, byte_order, first_directory, rational, read_directory, shorts
 
 X_TAG, Y_TAG, UNIT_TAG = 282, 283, 296
 
