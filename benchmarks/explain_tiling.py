@@ -25,13 +25,13 @@ from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.checkpoint import LoadedNetwork, load_checkpoint, sha256_of
 from srn_deploy.deploy import export_and_prove
 from srn_deploy.export import ExportOptions
-from srn_deploy.geometry import CELL_PX, cell_count
 from srn_deploy.image import read_image
 from srn_deploy.model_store import default_model, find_checkpoint
 from srn_deploy.records import Record, circumstances, markdown_table, usable_cores
-from srn_deploy.shapes import ACTIVATION_BYTES
 from srn_deploy.spec import ModelSpec, PixelType
-from srn_deploy.tiling import Span, Tile, largest_tile_px, plan_side, plan_tiles
+from srn_deploy.tiling.interpolation import CELL_PX, cell_count
+from srn_deploy.tiling.shapes import ACTIVATION_BYTES
+from srn_deploy.tiling.tiles import Span, Tile, largest_tile_px, plan_side, plan_tiles
 
 PICTURE = BENCHMARKS / "pictures/demo_hr.png"
 PICTURES = BENCHMARKS.parent / "docs/pictures"

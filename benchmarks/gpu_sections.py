@@ -27,8 +27,8 @@ from srn_deploy.model_store import find_graph
 from srn_deploy.records import summarise
 from srn_deploy.spec import Precision
 from srn_deploy.system.cuda_driver import why_no_gpu
+from srn_deploy.tiling.windows import TileOptions
 from srn_deploy.upscale import upscale_planes
-from srn_deploy.windows import TileOptions
 
 Rows = Iterator[dict[str, Any]]
 """Each as soon as it is known."""

@@ -29,7 +29,7 @@ from srn_deploy.image import find_images, read_image
 from srn_deploy.model_store import default_model, find_checkpoint
 from srn_deploy.records import Record, circumstances, usable_cores
 from srn_deploy.spec import PixelType
-from srn_deploy.tiling import Tile, cut, geometry_of, join, plan_tiles
+from srn_deploy.tiling.tiles import Tile, cut, geometry_of, join, plan_tiles
 
 Pixels = NDArray[np.float32]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from srn_deploy.backends import open_backend
     from srn_deploy.errors import SrnDeployError
     from srn_deploy.spec import ModelSpec
-    from srn_deploy.windows import TileOptions
+    from srn_deploy.tiling.windows import TileOptions
 
 # ONNX Runtime 1.29 and later report use to their makers, from Linux and macOS too, and keep an identifier in the home
 # folder, unless this is set before they are loaded. Whoever sets it otherwise keeps their choice.
@@ -32,7 +32,7 @@ __all__ = ["ModelSpec", "SrnDeployError", "TileOptions", "Upscaler", "__version_
 _HOMES = {
     "ModelSpec": "srn_deploy.spec",
     "SrnDeployError": "srn_deploy.errors",
-    "TileOptions": "srn_deploy.windows",
+    "TileOptions": "srn_deploy.tiling.windows",
     "Upscaler": "srn_deploy.api",
     "load": "srn_deploy.api",
     "open_backend": "srn_deploy.backends",

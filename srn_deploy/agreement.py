@@ -9,8 +9,8 @@ import numpy as np
 
 from srn_deploy.backends.protocol import Backend, Batch
 from srn_deploy.errors import OptionError
-from srn_deploy.geometry import Geometry
 from srn_deploy.spec import PixelType, Precision
+from srn_deploy.tiling.interpolation import Geometry
 
 LEVELS = 255.0
 

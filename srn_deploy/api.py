@@ -18,8 +18,8 @@ from srn_deploy.image import MAX_MEGAPIXELS
 from srn_deploy.open_model import companion_of, open_model
 from srn_deploy.pipeline import OnWarning, Outcome, plan_jobs, run_jobs
 from srn_deploy.spec import ModelSpec
+from srn_deploy.tiling.windows import TileOptions
 from srn_deploy.upscale import OnTile
-from srn_deploy.windows import TileOptions
 
 _log = logging.getLogger(__name__)
 

@@ -20,11 +20,11 @@ from srn_deploy.backends.protocol import Backend
 from srn_deploy.errors import OptionError
 from srn_deploy.image.bicubic import resize_uint8
 from srn_deploy.metrics import psnr_y
-from srn_deploy.shapes import Limits
 from srn_deploy.spec import PixelType, Precision
-from srn_deploy.tiling import reflected
+from srn_deploy.tiling.shapes import Limits
+from srn_deploy.tiling.tiles import reflected
+from srn_deploy.tiling.windows import TileOptions
 from srn_deploy.upscale import upscale_planes
-from srn_deploy.windows import TileOptions
 
 Pixels = NDArray[np.uint8]
 

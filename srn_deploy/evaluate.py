@@ -28,8 +28,8 @@ from srn_deploy.image.bicubic import resize_uint8
 from srn_deploy.metrics import SSIM_WINDOW_PX, cropped, luma, psnr, ssim
 from srn_deploy.records import Record, circumstances, threads_in_use
 from srn_deploy.spec import Colour, ModelSpec
+from srn_deploy.tiling.windows import TileOptions
 from srn_deploy.upscale import upscale_planes
-from srn_deploy.windows import TileOptions
 
 Pixels = NDArray[np.uint8]
 Planes = NDArray[np.float64]

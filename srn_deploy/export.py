@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from srn_deploy.architectures.forms import DeployForm, PortableForm
 from srn_deploy.checkpoint import LoadedNetwork
 from srn_deploy.errors import GraphError, OptionError
-from srn_deploy.geometry import whole_geometry
 from srn_deploy.onnx_file import half_precision_twin, stamped
 from srn_deploy.spec import Form, ModelSpec, PixelType, Precision
+from srn_deploy.tiling.interpolation import whole_geometry
 
 OPSET = 18
 """Half-pixel Resize imports cleanly into TensorRT from 17 on; the exporter's own floor is 18."""

@@ -28,8 +28,8 @@ from srn_deploy.image import (
     write_image,
 )
 from srn_deploy.system.atomic import DISK_IS_FULL, sweep
+from srn_deploy.tiling.windows import TileOptions
 from srn_deploy.upscale import OnTile, check_takes
-from srn_deploy.windows import TileOptions
 
 Losses = tuple[str, ...]
 """What reading changed, and what of a source the target's format cannot hold, as sentences."""

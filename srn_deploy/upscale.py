@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from srn_deploy.backends.protocol import Backend
 from srn_deploy.errors import OutOfMemory, UnsuitableBatch
-from srn_deploy.shapes import Limits
 from srn_deploy.spec import Form, ModelSpec, PixelType, Precision
-from srn_deploy.tiling import SMALLEST_TILE_PX, Tile, batches, cut, geometry_of, join, reflected
-from srn_deploy.windows import TileOptions, choose_tile_px, is_tileable, planned_windows
+from srn_deploy.tiling.shapes import Limits
+from srn_deploy.tiling.tiles import SMALLEST_TILE_PX, Tile, batches, cut, geometry_of, join, reflected
+from srn_deploy.tiling.windows import TileOptions, choose_tile_px, is_tileable, planned_windows
 
 Pixels = NDArray[Any]
 OnTile = Callable[[int, int], None]

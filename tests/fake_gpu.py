@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from srn_deploy.geometry import cell_count
+from srn_deploy.tiling.interpolation import cell_count
 
 SCRATCH_BYTES_PER_PX = 64
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from srn_deploy.geometry import Geometry
-from srn_deploy.shapes import Limits
 from srn_deploy.spec import Form, ModelSpec, PixelType
+from srn_deploy.tiling.interpolation import Geometry
+from srn_deploy.tiling.shapes import Limits
 
 NEAREST = ModelSpec(architecture="nearest", options={}, scale=2, value_range=1.0, form=Form.DEPLOY,
                     pixel_type=PixelType.UINT8, activation_bytes_per_px=100)

@@ -24,9 +24,9 @@ from srn_deploy.errors import (
     UnsuitableBatch,
 )
 from srn_deploy.export import ExportOptions
-from srn_deploy.geometry import whole_geometry
 from srn_deploy.spec import Form
 from srn_deploy.system.cuda_driver import why_no_gpu
+from srn_deploy.tiling.interpolation import whole_geometry
 from tests.fakes import NearestBackend
 from tests.networks import large_picture, seeded_network
 

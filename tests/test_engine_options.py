@@ -11,8 +11,8 @@ import pytest
 from srn_deploy.engine.identity import Identity
 from srn_deploy.engine.options import BuildOptions, HardwareCompatibility
 from srn_deploy.errors import OptionError
-from srn_deploy.shapes import ShapeRange
 from srn_deploy.spec import Precision
+from srn_deploy.tiling.shapes import ShapeRange
 
 SMALL = ShapeRange(smallest=(16, 18), largest=(64, 72), optimum=(32, 36))
 

@@ -32,8 +32,8 @@ from srn_deploy.export import ExportOptions, export_graph
 from srn_deploy.image import Image, read_image, write_image
 from srn_deploy.model_store import find_graph, shipped_models
 from srn_deploy.onnx_file import save_graph, spec_of
-from srn_deploy.shapes import ShapeRange
 from srn_deploy.spec import Form, Precision
+from srn_deploy.tiling.shapes import ShapeRange
 from tests.networks import seeded_network
 
 SMALL = ShapeRange(smallest=(16, 18), largest=(64, 72), optimum=(32, 36))
@@ -134,7 +134,7 @@ from pathlib import Path
 from srn_deploy.engine.build import build_engine, read_source
 from srn_deploy.engine.library import open_library
 from srn_deploy.engine.options import BuildOptions
-from srn_deploy.shapes import ShapeRange
+from srn_deploy.tiling.shapes import ShapeRange
 from srn_deploy.engine.store import EngineStore
 source, library = read_source(Path(sys.argv[1])), open_library("tensorrt-rtx")
 sys.stdin.readline()

@@ -16,9 +16,9 @@ from srn_deploy.checkpoint import LoadedNetwork, save_checkpoint
 from srn_deploy.deploy import export_and_prove
 from srn_deploy.export import ExportOptions
 from srn_deploy.spec import PixelType
-from srn_deploy.tiling import reflected
+from srn_deploy.tiling.tiles import reflected
+from srn_deploy.tiling.windows import TileOptions
 from srn_deploy.upscale import upscale_planes
-from srn_deploy.windows import TileOptions
 from tests.networks import large_picture, seeded_network
 
 ONE_LEVEL = 1 / 255

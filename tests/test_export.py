@@ -23,7 +23,7 @@ from srn_deploy.export import ExportOptions, export_graph
 from srn_deploy.onnx_file import half_precision_twin, spec_of
 from srn_deploy.proof_pictures import proof_pictures
 from srn_deploy.spec import Form, PixelType, Precision
-from srn_deploy.tiling import batches, cut, geometry_of, plan_tiles
+from srn_deploy.tiling.tiles import batches, cut, geometry_of, plan_tiles
 from tests.networks import large_picture, seeded_network
 
 NEW_ESA: dict[str, Any] = {"scale": 2, "channels": 8, "esa_channels": 4, "blocks": 2}

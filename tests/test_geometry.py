@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from srn_deploy.geometry import CELL_PX, MIN_SIDE_PX, cell_count, stretch_matrix, whole_geometry
+from srn_deploy.tiling.interpolation import CELL_PX, MIN_SIDE_PX, cell_count, stretch_matrix, whole_geometry
 
 SIDES = st.integers(MIN_SIDE_PX, 700)
 

@@ -15,8 +15,8 @@ from srn_deploy.export import ExportOptions
 from srn_deploy.image import find_images, read_image
 from srn_deploy.metrics import psnr_y
 from srn_deploy.spec import PixelType
+from srn_deploy.tiling.windows import TileOptions
 from srn_deploy.upscale import upscale_planes
-from srn_deploy.windows import TileOptions
 
 CHECKPOINT = "checkpoints/wnxbwyc__SRN/team25_srn.pt"
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from srn_deploy.backends import open_backend
 from srn_deploy.upscale import upscale_planes
-from srn_deploy.windows import TileOptions
+from srn_deploy.tiling.windows import TileOptions
 from tests.networks import large_picture
 
 logging.basicConfig(level=logging.WARNING, format="%(message)s")

@@ -25,8 +25,8 @@ from srn_deploy.engine.monitor import message_collector
 from srn_deploy.engine.store import Manifest, StoredEngine
 from srn_deploy.errors import BackendError, OutOfMemory, UnsuitableBatch
 from srn_deploy.spec import ModelSpec
+from srn_deploy.tiling.windows import TileOptions
 from srn_deploy.upscale import upscale_planes
-from srn_deploy.windows import TileOptions
 from tests.fake_gpu import (
     SCRATCH_BYTES_PER_PX,
     FakeEngine,

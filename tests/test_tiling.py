@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from srn_deploy.errors import TilingError
-from srn_deploy.tiling import batches, cut, join, largest_tile_px, plan_side, plan_tiles, reflected
+from srn_deploy.tiling.tiles import batches, cut, join, largest_tile_px, plan_side, plan_tiles, reflected
 
 SIDE, TILE, HALO = st.integers(15, 900), st.integers(1, 300), st.integers(0, 80)
 ALIGNMENT = st.sampled_from([1, 6])

@@ -21,10 +21,10 @@ from benchmarks.explain_tiling import (
 )
 from benchmarks.render import is_stale, outdated
 from srn_deploy.checkpoint import load_checkpoint
-from srn_deploy.geometry import cell_count, stretch_matrix
 from srn_deploy.image import read_image
 from srn_deploy.model_store import default_model, find_checkpoint
 from srn_deploy.records import Record
+from srn_deploy.tiling.interpolation import cell_count, stretch_matrix
 
 STALE = "run `python -m benchmarks.explain_tiling`, and take its figures over"
 

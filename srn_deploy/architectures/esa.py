@@ -3,7 +3,7 @@
 The attention map is pooled on a 6-pixel grid of cells (3x3 stride 2 without padding, then 7x7
 max-pool with stride 3) and stretched back over the picture. The stretch depends on the side of
 the whole picture, so a tile must be told it: `rows` and `cols` are the two interpolation
-matrices of the tile (see `srn_deploy.geometry`), None for a whole picture.
+matrices of the tile (see `srn_deploy.tiling.interpolation`), None for a whole picture.
 """
 
 from __future__ import annotations

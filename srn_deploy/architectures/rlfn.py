@@ -18,8 +18,8 @@ from srn_deploy.architectures.esa import LightEsa
 from srn_deploy.architectures.options import checked, filters, scale_from_tail
 from srn_deploy.architectures.signature import Architecture, OtherForm, Signature, StateDict
 from srn_deploy.errors import OptionError
-from srn_deploy.geometry import CELL_PX, MIN_SIDE_PX
 from srn_deploy.spec import ModelSpec, Scalar
+from srn_deploy.tiling.interpolation import CELL_PX, MIN_SIDE_PX
 
 VALUE_RANGE = 255.0
 """The authors' test programs multiply their 0..1 pictures by 255."""

@@ -18,8 +18,8 @@ from srn_deploy.architectures.esa import NewEsa, OldEsa
 from srn_deploy.architectures.options import checked, count_blocks, filters, scale_from_tail
 from srn_deploy.architectures.signature import Architecture, Signature, StateDict
 from srn_deploy.errors import OptionError
-from srn_deploy.geometry import CELL_PX, MIN_SIDE_PX
 from srn_deploy.spec import ModelSpec, Scalar
+from srn_deploy.tiling.interpolation import CELL_PX, MIN_SIDE_PX
 
 
 class Attention(StrEnum):

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from srn_deploy.backends.protocol import Batch
 from srn_deploy.errors import UnsuitableBatch
-from srn_deploy.geometry import Geometry, cell_count, whole_geometry
 from srn_deploy.spec import ModelSpec, PixelType
+from srn_deploy.tiling.interpolation import Geometry, cell_count, whole_geometry
 
 _RANGES = {PixelType.UINT8: "uint8 in 0..255", PixelType.FLOAT32: "float32 in 0..1"}
 
@@ -48,7 +48,7 @@ def _check_geometry(shape: tuple[int, ...], geometry: Geometry, spec: ModelSpec)
     if (geometry.rows.shape, geometry.cols.shape) != wanted:
         raise UnsuitableBatch(f"The geometry has shapes {geometry.rows.shape} and {geometry.cols.shape}; this batch "
                               f"needs {wanted[0]} and {wanted[1]}.",
-                              remedy="Make it with srn_deploy.tiling.geometry_of for just these windows.")
+                              remedy="Make it with srn_deploy.tiling.tiles.geometry_of for just these windows.")
 
 
 def completed_geometry(batch: Batch, geometry: Geometry | None) -> Geometry:

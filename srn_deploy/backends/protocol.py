@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from srn_deploy.geometry import Geometry
-from srn_deploy.shapes import Limits
 from srn_deploy.spec import ModelSpec
+from srn_deploy.tiling.interpolation import Geometry
+from srn_deploy.tiling.shapes import Limits
 
 Batch = NDArray[Any]
 """RGB pixels (N, H, W, 3): uint8 in 0..255, or float32 in 0..1."""

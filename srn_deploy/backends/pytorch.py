@@ -21,9 +21,9 @@ from srn_deploy.backends.pytorch_clock import elapsed_ms
 from srn_deploy.backends.pytorch_graph import GraphedPass, Pass
 from srn_deploy.checkpoint import LoadedNetwork
 from srn_deploy.errors import BackendError, DeviceUnavailable, OutOfMemory, UnsuitableBatch
-from srn_deploy.geometry import Geometry
-from srn_deploy.shapes import Limits
 from srn_deploy.spec import ModelSpec, PixelType, Precision
+from srn_deploy.tiling.interpolation import Geometry
+from srn_deploy.tiling.shapes import Limits
 
 
 class PyTorchBackend:

@@ -19,9 +19,9 @@ from srn_deploy.backends.protocol import Batch
 from srn_deploy.engine.contexts import ContextMaker
 from srn_deploy.engine.load import LoadedEngine, Tensor, find_plan, load_engine
 from srn_deploy.errors import BackendError, OutOfMemory, UnsuitableBatch
-from srn_deploy.geometry import Geometry
-from srn_deploy.shapes import Limits
 from srn_deploy.spec import Form, ModelSpec, PixelType
+from srn_deploy.tiling.interpolation import Geometry
+from srn_deploy.tiling.shapes import Limits
 
 Shape = tuple[int, int, int]
 """(N, H, W)."""

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srn_deploy.errors import OptionError
-from srn_deploy.geometry import MIN_SIDE_PX
 from srn_deploy.image import find_images, read_image
+from srn_deploy.tiling.interpolation import MIN_SIDE_PX
 
 Pixels = NDArray[np.uint8]
 

@@ -107,7 +107,7 @@ def _steady(models: tuple[str, ...], device: str, size: str, batches: tuple[int,
             rounds: int) -> tuple[Record, str, Tables]:
     from srn_deploy.bench import steady_page
     from srn_deploy.bench.steady_state import Plan, run_steady
-    from srn_deploy.shapes import ShapeRange
+    from srn_deploy.tiling.shapes import ShapeRange
 
     plan = Plan(size=ShapeRange.parse(size).largest, batches=batches, rounds=rounds, device=device)
     record = run_steady(models or (None,), plan, tell=lambda line: click.echo(line, err=True))

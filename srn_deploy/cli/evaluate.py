@@ -40,7 +40,7 @@ def evaluate(model: str | None, hr: Path, lr: Path | None, on_y: bool, device: s
     from srn_deploy.evaluate import Measured, evaluate_pairs, find_pairs, image_targets, record_of
     from srn_deploy.open_model import open_model
     from srn_deploy.spec import Corrections
-    from srn_deploy.windows import TileOptions
+    from srn_deploy.tiling.windows import TileOptions
 
     corrections = Corrections(settings=settings, value_range=value_range)
     backend = open_model(model, device, corrections=corrections, tell=lambda line: click.echo(f"{line}.", err=True))

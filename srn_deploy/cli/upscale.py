@@ -53,7 +53,7 @@ def upscale(source: Path, target: Path, model: str | None, device: str, tile: in
         run_jobs,
     )
     from srn_deploy.spec import Corrections
-    from srn_deploy.windows import TileOptions
+    from srn_deploy.tiling.windows import TileOptions
 
     tiles = TileOptions(tile=tile, halo=halo)
     planned = plan_jobs(source, target, suffix)

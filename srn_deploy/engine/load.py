@@ -11,9 +11,9 @@ from srn_deploy.engine.monitor import message_collector
 from srn_deploy.engine.options import HardwareCompatibility
 from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.errors import DeviceUnavailable, EngineError, ForeignEngine
-from srn_deploy.shapes import ShapeRange
 from srn_deploy.spec import ModelSpec, PixelType
 from srn_deploy.system.cuda_driver import compute_capability, gpu_name, why_no_gpu
+from srn_deploy.tiling.shapes import ShapeRange
 
 _DTYPES = {"UINT8": PixelType.UINT8.value, "FLOAT": PixelType.FLOAT32.value}
 """The library's names of the types that our graphs exchange, as numpy has them."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from srn_deploy.errors import OptionError
-from srn_deploy.shapes import ShapeRange
 from srn_deploy.spec import ModelSpec, Precision
+from srn_deploy.tiling.shapes import ShapeRange
 
 MOST_PROFILES = 8
 """Each costs build time, and memory in every context."""

@@ -13,8 +13,8 @@ from srn_deploy.errors import DeviceUnavailable
 from srn_deploy.image import read_image
 from srn_deploy.model_store import find_checkpoint, find_graph
 from srn_deploy.system.cuda_driver import free_gpu_bytes, gpu_name
+from srn_deploy.tiling.windows import TileOptions
 from srn_deploy.upscale import upscale_planes
-from srn_deploy.windows import TileOptions
 
 
 @pytest.mark.parametrize("way", ["onnxruntime", "pytorch"])

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srn_deploy.errors import TilingError
-from srn_deploy.geometry import Geometry, stretch_matrix
+from srn_deploy.tiling.interpolation import Geometry, stretch_matrix
 
 Pixels = NDArray[np.generic]
 

@@ -7,10 +7,10 @@ import operator
 from dataclasses import dataclass
 
 from srn_deploy.errors import OptionError, TilingError
-from srn_deploy.geometry import CELL_PX
-from srn_deploy.shapes import Limits, ShapeRange
 from srn_deploy.spec import ModelSpec
-from srn_deploy.tiling import SMALLEST_TILE_PX, Span, Tile, largest_tile_px, plan_side, plan_tiles
+from srn_deploy.tiling.interpolation import CELL_PX
+from srn_deploy.tiling.shapes import Limits, ShapeRange
+from srn_deploy.tiling.tiles import SMALLEST_TILE_PX, Span, Tile, largest_tile_px, plan_side, plan_tiles
 
 _log = logging.getLogger(__name__)
 
