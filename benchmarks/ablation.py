@@ -19,8 +19,8 @@ import torch
 from benchmarks.hard_pictures import hard_pictures, output_range
 from benchmarks.inputs import RECORDS, data_path
 from benchmarks.scores import evaluated, set_names
+from srn_deploy.architectures.checkpoint import LoadedNetwork, load_checkpoint, sha256_of
 from srn_deploy.backends.pytorch import PyTorchBackend
-from srn_deploy.checkpoint import LoadedNetwork, load_checkpoint, sha256_of
 from srn_deploy.errors import OptionError
 from srn_deploy.model_store import find_checkpoint
 from srn_deploy.records import Record, circumstances

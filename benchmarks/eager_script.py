@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import torch
 
-from srn_deploy.checkpoint import load_checkpoint
+from srn_deploy.architectures.checkpoint import load_checkpoint
 
 
 def main(checkpoint: str, source: str, target: str) -> None:

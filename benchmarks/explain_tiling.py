@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from benchmarks.inputs import BENCHMARKS, RECORDS
 from benchmarks.tiling_pictures import draw_cells, draw_difference, draw_shift
 from benchmarks.tiling_study import WAYS, Difference, levels, tiled_both_ways
+from srn_deploy.architectures.checkpoint import LoadedNetwork, load_checkpoint, sha256_of
 from srn_deploy.architectures.complexity import count
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
-from srn_deploy.checkpoint import LoadedNetwork, load_checkpoint, sha256_of
 from srn_deploy.deploy import export_and_prove
 from srn_deploy.export import ExportOptions
 from srn_deploy.image import read_image

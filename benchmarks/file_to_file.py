@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.inputs import BENCHMARKS, EXAMPLE_PICTURE, RECORDS, data_path
 from benchmarks.whole_process import ProcessRun, run_process
-from srn_deploy.checkpoint import sha256_of
+from srn_deploy.architectures.checkpoint import sha256_of
 from srn_deploy.deploy import export_and_prove
 from srn_deploy.image import read_image
 from srn_deploy.model_store import default_model, find_checkpoint, shipped_models

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from benchmarks.hard_pictures import hard_pictures
 from benchmarks.inputs import BENCHMARKS, EXAMPLE_PICTURE, RECORDS, data_path
+from srn_deploy.architectures.checkpoint import load_checkpoint
 from srn_deploy.backends import Backend, open_backend
-from srn_deploy.checkpoint import load_checkpoint
 from srn_deploy.guard import COLOUR_LEVELS, LOST_LEVELS, SHIFT_LEVELS, STRAY_LEVELS, inspect, signs_of
 from srn_deploy.image import find_images, read_image
 from srn_deploy.model_store import find_graph, shipped_models

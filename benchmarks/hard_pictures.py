@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.inputs import BENCHMARKS
-from srn_deploy.checkpoint import LoadedNetwork
+from srn_deploy.architectures.checkpoint import LoadedNetwork
 from srn_deploy.image import read_image
 
 LIMITS = (-128.0, 383.0)

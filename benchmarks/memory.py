@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from benchmarks.inputs import RECORDS
 from benchmarks.whole_process import run_process
-from srn_deploy.checkpoint import sha256_of
+from srn_deploy.architectures.checkpoint import sha256_of
 from srn_deploy.image import Image, write_image
 from srn_deploy.model_store import default_model, shipped_models
 from srn_deploy.proof_pictures import proof_pictures

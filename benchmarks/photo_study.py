@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from benchmarks.inputs import RECORDS, data_path
 from benchmarks.scores import evaluated, set_names
+from srn_deploy.architectures.checkpoint import sha256_of
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
-from srn_deploy.checkpoint import sha256_of
 from srn_deploy.model_store import find_graph, shipped_models
 from srn_deploy.records import Record, circumstances, usable_cores
 

@@ -21,8 +21,8 @@ import torch
 from benchmarks.hard_pictures import LIMITS, hard_pictures, output_range
 from benchmarks.inputs import data_path
 from benchmarks.scores import evaluated
+from srn_deploy.architectures.checkpoint import load_checkpoint, save_checkpoint, sha256_of
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
-from srn_deploy.checkpoint import load_checkpoint, save_checkpoint, sha256_of
 from srn_deploy.deploy import export_and_prove
 from srn_deploy.errors import OptionError
 from srn_deploy.export import ExportOptions

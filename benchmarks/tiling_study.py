@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.inputs import EXAMPLE_PICTURE, RECORDS, data_path
+from srn_deploy.architectures.checkpoint import sha256_of
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
-from srn_deploy.checkpoint import sha256_of
 from srn_deploy.deploy import export_and_prove
 from srn_deploy.errors import OptionError
 from srn_deploy.export import ExportOptions

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from srn_deploy.agreement import LEAST_PSNR_DB, Agreement, Case, compare_backends, whole_pictures
+from srn_deploy.architectures.checkpoint import LoadedNetwork, Overrides, load_checkpoint
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.backends.pytorch import PyTorchBackend
-from srn_deploy.checkpoint import LoadedNetwork, Overrides, load_checkpoint
 from srn_deploy.errors import ExportMismatch, GraphError, OptionError
 from srn_deploy.export import ExportOptions, export_graph
 from srn_deploy.onnx_file import save_graph

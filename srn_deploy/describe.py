@@ -54,8 +54,8 @@ def _graph_rows(path: Path, has_torch: bool) -> dict[str, Any]:
 
 
 def _checkpoint_rows(path: Path, corrections: Corrections) -> dict[str, Any]:
+    from srn_deploy.architectures.checkpoint import load_checkpoint, parse_overrides
     from srn_deploy.architectures.complexity import count
-    from srn_deploy.checkpoint import load_checkpoint, parse_overrides
 
     loaded = load_checkpoint(path, parse_overrides(corrections.settings, corrections.value_range))
     return {**_rows(loaded.spec), **asdict(count(loaded.network))}

@@ -14,8 +14,8 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from srn_deploy.architectures.checkpoint import LoadedNetwork
 from srn_deploy.architectures.forms import DeployForm, PortableForm
-from srn_deploy.checkpoint import LoadedNetwork
 from srn_deploy.errors import GraphError, OptionError
 from srn_deploy.onnx_file import half_precision_twin, stamped
 from srn_deploy.spec import Form, ModelSpec, PixelType, Precision

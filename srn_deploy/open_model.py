@@ -161,7 +161,7 @@ def _is_made_from(engine: StoredEngine, path: Path, sha256: str, corrections: Co
     spec = engine.spec
     if spec.source_sha256 != sha256 or importlib.util.find_spec("torch") is None:
         return False
-    from srn_deploy.checkpoint import load_checkpoint, parse_overrides
+    from srn_deploy.architectures.checkpoint import load_checkpoint, parse_overrides
 
     ours = load_checkpoint(path, parse_overrides(corrections.settings, corrections.value_range)).spec
     return (spec.architecture, dict(spec.options), spec.value_range) == (

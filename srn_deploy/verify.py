@@ -134,8 +134,8 @@ def _reference(spec: ModelSpec, against: str | None, stack: ExitStack) -> tuple[
     path = _reference_path(spec, against, has_torch=has_torch)
     if not is_graph(path):
         from srn_deploy.architectures.activations import watched_peaks
+        from srn_deploy.architectures.checkpoint import Overrides, load_checkpoint, parse_overrides
         from srn_deploy.backends.pytorch import PyTorchBackend
-        from srn_deploy.checkpoint import Overrides, load_checkpoint, parse_overrides
 
         made_of_it = sha256_of_file(path) == spec.source_sha256  # then it tells what the keys cannot
         known = corrections_for(against)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from srn_deploy.architectures import ARCHITECTURES
-from srn_deploy.checkpoint import LoadedNetwork
+from srn_deploy.architectures.checkpoint import LoadedNetwork
 from srn_deploy.proof_pictures import proof_pictures
 
 OUTPUT_LAYERS = {"srn": "tail", "rlfn": "upsampler.0", "dipnet": "upsampler.0", "rfdn": "upsampler.0",

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from srn_deploy import backends
+from srn_deploy.architectures.checkpoint import save_checkpoint
 from srn_deploy.backends import Backend, open_backend
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.backends.pytorch import PyTorchBackend
-from srn_deploy.checkpoint import save_checkpoint
 from srn_deploy.deploy import export_and_prove
 from srn_deploy.errors import (
     BackendError,

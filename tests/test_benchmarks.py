@@ -25,7 +25,7 @@ from benchmarks.render import (
     rendered,
 )
 from benchmarks.whole_process import run_process
-from srn_deploy.checkpoint import save_checkpoint
+from srn_deploy.architectures.checkpoint import save_checkpoint
 from srn_deploy.errors import OptionError, SrnDeployError
 from srn_deploy.image import Image, write_image
 from srn_deploy.model_store import default_model, shipped_models

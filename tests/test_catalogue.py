@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from srn_deploy.architectures.checkpoint import load_checkpoint, parse_overrides
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.catalogue import published_models
-from srn_deploy.checkpoint import load_checkpoint, parse_overrides
 from srn_deploy.errors import DamagedCheckpoint, UnknownModel
 from srn_deploy.model_store import (
     State,

@@ -14,9 +14,9 @@ import torch
 from click.testing import CliRunner
 
 from srn_deploy.architectures.activations import watched_peaks
+from srn_deploy.architectures.checkpoint import save_checkpoint
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.certify import LARGEST_HALF, Certificate, certify
-from srn_deploy.checkpoint import save_checkpoint
 from srn_deploy.cli import main
 from srn_deploy.deploy import export_and_prove
 from srn_deploy.errors import NotCertified, OptionError

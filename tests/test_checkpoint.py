@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from srn_deploy.architectures import ARCHITECTURES
-from srn_deploy.checkpoint import Overrides, load_checkpoint, parse_overrides, save_checkpoint, sha256_of
+from srn_deploy.architectures.checkpoint import Overrides, load_checkpoint, parse_overrides, save_checkpoint, sha256_of
 from srn_deploy.errors import CheckpointError, MismatchedTensors, OptionError
 from srn_deploy.spec import SPEC_KEY
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from srn_deploy.architectures import ARCHITECTURES
-from srn_deploy.checkpoint import LoadedNetwork, Overrides, load_checkpoint
+from srn_deploy.architectures.checkpoint import LoadedNetwork, Overrides, load_checkpoint
 from srn_deploy.errors import (
     CheckpointError,
     DamagedCheckpoint,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from srn_deploy.checkpoint import load_checkpoint
+from srn_deploy.architectures.checkpoint import load_checkpoint
 from tests.networks import seeded_network
 
 OPTIONS = {"scale": 2, "channels": 8, "esa_channels": 4, "blocks": 1}

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from srn_deploy.checkpoint import save_checkpoint
+from srn_deploy.architectures.checkpoint import save_checkpoint
 from srn_deploy.deploy import export_and_prove
 from srn_deploy.image import Image, read_image, write_image
 from tests.networks import large_picture, seeded_network

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from srn_deploy.architectures.checkpoint import LoadedNetwork, save_checkpoint
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.backends.pytorch import PyTorchBackend
-from srn_deploy.checkpoint import LoadedNetwork, save_checkpoint
 from srn_deploy.deploy import export_and_prove
 from srn_deploy.export import ExportOptions
 from srn_deploy.spec import PixelType

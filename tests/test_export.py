@@ -14,9 +14,9 @@ from torch import nn
 
 from srn_deploy import deploy
 from srn_deploy.agreement import compare_backends, whole_pictures
+from srn_deploy.architectures.checkpoint import LoadedNetwork, Overrides, load_checkpoint, save_checkpoint
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend, read_spec
 from srn_deploy.backends.pytorch import PyTorchBackend
-from srn_deploy.checkpoint import LoadedNetwork, Overrides, load_checkpoint, save_checkpoint
 from srn_deploy.deploy import default_graph_path, export_and_prove
 from srn_deploy.errors import ExportMismatch, GraphError, GraphWithoutSpec, OptionError, UnsuitableBatch
 from srn_deploy.export import ExportOptions, export_graph

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from srn_deploy.architectures import ARCHITECTURES
+from srn_deploy.architectures.checkpoint import Overrides, load_checkpoint, save_checkpoint
 from srn_deploy.architectures.luma import FULL, STUDIO, Bicubic, ColourSpace, LumaNetwork
 from srn_deploy.backends.pytorch import PyTorchBackend
-from srn_deploy.checkpoint import Overrides, load_checkpoint, save_checkpoint
 from srn_deploy.deploy import export_and_prove
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.engine_request import EngineRequest, request_engine

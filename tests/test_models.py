@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from benchmarks.hard_pictures import LIMITS, hard_pictures, noisy_photograph, output_range
 from srn_deploy import model_store
 from srn_deploy.agreement import compare_backends, whole_pictures
+from srn_deploy.architectures.checkpoint import load_checkpoint
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.backends.pytorch import PyTorchBackend
-from srn_deploy.checkpoint import load_checkpoint
 from srn_deploy.errors import DamagedCheckpoint, UnknownModel
 from srn_deploy.image import find_images, read_image
 from srn_deploy.image.bicubic import resize_uint8

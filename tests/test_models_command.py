@@ -17,8 +17,8 @@ import torch
 from click.testing import CliRunner, Result
 
 from srn_deploy import catalogue, fetch
+from srn_deploy.architectures.checkpoint import Overrides, load_checkpoint
 from srn_deploy.catalogue import published_models
-from srn_deploy.checkpoint import Overrides, load_checkpoint
 from srn_deploy.cli import main
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.image import Image, read_image, write_image

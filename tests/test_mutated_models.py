@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 
 from srn_deploy.architectures import ARCHITECTURES
-from srn_deploy.checkpoint import load_checkpoint
+from srn_deploy.architectures.checkpoint import load_checkpoint
 from srn_deploy.engine.identity import Identity
 from srn_deploy.engine.options import BuildOptions, default_shapes
 from srn_deploy.engine.store import EngineStore

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from srn_deploy.architectures.checkpoint import load_checkpoint
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.backends.pytorch import PyTorchBackend
-from srn_deploy.checkpoint import load_checkpoint
 from srn_deploy.deploy import export_and_prove
 from srn_deploy.export import ExportOptions
 from srn_deploy.image import find_images, read_image

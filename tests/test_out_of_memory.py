@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from srn_deploy.checkpoint import save_checkpoint
+from srn_deploy.architectures.checkpoint import save_checkpoint
 from srn_deploy.deploy import export_and_prove
 from tests.networks import seeded_network
 

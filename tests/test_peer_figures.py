@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from srn_deploy.architectures.checkpoint import Overrides, load_checkpoint
 from srn_deploy.backends.pytorch import PyTorchBackend
-from srn_deploy.checkpoint import Overrides, load_checkpoint
 from srn_deploy.image import read_image
 from srn_deploy.metrics import psnr_y, ssim_y
 

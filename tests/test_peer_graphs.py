@@ -10,10 +10,10 @@ import onnx
 import pytest
 import torch
 
+from srn_deploy.architectures.checkpoint import save_checkpoint
 from srn_deploy.architectures.imdn import ContrastAttention
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend, read_spec
 from srn_deploy.backends.pytorch import PyTorchBackend
-from srn_deploy.checkpoint import save_checkpoint
 from srn_deploy.deploy import Exported, export_and_prove
 from srn_deploy.engine.build import build_engine, read_source
 from srn_deploy.engine.library import Library, open_library

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from torch.profiler import ProfilerActivity, profile
 
 from srn_deploy.architectures import ARCHITECTURES
+from srn_deploy.architectures.checkpoint import LoadedNetwork, load_checkpoint, save_checkpoint
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.backends.protocol import Backend
 from srn_deploy.backends.pytorch import PyTorchBackend
-from srn_deploy.checkpoint import LoadedNetwork, load_checkpoint, save_checkpoint
 from srn_deploy.deploy import export_and_prove
 from srn_deploy.export import ExportOptions
 from srn_deploy.image import read_image

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from srn_deploy.architectures import ARCHITECTURES, detect
+from srn_deploy.architectures.checkpoint import Overrides, load_checkpoint, save_checkpoint
 from srn_deploy.architectures.complexity import count
-from srn_deploy.checkpoint import Overrides, load_checkpoint, save_checkpoint
 from srn_deploy.errors import MismatchedTensors, OptionError, UnknownNetwork
 
 RLFN: dict[str, Any] = {"scale": 2, "channels": 8, "mid_channels": 8, "blocks": 2, "esa_channels": 4,

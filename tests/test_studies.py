@@ -19,7 +19,7 @@ from benchmarks.inputs import BENCHMARKS, RECORDS
 from benchmarks.publish_model import checked_recipes, merged_log
 from benchmarks.render import load_records, of_kind, rendered
 from srn_deploy.architectures import ARCHITECTURES
-from srn_deploy.checkpoint import save_checkpoint, sha256_of
+from srn_deploy.architectures.checkpoint import save_checkpoint, sha256_of
 from srn_deploy.errors import OptionError, UnreadableImage
 from srn_deploy.evaluate import find_pairs, read_pairs
 from srn_deploy.image import Image, read_image, write_image

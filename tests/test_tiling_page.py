@@ -20,7 +20,7 @@ from benchmarks.explain_tiling import (
     wanted_cell,
 )
 from benchmarks.render import is_stale, outdated
-from srn_deploy.checkpoint import load_checkpoint
+from srn_deploy.architectures.checkpoint import load_checkpoint
 from srn_deploy.image import read_image
 from srn_deploy.model_store import default_model, find_checkpoint
 from srn_deploy.records import Record

@@ -18,7 +18,7 @@ import safetensors.torch
 import torch
 
 from srn_deploy.architectures import ARCHITECTURES
-from srn_deploy.checkpoint import load_checkpoint
+from srn_deploy.architectures.checkpoint import load_checkpoint
 from srn_deploy.errors import TrainingError
 from srn_deploy.image import Image, write_image
 from srn_deploy.training.batches import TrainingBatch

@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 
 from srn_deploy.architectures import ARCHITECTURES
-from srn_deploy.checkpoint import save_checkpoint, sha256_of
+from srn_deploy.architectures.checkpoint import save_checkpoint, sha256_of
 from srn_deploy.errors import OptionError, TrainingError
 from srn_deploy.image import Image, write_image
 from srn_deploy.training.batches import degraded

@@ -13,13 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from srn_deploy.architectures.checkpoint import LoadedNetwork
 from srn_deploy.architectures.forms import DeployForm, HalfCore
 from srn_deploy.architectures.luma import LumaNetwork
 from srn_deploy.backends.batch import check_batch, check_sides, completed_geometry
 from srn_deploy.backends.protocol import Batch
 from srn_deploy.backends.pytorch_clock import elapsed_ms
 from srn_deploy.backends.pytorch_graph import GraphedPass, Pass
-from srn_deploy.checkpoint import LoadedNetwork
 from srn_deploy.errors import BackendError, DeviceUnavailable, OutOfMemory, UnsuitableBatch
 from srn_deploy.spec import ModelSpec, PixelType, Precision
 from srn_deploy.tiling.interpolation import Geometry

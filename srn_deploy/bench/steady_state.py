@@ -175,7 +175,7 @@ def _ways(path: Path, device: str, corrections: Corrections,
 
 def _exported(checkpoint: Path, folder: Path, form: Form, precision: Precision, device: str,
               corrections: Corrections) -> tuple[Backend, str]:
-    from srn_deploy.checkpoint import parse_overrides
+    from srn_deploy.architectures.checkpoint import parse_overrides
     from srn_deploy.deploy import export_and_prove
     from srn_deploy.export import ExportOptions
 

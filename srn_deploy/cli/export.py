@@ -24,7 +24,7 @@ def export(checkpoint: str | None, output: Path | None, portable: bool, fp16: bo
     CHECKPOINT is a file or a model's name; without it the default model is exported.
     """
     options.need_torch("Exporting")
-    from srn_deploy.checkpoint import parse_overrides
+    from srn_deploy.architectures.checkpoint import parse_overrides
     from srn_deploy.deploy import default_graph_path, export_and_prove
     from srn_deploy.export import ExportOptions
     from srn_deploy.model_store import corrections_for, find_checkpoint

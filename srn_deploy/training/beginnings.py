@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from srn_deploy.checkpoint import LoadedNetwork, load_checkpoint
+from srn_deploy.architectures.checkpoint import LoadedNetwork, load_checkpoint
 from srn_deploy.errors import OptionError
 from srn_deploy.training.recipe import Recipe
 from srn_deploy.training.run_folder import CHECKPOINT_FILE

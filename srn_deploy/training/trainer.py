@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from srn_deploy.architectures import ARCHITECTURES, Architecture
-from srn_deploy.checkpoint import LoadedNetwork, save_checkpoint
+from srn_deploy.architectures.checkpoint import LoadedNetwork, save_checkpoint
 from srn_deploy.errors import MissingPackage, OptionError, TrainingError
 from srn_deploy.training import Notice, Report, warn
 from srn_deploy.training.batches import Batches, TrainingBatch, degraded

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from srn_deploy.architectures import ARCHITECTURES, Architecture, StateDict, detect
+from srn_deploy.architectures.torch_file import check_bounded
 from srn_deploy.errors import (
     CheckpointError,
     DamagedCheckpoint,
@@ -28,7 +29,6 @@ from srn_deploy.errors import (
 )
 from srn_deploy.spec import SPEC_KEY, ModelSpec, Scalar
 from srn_deploy.system.atomic import replacing
-from srn_deploy.torch_file import check_bounded
 
 SUFFIXES = (".pt", ".pth", ".safetensors")
 """Usual names; the content decides how a file is read."""
