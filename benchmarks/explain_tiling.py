@@ -24,7 +24,7 @@ from srn_deploy.architectures.checkpoint import LoadedNetwork, load_checkpoint, 
 from srn_deploy.architectures.complexity import count
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.deploy import export_and_prove
-from srn_deploy.export import ExportOptions
+from srn_deploy.graph.export import ExportOptions
 from srn_deploy.image import read_image
 from srn_deploy.model_store import default_model, find_checkpoint
 from srn_deploy.records import Record, circumstances, markdown_table, usable_cores

@@ -25,7 +25,7 @@ from srn_deploy.architectures.checkpoint import load_checkpoint, save_checkpoint
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.deploy import export_and_prove
 from srn_deploy.errors import OptionError
-from srn_deploy.export import ExportOptions
+from srn_deploy.graph.export import ExportOptions
 from srn_deploy.model_store import MANIFEST, models_folder
 from srn_deploy.records import markdown_table
 from srn_deploy.spec import PixelType

@@ -24,7 +24,7 @@ from srn_deploy.architectures.checkpoint import sha256_of
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.deploy import export_and_prove
 from srn_deploy.errors import OptionError
-from srn_deploy.export import ExportOptions
+from srn_deploy.graph.export import ExportOptions
 from srn_deploy.image import find_images, read_image
 from srn_deploy.model_store import default_model, find_checkpoint
 from srn_deploy.records import Record, circumstances, usable_cores

@@ -12,8 +12,8 @@ from srn_deploy.architectures.checkpoint import LoadedNetwork, Overrides, load_c
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.errors import ExportMismatch, GraphError, OptionError
-from srn_deploy.export import ExportOptions, export_graph
-from srn_deploy.onnx_file import save_graph
+from srn_deploy.graph.export import ExportOptions, export_graph
+from srn_deploy.graph.onnx_file import save_graph
 from srn_deploy.proof_pictures import proof_pictures
 from srn_deploy.spec import GRAPH_SUFFIX, Form, ModelSpec, PixelType, Precision, is_graph
 from srn_deploy.system.atomic import replacing

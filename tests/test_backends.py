@@ -23,7 +23,7 @@ from srn_deploy.errors import (
     UnknownModel,
     UnsuitableBatch,
 )
-from srn_deploy.export import ExportOptions
+from srn_deploy.graph.export import ExportOptions
 from srn_deploy.spec import Form
 from srn_deploy.system.cuda_driver import why_no_gpu
 from srn_deploy.tiling.interpolation import whole_geometry

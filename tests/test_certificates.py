@@ -20,7 +20,7 @@ from srn_deploy.certify import LARGEST_HALF, Certificate, certify
 from srn_deploy.cli import main
 from srn_deploy.deploy import export_and_prove
 from srn_deploy.errors import NotCertified, OptionError
-from srn_deploy.export import ExportOptions
+from srn_deploy.graph.export import ExportOptions
 from srn_deploy.image import Image, write_image
 from srn_deploy.model_store import default_model, find_checkpoint, find_graph
 from srn_deploy.proof_pictures import originals, proof_pictures

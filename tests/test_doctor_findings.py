@@ -16,7 +16,7 @@ from srn_deploy.doctor.findings import Finding, State
 from srn_deploy.doctor.packages import module_finding, question_of, twin_findings
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import BackendError
-from srn_deploy.onnx_file import spec_of
+from srn_deploy.graph.onnx_file import spec_of
 from tests.doctor_answers import CRASHED, GIB, package
 from tests.fake_machine import stored
 from tests.tiny_graph import tiny_graph

@@ -14,7 +14,7 @@ from srn_deploy.architectures.checkpoint import LoadedNetwork, save_checkpoint
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.deploy import export_and_prove
-from srn_deploy.export import ExportOptions
+from srn_deploy.graph.export import ExportOptions
 from srn_deploy.spec import PixelType
 from srn_deploy.tiling.tiles import reflected
 from srn_deploy.tiling.windows import TileOptions

@@ -19,8 +19,8 @@ from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend, read_spec
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.deploy import default_graph_path, export_and_prove
 from srn_deploy.errors import ExportMismatch, GraphError, GraphWithoutSpec, OptionError, UnsuitableBatch
-from srn_deploy.export import ExportOptions, export_graph
-from srn_deploy.onnx_file import half_precision_twin, spec_of
+from srn_deploy.graph.export import ExportOptions, export_graph
+from srn_deploy.graph.onnx_file import half_precision_twin, spec_of
 from srn_deploy.proof_pictures import proof_pictures
 from srn_deploy.spec import Form, PixelType, Precision
 from srn_deploy.tiling.tiles import batches, cut, geometry_of, plan_tiles

@@ -18,7 +18,7 @@ from srn_deploy.deploy import export_and_prove
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.engine_request import EngineRequest, request_engine
 from srn_deploy.errors import OptionError
-from srn_deploy.export import ExportOptions
+from srn_deploy.graph.export import ExportOptions
 from srn_deploy.image import read_image
 from srn_deploy.image.bicubic import resize
 from srn_deploy.metrics import cropped, luma, psnr, ssim

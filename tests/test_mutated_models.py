@@ -20,8 +20,8 @@ from srn_deploy.engine.identity import Identity
 from srn_deploy.engine.options import BuildOptions, default_shapes
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import DamagedCheckpoint, UnsafeCheckpoint
-from srn_deploy.export import ExportOptions, export_graph
-from srn_deploy.onnx_file import spec_of
+from srn_deploy.graph.export import ExportOptions, export_graph
+from srn_deploy.graph.onnx_file import spec_of
 from srn_deploy.spec import SPEC_KEY, Precision
 from tests.mutant_reader import Reading, read_all
 from tests.mutations import json_changed, mutants

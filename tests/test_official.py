@@ -11,7 +11,7 @@ from srn_deploy.architectures.checkpoint import load_checkpoint
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.deploy import export_and_prove
-from srn_deploy.export import ExportOptions
+from srn_deploy.graph.export import ExportOptions
 from srn_deploy.image import find_images, read_image
 from srn_deploy.metrics import psnr_y
 from srn_deploy.spec import PixelType

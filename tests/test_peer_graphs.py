@@ -19,8 +19,8 @@ from srn_deploy.engine.build import build_engine, read_source
 from srn_deploy.engine.library import Library, open_library
 from srn_deploy.engine.options import BuildOptions
 from srn_deploy.engine.store import EngineStore
-from srn_deploy.export import ExportOptions, export_graph
-from srn_deploy.onnx_file import WIDE_OPERATORS, half_precision_twin, save_graph
+from srn_deploy.graph.export import ExportOptions, export_graph
+from srn_deploy.graph.onnx_file import WIDE_OPERATORS, half_precision_twin, save_graph
 from srn_deploy.spec import Form, Precision
 from srn_deploy.tiling.shapes import ShapeRange
 from tests.networks import large_picture, seeded_network

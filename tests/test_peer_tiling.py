@@ -20,7 +20,7 @@ from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.backends.protocol import Backend
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.deploy import export_and_prove
-from srn_deploy.export import ExportOptions
+from srn_deploy.graph.export import ExportOptions
 from srn_deploy.image import read_image
 from srn_deploy.spec import PixelType
 from srn_deploy.tiling.interpolation import whole_geometry

@@ -7,7 +7,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from srn_deploy.doctor.probe import TINY_GRAPH
-from srn_deploy.onnx_file import stamped
+from srn_deploy.graph.onnx_file import stamped
 from srn_deploy.spec import Form, ModelSpec
 
 SPEC = ModelSpec(architecture="half", options={}, scale=1, value_range=1.0, form=Form.PORTABLE)

@@ -177,7 +177,7 @@ def _exported(checkpoint: Path, folder: Path, form: Form, precision: Precision, 
               corrections: Corrections) -> tuple[Backend, str]:
     from srn_deploy.architectures.checkpoint import parse_overrides
     from srn_deploy.deploy import export_and_prove
-    from srn_deploy.export import ExportOptions
+    from srn_deploy.graph.export import ExportOptions
 
     graph = folder / f"{form}-{precision}.onnx"
     export_and_prove(checkpoint, graph, ExportOptions(form=form, precision=precision),

@@ -26,7 +26,7 @@ def export(checkpoint: str | None, output: Path | None, portable: bool, fp16: bo
     options.need_torch("Exporting")
     from srn_deploy.architectures.checkpoint import parse_overrides
     from srn_deploy.deploy import default_graph_path, export_and_prove
-    from srn_deploy.export import ExportOptions
+    from srn_deploy.graph.export import ExportOptions
     from srn_deploy.model_store import corrections_for, find_checkpoint
     from srn_deploy.spec import Corrections, Form, PixelType, Precision
 

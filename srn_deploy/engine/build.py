@@ -25,7 +25,7 @@ from srn_deploy.engine.monitor import OnPhase, interruptible, message_collector,
 from srn_deploy.engine.options import BuildOptions, HardwareCompatibility
 from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.errors import EngineNotBuilt, NotHalfPrecision, OptionError
-from srn_deploy.onnx_file import half_precision_twin, spec_of
+from srn_deploy.graph.onnx_file import half_precision_twin, spec_of
 from srn_deploy.spec import Form, ModelSpec, Precision
 from srn_deploy.tiling.interpolation import cell_count
 from srn_deploy.tiling.shapes import ShapeRange

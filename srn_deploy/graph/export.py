@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from srn_deploy.architectures.checkpoint import LoadedNetwork
 from srn_deploy.architectures.forms import DeployForm, PortableForm
 from srn_deploy.errors import GraphError, OptionError
-from srn_deploy.onnx_file import half_precision_twin, stamped
+from srn_deploy.graph.onnx_file import half_precision_twin, stamped
 from srn_deploy.spec import Form, ModelSpec, PixelType, Precision
 from srn_deploy.tiling.interpolation import whole_geometry
 
