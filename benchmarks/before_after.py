@@ -16,7 +16,7 @@ from benchmarks.inputs import BENCHMARKS, PLOTS
 from benchmarks.photo_study import SCALE, after, compressed, noisy
 from srn_deploy.image import Image, read_image, write_image
 from srn_deploy.image.bicubic import resize_uint8
-from srn_deploy.model_store import default_model
+from srn_deploy.registry.shipped import default_model
 
 Pixels = NDArray[np.uint8]
 

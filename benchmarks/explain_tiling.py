@@ -26,8 +26,8 @@ from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.deploy import export_and_prove
 from srn_deploy.graph.export import ExportOptions
 from srn_deploy.image import read_image
-from srn_deploy.model_store import default_model, find_checkpoint
 from srn_deploy.records import Record, circumstances, markdown_table, usable_cores
+from srn_deploy.registry.shipped import default_model, find_checkpoint
 from srn_deploy.spec import ModelSpec, PixelType
 from srn_deploy.tiling.interpolation import CELL_PX, cell_count
 from srn_deploy.tiling.shapes import ACTIVATION_BYTES

@@ -22,8 +22,8 @@ from benchmarks.whole_process import ProcessRun, run_process
 from srn_deploy.architectures.checkpoint import sha256_of
 from srn_deploy.deploy import export_and_prove
 from srn_deploy.image import read_image
-from srn_deploy.model_store import default_model, find_checkpoint, shipped_models
 from srn_deploy.records import Record, circumstances, doubts, paired_ratios, usable_cores
+from srn_deploy.registry.shipped import default_model, find_checkpoint, shipped_models
 
 LEAST_TIME_RATIO = 2.5
 """What the project asks of itself: at least this many times as fast as the plain script."""

@@ -18,8 +18,8 @@ from srn_deploy.backends import open_backend
 from srn_deploy.guard import Guard
 from srn_deploy.guarded import upscale_guarded
 from srn_deploy.image import read_image
-from srn_deploy.model_store import default_model, find_graph, sha256_of_file
 from srn_deploy.records import Record, circumstances, doubts, paired_ratios, threads_in_use
+from srn_deploy.registry.shipped import default_model, find_graph, sha256_of_file
 
 MOST_SHARE = 0.05
 """What the project asks of itself: at most this much of the time without the guard."""

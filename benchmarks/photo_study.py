@@ -20,8 +20,8 @@ from benchmarks.inputs import RECORDS, data_path
 from benchmarks.scores import evaluated, set_names
 from srn_deploy.architectures.checkpoint import sha256_of
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
-from srn_deploy.model_store import find_graph, shipped_models
 from srn_deploy.records import Record, circumstances, usable_cores
+from srn_deploy.registry.shipped import find_graph, shipped_models
 
 SCALE = 4
 SETS = ("images/Set5/x4", "images/Set14/x4")

@@ -26,8 +26,8 @@ from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.deploy import export_and_prove
 from srn_deploy.errors import OptionError
 from srn_deploy.graph.export import ExportOptions
-from srn_deploy.model_store import MANIFEST, models_folder
 from srn_deploy.records import markdown_table
+from srn_deploy.registry.shipped import MANIFEST, models_folder
 from srn_deploy.spec import PixelType
 from srn_deploy.system.atomic import replacing
 from srn_deploy.training.curve import draw_curve

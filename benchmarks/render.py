@@ -16,8 +16,8 @@ from benchmarks.inputs import BENCHMARKS, PLOTS, RECORDS
 from benchmarks.plots import digest, draw_tiling
 from srn_deploy.bench.figure import draw_figure_1
 from srn_deploy.bench.paper_page import page as paper_page
-from srn_deploy.model_store import shipped_models
 from srn_deploy.records import Record, doubts, markdown_table, summarise
+from srn_deploy.registry.shipped import shipped_models
 from srn_deploy.system.atomic import replacing
 
 COMMAND = "python -m benchmarks.render"

@@ -26,8 +26,8 @@ from srn_deploy.deploy import export_and_prove
 from srn_deploy.errors import OptionError
 from srn_deploy.graph.export import ExportOptions
 from srn_deploy.image import find_images, read_image
-from srn_deploy.model_store import default_model, find_checkpoint
 from srn_deploy.records import Record, circumstances, usable_cores
+from srn_deploy.registry.shipped import default_model, find_checkpoint
 from srn_deploy.spec import PixelType
 from srn_deploy.tiling.tiles import Tile, cut, geometry_of, join, plan_tiles
 

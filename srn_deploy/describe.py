@@ -9,7 +9,7 @@ from typing import Any
 
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import missing_package, not_correctable
-from srn_deploy.model_store import corrections_for, find_checkpoint, find_graph
+from srn_deploy.registry.shipped import corrections_for, find_checkpoint, find_graph
 from srn_deploy.spec import Corrections, ModelSpec, is_engine, is_graph
 
 

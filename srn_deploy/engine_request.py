@@ -16,7 +16,7 @@ from srn_deploy.engine.options import BuildOptions, HardwareCompatibility, defau
 from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.errors import BackendError, ForeignEngine, MissingPackage, OptionError, missing_package, not_correctable
 from srn_deploy.image import find_images, read_image
-from srn_deploy.model_store import corrections_for, find_graph
+from srn_deploy.registry.shipped import corrections_for, find_graph
 from srn_deploy.spec import AS_RECOGNISED, Corrections, ModelSpec, Precision, is_engine, is_graph
 from srn_deploy.tiling.shapes import ShapeRange, Size
 from srn_deploy.verify import ensure_certified, reference_of

@@ -15,7 +15,8 @@ from srn_deploy.certify import Certificate, Pixels, certify
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import EngineError, NotCertified, OptionError
 from srn_deploy.image import find_images, read_image
-from srn_deploy.model_store import (
+from srn_deploy.proof_pictures import originals
+from srn_deploy.registry.shipped import (
     checked_pulled,
     corrections_for,
     find_checkpoint,
@@ -24,7 +25,6 @@ from srn_deploy.model_store import (
     sha256_of_file,
     shipped_with,
 )
-from srn_deploy.proof_pictures import originals
 from srn_deploy.spec import ModelSpec, Precision, is_engine, is_graph
 from srn_deploy.system.atomic import replacing
 from srn_deploy.system.cuda_driver import gpu_name

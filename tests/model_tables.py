@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from srn_deploy.catalogue import published_models
-from srn_deploy.model_store import default_model, shipped_models
+from srn_deploy.registry.published import published_models
+from srn_deploy.registry.shipped import default_model, shipped_models
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "models.md"
 

@@ -14,7 +14,7 @@ from ssl import SSLContext
 
 import numpy as np
 
-from srn_deploy.fetch import Opener, Patience, Pinned, fetch
+from srn_deploy.registry.download import Opener, Patience, Pinned, fetch
 
 BODY = np.random.default_rng(0).bytes(300_000)
 """Several chunks."""

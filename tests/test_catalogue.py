@@ -13,9 +13,10 @@ import pytest
 
 from srn_deploy.architectures.checkpoint import load_checkpoint, parse_overrides
 from srn_deploy.backends.pytorch import PyTorchBackend
-from srn_deploy.catalogue import published_models
 from srn_deploy.errors import DamagedCheckpoint, UnknownModel
-from srn_deploy.model_store import (
+from srn_deploy.open_model import open_model
+from srn_deploy.registry.published import published_models
+from srn_deploy.registry.shipped import (
     State,
     corrections_for,
     find_checkpoint,
@@ -24,7 +25,6 @@ from srn_deploy.model_store import (
     shipped_models,
     state_of,
 )
-from srn_deploy.open_model import open_model
 from srn_deploy.spec import Corrections
 from tests.model_tables import DOCUMENT, filled, tables
 

@@ -22,8 +22,8 @@ from srn_deploy.deploy import export_and_prove
 from srn_deploy.errors import NotCertified, OptionError
 from srn_deploy.graph.export import ExportOptions
 from srn_deploy.image import Image, write_image
-from srn_deploy.model_store import default_model, find_checkpoint, find_graph
 from srn_deploy.proof_pictures import originals, proof_pictures
+from srn_deploy.registry.shipped import default_model, find_checkpoint, find_graph
 from srn_deploy.spec import Form, Precision
 from srn_deploy.verify import CERTIFICATE_SUFFIX, verify
 from tests.networks import seeded_network

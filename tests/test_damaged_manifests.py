@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from srn_deploy import catalogue, model_store
-from srn_deploy.catalogue import published_models
 from srn_deploy.cli import main
 from srn_deploy.errors import DamagedCheckpoint
 from srn_deploy.image import Image, find_images, write_image
+from srn_deploy.registry import published as catalogue
+from srn_deploy.registry import shipped as model_store
+from srn_deploy.registry.published import published_models
 
 DAMAGED = ["", "no JSON", "{}", "[]", '{"models": [{"name": "x"}], "default": "x"}', '{"models": 1}', "\udcff"]
 

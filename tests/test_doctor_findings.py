@@ -9,7 +9,6 @@ from pathlib import Path
 import onnx
 import pytest
 
-from srn_deploy import model_store
 from srn_deploy.doctor import cures, machine, probe, requirements
 from srn_deploy.doctor.children import Answer, ask, one_line
 from srn_deploy.doctor.findings import Finding, State
@@ -17,6 +16,7 @@ from srn_deploy.doctor.packages import module_finding, question_of, twin_finding
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import BackendError
 from srn_deploy.graph.onnx_file import spec_of
+from srn_deploy.registry import shipped as model_store
 from tests.doctor_answers import CRASHED, GIB, package
 from tests.fake_machine import stored
 from tests.tiny_graph import tiny_graph

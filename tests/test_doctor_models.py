@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from srn_deploy import model_store
-from srn_deploy.catalogue import PublishedModel, published_models
 from srn_deploy.doctor import cures, machine
 from srn_deploy.doctor.findings import State
+from srn_deploy.registry import shipped as model_store
+from srn_deploy.registry.published import PublishedModel, published_models
 
 
 @pytest.mark.parametrize("kind", ["graph", "float_graph"])

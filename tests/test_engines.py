@@ -31,7 +31,7 @@ from srn_deploy.errors import (
 from srn_deploy.graph.export import ExportOptions, export_graph
 from srn_deploy.graph.onnx_file import save_graph, spec_of
 from srn_deploy.image import Image, read_image, write_image
-from srn_deploy.model_store import find_graph, shipped_models
+from srn_deploy.registry.shipped import find_graph, shipped_models
 from srn_deploy.spec import Form, Precision
 from srn_deploy.tiling.shapes import ShapeRange
 from tests.networks import seeded_network

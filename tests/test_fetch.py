@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from srn_deploy.errors import DownloadError
-from srn_deploy.fetch import Patience, fetch, partial_path
+from srn_deploy.registry.download import Patience, fetch, partial_path
 from tests.rude_server import BODY, CUT, QUICK, SIZE, Manner, Server, bring, left_in, pinned, serving
 
 pytestmark = pytest.mark.usefixtures("no_proxy")

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from srn_deploy.errors import DownloadError
-from srn_deploy.fetch import Opener, Pinned, fetch, https, partial_path
+from srn_deploy.registry.download import Opener, Pinned, fetch, https, partial_path
 from tests.rude_server import BODY, CUT, QUICK, SIZE, Manner, Server, bring, pinned, serving
 
 pytestmark = pytest.mark.usefixtures("no_proxy")
@@ -105,7 +105,7 @@ def test_ctrl_c_leaves_what_came_for_the_next_time(tmp_path: Path) -> None:
 FETCH_IN_ANOTHER_PROCESS = """
 import sys, urllib.request
 from pathlib import Path
-from srn_deploy.fetch import Opener, Pinned, fetch
+from srn_deploy.registry.download import Opener, Pinned, fetch
 url, sha256, size, target = sys.argv[1:]
 fetch(Pinned(url=url, sha256=sha256, size_bytes=int(size)), Path(target), tell=lambda line: print(line, flush=True),
       opener=Opener(urllib.request.HTTPHandler(), lambda url: True))

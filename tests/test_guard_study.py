@@ -12,8 +12,8 @@ from benchmarks.guard_page import PLOT, cost_tables
 from benchmarks.guard_study import BOUNDS, HALF, HARD_RECORD, HEALTHY_RECORD, OFFICIAL, PUBLISHED, verdicts
 from benchmarks.inputs import BENCHMARKS, PLOTS, RECORDS
 from benchmarks.plots import digest
-from srn_deploy.model_store import shipped_models
 from srn_deploy.records import Record, summarise
+from srn_deploy.registry.shipped import shipped_models
 
 HEALTHY, HARD = Record.load(HEALTHY_RECORD).results["networks"], Record.load(HARD_RECORD).results["networks"]
 

@@ -20,9 +20,9 @@ from srn_deploy.guard import Guard
 from srn_deploy.guarded import GROWN_PX, RAMP_PX, Companion, upscale_array, upscale_guarded
 from srn_deploy.image import Image, read_image, write_image
 from srn_deploy.image.bicubic import resize_uint8
-from srn_deploy.model_store import find_graph, shipped_models
 from srn_deploy.open_model import companion_of
 from srn_deploy.pipeline import plan_jobs, run_jobs
+from srn_deploy.registry.shipped import find_graph, shipped_models
 from srn_deploy.spec import PixelType, Precision
 from srn_deploy.tiling.interpolation import Geometry
 from srn_deploy.tiling.windows import TileOptions

@@ -21,11 +21,11 @@ import numpy as np
 import pytest
 
 import srn_deploy
-from srn_deploy.catalogue import published_models
+from srn_deploy.registry.published import published_models
 
 CACHES = (".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "*.egg-info", "build", "dist", "runs")
 
-FIND_MODELS = "from srn_deploy.model_store import models_folder; print(models_folder())"
+FIND_MODELS = "from srn_deploy.registry.shipped import models_folder; print(models_folder())"
 NOT_IN_THE_BASE = ("torch", "onnx", "onnxscript", "safetensors", "matplotlib")
 """Libraries of the extras: upscaling does without them."""
 
@@ -118,7 +118,7 @@ def test_the_shipped_recipes_are_found(programs: Path, repository: Path) -> None
 
 def test_the_catalogue_is_found(programs: Path) -> None:
     listed = run(programs / "python", "-c",
-                 "from srn_deploy.catalogue import published_models; print(*published_models())")
+                 "from srn_deploy.registry.published import published_models; print(*published_models())")
     assert listed.split() == list(published_models())
 
 

@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.hard_pictures import LIMITS, hard_pictures, noisy_photograph, output_range
-from srn_deploy import model_store
 from srn_deploy.agreement import compare_backends, whole_pictures
 from srn_deploy.architectures.checkpoint import load_checkpoint
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
@@ -22,8 +21,9 @@ from srn_deploy.errors import DamagedCheckpoint, UnknownModel
 from srn_deploy.image import find_images, read_image
 from srn_deploy.image.bicubic import resize_uint8
 from srn_deploy.metrics import psnr_y
-from srn_deploy.model_store import default_model, find_checkpoint, find_graph, models_folder, shipped_models
 from srn_deploy.proof_pictures import proof_pictures
+from srn_deploy.registry import shipped as model_store
+from srn_deploy.registry.shipped import default_model, find_checkpoint, find_graph, models_folder, shipped_models
 
 NAMES = sorted(shipped_models())
 

@@ -16,14 +16,15 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from srn_deploy import catalogue, fetch
 from srn_deploy.architectures.checkpoint import Overrides, load_checkpoint
-from srn_deploy.catalogue import published_models
 from srn_deploy.cli import main
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.image import Image, read_image, write_image
-from srn_deploy.model_store import corrections_for, default_model, shipped_models
 from srn_deploy.open_model import engines_of
+from srn_deploy.registry import download as fetch
+from srn_deploy.registry import published as catalogue
+from srn_deploy.registry.published import published_models
+from srn_deploy.registry.shipped import corrections_for, default_model, shipped_models
 from srn_deploy.spec import Corrections, Form, PixelType
 from tests.fake_machine import stored
 from tests.networks import large_picture, seeded_network
@@ -227,7 +228,8 @@ def test_an_engine_counts_as_the_models_by_what_the_catalogue_tells(server: Serv
 PULL_HERE = """
 import sys
 from pathlib import Path
-from srn_deploy import catalogue, fetch
+from srn_deploy.registry import published as catalogue
+from srn_deploy.registry import download as fetch
 from srn_deploy.cli import main
 from tests.rude_server import Server
 catalogue.CATALOGUE = Path(sys.argv[1])

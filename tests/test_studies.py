@@ -24,8 +24,8 @@ from srn_deploy.errors import OptionError, UnreadableImage
 from srn_deploy.evaluate import find_pairs, read_pairs
 from srn_deploy.image import Image, read_image, write_image
 from srn_deploy.image.bicubic import resize_uint8
-from srn_deploy.model_store import default_model, shipped_models
 from srn_deploy.records import Record
+from srn_deploy.registry.shipped import default_model, shipped_models
 from srn_deploy.training.recipe import load_recipe
 
 PAPER_TABLES = {

@@ -22,8 +22,8 @@ from benchmarks.explain_tiling import (
 from benchmarks.render import is_stale, outdated
 from srn_deploy.architectures.checkpoint import load_checkpoint
 from srn_deploy.image import read_image
-from srn_deploy.model_store import default_model, find_checkpoint
 from srn_deploy.records import Record
+from srn_deploy.registry.shipped import default_model, find_checkpoint
 from srn_deploy.tiling.interpolation import cell_count, stretch_matrix
 
 STALE = "run `python -m benchmarks.explain_tiling`, and take its figures over"

@@ -27,7 +27,7 @@ def export(checkpoint: str | None, output: Path | None, portable: bool, fp16: bo
     from srn_deploy.architectures.checkpoint import parse_overrides
     from srn_deploy.deploy import default_graph_path, export_and_prove
     from srn_deploy.graph.export import ExportOptions
-    from srn_deploy.model_store import corrections_for, find_checkpoint
+    from srn_deploy.registry.shipped import corrections_for, find_checkpoint
     from srn_deploy.spec import Corrections, Form, PixelType, Precision
 
     chosen = ExportOptions(form=Form.PORTABLE if portable else Form.DEPLOY, pixel_type=PixelType(pixel_type),

@@ -13,8 +13,8 @@ import click
 from srn_deploy.cli import options
 
 if TYPE_CHECKING:
-    from srn_deploy.catalogue import PublishedModel
-    from srn_deploy.pull import OnModel
+    from srn_deploy.registry.published import PublishedModel
+    from srn_deploy.registry.pull import OnModel
 
 
 @click.group(invoke_without_command=True)
@@ -32,8 +32,8 @@ def models(context: click.Context, as_json: bool) -> None:
 @options.as_json
 def list_models(as_json: bool) -> None:
     """List the shipped models, the default one marked, then those that can be pulled and whether they are here."""
-    from srn_deploy.catalogue import published_models
-    from srn_deploy.model_store import default_model, shipped_models, state_of
+    from srn_deploy.registry.published import published_models
+    from srn_deploy.registry.shipped import default_model, shipped_models, state_of
 
     default = default_model()
     states = [(model, state_of(model).value) for model in published_models().values()]
@@ -57,7 +57,7 @@ def pull(names: tuple[str, ...]) -> None:
 
     What was cut is gone on from; what is here already is not fetched again. No other command uses the network.
     """
-    from srn_deploy.pull import pull as pull_models
+    from srn_deploy.registry.pull import pull as pull_models
 
     paths = []
     try:

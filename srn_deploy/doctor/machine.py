@@ -10,15 +10,15 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from srn_deploy import model_store
-from srn_deploy.catalogue import PublishedModel, published_models
 from srn_deploy.doctor import cures
 from srn_deploy.doctor.children import Answer
 from srn_deploy.doctor.findings import Finding, State
 from srn_deploy.doctor.packages import BASE, FEATURES
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import DamagedCheckpoint, OptionError, SrnDeployError
-from srn_deploy.model_store import MANIFEST, ShippedFile, default_model, shipped_models, state_of
+from srn_deploy.registry import shipped as model_store
+from srn_deploy.registry.published import PublishedModel, published_models
+from srn_deploy.registry.shipped import MANIFEST, ShippedFile, default_model, shipped_models, state_of
 from srn_deploy.spec import ENGINE_SUFFIX
 from srn_deploy.system.cache import VARIABLE, engines_folder
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from srn_deploy.catalogue import PublishedModel, published_models
 from srn_deploy.errors import UnknownModel
-from srn_deploy.fetch import Pinned, fetch
-from srn_deploy.model_store import State, checked_pulled, shipped_models, state_of
+from srn_deploy.registry.download import Pinned, fetch
+from srn_deploy.registry.published import PublishedModel, published_models
+from srn_deploy.registry.shipped import State, checked_pulled, shipped_models, state_of
 
 OnModel = Callable[[PublishedModel], Callable[[int], None]]
 """Called before a file is fetched; gives what to call with the bytes that are there."""

@@ -12,8 +12,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from srn_deploy.catalogue import PublishedModel, published_models
 from srn_deploy.errors import DamagedCheckpoint, UnknownModel
+from srn_deploy.registry.published import PublishedModel, published_models
 from srn_deploy.spec import AS_RECOGNISED, Corrections
 
 MANIFEST = "manifest.json"
@@ -27,7 +27,7 @@ _REMEDY = "Install srn-deploy anew, or restore the file from its repository."
 
 def models_folder() -> Path:
     """The folder with the manifest, the checkpoints and the graphs; raises UnknownModel if it is not there."""
-    home = Path(__file__).resolve().parent.parent
+    home = Path(__file__).resolve().parents[2]
     for name in _FOLDERS:
         if (home / name / MANIFEST).is_file():
             return home / name
