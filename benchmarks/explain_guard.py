@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from benchmarks.guard_study import OFFICIAL, PUBLISHED
 from benchmarks.inputs import BENCHMARKS, data_path
 from srn_deploy.backends import open_backend
-from srn_deploy.guard import Guard, Verdict, inspect
-from srn_deploy.guarded import upscale_guarded
 from srn_deploy.image import read_image
 from srn_deploy.image.bicubic import resize_uint8
+from srn_deploy.inference.guard import Guard, Verdict, inspect
+from srn_deploy.inference.guarded import upscale_guarded
 
 PICTURE = BENCHMARKS.parent / "docs/pictures/guard.jpg"
 

@@ -23,12 +23,12 @@ from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.engine_request import EngineRequest, request_engine
 from srn_deploy.errors import MissingPackage, SrnDeployError
 from srn_deploy.image import read_image
+from srn_deploy.inference.upscale import upscale_planes
 from srn_deploy.records import summarise
 from srn_deploy.registry.shipped import find_graph
 from srn_deploy.spec import Precision
 from srn_deploy.system.cuda_driver import why_no_gpu
 from srn_deploy.tiling.windows import TileOptions
-from srn_deploy.upscale import upscale_planes
 
 Rows = Iterator[dict[str, Any]]
 """Each as soon as it is known."""

@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srn_deploy.backends import Backend
-from srn_deploy.guard import Guard
-from srn_deploy.guarded import Companion, upscale_array
 from srn_deploy.image import MAX_MEGAPIXELS
+from srn_deploy.inference.guard import Guard
+from srn_deploy.inference.guarded import Companion, upscale_array
+from srn_deploy.inference.jobs import OnWarning, Outcome, plan_jobs, run_jobs
+from srn_deploy.inference.upscale import OnTile
 from srn_deploy.open_model import companion_of, open_model
-from srn_deploy.pipeline import OnWarning, Outcome, plan_jobs, run_jobs
 from srn_deploy.spec import ModelSpec
 from srn_deploy.tiling.windows import TileOptions
-from srn_deploy.upscale import OnTile
 
 _log = logging.getLogger(__name__)
 

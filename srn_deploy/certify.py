@@ -19,12 +19,12 @@ from srn_deploy.agreement import LEAST_PSNR_DB
 from srn_deploy.backends.protocol import Backend
 from srn_deploy.errors import OptionError
 from srn_deploy.image.bicubic import resize_uint8
+from srn_deploy.inference.upscale import upscale_planes
 from srn_deploy.metrics import psnr_y
 from srn_deploy.spec import PixelType, Precision
 from srn_deploy.tiling.shapes import Limits
 from srn_deploy.tiling.tiles import reflected
 from srn_deploy.tiling.windows import TileOptions
-from srn_deploy.upscale import upscale_planes
 
 Pixels = NDArray[np.uint8]
 

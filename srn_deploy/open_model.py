@@ -10,7 +10,7 @@ from pathlib import Path
 from srn_deploy.backends import Backend, check_device, open_backend, open_half, open_on
 from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.errors import OptionError, SrnDeployError, TilingError
-from srn_deploy.guarded import Companion
+from srn_deploy.inference.guarded import Companion
 from srn_deploy.registry.shipped import corrections_for, find_graph, sha256_of_file, shipped_with
 from srn_deploy.spec import AS_RECOGNISED, Corrections, PixelType, Precision, is_engine, is_graph
 from srn_deploy.system.cuda_driver import why_no_gpu

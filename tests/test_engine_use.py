@@ -29,11 +29,11 @@ from srn_deploy.errors import (
 )
 from srn_deploy.graph.onnx_file import half_precision_twin, save_graph
 from srn_deploy.image import read_image
+from srn_deploy.inference.upscale import upscale_planes
 from srn_deploy.open_model import open_model
 from srn_deploy.registry.shipped import find_graph
 from srn_deploy.spec import ModelSpec, PixelType, Precision
 from srn_deploy.tiling.shapes import ShapeRange
-from srn_deploy.upscale import upscale_planes
 from tests.fake_machine import Machine, computing, stored
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from srn_deploy.errors import UnreadableImage, UnwritableImage
-from srn_deploy.pipeline import plan_jobs, run_jobs
+from srn_deploy.inference.jobs import plan_jobs, run_jobs
 from srn_deploy.system.atomic import TEMPORARY_MARK
 from tests.fakes import NearestBackend
 from tests.test_pipeline import put, tree

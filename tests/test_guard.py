@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from benchmarks.hard_pictures import hard_pictures
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.errors import OptionError
-from srn_deploy.guard import BLOCK_PX, Guard, area_averaged, inspect, local_means, signs_of
 from srn_deploy.image.bicubic import resize, resize_uint8
+from srn_deploy.inference.guard import BLOCK_PX, Guard, area_averaged, inspect, local_means, signs_of
 from srn_deploy.registry.shipped import find_graph
 
 SCALE = 4

@@ -16,17 +16,17 @@ import srn_deploy
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.cli import main
 from srn_deploy.errors import UnsuitableBatch
-from srn_deploy.guard import Guard
-from srn_deploy.guarded import GROWN_PX, RAMP_PX, Companion, upscale_array, upscale_guarded
 from srn_deploy.image import Image, read_image, write_image
 from srn_deploy.image.bicubic import resize_uint8
+from srn_deploy.inference.guard import Guard
+from srn_deploy.inference.guarded import GROWN_PX, RAMP_PX, Companion, upscale_array, upscale_guarded
+from srn_deploy.inference.jobs import plan_jobs, run_jobs
+from srn_deploy.inference.upscale import upscale_planes
 from srn_deploy.open_model import companion_of
-from srn_deploy.pipeline import plan_jobs, run_jobs
 from srn_deploy.registry.shipped import find_graph, shipped_models
 from srn_deploy.spec import PixelType, Precision
 from srn_deploy.tiling.interpolation import Geometry
 from srn_deploy.tiling.windows import TileOptions
-from srn_deploy.upscale import upscale_planes
 from tests.fakes import NEAREST, NearestBackend
 
 HALF = replace(NEAREST, precision=Precision.FP16)

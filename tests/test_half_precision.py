@@ -11,9 +11,9 @@ from srn_deploy.backends import pytorch_graph
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.backends.pytorch_graph import MOST_GRAPHS, GraphedPass
 from srn_deploy.errors import UnsuitableBatch
+from srn_deploy.inference.upscale import upscale_planes
 from srn_deploy.spec import Precision
 from srn_deploy.tiling.windows import TileOptions
-from srn_deploy.upscale import upscale_planes
 from tests.networks import large_picture, seeded_network
 
 

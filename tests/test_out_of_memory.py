@@ -19,7 +19,7 @@ import logging, re, resource, sys
 from pathlib import Path
 import numpy as np
 from srn_deploy.backends import open_backend
-from srn_deploy.upscale import upscale_planes
+from srn_deploy.inference.upscale import upscale_planes
 from srn_deploy.tiling.windows import TileOptions
 from tests.networks import large_picture
 

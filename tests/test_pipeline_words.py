@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 from srn_deploy.errors import OptionError, UnreadableImage, UnwritableImage
 from srn_deploy.image import Image, read_image, write_image
 from srn_deploy.image.containers import Block
-from srn_deploy.pipeline import Job, Outcome, plan_jobs, run_jobs
+from srn_deploy.inference.jobs import Job, Outcome, plan_jobs, run_jobs
 from tests.fakes import NearestBackend
 from tests.test_containers import XMP
 from tests.test_pipeline import put, tree

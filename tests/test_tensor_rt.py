@@ -24,9 +24,9 @@ from srn_deploy.engine.load import LoadedEngine
 from srn_deploy.engine.monitor import message_collector
 from srn_deploy.engine.store import Manifest, StoredEngine
 from srn_deploy.errors import BackendError, OutOfMemory, UnsuitableBatch
+from srn_deploy.inference.upscale import upscale_planes
 from srn_deploy.spec import ModelSpec
 from srn_deploy.tiling.windows import TileOptions
-from srn_deploy.upscale import upscale_planes
 from tests.fake_gpu import (
     SCRATCH_BYTES_PER_PX,
     FakeEngine,

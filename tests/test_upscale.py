@@ -11,11 +11,11 @@ import pytest
 from numpy.typing import NDArray
 
 from srn_deploy.errors import OptionError, OutOfMemory, TilingError, UnsuitableBatch
+from srn_deploy.inference.upscale import upscale_parts, upscale_planes
 from srn_deploy.spec import Form, PixelType, Precision
 from srn_deploy.tiling.interpolation import Geometry
 from srn_deploy.tiling.shapes import Limits
 from srn_deploy.tiling.windows import TileOptions, choose_tile_px
-from srn_deploy.upscale import upscale_parts, upscale_planes
 from tests.fakes import NEAREST, NearestBackend
 
 FLOAT = replace(NEAREST, pixel_type=PixelType.FLOAT32)

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from srn_deploy.errors import TilingError
+from srn_deploy.inference.upscale import upscale_planes
 from srn_deploy.spec import ModelSpec
 from srn_deploy.tiling.shapes import Limits, ShapeRange
 from srn_deploy.tiling.windows import TileOptions, planned_windows
-from srn_deploy.upscale import upscale_planes
 from tests.fakes import NEAREST, NearestBackend
 
 ESA = ModelSpec(architecture="srn", options={}, scale=4, value_range=255.0, min_side_px=15, alignment_px=6,

@@ -19,8 +19,8 @@ from srn_deploy.bench.machine import PeakMemory, ceilings, gpu_state, larger, th
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import DeviceUnavailable, OptionError, SrnDeployError
 from srn_deploy.image import Image, write_image
+from srn_deploy.inference.jobs import Job, plan_jobs, run_jobs
 from srn_deploy.open_model import engines_of
-from srn_deploy.pipeline import Job, plan_jobs, run_jobs
 from srn_deploy.records import Record, circumstances, threads_in_use
 from srn_deploy.registry.shipped import corrections_for, default_model, find_graph
 from srn_deploy.spec import Corrections, Form, PixelType, Precision, is_engine, is_graph

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import click
 
 from srn_deploy.cli.options import INTERRUPTED
-from srn_deploy.pipeline import Job, OnWarning, Outcome
-from srn_deploy.upscale import OnTile
+from srn_deploy.inference.jobs import Job, OnWarning, Outcome
+from srn_deploy.inference.upscale import OnTile
 
 Say = Callable[[str], None]
 

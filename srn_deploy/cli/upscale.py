@@ -41,10 +41,9 @@ def upscale(source: Path, target: Path, model: str | None, device: str, tile: in
     PNG, JPEG, WebP, TIFF and BMP; the suffix of OUT chooses the format, or --format. Originals are never overwritten.
     """
     from srn_deploy.cli.progress import Listeners, show
-    from srn_deploy.guard import Guard
     from srn_deploy.image import MAX_MEGAPIXELS
-    from srn_deploy.open_model import companion_of, open_model
-    from srn_deploy.pipeline import (
+    from srn_deploy.inference.guard import Guard
+    from srn_deploy.inference.jobs import (
         Outcome,
         clear_leftovers,
         formats_without_quality,
@@ -52,6 +51,7 @@ def upscale(source: Path, target: Path, model: str | None, device: str, tile: in
         plan_jobs,
         run_jobs,
     )
+    from srn_deploy.open_model import companion_of, open_model
     from srn_deploy.spec import Corrections
     from srn_deploy.tiling.windows import TileOptions
 

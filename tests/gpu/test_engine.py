@@ -22,10 +22,10 @@ from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.engine_request import EngineRequest, request_engine
 from srn_deploy.errors import OutOfMemory
 from srn_deploy.image import read_image
+from srn_deploy.inference.upscale import upscale_planes
 from srn_deploy.open_model import open_model
 from srn_deploy.spec import Precision
 from srn_deploy.tiling.windows import TileOptions
-from srn_deploy.upscale import upscale_planes
 
 HALF_PRECISION_LEVELS = 4
 """FP16 has ten bits of fraction, and two tiles may take two kernels."""

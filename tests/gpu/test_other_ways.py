@@ -11,10 +11,10 @@ import pytest
 from srn_deploy.backends import open_half, open_on
 from srn_deploy.errors import DeviceUnavailable
 from srn_deploy.image import read_image
+from srn_deploy.inference.upscale import upscale_planes
 from srn_deploy.registry.shipped import find_checkpoint, find_graph
 from srn_deploy.system.cuda_driver import free_gpu_bytes, gpu_name
 from srn_deploy.tiling.windows import TileOptions
-from srn_deploy.upscale import upscale_planes
 
 
 @pytest.mark.parametrize("way", ["onnxruntime", "pytorch"])

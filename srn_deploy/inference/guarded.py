@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from srn_deploy.backends.protocol import Backend
 from srn_deploy.errors import UnsuitableBatch
-from srn_deploy.guard import Guard, Verdict, inspect, local_means
 from srn_deploy.image.alpha import settle, solidified
 from srn_deploy.image.bicubic import resize
+from srn_deploy.inference.guard import Guard, Verdict, inspect, local_means
+from srn_deploy.inference.upscale import OnTile, check_takes, grey_of, takes, upscale_parts, upscale_planes
 from srn_deploy.spec import Precision
 from srn_deploy.tiling.windows import TileOptions, is_tileable
-from srn_deploy.upscale import OnTile, check_takes, grey_of, takes, upscale_parts, upscale_planes
 
 Pixels = NDArray[Any]
 

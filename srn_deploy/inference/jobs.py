@@ -13,8 +13,6 @@ from pathlib import Path
 
 from srn_deploy.backends.protocol import Backend
 from srn_deploy.errors import OptionError, OutOfMemory, SrnDeployError, UnreadableImage, UnwritableImage
-from srn_deploy.guard import Guard
-from srn_deploy.guarded import Companion, Damages, upscale_picture
 from srn_deploy.image import (
     MAX_MEGAPIXELS,
     SUFFIXES,
@@ -27,9 +25,11 @@ from srn_deploy.image import (
     read_image,
     write_image,
 )
+from srn_deploy.inference.guard import Guard
+from srn_deploy.inference.guarded import Companion, Damages, upscale_picture
+from srn_deploy.inference.upscale import OnTile, check_takes
 from srn_deploy.system.atomic import DISK_IS_FULL, sweep
 from srn_deploy.tiling.windows import TileOptions
-from srn_deploy.upscale import OnTile, check_takes
 
 Losses = tuple[str, ...]
 """What reading changed, and what of a source the target's format cannot hold, as sentences."""
