@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from srn_deploy.backends.protocol import Backend
 from srn_deploy.errors import OptionError
-from srn_deploy.evaluate import find_pairs, read_pairs
 from srn_deploy.image.bicubic import resize_uint8
 from srn_deploy.inference.upscale import upscale_planes
-from srn_deploy.metrics import psnr_y, ssim_y
+from srn_deploy.quality.evaluate import find_pairs, read_pairs
+from srn_deploy.quality.metrics import psnr_y, ssim_y
 from srn_deploy.tiling.windows import TileOptions
 
 Pixels = NDArray[np.uint8]

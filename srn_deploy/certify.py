@@ -20,7 +20,7 @@ from srn_deploy.backends.protocol import Backend
 from srn_deploy.errors import OptionError
 from srn_deploy.image.bicubic import resize_uint8
 from srn_deploy.inference.upscale import upscale_planes
-from srn_deploy.metrics import psnr_y
+from srn_deploy.quality.metrics import psnr_y
 from srn_deploy.spec import PixelType, Precision
 from srn_deploy.tiling.shapes import Limits
 from srn_deploy.tiling.tiles import reflected

@@ -22,7 +22,7 @@ from srn_deploy.graph.export import ExportOptions
 from srn_deploy.image import read_image
 from srn_deploy.image.bicubic import resize
 from srn_deploy.inference.upscale import upscale_planes
-from srn_deploy.metrics import cropped, luma, psnr, ssim
+from srn_deploy.quality.metrics import cropped, luma, psnr, ssim
 from srn_deploy.spec import Colour, Corrections, Form, Precision
 from srn_deploy.tiling.windows import TileOptions
 from srn_deploy.verify import verify

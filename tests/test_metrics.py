@@ -12,7 +12,7 @@ import pytest
 from srn_deploy.errors import OptionError
 from srn_deploy.image import read_image
 from srn_deploy.image.bicubic import resize
-from srn_deploy.metrics import cropped, luma, psnr, psnr_y, ssim, ssim_y
+from srn_deploy.quality.metrics import cropped, luma, psnr, psnr_y, ssim, ssim_y
 
 # The reference took Y in float32: its rounding moves a PSNR by less than this.
 PSNR_DB = 1e-4

@@ -20,8 +20,8 @@ from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.errors import DamagedCheckpoint, UnknownModel
 from srn_deploy.image import find_images, read_image
 from srn_deploy.image.bicubic import resize_uint8
-from srn_deploy.metrics import psnr_y
 from srn_deploy.proof_pictures import proof_pictures
+from srn_deploy.quality.metrics import psnr_y
 from srn_deploy.registry import shipped as model_store
 from srn_deploy.registry.shipped import default_model, find_checkpoint, find_graph, models_folder, shipped_models
 

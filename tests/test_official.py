@@ -14,7 +14,7 @@ from srn_deploy.deploy import export_and_prove
 from srn_deploy.graph.export import ExportOptions
 from srn_deploy.image import find_images, read_image
 from srn_deploy.inference.upscale import upscale_planes
-from srn_deploy.metrics import psnr_y
+from srn_deploy.quality.metrics import psnr_y
 from srn_deploy.spec import PixelType
 from srn_deploy.tiling.windows import TileOptions
 

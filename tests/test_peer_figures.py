@@ -13,7 +13,7 @@ import pytest
 from srn_deploy.architectures.checkpoint import Overrides, load_checkpoint
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.image import read_image
-from srn_deploy.metrics import psnr_y, ssim_y
+from srn_deploy.quality.metrics import psnr_y, ssim_y
 
 PUBLISHED = [("rlfn_x2", "bytedance__RLFN/rlfn_x2.pth"), ("rlfn_x4", "bytedance__RLFN/rlfn_x4.pth"),
              ("imdn_x2", "Zheng222__IMDN/IMDN_x2.pth"), ("imdn_x4", "Zheng222__IMDN/IMDN_x4.pth"),

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from srn_deploy.metrics import psnr_y
+from srn_deploy.quality.metrics import psnr_y
 from srn_deploy.training.data import Pair
 
 
