@@ -23,7 +23,6 @@ from benchmarks.tiling_study import WAYS, Difference, levels, tiled_both_ways
 from srn_deploy.architectures.checkpoint import LoadedNetwork, load_checkpoint, sha256_of
 from srn_deploy.architectures.complexity import count
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
-from srn_deploy.deploy import export_and_prove
 from srn_deploy.graph.export import ExportOptions
 from srn_deploy.image import read_image
 from srn_deploy.records import Record, circumstances, markdown_table, usable_cores
@@ -32,6 +31,7 @@ from srn_deploy.spec import ModelSpec, PixelType
 from srn_deploy.tiling.interpolation import CELL_PX, cell_count
 from srn_deploy.tiling.shapes import ACTIVATION_BYTES
 from srn_deploy.tiling.tiles import Span, Tile, largest_tile_px, plan_side, plan_tiles
+from srn_deploy.verification.export_proof import export_and_prove
 
 PICTURE = BENCHMARKS / "pictures/demo_hr.png"
 PICTURES = BENCHMARKS.parent / "docs/pictures"

@@ -20,10 +20,10 @@ import numpy as np
 from benchmarks.inputs import BENCHMARKS, EXAMPLE_PICTURE, RECORDS, data_path
 from benchmarks.whole_process import ProcessRun, run_process
 from srn_deploy.architectures.checkpoint import sha256_of
-from srn_deploy.deploy import export_and_prove
 from srn_deploy.image import read_image
 from srn_deploy.records import Record, circumstances, doubts, paired_ratios, usable_cores
 from srn_deploy.registry.shipped import default_model, find_checkpoint, shipped_models
+from srn_deploy.verification.export_proof import export_and_prove
 
 LEAST_TIME_RATIO = 2.5
 """What the project asks of itself: at least this many times as fast as the plain script."""

@@ -19,9 +19,9 @@ from benchmarks.inputs import RECORDS
 from benchmarks.whole_process import run_process
 from srn_deploy.architectures.checkpoint import sha256_of
 from srn_deploy.image import Image, write_image
-from srn_deploy.proof_pictures import proof_pictures
 from srn_deploy.records import Record, circumstances, usable_cores
 from srn_deploy.registry.shipped import default_model, shipped_models
+from srn_deploy.verification.sample_images import proof_pictures
 
 MOST_BYTES = 3 * 2**30
 """What the project asks of itself for 4000 x 3000 px times 4."""

@@ -23,7 +23,6 @@ from benchmarks.inputs import data_path
 from benchmarks.scores import evaluated
 from srn_deploy.architectures.checkpoint import load_checkpoint, save_checkpoint, sha256_of
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
-from srn_deploy.deploy import export_and_prove
 from srn_deploy.errors import OptionError
 from srn_deploy.graph.export import ExportOptions
 from srn_deploy.records import markdown_table
@@ -33,6 +32,7 @@ from srn_deploy.system.atomic import replacing
 from srn_deploy.training.curve import draw_curve
 from srn_deploy.training.recipe import Recipe, load_recipe
 from srn_deploy.training.run_folder import STATE_FILE
+from srn_deploy.verification.export_proof import export_and_prove
 
 LICENCE = "MIT (weights); trained on BSDS500 train and test, T91 and General100, see the card"
 

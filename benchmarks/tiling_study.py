@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from benchmarks.inputs import EXAMPLE_PICTURE, RECORDS, data_path
 from srn_deploy.architectures.checkpoint import sha256_of
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
-from srn_deploy.deploy import export_and_prove
 from srn_deploy.errors import OptionError
 from srn_deploy.graph.export import ExportOptions
 from srn_deploy.image import find_images, read_image
@@ -30,6 +29,7 @@ from srn_deploy.records import Record, circumstances, usable_cores
 from srn_deploy.registry.shipped import default_model, find_checkpoint
 from srn_deploy.spec import PixelType
 from srn_deploy.tiling.tiles import Tile, cut, geometry_of, join, plan_tiles
+from srn_deploy.verification.export_proof import export_and_prove
 
 Pixels = NDArray[np.float32]
 

@@ -19,7 +19,7 @@ from srn_deploy.image import find_images, read_image
 from srn_deploy.registry.shipped import corrections_for, find_graph
 from srn_deploy.spec import AS_RECOGNISED, Corrections, ModelSpec, Precision, is_engine, is_graph
 from srn_deploy.tiling.shapes import ShapeRange, Size
-from srn_deploy.verify import ensure_certified, reference_of
+from srn_deploy.verification.verify import ensure_certified, reference_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +101,7 @@ def _source(path: Path, corrections: Corrections) -> Source:
     if importlib.util.find_spec("torch") is None:
         raise missing_package("torch", f"Exporting a checkpoint ({path.name})")
     from srn_deploy.architectures.checkpoint import parse_overrides
-    from srn_deploy.deploy import export_and_prove
+    from srn_deploy.verification.export_proof import export_and_prove
 
     overrides = parse_overrides(corrections.settings, corrections.value_range)
     with tempfile.TemporaryDirectory() as folder:

@@ -16,7 +16,7 @@ from srn_deploy.spec import AS_RECOGNISED, Corrections, PixelType, Precision, is
 from srn_deploy.system.cuda_driver import why_no_gpu
 from srn_deploy.tiling.shapes import Limits, ShapeRange
 from srn_deploy.tiling.windows import TileOptions, planned_windows
-from srn_deploy.verify import checkpoint_of, ensure_certified, reference_of
+from srn_deploy.verification.verify import checkpoint_of, ensure_certified, reference_of
 
 Tell = Callable[[str], None]
 

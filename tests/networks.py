@@ -12,7 +12,7 @@ from torch import nn
 
 from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.architectures.checkpoint import LoadedNetwork
-from srn_deploy.proof_pictures import proof_pictures
+from srn_deploy.verification.sample_images import proof_pictures
 
 OUTPUT_LAYERS = {"srn": "tail", "rlfn": "upsampler.0", "dipnet": "upsampler.0", "rfdn": "upsampler.0",
                  "imdn": "upsampler.0", "carn": "exit"}

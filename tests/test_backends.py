@@ -13,7 +13,6 @@ from srn_deploy.architectures.checkpoint import save_checkpoint
 from srn_deploy.backends import Backend, open_backend
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.backends.pytorch import PyTorchBackend
-from srn_deploy.deploy import export_and_prove
 from srn_deploy.errors import (
     BackendError,
     CheckpointError,
@@ -27,6 +26,7 @@ from srn_deploy.graph.export import ExportOptions
 from srn_deploy.spec import Form
 from srn_deploy.system.cuda_driver import why_no_gpu
 from srn_deploy.tiling.interpolation import whole_geometry
+from srn_deploy.verification.export_proof import export_and_prove
 from tests.fakes import NearestBackend
 from tests.networks import large_picture, seeded_network
 

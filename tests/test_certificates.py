@@ -16,16 +16,16 @@ from click.testing import CliRunner
 from srn_deploy.architectures.activations import watched_peaks
 from srn_deploy.architectures.checkpoint import save_checkpoint
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
-from srn_deploy.certify import LARGEST_HALF, Certificate, certify
 from srn_deploy.cli import main
-from srn_deploy.deploy import export_and_prove
 from srn_deploy.errors import NotCertified, OptionError
 from srn_deploy.graph.export import ExportOptions
 from srn_deploy.image import Image, write_image
-from srn_deploy.proof_pictures import originals, proof_pictures
 from srn_deploy.registry.shipped import default_model, find_checkpoint, find_graph
 from srn_deploy.spec import Form, Precision
-from srn_deploy.verify import CERTIFICATE_SUFFIX, verify
+from srn_deploy.verification.certificate import LARGEST_HALF, Certificate, certify
+from srn_deploy.verification.export_proof import export_and_prove
+from srn_deploy.verification.sample_images import originals, proof_pictures
+from srn_deploy.verification.verify import CERTIFICATE_SUFFIX, verify
 from tests.networks import seeded_network
 
 

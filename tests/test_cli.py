@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from srn_deploy.architectures.checkpoint import save_checkpoint
-from srn_deploy.deploy import export_and_prove
 from srn_deploy.image import Image, read_image, write_image
+from srn_deploy.verification.export_proof import export_and_prove
 from tests.networks import large_picture, seeded_network
 
 OPTIONS = {"scale": 2, "channels": 8, "esa_channels": 4, "blocks": 1}

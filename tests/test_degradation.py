@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from srn_deploy.image.bicubic import resize
-from srn_deploy.proof_pictures import proof_pictures
 from srn_deploy.training.degradation import Damage, degrade, draw_damage
 from srn_deploy.training.jpeg_codec import through_jpeg
+from srn_deploy.verification.sample_images import proof_pictures
 
 SCALE = 4
 

@@ -14,10 +14,10 @@ from srn_deploy.cli import main
 from srn_deploy.errors import OptionError, UnreadableImage
 from srn_deploy.image import Image, read_image, write_image
 from srn_deploy.image.bicubic import resize_uint8
-from srn_deploy.proof_pictures import originals
 from srn_deploy.quality.evaluate import Measured, Pair, evaluate_pairs, find_pairs, image_targets
 from srn_deploy.quality.metrics import cropped, psnr, psnr_y, ssim_y
 from srn_deploy.spec import PixelType
+from srn_deploy.verification.sample_images import originals
 from tests.fakes import NEAREST, NearestBackend
 
 

@@ -12,18 +12,18 @@ import pytest
 import torch
 from torch import nn
 
-from srn_deploy import deploy
-from srn_deploy.agreement import compare_backends, whole_pictures
 from srn_deploy.architectures.checkpoint import LoadedNetwork, Overrides, load_checkpoint, save_checkpoint
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend, read_spec
 from srn_deploy.backends.pytorch import PyTorchBackend
-from srn_deploy.deploy import default_graph_path, export_and_prove
 from srn_deploy.errors import ExportMismatch, GraphError, GraphWithoutSpec, OptionError, UnsuitableBatch
 from srn_deploy.graph.export import ExportOptions, export_graph
 from srn_deploy.graph.onnx_file import half_precision_twin, spec_of
-from srn_deploy.proof_pictures import proof_pictures
 from srn_deploy.spec import Form, PixelType, Precision
 from srn_deploy.tiling.tiles import batches, cut, geometry_of, plan_tiles
+from srn_deploy.verification import export_proof as deploy
+from srn_deploy.verification.agreement import compare_backends, whole_pictures
+from srn_deploy.verification.export_proof import default_graph_path, export_and_prove
+from srn_deploy.verification.sample_images import proof_pictures
 from tests.networks import large_picture, seeded_network
 
 NEW_ESA: dict[str, Any] = {"scale": 2, "channels": 8, "esa_channels": 4, "blocks": 2}

@@ -14,7 +14,6 @@ from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.architectures.checkpoint import Overrides, load_checkpoint, save_checkpoint
 from srn_deploy.architectures.luma import FULL, STUDIO, Bicubic, ColourSpace, LumaNetwork
 from srn_deploy.backends.pytorch import PyTorchBackend
-from srn_deploy.deploy import export_and_prove
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.engine_request import EngineRequest, request_engine
 from srn_deploy.errors import OptionError
@@ -25,7 +24,8 @@ from srn_deploy.inference.upscale import upscale_planes
 from srn_deploy.quality.metrics import cropped, luma, psnr, ssim
 from srn_deploy.spec import Colour, Corrections, Form, Precision
 from srn_deploy.tiling.windows import TileOptions
-from srn_deploy.verify import verify
+from srn_deploy.verification.export_proof import export_and_prove
+from srn_deploy.verification.verify import verify
 from tests.networks import large_picture, seeded_network
 
 SMALL: dict[str, dict[str, Any]] = {

@@ -13,17 +13,17 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.hard_pictures import LIMITS, hard_pictures, noisy_photograph, output_range
-from srn_deploy.agreement import compare_backends, whole_pictures
 from srn_deploy.architectures.checkpoint import load_checkpoint
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.errors import DamagedCheckpoint, UnknownModel
 from srn_deploy.image import find_images, read_image
 from srn_deploy.image.bicubic import resize_uint8
-from srn_deploy.proof_pictures import proof_pictures
 from srn_deploy.quality.metrics import psnr_y
 from srn_deploy.registry import shipped as model_store
 from srn_deploy.registry.shipped import default_model, find_checkpoint, find_graph, models_folder, shipped_models
+from srn_deploy.verification.agreement import compare_backends, whole_pictures
+from srn_deploy.verification.sample_images import proof_pictures
 
 NAMES = sorted(shipped_models())
 

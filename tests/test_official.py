@@ -10,13 +10,13 @@ import pytest
 from srn_deploy.architectures.checkpoint import load_checkpoint
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.backends.pytorch import PyTorchBackend
-from srn_deploy.deploy import export_and_prove
 from srn_deploy.graph.export import ExportOptions
 from srn_deploy.image import find_images, read_image
 from srn_deploy.inference.upscale import upscale_planes
 from srn_deploy.quality.metrics import psnr_y
 from srn_deploy.spec import PixelType
 from srn_deploy.tiling.windows import TileOptions
+from srn_deploy.verification.export_proof import export_and_prove
 
 CHECKPOINT = "checkpoints/wnxbwyc__SRN/team25_srn.pt"
 

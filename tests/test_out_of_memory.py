@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from srn_deploy.architectures.checkpoint import save_checkpoint
-from srn_deploy.deploy import export_and_prove
+from srn_deploy.verification.export_proof import export_and_prove
 from tests.networks import seeded_network
 
 OPTIONS = {"scale": 2, "channels": 64, "esa_channels": 16, "blocks": 1}

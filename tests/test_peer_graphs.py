@@ -14,7 +14,6 @@ from srn_deploy.architectures.checkpoint import save_checkpoint
 from srn_deploy.architectures.imdn import ContrastAttention
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend, read_spec
 from srn_deploy.backends.pytorch import PyTorchBackend
-from srn_deploy.deploy import Exported, export_and_prove
 from srn_deploy.engine.build import build_engine, read_source
 from srn_deploy.engine.library import Library, open_library
 from srn_deploy.engine.options import BuildOptions
@@ -23,6 +22,7 @@ from srn_deploy.graph.export import ExportOptions, export_graph
 from srn_deploy.graph.onnx_file import WIDE_OPERATORS, half_precision_twin, save_graph
 from srn_deploy.spec import Form, Precision
 from srn_deploy.tiling.shapes import ShapeRange
+from srn_deploy.verification.export_proof import Exported, export_and_prove
 from tests.networks import large_picture, seeded_network
 
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -19,13 +19,13 @@ from srn_deploy.architectures.checkpoint import LoadedNetwork, load_checkpoint, 
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.backends.protocol import Backend
 from srn_deploy.backends.pytorch import PyTorchBackend
-from srn_deploy.deploy import export_and_prove
 from srn_deploy.graph.export import ExportOptions
 from srn_deploy.image import read_image
 from srn_deploy.inference.upscale import upscale_planes
 from srn_deploy.spec import PixelType
 from srn_deploy.tiling.interpolation import whole_geometry
 from srn_deploy.tiling.windows import TileOptions
+from srn_deploy.verification.export_proof import export_and_prove
 from tests.networks import large_picture, seeded_network
 
 ONE_LEVEL = 1 / 255

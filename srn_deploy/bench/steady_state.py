@@ -25,7 +25,7 @@ from srn_deploy.records import Record, circumstances, threads_in_use
 from srn_deploy.registry.shipped import corrections_for, default_model, find_graph
 from srn_deploy.spec import Corrections, Form, PixelType, Precision, is_engine, is_graph
 from srn_deploy.tiling.shapes import Size
-from srn_deploy.verify import checkpoint_of
+from srn_deploy.verification.verify import checkpoint_of
 
 KIND = "bench-steady"
 
@@ -176,8 +176,8 @@ def _ways(path: Path, device: str, corrections: Corrections,
 def _exported(checkpoint: Path, folder: Path, form: Form, precision: Precision, device: str,
               corrections: Corrections) -> tuple[Backend, str]:
     from srn_deploy.architectures.checkpoint import parse_overrides
-    from srn_deploy.deploy import export_and_prove
     from srn_deploy.graph.export import ExportOptions
+    from srn_deploy.verification.export_proof import export_and_prove
 
     graph = folder / f"{form}-{precision}.onnx"
     export_and_prove(checkpoint, graph, ExportOptions(form=form, precision=precision),

@@ -25,10 +25,10 @@ def export(checkpoint: str | None, output: Path | None, portable: bool, fp16: bo
     """
     options.need_torch("Exporting")
     from srn_deploy.architectures.checkpoint import parse_overrides
-    from srn_deploy.deploy import default_graph_path, export_and_prove
     from srn_deploy.graph.export import ExportOptions
     from srn_deploy.registry.shipped import corrections_for, find_checkpoint
     from srn_deploy.spec import Corrections, Form, PixelType, Precision
+    from srn_deploy.verification.export_proof import default_graph_path, export_and_prove
 
     chosen = ExportOptions(form=Form.PORTABLE if portable else Form.DEPLOY, pixel_type=PixelType(pixel_type),
                            precision=Precision.FP16 if fp16 else Precision.FP32)

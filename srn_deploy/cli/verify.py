@@ -23,7 +23,7 @@ def verify(artefact: str | None, against: str | None, images: Path | None, devic
     The exit code is 1 where it is too far off. FP16 on a CPU is computed in FP32 between roundings: its
     certificate is of the CPU alone.
     """
-    from srn_deploy.verify import verify as verify_artefact
+    from srn_deploy.verification.verify import verify as verify_artefact
 
     certificate = verify_artefact(artefact, against=against, images=images, device=device)
     if as_json:

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from srn_deploy.agreement import LEAST_PSNR_DB
 from srn_deploy.backends.protocol import Backend
 from srn_deploy.errors import OptionError
 from srn_deploy.image.bicubic import resize_uint8
@@ -25,6 +24,7 @@ from srn_deploy.spec import PixelType, Precision
 from srn_deploy.tiling.shapes import Limits
 from srn_deploy.tiling.tiles import reflected
 from srn_deploy.tiling.windows import TileOptions
+from srn_deploy.verification.agreement import LEAST_PSNR_DB
 
 Pixels = NDArray[np.uint8]
 

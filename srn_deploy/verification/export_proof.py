@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from srn_deploy.agreement import LEAST_PSNR_DB, Agreement, Case, compare_backends, whole_pictures
 from srn_deploy.architectures.checkpoint import LoadedNetwork, Overrides, load_checkpoint
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.errors import ExportMismatch, GraphError, OptionError
 from srn_deploy.graph.export import ExportOptions, export_graph
 from srn_deploy.graph.onnx_file import save_graph
-from srn_deploy.proof_pictures import proof_pictures
 from srn_deploy.spec import GRAPH_SUFFIX, Form, ModelSpec, PixelType, Precision, is_graph
 from srn_deploy.system.atomic import replacing
 from srn_deploy.tiling.interpolation import CELL_PX
 from srn_deploy.tiling.tiles import SMALLEST_TILE_PX, batches, cut, geometry_of, plan_tiles
+from srn_deploy.verification.agreement import LEAST_PSNR_DB, Agreement, Case, compare_backends, whole_pictures
+from srn_deploy.verification.sample_images import proof_pictures
 
 WORST_LEVELS = {Precision.FP32: 1.0, Precision.FP16: 4.0}
 """Largest difference of one value. FP32 differs by summation order alone, which can turn one rounding;

@@ -11,11 +11,9 @@ from pathlib import Path
 
 from srn_deploy.backends import Backend, open_backend
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend, read_spec
-from srn_deploy.certify import Certificate, Pixels, certify
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import EngineError, NotCertified, OptionError
 from srn_deploy.image import find_images, read_image
-from srn_deploy.proof_pictures import originals
 from srn_deploy.registry.shipped import (
     checked_pulled,
     corrections_for,
@@ -28,6 +26,8 @@ from srn_deploy.registry.shipped import (
 from srn_deploy.spec import ModelSpec, Precision, is_engine, is_graph
 from srn_deploy.system.atomic import replacing
 from srn_deploy.system.cuda_driver import gpu_name
+from srn_deploy.verification.certificate import Certificate, Pixels, certify
+from srn_deploy.verification.sample_images import originals
 
 CERTIFICATE_SUFFIX = ".certificate.json"
 
