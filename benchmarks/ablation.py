@@ -21,8 +21,8 @@ from benchmarks.inputs import RECORDS, data_path
 from benchmarks.scores import evaluated, set_names
 from srn_deploy.architectures.checkpoint import LoadedNetwork, load_checkpoint, sha256_of
 from srn_deploy.backends.pytorch import PyTorchBackend
+from srn_deploy.benchmark.records import Record, circumstances
 from srn_deploy.errors import OptionError
-from srn_deploy.records import Record, circumstances
 from srn_deploy.registry.shipped import find_checkpoint
 from srn_deploy.training.recipe import Recipe, load_recipe
 from srn_deploy.training.run_folder import STATE_FILE

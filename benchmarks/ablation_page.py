@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.hard_pictures import LIMITS
-from srn_deploy.records import Record, markdown_table
+from srn_deploy.benchmark.records import Record, markdown_table
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,9 +23,9 @@ from benchmarks.tiling_study import WAYS, Difference, levels, tiled_both_ways
 from srn_deploy.architectures.checkpoint import LoadedNetwork, load_checkpoint, sha256_of
 from srn_deploy.architectures.complexity import count
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
+from srn_deploy.benchmark.records import Record, circumstances, markdown_table, usable_cores
 from srn_deploy.graph.export import ExportOptions
 from srn_deploy.image import read_image
-from srn_deploy.records import Record, circumstances, markdown_table, usable_cores
 from srn_deploy.registry.shipped import default_model, find_checkpoint
 from srn_deploy.spec import ModelSpec, PixelType
 from srn_deploy.tiling.interpolation import CELL_PX, cell_count

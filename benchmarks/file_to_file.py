@@ -20,8 +20,8 @@ import numpy as np
 from benchmarks.inputs import BENCHMARKS, EXAMPLE_PICTURE, RECORDS, data_path
 from benchmarks.whole_process import ProcessRun, run_process
 from srn_deploy.architectures.checkpoint import sha256_of
+from srn_deploy.benchmark.records import Record, circumstances, doubts, paired_ratios, usable_cores
 from srn_deploy.image import read_image
-from srn_deploy.records import Record, circumstances, doubts, paired_ratios, usable_cores
 from srn_deploy.registry.shipped import default_model, find_checkpoint, shipped_models
 from srn_deploy.verification.export_proof import export_and_prove
 

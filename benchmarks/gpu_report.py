@@ -24,8 +24,8 @@ from typing import Any
 from benchmarks import gpu_sections
 from benchmarks.gpu_table import report_table
 from benchmarks.inputs import BENCHMARKS, RECORDS
+from srn_deploy.benchmark.records import Record, circumstances, usable_cores
 from srn_deploy.errors import SrnDeployError
-from srn_deploy.records import Record, circumstances, usable_cores
 from srn_deploy.system.cuda_driver import gpu_name, why_no_gpu
 
 Section = Callable[[gpu_sections.Scale], Iterator[dict[str, Any]]]

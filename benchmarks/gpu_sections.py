@@ -17,14 +17,14 @@ import numpy as np
 
 from benchmarks.inputs import BENCHMARKS
 from srn_deploy.backends import Backend, open_on
-from srn_deploy.bench.contestants import Pass, alternated, wall_clock
+from srn_deploy.benchmark.contestants import Pass, alternated, wall_clock
+from srn_deploy.benchmark.records import summarise
 from srn_deploy.engine.library import Flavour, open_library
 from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.engine_request import EngineRequest, request_engine
 from srn_deploy.errors import MissingPackage, SrnDeployError
 from srn_deploy.image import read_image
 from srn_deploy.inference.upscale import upscale_planes
-from srn_deploy.records import summarise
 from srn_deploy.registry.shipped import find_graph
 from srn_deploy.spec import Precision
 from srn_deploy.system.cuda_driver import why_no_gpu

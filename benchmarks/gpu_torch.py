@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.backends.pytorch_clock import elapsed_ms
-from srn_deploy.bench.paper import paper_rows
+from srn_deploy.benchmark.paper import paper_rows
 
 
 def networks() -> dict[str, tuple[str, dict[str, Any]]]:

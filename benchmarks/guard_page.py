@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from benchmarks.guard_study import BOUNDS, verdicts
 from benchmarks.plots import DOTS_PER_INCH, digest
-from srn_deploy.records import Record, markdown_table, summarise
+from srn_deploy.benchmark.records import Record, markdown_table, summarise
 
 PLOT = "guard.png"
 

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from benchmarks.inputs import RECORDS
 from benchmarks.whole_process import run_process
 from srn_deploy.architectures.checkpoint import sha256_of
+from srn_deploy.benchmark.records import Record, circumstances, usable_cores
 from srn_deploy.image import Image, write_image
-from srn_deploy.records import Record, circumstances, usable_cores
 from srn_deploy.registry.shipped import default_model, shipped_models
 from srn_deploy.verification.sample_images import proof_pictures
 

@@ -20,7 +20,7 @@ from benchmarks.inputs import RECORDS, data_path
 from benchmarks.scores import evaluated, set_names
 from srn_deploy.architectures.checkpoint import sha256_of
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
-from srn_deploy.records import Record, circumstances, usable_cores
+from srn_deploy.benchmark.records import Record, circumstances, usable_cores
 from srn_deploy.registry.shipped import find_graph, shipped_models
 
 SCALE = 4

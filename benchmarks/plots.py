@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from srn_deploy.records import Record
+from srn_deploy.benchmark.records import Record
 
 SIZE_INCHES = (10.0, 4.6)
 DOTS_PER_INCH = 120

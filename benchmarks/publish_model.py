@@ -23,9 +23,9 @@ from benchmarks.inputs import data_path
 from benchmarks.scores import evaluated
 from srn_deploy.architectures.checkpoint import load_checkpoint, save_checkpoint, sha256_of
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
+from srn_deploy.benchmark.records import markdown_table
 from srn_deploy.errors import OptionError
 from srn_deploy.graph.export import ExportOptions
-from srn_deploy.records import markdown_table
 from srn_deploy.registry.shipped import MANIFEST, models_folder
 from srn_deploy.spec import PixelType
 from srn_deploy.system.atomic import replacing

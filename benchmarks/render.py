@@ -14,9 +14,9 @@ from benchmarks.ablation_page import rendered_ablation
 from benchmarks.gpu_table import report_table
 from benchmarks.inputs import BENCHMARKS, PLOTS, RECORDS
 from benchmarks.plots import digest, draw_tiling
-from srn_deploy.bench.figure import draw_figure_1
-from srn_deploy.bench.paper_page import page as paper_page
-from srn_deploy.records import Record, doubts, markdown_table, summarise
+from srn_deploy.benchmark.figure import draw_figure_1
+from srn_deploy.benchmark.paper_page import page as paper_page
+from srn_deploy.benchmark.records import Record, doubts, markdown_table, summarise
 from srn_deploy.registry.shipped import shipped_models
 from srn_deploy.system.atomic import replacing
 

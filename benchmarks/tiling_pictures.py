@@ -19,8 +19,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from benchmarks.inputs import BENCHMARKS
 from benchmarks.plots import COLOURS, digest
+from srn_deploy.benchmark.records import Record
 from srn_deploy.image import read_image
-from srn_deploy.records import Record
 from srn_deploy.tiling.interpolation import CELL_PX, MIN_SIDE_PX, cell_count, stretch_matrix
 from srn_deploy.tiling.tiles import Tile
 

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from benchmarks.inputs import EXAMPLE_PICTURE, RECORDS, data_path
 from srn_deploy.architectures.checkpoint import sha256_of
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
+from srn_deploy.benchmark.records import Record, circumstances, usable_cores
 from srn_deploy.errors import OptionError
 from srn_deploy.graph.export import ExportOptions
 from srn_deploy.image import find_images, read_image
-from srn_deploy.records import Record, circumstances, usable_cores
 from srn_deploy.registry.shipped import default_model, find_checkpoint
 from srn_deploy.spec import PixelType
 from srn_deploy.tiling.tiles import Tile, cut, geometry_of, join, plan_tiles

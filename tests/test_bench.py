@@ -15,16 +15,16 @@ import pytest
 from click.testing import CliRunner, Result
 
 from srn_deploy.architectures import ARCHITECTURES
-from srn_deploy.bench import machine, paper_page
-from srn_deploy.bench.contestants import alternated, cautions, ratios, statistics_of, warm_up
-from srn_deploy.bench.figure import draw_figure_1
-from srn_deploy.bench.inputs import TEST, VALIDATION, Inputs, div2k_test_sizes, open_inputs
-from srn_deploy.bench.paper import paper_rows
-from srn_deploy.bench.paper_protocol import run_paper
-from srn_deploy.bench.steady_state import beyond_ceilings
+from srn_deploy.benchmark import machine, paper_page
+from srn_deploy.benchmark.contestants import alternated, cautions, ratios, statistics_of, warm_up
+from srn_deploy.benchmark.figure import draw_figure_1
+from srn_deploy.benchmark.inputs import TEST, VALIDATION, Inputs, div2k_test_sizes, open_inputs
+from srn_deploy.benchmark.paper import paper_rows
+from srn_deploy.benchmark.paper_protocol import run_paper
+from srn_deploy.benchmark.records import Record
+from srn_deploy.benchmark.steady_state import beyond_ceilings
 from srn_deploy.cli import main
 from srn_deploy.image import Image, read_image, write_image
-from srn_deploy.records import Record
 
 WITHOUT_NETWORK = {"DFCDN", "KaiBai_Group", "RIP_ShopeeVideo"}
 """Teams of Table 5 whose networks are not public here."""
@@ -103,7 +103,7 @@ def test_a_share_above_the_whole_is_told_and_the_larger_ceiling_counts() -> None
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system does not tell peaks")
 def test_the_peak_is_of_what_came_after_its_beginning() -> None:
     """In a process of its own: what others have freed would be used again."""
-    script = ("import numpy as np\nfrom srn_deploy.bench.machine import PeakMemory\nnp.ones(2**27, np.uint8).sum()\n"
+    script = ("import numpy as np\nfrom srn_deploy.benchmark.machine import PeakMemory\nnp.ones(2**27, np.uint8).sum()\n"
               "peak = PeakMemory()\npeak.begin()\nbefore = peak.mebibytes()\nheld = np.ones(2**26, np.uint8)\n"
               "print(peak.mebibytes() - before)")
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
@@ -258,13 +258,13 @@ def test_ctrl_c_ends_in_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*given: object, **named: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("srn_deploy.bench.steady_state.run_steady", interrupted)
+    monkeypatch.setattr("srn_deploy.benchmark.steady_state.run_steady", interrupted)
     ended = run("--device", "cpu")
     assert (ended.exit_code, ended.stderr) == (130, "Interrupted; every file that is there is whole.\n")
 
 
 def test_json_is_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paper_record: Record) -> None:
-    monkeypatch.setattr("srn_deploy.bench.paper_protocol.run_paper", lambda *given, **named: paper_record)
+    monkeypatch.setattr("srn_deploy.benchmark.paper_protocol.run_paper", lambda *given, **named: paper_record)
     assert json.loads(run("--paper", "--device", "cpu", "--json").stdout)["kind"] == "bench-paper"
     ended = run("--paper", "--device", "cpu", "--markdown", tmp_path / "page.md", "--plot", tmp_path / "plot.svg")
     assert ended.exit_code == 0

@@ -26,9 +26,9 @@ from benchmarks.render import (
 )
 from benchmarks.whole_process import run_process
 from srn_deploy.architectures.checkpoint import save_checkpoint
+from srn_deploy.benchmark.records import Record
 from srn_deploy.errors import OptionError, SrnDeployError
 from srn_deploy.image import Image, write_image
-from srn_deploy.records import Record
 from srn_deploy.registry.shipped import default_model, shipped_models
 from tests.networks import large_picture, seeded_network
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from srn_deploy.benchmark.comparison import compare
+from srn_deploy.benchmark.records import Record
 from srn_deploy.cli import main
-from srn_deploy.compare import compare
 from srn_deploy.errors import OptionError
-from srn_deploy.records import Record
 
 
 def record(kind: str = "bench-steady", cpu: str = "a", **series: list[float]) -> Record:

@@ -12,9 +12,9 @@ import pytest
 
 from benchmarks import gpu_report, gpu_sections
 from benchmarks.gpu_table import report_table
+from srn_deploy.benchmark.records import Record
 from srn_deploy.cli import RUNNER_STATUS
 from srn_deploy.errors import MissingPackage
-from srn_deploy.records import Record
 from srn_deploy.system.cuda_driver import why_no_gpu
 
 

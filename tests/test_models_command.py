@@ -175,8 +175,8 @@ def test_a_pulled_model_is_used_by_its_name_without_further_options(
     told: list[Overrides] = []
     if command == "bench":  # four exports take too long: what they are told is looked at instead
         monkeypatch.setattr("srn_deploy.verification.export_proof.export_and_prove", lambda *given: told.append(given[-1]))
-        monkeypatch.setattr("srn_deploy.bench.steady_state.ceilings", lambda device: {})
-        monkeypatch.setattr("srn_deploy.bench.contestants.MOST_WARM_UPS", 1)
+        monkeypatch.setattr("srn_deploy.benchmark.steady_state.ceilings", lambda device: {})
+        monkeypatch.setattr("srn_deploy.benchmark.contestants.MOST_WARM_UPS", 1)
     if command == "build-engine":
         pytest.importorskip("tensorrt_rtx")
     picture(Path("in.png"))

@@ -13,8 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from srn_deploy.errors import OptionError
-from srn_deploy.records import (
+from srn_deploy.benchmark.records import (
     Record,
     circumstances,
     doubts,
@@ -22,6 +21,7 @@ from srn_deploy.records import (
     paired_ratios,
     summarise,
 )
+from srn_deploy.errors import OptionError
 
 RECORD = Record(kind="stones", title="Stones per bag", circumstances={"date": "2026-01-02", "threads": 2},
                 results={"mass_kg": [1.5, 2.0], "lost": None})
@@ -138,6 +138,6 @@ def test_a_table_with_ragged_rows_is_refused(rows: list[tuple[str, ...]]) -> Non
 
 
 def test_records_need_no_library() -> None:
-    listing = subprocess.run([sys.executable, "-c", "import sys, srn_deploy.records; print('\\n'.join(sys.modules))"],
+    listing = subprocess.run([sys.executable, "-c", "import sys, srn_deploy.benchmark.records; print('\\n'.join(sys.modules))"],
                              capture_output=True, text=True, check=True).stdout.split()
     assert {"numpy", "torch", "cv2", "onnxruntime"}.isdisjoint(listing)

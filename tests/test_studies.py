@@ -20,11 +20,11 @@ from benchmarks.publish_model import checked_recipes, merged_log
 from benchmarks.render import load_records, of_kind, rendered
 from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.architectures.checkpoint import save_checkpoint, sha256_of
+from srn_deploy.benchmark.records import Record
 from srn_deploy.errors import OptionError, UnreadableImage
 from srn_deploy.image import Image, read_image, write_image
 from srn_deploy.image.bicubic import resize_uint8
 from srn_deploy.quality.evaluate import find_pairs, read_pairs
-from srn_deploy.records import Record
 from srn_deploy.registry.shipped import default_model, shipped_models
 from srn_deploy.training.recipe import load_recipe
 

@@ -21,8 +21,8 @@ from benchmarks.explain_tiling import (
 )
 from benchmarks.render import is_stale, outdated
 from srn_deploy.architectures.checkpoint import load_checkpoint
+from srn_deploy.benchmark.records import Record
 from srn_deploy.image import read_image
-from srn_deploy.records import Record
 from srn_deploy.registry.shipped import default_model, find_checkpoint
 from srn_deploy.tiling.interpolation import cell_count, stretch_matrix
 

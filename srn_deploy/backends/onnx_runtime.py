@@ -13,8 +13,8 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from srn_deploy.backends.batch import check_batch, check_sides, completed_geometry, from_portable, to_portable
 from srn_deploy.backends.protocol import Batch
+from srn_deploy.benchmark.records import threads_asked_for
 from srn_deploy.errors import BackendError, DeviceUnavailable, GraphError, OutOfMemory
-from srn_deploy.records import threads_asked_for
 from srn_deploy.spec import Form, ModelSpec, PixelType, spec_in
 from srn_deploy.system.cuda_driver import free_gpu_bytes, why_no_gpu
 from srn_deploy.tiling.interpolation import Geometry

@@ -13,8 +13,8 @@ import click
 from srn_deploy.cli import options
 
 if TYPE_CHECKING:
-    from srn_deploy.bench.paper_protocol import OnPass
-    from srn_deploy.records import Record
+    from srn_deploy.benchmark.paper_protocol import OnPass
+    from srn_deploy.benchmark.records import Record
 
 
 @click.command(short_help="Measure time: models in steady state, or the paper's tables.")
@@ -83,15 +83,15 @@ def _chosen_device(device: str) -> str:
 
 def _paper(device: str, images: Path | None, limit: int | None, quality: tuple[Path, ...],
            plot: Path | None, save: Path | None) -> tuple[Record, str, Tables]:
-    from srn_deploy.bench import paper_page
-    from srn_deploy.bench.inputs import open_inputs
-    from srn_deploy.bench.paper_protocol import run_paper
-    from srn_deploy.records import Record
+    from srn_deploy.benchmark import paper_page
+    from srn_deploy.benchmark.inputs import open_inputs
+    from srn_deploy.benchmark.paper_protocol import run_paper
+    from srn_deploy.benchmark.records import Record
 
     evaluations = [Record.load(path) for path in quality]
     paper_page.check_evaluations(evaluations)
     if plot is not None:
-        from srn_deploy.bench.figure import check_plot, draw_figure_1
+        from srn_deploy.benchmark.figure import check_plot, draw_figure_1
 
         check_plot(plot)
     with _bar() as on_pass:
@@ -105,8 +105,8 @@ def _paper(device: str, images: Path | None, limit: int | None, quality: tuple[P
 
 def _steady(models: tuple[str, ...], device: str, size: str, batches: tuple[int, ...],
             rounds: int) -> tuple[Record, str, Tables]:
-    from srn_deploy.bench import steady_page
-    from srn_deploy.bench.steady_state import Plan, run_steady
+    from srn_deploy.benchmark import steady_page
+    from srn_deploy.benchmark.steady_state import Plan, run_steady
     from srn_deploy.tiling.shapes import ShapeRange
 
     plan = Plan(size=ShapeRange.parse(size).largest, batches=batches, rounds=rounds, device=device)

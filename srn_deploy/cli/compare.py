@@ -20,8 +20,8 @@ def compare(before: Path, after: Path, as_json: bool) -> None:
 
     A change is real where the whole 95 % interval of the ratio of medians lies beyond 2 %.
     """
-    from srn_deploy.compare import compare as compare_records
-    from srn_deploy.records import Record
+    from srn_deploy.benchmark.comparison import compare as compare_records
+    from srn_deploy.benchmark.records import Record
 
     found = compare_records(Record.load(before), Record.load(after))
     if as_json:

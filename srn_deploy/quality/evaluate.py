@@ -22,12 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srn_deploy.backends.protocol import Backend
+from srn_deploy.benchmark.records import Record, circumstances, threads_in_use
 from srn_deploy.errors import OptionError, UnreadableImage
 from srn_deploy.image import Image, find_images, read_image
 from srn_deploy.image.bicubic import resize_uint8
 from srn_deploy.inference.upscale import upscale_planes
 from srn_deploy.quality.metrics import SSIM_WINDOW_PX, cropped, luma, psnr, ssim
-from srn_deploy.records import Record, circumstances, threads_in_use
 from srn_deploy.spec import Colour, ModelSpec
 from srn_deploy.tiling.windows import TileOptions
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from srn_deploy.architectures import ARCHITECTURES
-from srn_deploy.bench.contestants import ratios
-from srn_deploy.bench.paper import TABLES, Row, paper_rows
+from srn_deploy.benchmark.contestants import ratios
+from srn_deploy.benchmark.paper import TABLES, Row, paper_rows
+from srn_deploy.benchmark.records import Record, markdown_table
 from srn_deploy.errors import OptionError
-from srn_deploy.records import Record, markdown_table
 
 SETS = ("Set5", "Set14", "BSD100", "Urban100")
 

@@ -9,9 +9,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from srn_deploy.bench.paper import paper_rows
+from srn_deploy.benchmark.paper import paper_rows
+from srn_deploy.benchmark.records import Record
 from srn_deploy.errors import OptionError
-from srn_deploy.records import Record
 from srn_deploy.system.atomic import replacing
 
 AREA_PER_KILOPARAMETER = 0.9

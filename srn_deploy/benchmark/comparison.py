@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from srn_deploy.benchmark.records import FEW_SAMPLES, Record
 from srn_deploy.errors import OptionError
-from srn_deploy.records import FEW_SAMPLES, Record
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from srn_deploy.records import FEW_SAMPLES, noise, summarise
+from srn_deploy.benchmark.records import FEW_SAMPLES, noise, summarise
 
 Pass = Callable[[], float]
 """Runs once and returns its milliseconds."""

@@ -16,12 +16,12 @@ from torch import nn
 from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.architectures.complexity import count
 from srn_deploy.backends.pytorch_clock import elapsed_ms
-from srn_deploy.bench.contestants import cautions
-from srn_deploy.bench.inputs import Inputs, Pixels
-from srn_deploy.bench.machine import PeakMemory, gpu_state, throttling
-from srn_deploy.bench.paper import PROTOCOL, Row, noise, paper_rows
+from srn_deploy.benchmark.contestants import cautions
+from srn_deploy.benchmark.inputs import Inputs, Pixels
+from srn_deploy.benchmark.machine import PeakMemory, gpu_state, throttling
+from srn_deploy.benchmark.paper import PROTOCOL, Row, noise, paper_rows
+from srn_deploy.benchmark.records import FEW_SAMPLES, Record, circumstances, usable_cores
 from srn_deploy.errors import DeviceUnavailable
-from srn_deploy.records import FEW_SAMPLES, Record, circumstances, usable_cores
 
 OnPass = Callable[[int, int], None]
 """Called with (passes done, passes in all)."""

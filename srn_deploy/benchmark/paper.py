@@ -9,8 +9,8 @@ from importlib import resources
 from typing import Any
 
 from srn_deploy.architectures import ARCHITECTURES
-from srn_deploy.bench.contestants import ratios
-from srn_deploy.records import WIDE_SPREAD
+from srn_deploy.benchmark.contestants import ratios
+from srn_deploy.benchmark.records import WIDE_SPREAD
 from srn_deploy.spec import Scalar
 
 TABLES = ("table1", "table2", "table3", "table4", "table5")
@@ -48,7 +48,7 @@ class Row:
 
 def paper_rows() -> list[Row]:
     """All rows of Tables 1 to 5 in their order."""
-    text = resources.files("srn_deploy.bench").joinpath("paper_tables.json").read_text(encoding="utf-8")
+    text = resources.files("srn_deploy.benchmark").joinpath("paper_tables.json").read_text(encoding="utf-8")
     data = json.loads(text)
     return [Row(table=table, model=str(row["model"]), architecture=row["architecture"], options=row["options"] or {},
                 quoted={name: value for name, value in row.items() if name not in ("architecture", "options")})

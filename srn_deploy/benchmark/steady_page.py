@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from srn_deploy.records import Record, markdown_table
+from srn_deploy.benchmark.records import Record, markdown_table
 
 Table = list[tuple[str, ...]]
 

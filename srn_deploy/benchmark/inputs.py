@@ -72,5 +72,5 @@ def _label(stems: set[str], count: int, folder: Path) -> str:
 
 def div2k_test_sizes() -> Sequence[tuple[int, int]]:
     """(height, width) of DIV2K's 100 test inputs at x4."""
-    text = resources.files("srn_deploy.bench").joinpath("div2k_test_sizes.json").read_text(encoding="utf-8")
+    text = resources.files("srn_deploy.benchmark").joinpath("div2k_test_sizes.json").read_text(encoding="utf-8")
     return [(height, width) for height, width in json.loads(text)["sizes"].values()]
