@@ -19,11 +19,12 @@ import torch
 from benchmarks.hard_pictures import hard_pictures, output_range
 from benchmarks.inputs import RECORDS, data_path
 from benchmarks.scores import evaluated, set_names
-from srn_deploy.architectures.checkpoint import LoadedNetwork, load_checkpoint, sha256_of
+from srn_deploy.architectures.checkpoint import LoadedNetwork, load_checkpoint
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.benchmark.records import Record, circumstances
 from srn_deploy.errors import OptionError
 from srn_deploy.registry.shipped import find_checkpoint
+from srn_deploy.system.hashing import sha256_of_file
 from srn_deploy.training.recipe import Recipe, load_recipe
 from srn_deploy.training.run_folder import STATE_FILE
 from srn_deploy.training.schedule import Budget, Progress
@@ -125,7 +126,7 @@ def made_record(options: argparse.Namespace, teachers: dict[str, Path | None], t
     """Scores of every row and seed, and of the teachers."""
     recipe = load_recipe(RECIPE)
     sets = options.sets or [data_path(name) for name in SETS]
-    taught = {kind: {"sha256": sha256_of(path), "psnr_y_db": scores(load_checkpoint(path), sets)}
+    taught = {kind: {"sha256": sha256_of_file(path), "psnr_y_db": scores(load_checkpoint(path), sets)}
               for kind, path in teachers.items() if path is not None}
     rows = []
     for name, row in ROWS.items():

@@ -20,14 +20,16 @@ from numpy.typing import NDArray
 from benchmarks.inputs import BENCHMARKS, RECORDS
 from benchmarks.tiling_pictures import draw_cells, draw_difference, draw_shift
 from benchmarks.tiling_study import WAYS, Difference, levels, tiled_both_ways
-from srn_deploy.architectures.checkpoint import LoadedNetwork, load_checkpoint, sha256_of
+from srn_deploy.architectures.checkpoint import LoadedNetwork, load_checkpoint
 from srn_deploy.architectures.complexity import count
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
-from srn_deploy.benchmark.records import Record, circumstances, markdown_table, usable_cores
+from srn_deploy.benchmark.records import Record, circumstances, markdown_table
 from srn_deploy.graph.export import ExportOptions
 from srn_deploy.image import read_image
 from srn_deploy.registry.shipped import default_model, find_checkpoint
 from srn_deploy.spec import ModelSpec, PixelType
+from srn_deploy.system.hashing import sha256_of_file
+from srn_deploy.system.threads import usable_cores
 from srn_deploy.tiling.interpolation import CELL_PX, cell_count
 from srn_deploy.tiling.shapes import ACTIVATION_BYTES
 from srn_deploy.tiling.tiles import Span, Tile, largest_tile_px, plan_side, plan_tiles
@@ -76,8 +78,8 @@ def explained(checkpoint: Path, picture: Path, threads: int) -> tuple[Record, li
     tiles = plan_tiles(height, width, tile_px=TILE_PX, halo_px=spec.halo_px, alignment_px=spec.alignment_px,
                        min_side_px=spec.min_side_px)
     differences = tiled_differences(checkpoint, pixels, threads)
-    results = {"model": checkpoint.stem, "sha256": sha256_of(checkpoint), "picture": picture.name, "height_px": height,
-               "width_px": width, "scale": spec.scale, "tile_px": TILE_PX, "halo_px": spec.halo_px,
+    results = {"model": checkpoint.stem, "sha256": sha256_of_file(checkpoint), "picture": picture.name,
+               "height_px": height, "width_px": width, "scale": spec.scale, "tile_px": TILE_PX, "halo_px": spec.halo_px,
                "windows": len(tiles), "window_shapes": sorted({tile.shape for tile in tiles}),
                "window_share": sum(math.prod(tile.shape) for tile in tiles) / (height * width),
                **{way: difference_row(found) for way, found in differences.items()},

@@ -19,10 +19,11 @@ import numpy as np
 
 from benchmarks.inputs import BENCHMARKS, EXAMPLE_PICTURE, RECORDS, data_path
 from benchmarks.whole_process import ProcessRun, run_process
-from srn_deploy.architectures.checkpoint import sha256_of
-from srn_deploy.benchmark.records import Record, circumstances, doubts, paired_ratios, usable_cores
+from srn_deploy.benchmark.records import Record, circumstances, doubts, paired_ratios
 from srn_deploy.image import read_image
 from srn_deploy.registry.shipped import default_model, find_checkpoint, shipped_models
+from srn_deploy.system.hashing import sha256_of_file
+from srn_deploy.system.threads import usable_cores
 from srn_deploy.verification.export_proof import export_and_prove
 
 LEAST_TIME_RATIO = 2.5
@@ -66,7 +67,7 @@ def measure(picture: Path, checkpoint_name: str, pairs: int, warm_up_pairs: int,
     mine, other = as_columns([pair[0] for pair in runs]), as_columns([pair[1] for pair in runs])
     return Record(
         kind="file-to-file", title="From file to file, whole process", circumstances=told,
-        results={"checkpoint": checkpoint.stem, "sha256": sha256_of(checkpoint), "picture": picture.name,
+        results={"checkpoint": checkpoint.stem, "sha256": sha256_of_file(checkpoint), "picture": picture.name,
                  "width_px": size.width, "height_px": size.height, "pairs": pairs, "warm_up_pairs": warm_up_pairs,
                  "upscale": mine, "script": other, "time_ratios": paired_ratios(other["seconds"], mine["seconds"]),
                  "memory_ratios": paired_ratios(mine["peak_bytes"], other["peak_bytes"]),

@@ -24,9 +24,10 @@ from typing import Any
 from benchmarks import gpu_sections
 from benchmarks.gpu_table import report_table
 from benchmarks.inputs import BENCHMARKS, RECORDS
-from srn_deploy.benchmark.records import Record, circumstances, usable_cores
+from srn_deploy.benchmark.records import Record, circumstances
 from srn_deploy.errors import SrnDeployError
 from srn_deploy.system.cuda_driver import gpu_name, why_no_gpu
+from srn_deploy.system.threads import usable_cores
 
 Section = Callable[[gpu_sections.Scale], Iterator[dict[str, Any]]]
 

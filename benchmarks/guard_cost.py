@@ -15,11 +15,13 @@ from pathlib import Path
 
 from benchmarks.inputs import EXAMPLE_PICTURE, RECORDS, data_path
 from srn_deploy.backends import open_backend
-from srn_deploy.benchmark.records import Record, circumstances, doubts, paired_ratios, threads_in_use
+from srn_deploy.benchmark.records import Record, circumstances, doubts, paired_ratios
 from srn_deploy.image import read_image
 from srn_deploy.inference.guard import Guard
 from srn_deploy.inference.guarded import upscale_guarded
-from srn_deploy.registry.shipped import default_model, find_graph, sha256_of_file
+from srn_deploy.registry.shipped import default_model, find_graph
+from srn_deploy.system.hashing import sha256_of_file
+from srn_deploy.system.threads import threads_in_use
 
 MOST_SHARE = 0.05
 """What the project asks of itself: at most this much of the time without the guard."""

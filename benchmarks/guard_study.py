@@ -26,12 +26,13 @@ from benchmarks.hard_pictures import hard_pictures
 from benchmarks.inputs import BENCHMARKS, EXAMPLE_PICTURE, RECORDS, data_path
 from srn_deploy.architectures.checkpoint import load_checkpoint
 from srn_deploy.backends import Backend, open_backend
-from srn_deploy.benchmark.records import Record, circumstances, threads_in_use
+from srn_deploy.benchmark.records import Record, circumstances
 from srn_deploy.image import find_images, read_image
 from srn_deploy.inference.guard import COLOUR_LEVELS, LOST_LEVELS, SHIFT_LEVELS, STRAY_LEVELS, inspect, signs_of
 from srn_deploy.inference.upscale import upscale_planes
 from srn_deploy.registry.shipped import find_graph, shipped_models
 from srn_deploy.spec import AS_RECOGNISED, Corrections
+from srn_deploy.system.threads import threads_in_use
 
 HEALTHY_RECORD, HARD_RECORD = RECORDS / "guard-healthy.json", RECORDS / "guard-hard.json"
 VERDICTS = BENCHMARKS / "guard_verdicts.json"

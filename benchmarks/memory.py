@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from benchmarks.inputs import RECORDS
 from benchmarks.whole_process import run_process
-from srn_deploy.architectures.checkpoint import sha256_of
-from srn_deploy.benchmark.records import Record, circumstances, usable_cores
+from srn_deploy.benchmark.records import Record, circumstances
 from srn_deploy.image import Image, write_image
 from srn_deploy.registry.shipped import default_model, shipped_models
+from srn_deploy.system.hashing import sha256_of_file
+from srn_deploy.system.threads import usable_cores
 from srn_deploy.verification.sample_images import proof_pictures
 
 MOST_BYTES = 3 * 2**30
@@ -48,7 +49,7 @@ def measure(height: int, width: int, threads: int) -> Record:
         source, target = Path(folder) / "large.png", Path(folder) / "upscaled.png"
         write_image(source, Image(pixels=large_picture(height, width)))
         run = run_process([sys.executable, "-m", "srn_deploy", "upscale", source, target], threads=threads)
-        results = {"model": model.name, "sha256": sha256_of(model.graph.checked_path()), "scale": model.scale,
+        results = {"model": model.name, "sha256": sha256_of_file(model.graph.checked_path()), "scale": model.scale,
                    "width_px": width, "height_px": height, "source_bytes": source.stat().st_size,
                    "target_bytes": target.stat().st_size, **asdict(run), "most_bytes": MOST_BYTES}
     return Record(kind="memory", title="Peak memory on a large picture", circumstances=told, results=results)

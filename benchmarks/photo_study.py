@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from benchmarks.inputs import RECORDS, data_path
 from benchmarks.scores import evaluated, set_names
-from srn_deploy.architectures.checkpoint import sha256_of
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
-from srn_deploy.benchmark.records import Record, circumstances, usable_cores
+from srn_deploy.benchmark.records import Record, circumstances
 from srn_deploy.registry.shipped import find_graph, shipped_models
+from srn_deploy.system.hashing import sha256_of_file
+from srn_deploy.system.threads import usable_cores
 
 SCALE = 4
 SETS = ("images/Set5/x4", "images/Set14/x4")
@@ -86,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows, hashes = [], {}
     for name in names:
         graph = find_graph(name)
-        hashes[Path(name).stem] = sha256_of(graph)
+        hashes[Path(name).stem] = sha256_of_file(graph)
         backend = OnnxRuntimeBackend(graph, threads=options.threads)
         for title, damage in DAMAGES.items():
             scores = [evaluated(backend, folder, damage) for folder in sets]

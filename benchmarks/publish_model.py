@@ -21,7 +21,7 @@ import torch
 from benchmarks.hard_pictures import LIMITS, hard_pictures, output_range
 from benchmarks.inputs import data_path
 from benchmarks.scores import evaluated
-from srn_deploy.architectures.checkpoint import load_checkpoint, save_checkpoint, sha256_of
+from srn_deploy.architectures.checkpoint import load_checkpoint, save_checkpoint
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.benchmark.records import markdown_table
 from srn_deploy.errors import OptionError
@@ -29,6 +29,7 @@ from srn_deploy.graph.export import ExportOptions
 from srn_deploy.registry.shipped import MANIFEST, models_folder
 from srn_deploy.spec import PixelType
 from srn_deploy.system.atomic import replacing
+from srn_deploy.system.hashing import sha256_of_file
 from srn_deploy.training.curve import draw_curve
 from srn_deploy.training.recipe import Recipe, load_recipe
 from srn_deploy.training.run_folder import STATE_FILE
@@ -77,7 +78,7 @@ def publish(run: Path, folder: Path, name: str, title: str) -> dict[str, Any]:
 
 def described(path: Path) -> dict[str, str]:
     """A file as the manifest names it."""
-    return {"name": path.name, "sha256": sha256_of(path)}
+    return {"name": path.name, "sha256": sha256_of_file(path)}
 
 
 def checked_recipes(runs: Sequence[Path]) -> list[Recipe]:
@@ -96,7 +97,7 @@ def checked_recipes(runs: Sequence[Path]) -> list[Recipe]:
         if state.get("initial_sha256", previous) != previous:
             raise OptionError(f"{run} began with other weights than those of the run before it.",
                               remedy="Name every stage, in order.")
-        previous = sha256_of(run / "model.safetensors")
+        previous = sha256_of_file(run / "model.safetensors")
         recipes.append(recipe)
     return recipes
 

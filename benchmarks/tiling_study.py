@@ -20,14 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.inputs import EXAMPLE_PICTURE, RECORDS, data_path
-from srn_deploy.architectures.checkpoint import sha256_of
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
-from srn_deploy.benchmark.records import Record, circumstances, usable_cores
+from srn_deploy.benchmark.records import Record, circumstances
 from srn_deploy.errors import OptionError
 from srn_deploy.graph.export import ExportOptions
 from srn_deploy.image import find_images, read_image
 from srn_deploy.registry.shipped import default_model, find_checkpoint
 from srn_deploy.spec import PixelType
+from srn_deploy.system.hashing import sha256_of_file
+from srn_deploy.system.threads import usable_cores
 from srn_deploy.tiling.tiles import Tile, cut, geometry_of, join, plan_tiles
 from srn_deploy.verification.export_proof import export_and_prove
 
@@ -100,9 +101,10 @@ def study(checkpoint: Path, pictures: Sequence[Path], tile_px: int, halos_px: Se
         finally:
             backend.close()
     return Record(kind="tiling", title=f"Tiles of {checkpoint.stem} against the whole picture", circumstances=told,
-                  results={"checkpoint": checkpoint.stem, "sha256": sha256_of(checkpoint), "spec_halo_px": spec.halo_px,
-                           "architecture": spec.architecture, "blocks": spec.options.get("blocks"),
-                           "scale": spec.scale, "tile_px": tile_px, "pictures": [path.name for path in used],
+                  results={"checkpoint": checkpoint.stem, "sha256": sha256_of_file(checkpoint),
+                           "spec_halo_px": spec.halo_px, "architecture": spec.architecture,
+                           "blocks": spec.options.get("blocks"), "scale": spec.scale, "tile_px": tile_px,
+                           "pictures": [path.name for path in used],
                            "rows": rows})
 
 

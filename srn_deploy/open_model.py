@@ -11,9 +11,10 @@ from srn_deploy.backends import Backend, check_device, open_backend, open_half, 
 from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.errors import OptionError, SrnDeployError, TilingError
 from srn_deploy.inference.guarded import Companion
-from srn_deploy.registry.shipped import corrections_for, find_graph, sha256_of_file, shipped_with
+from srn_deploy.registry.shipped import corrections_for, find_graph, shipped_with
 from srn_deploy.spec import AS_RECOGNISED, Corrections, PixelType, Precision, is_engine, is_graph
 from srn_deploy.system.cuda_driver import why_no_gpu
+from srn_deploy.system.hashing import sha256_of_file
 from srn_deploy.tiling.shapes import Limits, ShapeRange
 from srn_deploy.tiling.windows import TileOptions, planned_windows
 from srn_deploy.verification.verify import checkpoint_of, ensure_certified, reference_of

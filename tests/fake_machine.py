@@ -17,9 +17,9 @@ from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.engine.identity import Identity
 from srn_deploy.engine.options import BuildOptions
 from srn_deploy.engine.store import EngineStore, StoredEngine
-from srn_deploy.registry.shipped import sha256_of_file
 from srn_deploy.spec import ModelSpec, Precision
 from srn_deploy.system import cuda_driver
+from srn_deploy.system.hashing import sha256_of_file
 from srn_deploy.tiling.interpolation import Geometry
 from srn_deploy.tiling.shapes import ShapeRange
 from tests.fake_gpu import FakeEngine, FakeGpu, fake_cuda, fake_graph_driver, fake_tensorrt, profile

@@ -103,7 +103,8 @@ def test_a_share_above_the_whole_is_told_and_the_larger_ceiling_counts() -> None
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system does not tell peaks")
 def test_the_peak_is_of_what_came_after_its_beginning() -> None:
     """In a process of its own: what others have freed would be used again."""
-    script = ("import numpy as np\nfrom srn_deploy.benchmark.machine import PeakMemory\nnp.ones(2**27, np.uint8).sum()\n"
+    script = ("import numpy as np\nfrom srn_deploy.benchmark.machine import PeakMemory\n"
+              "np.ones(2**27, np.uint8).sum()\n"
               "peak = PeakMemory()\npeak.begin()\nbefore = peak.mebibytes()\nheld = np.ones(2**26, np.uint8)\n"
               "print(peak.mebibytes() - before)")
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout

@@ -16,16 +16,9 @@ from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.errors import DamagedCheckpoint, UnknownModel
 from srn_deploy.open_model import open_model
 from srn_deploy.registry.published import published_models
-from srn_deploy.registry.shipped import (
-    State,
-    corrections_for,
-    find_checkpoint,
-    find_graph,
-    sha256_of_file,
-    shipped_models,
-    state_of,
-)
+from srn_deploy.registry.shipped import State, corrections_for, find_checkpoint, find_graph, shipped_models, state_of
 from srn_deploy.spec import Corrections
+from srn_deploy.system.hashing import sha256_of_file
 from tests.model_tables import DOCUMENT, filled, tables
 
 PUBLISHED = sorted(published_models())

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from srn_deploy.architectures import ARCHITECTURES
-from srn_deploy.architectures.checkpoint import Overrides, load_checkpoint, parse_overrides, save_checkpoint, sha256_of
+from srn_deploy.architectures.checkpoint import Overrides, load_checkpoint, parse_overrides, save_checkpoint
 from srn_deploy.errors import CheckpointError, MismatchedTensors, OptionError
 from srn_deploy.spec import SPEC_KEY
+from srn_deploy.system.hashing import sha256_of_file
 
 OFFICIAL = Path("checkpoints") / "wnxbwyc__SRN" / "team25_srn.pt"
 
@@ -53,7 +54,7 @@ def assert_the_same(path: Path, name: str, options: dict[str, Any], network: nn.
     loaded = load_checkpoint(path)
     assert loaded.spec.architecture == name
     assert loaded.spec.options == ARCHITECTURES[name].describe(options).options
-    assert loaded.spec.source_sha256 == sha256_of(path)
+    assert loaded.spec.source_sha256 == sha256_of_file(path)
     picture = torch.rand(1, 3, 18, 21, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         assert torch.equal(loaded.network(picture), network(picture))

@@ -11,8 +11,7 @@ from click.testing import CliRunner
 from srn_deploy.cli import main
 from srn_deploy.errors import DamagedCheckpoint
 from srn_deploy.image import Image, find_images, write_image
-from srn_deploy.registry import published as catalogue
-from srn_deploy.registry import shipped as model_store
+from srn_deploy.registry import published, shipped
 from srn_deploy.registry.published import published_models
 
 DAMAGED = ["", "no JSON", "{}", "[]", '{"models": [{"name": "x"}], "default": "x"}', '{"models": 1}', "\udcff"]
@@ -31,7 +30,7 @@ def damaged(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def test_a_damaged_manifest_is_an_error_with_a_remedy(damaged: Path, monkeypatch: pytest.MonkeyPatch,
                                                       arguments: tuple[str, ...]) -> None:
     monkeypatch.chdir(damaged.parent)
-    monkeypatch.setattr(model_store, "models_folder", lambda: damaged.parent)
+    monkeypatch.setattr(shipped, "models_folder", lambda: damaged.parent)
     write_image(Path("in.png"), Image(pixels=np.zeros((4, 4, 3), np.uint8)))
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 1
@@ -41,7 +40,7 @@ def test_a_damaged_manifest_is_an_error_with_a_remedy(damaged: Path, monkeypatch
 
 
 def test_a_damaged_catalogue_is_an_error_with_a_remedy(damaged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalogue, "CATALOGUE", damaged)
+    monkeypatch.setattr(published, "CATALOGUE", damaged)
     with pytest.raises(DamagedCheckpoint, match="Install srn-deploy anew"):
         published_models()
 

@@ -16,7 +16,7 @@ from srn_deploy.doctor.packages import module_finding, question_of, twin_finding
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import BackendError
 from srn_deploy.graph.onnx_file import spec_of
-from srn_deploy.registry import shipped as model_store
+from srn_deploy.registry import shipped
 from tests.doctor_answers import CRASHED, GIB, package
 from tests.fake_machine import stored
 from tests.tiny_graph import tiny_graph
@@ -195,7 +195,7 @@ def test_looking_at_the_cache_leaves_nothing_behind(tmp_path: Path, monkeypatch:
 
 def test_engines_are_counted_and_those_of_another_machine_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SRN_CACHE", str(tmp_path))
-    graph = model_store.find_graph()
+    graph = shipped.find_graph()
     stored(EngineStore(tmp_path), graph, spec_of(onnx.load(graph), "graph"))
     told = Answer(told={"engines": {"a.engine": "An engine runs on a GPU only: none."}})
     (found,) = machine.engine_findings(told)

@@ -9,7 +9,7 @@ import pytest
 
 from srn_deploy.doctor import cures, machine
 from srn_deploy.doctor.findings import State
-from srn_deploy.registry import shipped as model_store
+from srn_deploy.registry import shipped
 from srn_deploy.registry.published import PublishedModel, published_models
 
 
@@ -17,9 +17,9 @@ from srn_deploy.registry.published import PublishedModel, published_models
 def test_a_damaged_model_is_named_with_the_command_that_brings_it_back(
         repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     folder = shutil.copytree(repository / "models", tmp_path / "models")
-    damaged = getattr(model_store.shipped_models()[model_store.default_model()], kind)
+    damaged = getattr(shipped.shipped_models()[shipped.default_model()], kind)
     (folder / damaged.name).write_bytes(b"not the graph")
-    monkeypatch.setattr(model_store, "models_folder", lambda: folder)
+    monkeypatch.setattr(shipped, "models_folder", lambda: folder)
     (found,) = machine.model_findings()
     assert (found.name, found.state) == (damaged.name, State.BROKEN)
     assert "install" in found.cure
@@ -29,7 +29,7 @@ def test_a_damaged_model_is_named_with_the_command_that_brings_it_back(
 def test_whole_models_are_told_with_the_first_digits_of_their_hashes() -> None:
     (found,) = machine.model_findings()
     assert found.state is State.OK
-    for model in model_store.shipped_models().values():
+    for model in shipped.shipped_models().values():
         assert f"{model.name} {model.graph.sha256[:12]}" in found.detail
 
 
@@ -55,7 +55,7 @@ def test_a_damaged_pulled_model_is_named_with_the_command_that_fetches_it(pulled
 
 def test_a_whole_pulled_model_is_told_with_its_hash(pulled: PublishedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     pulled.path.write_bytes(b"the weights")
-    monkeypatch.setattr(model_store, "sha256_of_file", lambda path: pulled.sha256)
+    monkeypatch.setattr(shipped, "sha256_of_file", lambda path: pulled.sha256)
     (found,) = machine.pulled_findings()
     assert (found.name, found.state) == (pulled.name, State.OK)
     assert found.detail.endswith(pulled.sha256[:12])
@@ -76,7 +76,7 @@ def test_a_cache_that_cannot_be_read_is_told_for_its_models(pulled: PublishedMod
 def test_a_manifest_that_makes_no_sense_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                                      text: str) -> None:
     (tmp_path / "manifest.json").write_text(text, encoding="utf-8")
-    monkeypatch.setattr(model_store, "models_folder", lambda: tmp_path)
+    monkeypatch.setattr(shipped, "models_folder", lambda: tmp_path)
     (found,) = machine.model_findings()
     assert found.state is State.MISSING
     assert not machine.default_is_whole()

@@ -20,7 +20,7 @@ from srn_deploy.graph.export import ExportOptions, export_graph
 from srn_deploy.graph.onnx_file import half_precision_twin, spec_of
 from srn_deploy.spec import Form, PixelType, Precision
 from srn_deploy.tiling.tiles import batches, cut, geometry_of, plan_tiles
-from srn_deploy.verification import export_proof as deploy
+from srn_deploy.verification import export_proof
 from srn_deploy.verification.agreement import compare_backends, whole_pictures
 from srn_deploy.verification.export_proof import default_graph_path, export_and_prove
 from srn_deploy.verification.sample_images import proof_pictures
@@ -97,7 +97,7 @@ def test_a_network_without_esa_has_one_input() -> None:
 
 def test_an_exported_graph_holds_no_path_of_the_machine(tmp_path: Path) -> None:
     data = export_graph(seeded_network(**NEW_ESA), ExportOptions()).SerializeToString()
-    assert str(Path(deploy.__file__).parent).encode() not in data
+    assert str(Path(export_proof.__file__).parent).encode() not in data
     assert b".py" not in data
 
 
@@ -114,13 +114,13 @@ def test_the_half_precision_twin_computes_every_convolution_in_fp16() -> None:
 
 def test_a_graph_that_differs_is_an_error_and_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoint = saved(tmp_path, **NEW_ESA)
-    right = deploy.export_graph
+    right = export_proof.export_graph
 
     def wrong(loaded: LoadedNetwork, options: ExportOptions) -> onnx.ModelProto:
         other = seeded_network(**NEW_ESA, seed=7)
         return right(LoadedNetwork(network=other.network, spec=loaded.spec), options)
 
-    monkeypatch.setattr(deploy, "export_graph", wrong)
+    monkeypatch.setattr(export_proof, "export_graph", wrong)
     with pytest.raises(ExportMismatch, match="No file was written"):
         export_and_prove(checkpoint, tmp_path / "net.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["net.safetensors"]

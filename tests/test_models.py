@@ -20,7 +20,7 @@ from srn_deploy.errors import DamagedCheckpoint, UnknownModel
 from srn_deploy.image import find_images, read_image
 from srn_deploy.image.bicubic import resize_uint8
 from srn_deploy.quality.metrics import psnr_y
-from srn_deploy.registry import shipped as model_store
+from srn_deploy.registry import shipped
 from srn_deploy.registry.shipped import default_model, find_checkpoint, find_graph, models_folder, shipped_models
 from srn_deploy.verification.agreement import compare_backends, whole_pictures
 from srn_deploy.verification.sample_images import proof_pictures
@@ -127,7 +127,7 @@ def test_a_changed_file_is_not_opened(tmp_path: Path, monkeypatch: pytest.Monkey
     changed = bytearray(entry.graph.checked_path().read_bytes())
     changed[len(changed) // 2] ^= 1
     (tmp_path / entry.graph.name).write_bytes(changed)
-    monkeypatch.setattr(model_store, "models_folder", lambda: tmp_path)
+    monkeypatch.setattr(shipped, "models_folder", lambda: tmp_path)
     with pytest.raises(DamagedCheckpoint, match="not the file"):
         find_graph()
 

@@ -21,8 +21,7 @@ from srn_deploy.cli import main
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.image import Image, read_image, write_image
 from srn_deploy.open_model import engines_of
-from srn_deploy.registry import download as fetch
-from srn_deploy.registry import published as catalogue
+from srn_deploy.registry import download, published
 from srn_deploy.registry.published import published_models
 from srn_deploy.registry.shipped import corrections_for, default_model, shipped_models
 from srn_deploy.spec import Corrections, Form, PixelType
@@ -55,8 +54,8 @@ def server(weights: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
              "sha256": hashlib.sha256(weights).hexdigest(), "size_bytes": len(weights), "licence": "none stated",
              "source": "https://example.org", "value_range": 1.0, "settings": [f"scale={SCALE}"],
              "note": "It is a test."}]}))
-        monkeypatch.setattr(catalogue, "CATALOGUE", tmp_path / "catalogue.json")
-        monkeypatch.setattr(fetch, "https", told.opener)
+        monkeypatch.setattr(published, "CATALOGUE", tmp_path / "catalogue.json")
+        monkeypatch.setattr(download, "https", told.opener)
         monkeypatch.setenv("SRN_CACHE", str(tmp_path / "cache"))
         monkeypatch.chdir(tmp_path)
         yield told
@@ -174,7 +173,8 @@ def test_a_pulled_model_is_used_by_its_name_without_further_options(
         server: Server, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[Overrides] = []
     if command == "bench":  # four exports take too long: what they are told is looked at instead
-        monkeypatch.setattr("srn_deploy.verification.export_proof.export_and_prove", lambda *given: told.append(given[-1]))
+        monkeypatch.setattr("srn_deploy.verification.export_proof.export_and_prove",
+                            lambda *given: told.append(given[-1]))
         monkeypatch.setattr("srn_deploy.benchmark.steady_state.ceilings", lambda device: {})
         monkeypatch.setattr("srn_deploy.benchmark.contestants.MOST_WARM_UPS", 1)
     if command == "build-engine":
@@ -228,12 +228,12 @@ def test_an_engine_counts_as_the_models_by_what_the_catalogue_tells(server: Serv
 PULL_HERE = """
 import sys
 from pathlib import Path
-from srn_deploy.registry import published as catalogue
-from srn_deploy.registry import download as fetch
+from srn_deploy.registry import published
+from srn_deploy.registry import download
 from srn_deploy.cli import main
 from tests.rude_server import Server
-catalogue.CATALOGUE = Path(sys.argv[1])
-fetch.https = Server([], url=sys.argv[2]).opener
+published.CATALOGUE = Path(sys.argv[1])
+download.https = Server([], url=sys.argv[2]).opener
 main(["models", "pull", sys.argv[3]], prog_name="srn-deploy")
 """
 
@@ -243,7 +243,7 @@ def test_ctrl_c_exits_130_and_the_next_pull_goes_on(server: Server, weights: byt
     begun = len(weights) // 2
     server.manners = [Manner(body=weights, stall_after=begun), Manner(body=weights)]
     # A suite that runs in the background of a shell hands down that Ctrl-C is ignored.
-    with subprocess.Popen([sys.executable, "-c", PULL_HERE, str(catalogue.CATALOGUE), server.url, NAME],
+    with subprocess.Popen([sys.executable, "-c", PULL_HERE, str(published.CATALOGUE), server.url, NAME],
                           preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), cwd=repository,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         while not (parts := list(place().parent.glob(".srn-part-*"))) or not parts[0].stat().st_size:

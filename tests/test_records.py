@@ -138,6 +138,6 @@ def test_a_table_with_ragged_rows_is_refused(rows: list[tuple[str, ...]]) -> Non
 
 
 def test_records_need_no_library() -> None:
-    listing = subprocess.run([sys.executable, "-c", "import sys, srn_deploy.benchmark.records; print('\\n'.join(sys.modules))"],
-                             capture_output=True, text=True, check=True).stdout.split()
+    script = "import sys, srn_deploy.benchmark.records; print('\\n'.join(sys.modules))"
+    listing = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert {"numpy", "torch", "cv2", "onnxruntime"}.isdisjoint(listing)

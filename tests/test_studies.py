@@ -19,13 +19,14 @@ from benchmarks.inputs import BENCHMARKS, RECORDS
 from benchmarks.publish_model import checked_recipes, merged_log
 from benchmarks.render import load_records, of_kind, rendered
 from srn_deploy.architectures import ARCHITECTURES
-from srn_deploy.architectures.checkpoint import save_checkpoint, sha256_of
+from srn_deploy.architectures.checkpoint import save_checkpoint
 from srn_deploy.benchmark.records import Record
 from srn_deploy.errors import OptionError, UnreadableImage
 from srn_deploy.image import Image, read_image, write_image
 from srn_deploy.image.bicubic import resize_uint8
 from srn_deploy.quality.evaluate import find_pairs, read_pairs
 from srn_deploy.registry.shipped import default_model, shipped_models
+from srn_deploy.system.hashing import sha256_of_file
 from srn_deploy.training.recipe import load_recipe
 
 PAPER_TABLES = {
@@ -210,7 +211,8 @@ def test_a_card_tells_of_the_runs_as_they_were_and_of_no_other(tmp_path: Path) -
         run.mkdir()
         (run / "model.safetensors").write_bytes(run.name.encode())
     torch.save({"recipe": asdict(replace(recipe, steps=7)), "initial_sha256": ""}, first / "state.pt")
-    follower = {"recipe": asdict(load_recipe("compact-x4-2")), "initial_sha256": sha256_of(first / "model.safetensors")}
+    follower = {"recipe": asdict(load_recipe("compact-x4-2")),
+                "initial_sha256": sha256_of_file(first / "model.safetensors")}
     torch.save(follower, second / "state.pt")
     assert [each.name for each in checked_recipes([first, second])] == ["compact-x4", "compact-x4-2"]
     with pytest.raises(OptionError, match="began with other weights"):

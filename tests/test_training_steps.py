@@ -13,9 +13,10 @@ import safetensors.torch
 import torch
 
 from srn_deploy.architectures import ARCHITECTURES
-from srn_deploy.architectures.checkpoint import save_checkpoint, sha256_of
+from srn_deploy.architectures.checkpoint import save_checkpoint
 from srn_deploy.errors import OptionError, TrainingError
 from srn_deploy.image import Image, write_image
+from srn_deploy.system.hashing import sha256_of_file
 from srn_deploy.training.batches import degraded
 from srn_deploy.training.initialise import begin_with
 from srn_deploy.training.losses import training_loss
@@ -141,7 +142,7 @@ def test_a_taught_run_ends_in_other_weights_than_an_untaught_one_and_records_its
                      for name, given in (("taught", replace(inputs, teacher=path)), ("alone", inputs)))
     assert not torch.equal(taught["head.weight"], alone["head.weight"])
     state = torch.load(tmp_path / "taught/state.pt", weights_only=True)
-    assert state["teacher_sha256"] == sha256_of(path)
+    assert state["teacher_sha256"] == sha256_of_file(path)
 
 
 def test_resuming_without_the_teacher_or_with_another_one_is_refused(inputs: Inputs, tmp_path: Path) -> None:
@@ -223,7 +224,7 @@ def test_a_stage_begins_with_what_the_stage_before_left_beside_it(inputs: Inputs
     assert all(torch.equal(left[key], value) for key, value in second.average.state_dict().items())
     assert told == [f"Begun with {len(left)} of {len(left)} tensors."]
     second.run()
-    assert torch.load(tmp_path / "second/state.pt", weights_only=True)["initial_sha256"] == sha256_of(first)
+    assert torch.load(tmp_path / "second/state.pt", weights_only=True)["initial_sha256"] == sha256_of_file(first)
 
 
 def test_another_scale_and_more_blocks_begin_with_every_tensor_that_fits() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import pickle
 import re
@@ -29,6 +28,7 @@ from srn_deploy.errors import (
 )
 from srn_deploy.spec import SPEC_KEY, ModelSpec, Scalar
 from srn_deploy.system.atomic import replacing
+from srn_deploy.system.hashing import sha256_of_file
 
 SUFFIXES = (".pt", ".pth", ".safetensors")
 """Usual names; the content decides how a file is read."""
@@ -90,7 +90,7 @@ def load_checkpoint(path: Path, overrides: Overrides | None = None) -> LoadedNet
     spec = family.describe(options)
     range_told = family.read_value_range(state) if recorded is None else recorded.value_range
     spec = replace(spec, value_range=chosen.value_range or range_told or spec.value_range,
-                   source_sha256=sha256_of(path), licence="" if recorded is None else recorded.licence)
+                   source_sha256=sha256_of_file(path), licence="" if recorded is None else recorded.licence)
     return LoadedNetwork(network=network.eval().requires_grad_(False), spec=spec)
 
 
@@ -107,12 +107,6 @@ def save_checkpoint(path: Path, network: nn.Module, *, architecture: str, option
         raise CheckpointError(f"{path} cannot be written: {error}.",
                               remedy="Check the folder, its permissions and the free space.") from error
     return spec
-
-
-def sha256_of(path: Path) -> str:
-    """Hex digest of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read(path: Path) -> tuple[StateDict, ModelSpec | None]:

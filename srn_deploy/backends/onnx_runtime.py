@@ -13,10 +13,10 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from srn_deploy.backends.batch import check_batch, check_sides, completed_geometry, from_portable, to_portable
 from srn_deploy.backends.protocol import Batch
-from srn_deploy.benchmark.records import threads_asked_for
 from srn_deploy.errors import BackendError, DeviceUnavailable, GraphError, OutOfMemory
 from srn_deploy.spec import Form, ModelSpec, PixelType, spec_in
 from srn_deploy.system.cuda_driver import free_gpu_bytes, why_no_gpu
+from srn_deploy.system.threads import requested_threads
 from srn_deploy.tiling.interpolation import Geometry
 from srn_deploy.tiling.shapes import Limits
 
@@ -144,7 +144,7 @@ def _open_session(path: Path, device: str, threads: int | None) -> ort.Inference
                          remedy="Check the path and its permissions, or run `srn-deploy export`.") from error
     options = ort.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
-    options.intra_op_num_threads = threads or threads_asked_for()
+    options.intra_op_num_threads = threads or requested_threads()
     provider = _PROVIDERS[device]
     if device == "cuda":
         if reason := why_no_gpu():  # asked first: ONNX Runtime writes its search to stderr

@@ -20,8 +20,9 @@ from srn_deploy.benchmark.contestants import cautions
 from srn_deploy.benchmark.inputs import Inputs, Pixels
 from srn_deploy.benchmark.machine import PeakMemory, gpu_state, throttling
 from srn_deploy.benchmark.paper import PROTOCOL, Row, noise, paper_rows
-from srn_deploy.benchmark.records import FEW_SAMPLES, Record, circumstances, usable_cores
+from srn_deploy.benchmark.records import FEW_SAMPLES, Record, circumstances
 from srn_deploy.errors import DeviceUnavailable
+from srn_deploy.system.threads import usable_cores
 
 OnPass = Callable[[int, int], None]
 """Called with (passes done, passes in all)."""

@@ -16,6 +16,7 @@ from typing import Any, Self
 from srn_deploy.errors import OptionError
 from srn_deploy.system.atomic import replacing
 from srn_deploy.system.cuda_driver import why_no_gpu
+from srn_deploy.system.threads import usable_cores
 
 FORMAT_VERSION = 1
 
@@ -157,22 +158,6 @@ def circumstances(*, threads: int) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {library: version for library, names in _DISTRIBUTIONS.items() if (version := _version(names))},
     }
-
-
-def usable_cores() -> int:
-    """Logical cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def threads_asked_for() -> int:
-    """The first number of OMP_NUM_THREADS (a list is legal there), 0 where it says nothing."""
-    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    return int(first) if first.isdecimal() else 0
-
-
-def threads_in_use() -> int:
-    """What is asked for, else one for each core: the libraries' own rule."""
-    return threads_asked_for() or usable_cores()
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from srn_deploy.backends import Backend, open_half, open_on
 from srn_deploy.benchmark.contestants import Pass, alternated, cautions, ratios, statistics_of, wall_clock, warm_up
 from srn_deploy.benchmark.machine import PeakMemory, ceilings, gpu_state, larger, throttling
-from srn_deploy.benchmark.records import Record, circumstances, threads_in_use
+from srn_deploy.benchmark.records import Record, circumstances
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import DeviceUnavailable, OptionError, SrnDeployError
 from srn_deploy.image import Image, write_image
@@ -24,6 +24,7 @@ from srn_deploy.inference.jobs import Job, plan_jobs, run_jobs
 from srn_deploy.open_model import engines_of
 from srn_deploy.registry.shipped import corrections_for, default_model, find_graph
 from srn_deploy.spec import Corrections, Form, PixelType, Precision, is_engine, is_graph
+from srn_deploy.system.threads import threads_in_use
 from srn_deploy.tiling.shapes import Size
 from srn_deploy.verification.verify import checkpoint_of
 

@@ -37,8 +37,9 @@ def evaluate(model: str | None, hr: Path, lr: Path | None, on_y: bool, device: s
     Output in 8 bits, Y by BT.601 as float, as many pixels cropped on each side as the scale: the convention of
     published tables.
     """
+    from srn_deploy.benchmark.evaluation_record import record_of
     from srn_deploy.open_model import open_model
-    from srn_deploy.quality.evaluate import Measured, evaluate_pairs, find_pairs, image_targets, record_of
+    from srn_deploy.quality.evaluate import Measured, evaluate_pairs, find_pairs, image_targets
     from srn_deploy.spec import Corrections
     from srn_deploy.tiling.windows import TileOptions
 

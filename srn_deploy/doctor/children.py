@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from srn_deploy.benchmark.records import usable_cores
+from srn_deploy.system.threads import usable_cores
 
 MOST_AT_ONCE = 8
 """Each child may take some hundred MB while a large library is loaded."""

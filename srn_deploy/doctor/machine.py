@@ -16,7 +16,7 @@ from srn_deploy.doctor.findings import Finding, State
 from srn_deploy.doctor.packages import BASE, FEATURES
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import DamagedCheckpoint, OptionError, SrnDeployError
-from srn_deploy.registry import shipped as model_store
+from srn_deploy.registry import shipped
 from srn_deploy.registry.published import PublishedModel, published_models
 from srn_deploy.registry.shipped import MANIFEST, ShippedFile, default_model, shipped_models, state_of
 from srn_deploy.spec import ENGINE_SUFFIX
@@ -129,9 +129,9 @@ def _pulled_finding(model: PublishedModel) -> list[Finding]:
     except OSError as error:
         return [_model(model.name, State.BROKEN, f"{model.path} cannot be read: {error.strerror}",
                        f"Make {model.path} a file that you may read, or remove it and run `{again}`.")]
-    if state is model_store.State.DAMAGED:
+    if state is shipped.State.DAMAGED:
         return [_model(model.name, State.BROKEN, f"{model.path} is not the file that the catalogue names", again)]
-    if state is model_store.State.PULLED:
+    if state is shipped.State.PULLED:
         return [_model(model.name, State.OK, f"pulled, the file that the catalogue names; SHA-256 "
                        f"{model.sha256[:SHOWN_DIGITS]}")]
     return []
@@ -156,7 +156,7 @@ def _is_whole(file: ShippedFile) -> bool:
 
 def _model_cure(name: str) -> str:
     try:
-        return cures.restore(model_store.models_folder() / name)
+        return cures.restore(shipped.models_folder() / name)
     except SrnDeployError:
         return cures.install_itself()
 

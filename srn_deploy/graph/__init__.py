@@ -1,0 +1,1 @@
+"""ONNX graphs: export, the stamped spec, and the FP16 copy."""

@@ -1,0 +1,1 @@
+"""Upscaling: one image, and many files."""

@@ -8,7 +8,6 @@ engine gives pictures, and is measured on those.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
@@ -22,13 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srn_deploy.backends.protocol import Backend
-from srn_deploy.benchmark.records import Record, circumstances, threads_in_use
 from srn_deploy.errors import OptionError, UnreadableImage
 from srn_deploy.image import Image, find_images, read_image
 from srn_deploy.image.bicubic import resize_uint8
 from srn_deploy.inference.upscale import upscale_planes
 from srn_deploy.quality.metrics import SSIM_WINDOW_PX, cropped, luma, psnr, ssim
-from srn_deploy.spec import Colour, ModelSpec
+from srn_deploy.spec import Colour
 from srn_deploy.tiling.windows import TileOptions
 
 Pixels = NDArray[np.uint8]
@@ -154,15 +152,6 @@ def evaluate_pairs(backend: Backend, pairs: Sequence[Pair], measured: Measured =
         on_score(scores[-1])
     what = measured.upper() if own_luma is None else "the network's own luma, as published"
     return Evaluation(scores=tuple(scores), measured=what)
-
-
-def record_of(evaluation: Evaluation, spec: ModelSpec, *, hr: Path, lr: Path | None) -> Record:
-    """The evaluation with what it was of: the artefact's spec, the folders' names, the machine."""
-    small = "made from the originals by MATLAB's bicubic" if lr is None else lr.name
-    return Record(kind="eval", title=f"{spec.architecture} x{spec.scale} on {set_name(hr)}",
-                  circumstances=circumstances(threads=threads_in_use()),
-                  results={"spec": json.loads(spec.to_json()), "set": set_name(hr), "hr": hr.name, "lr": small,
-                           **evaluation.as_results()})
 
 
 def set_name(hr: Path) -> str:

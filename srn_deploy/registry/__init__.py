@@ -1,0 +1,1 @@
+"""Shipped and published models: what a name means, and where its files are."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import os
 import ssl
@@ -20,6 +19,7 @@ from urllib.parse import urlsplit
 from srn_deploy.errors import DownloadError
 from srn_deploy.system.atomic import TEMPORARY_MARK
 from srn_deploy.system.file_lock import locked
+from srn_deploy.system.hashing import sha256_of_file
 
 LOCKS = ".locks"
 
@@ -112,7 +112,7 @@ def fetch(source: Pinned, target: Path, *, patience: Patience | None = None, ope
     job = _Fetch(source, target, patience or Patience(), opener or https(), on_bytes, tell)
     with _folder_errors(target), locked(target.parent / LOCKS / f"{target.name}.lock", on_wait=lambda: tell(
             f"Another process is fetching {target.name}; waiting for it")):
-        if not (target.is_file() and _sha256(target) == source.sha256):
+        if not (target.is_file() and sha256_of_file(target) == source.sha256):
             job.run()
 
 
@@ -155,7 +155,7 @@ class _Fetch:
                 self._pause(number, fault)
             else:
                 break
-        if _sha256(self.partial) != self.source.sha256:
+        if sha256_of_file(self.partial) != self.source.sha256:
             self.partial.unlink()
             raise DownloadError(f"What {self.host} sent is not {self.target.name}: its sha256 is another one. It was "
                                 "removed.", remedy=f"Pull it again; if that does not help, {self._by_hand}.")
@@ -289,8 +289,3 @@ def _folder_errors(target: Path) -> Iterator[None]:
         raise DownloadError(f"{target} cannot be written: {error.strerror or error}.",
                             remedy="Check the folder, its permissions and the free space, or name another one in the "
                                    "variable SRN_CACHE.") from error
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from typing import Any
 from srn_deploy.errors import DamagedCheckpoint, UnknownModel
 from srn_deploy.registry.published import PublishedModel, published_models
 from srn_deploy.spec import AS_RECOGNISED, Corrections
+from srn_deploy.system.hashing import sha256_of_file
 
 MANIFEST = "manifest.json"
 
@@ -33,12 +33,6 @@ def models_folder() -> Path:
             return home / name
     raise UnknownModel(f"The shipped models are not beside the package ({home}).",
                        remedy="The installation is incomplete: install srn-deploy anew, or give the path of a model.")
-
-
-def sha256_of_file(path: Path) -> str:
-    """Hex digest of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)

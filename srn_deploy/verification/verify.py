@@ -20,12 +20,12 @@ from srn_deploy.registry.shipped import (
     find_checkpoint,
     find_graph,
     pulled_with,
-    sha256_of_file,
     shipped_with,
 )
 from srn_deploy.spec import ModelSpec, Precision, is_engine, is_graph
 from srn_deploy.system.atomic import replacing
 from srn_deploy.system.cuda_driver import gpu_name
+from srn_deploy.system.hashing import sha256_of_file
 from srn_deploy.verification.certificate import Certificate, Pixels, certify
 from srn_deploy.verification.sample_images import originals
 
