@@ -8,62 +8,50 @@ import statistics
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 PACKAGE = "srn_deploy"
 
-FLOORS = (
-    ("errors", "tag_directory"),
-    ("contract", "atomic", "cache", "file_lock", "exif", "containers", "geometry", "shapes", "cuda_driver",
-     "resample", "torch_file", "transparency"),
-    ("architectures", "image", "tiling", "metrics", "proof_pictures", "records",
-     "onnx_file", "guard", "catalogue", "fetch"),
-    ("checkpoint", "model_store", "windows", "engine", "compare"),
-    ("export", "backends", "training", "pull"),
-    ("upscale", "agreement", "describe"),
-    ("certify", "deploy", "evaluate", "guarded"),
-    ("verify", "pipeline"),
-    ("open_model", "engine_request"),
-    ("api", "bench", "doctor"),
-    ("cli",),
-)
-"""A room imports only from the floors before its own."""
-
-FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+PACKAGES = ("errors", "spec", "system", "image", "tiling", "registry", "architectures", "graph", "engine", "backends",
+            "inference", "quality", "verification", "open_model", "engine_request", "describe", "api", "benchmark",
+            "doctor", "training", "cli")
+"""Packages and top-level modules, lowest first: each imports only from those before it."""
 
 PUBLIC_FACE = "__init__"
-"""`srn_deploy/__init__.py` may show any room but the command line; `__main__.py` knows only the command line."""
+"""`srn_deploy/__init__.py` may show any package but the command line; `__main__.py` knows only the command line."""
 STARTER = "__main__"
 
-PLAIN_ROOMS = {"errors", "contract", "atomic", "cache", "catalogue", "fetch", "file_lock", "pull", "exif",
-               "containers", "cuda_driver", "shapes", "model_store", "describe", "records", "torch_file",
-               "engine", "engine_request", "verify", "open_model", "doctor", "cli", PUBLIC_FACE, STARTER}
-"""They do without arrays, so that the help text appears before numpy is loaded."""
+PLAIN = {"errors", "spec", "system", "registry", "image/containers", "tiling/shapes", "engine", "open_model",
+         "engine_request", "describe", "benchmark/records", "verification/verify", "doctor", "cli",
+         "architectures/torch_file", PUBLIC_FACE, STARTER}
+"""Packages and files that do without arrays, so that the help text appears before numpy is loaded."""
 
 HOMES = {
-    "torch": {"architectures", "checkpoint", "export", "backends/pytorch", "backends/pytorch_clock",
-              "backends/pytorch_graph", "bench/machine", "bench/paper_protocol", "training",
+    "torch": {"architectures", "graph/export", "backends/pytorch", "backends/pytorch_clock",
+              "backends/pytorch_graph", "benchmark/machine", "benchmark/paper_protocol", "training",
               "doctor/probe"},
-    "safetensors": {"checkpoint"},
+    "safetensors": {"architectures/checkpoint"},
+    "msgspec": {"spec", "system/documents"},
     "cv2": {"image"},
     "PIL": {"image/bmp", "image/inks"},
     "simplejpeg": {"image/jpeg"},
-    "onnx": {"onnx_file", "export", "engine/build"},
-    "filelock": {"engine"},
+    "onnx": {"graph", "engine/build"},
+    "filelock": {"engine", "system"},
     "pycuda": {"backends/cuda_session"},
     "cuda": {"backends/cuda_graph"},
-    "onnxscript": {"export"},
-    "onnxruntime": {"onnx_file", "backends/onnx_runtime", "doctor/probe"},
-    "matplotlib": {"training", "bench/figure"},
-    "pynvml": {"bench/machine"},
+    "onnxscript": {"graph/export"},
+    "onnxruntime": {"graph/onnx_file", "backends/onnx_runtime", "doctor/probe"},
+    "matplotlib": {"training", "benchmark/figure"},
+    "pynvml": {"benchmark/machine"},
     "click": {"cli"},
     "rich": {"cli"},
     "packaging": {"doctor/requirements"},
-    "numpy": {*FLOOR_OF, "doctor/probe"} - PLAIN_ROOMS,
+    "numpy": {*PACKAGES, "doctor/probe"},
 }
-"""Library to the rooms, or single files, that may import it."""
+"""Library to the packages, or single files, that may import it."""
 
 STANDARD = {*sys.stdlib_module_names, "_typeshed"}
 """Python's own; `_typeshed` exists for the type checker only."""
@@ -99,8 +87,18 @@ class Source:
     tree: ast.Module
 
     @property
-    def room(self) -> str:
+    def package(self) -> str:
         return self.name.split("/")[0]
+
+    @property
+    def module(self) -> str:
+        """Its dotted name."""
+        return ".".join([PACKAGE, *self.name.split("/")]).removesuffix(f".{PUBLIC_FACE}")
+
+    def is_in(self, places: set[str]) -> bool:
+        """Whether the file, or a folder it lies in, is one of these places."""
+        parts = self.name.split("/")
+        return any("/".join(parts[:end]) in places for end in range(1, len(parts) + 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,10 +113,10 @@ class Import:
         return self.module.split(".")[0]
 
     @property
-    def room(self) -> str:
-        """The room of this package; what is no room is a name of the public face."""
+    def package(self) -> str:
+        """The package or top-level module; anything else is a name that `__init__` exports."""
         name = self.module.partition(".")[2].partition(".")[0]
-        return name if name in FLOOR_OF else PUBLIC_FACE
+        return name if name in PACKAGES else PUBLIC_FACE
 
 
 def package_sources(repository: Path) -> list[Source]:
@@ -142,8 +140,9 @@ def _modules(node: ast.AST, package: list[str]) -> list[str]:
     if isinstance(node, ast.ImportFrom):
         base = package[:len(package) - node.level + 1] if node.level else []
         module = ".".join([*base, *([node.module] if node.module else [])])
-        # `from srn_deploy import image` names a room, not an attribute.
-        return [f"{module}.{alias.name}" for alias in node.names] if module == PACKAGE else [module]
+        # `from srn_deploy.engine import store` may name a module as well as an attribute.
+        named = [f"{module}.{alias.name}" for alias in node.names] if module.startswith(PACKAGE) else []
+        return named if module == PACKAGE else [module, *named]
     if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
         return [str(argument.value) for argument in node.args[:1] if isinstance(argument, ast.Constant)]
     return []
@@ -154,7 +153,7 @@ def may_import(importer: str, imported: str) -> bool:
         return imported != "cli"
     if importer == STARTER or imported == PUBLIC_FACE:
         return "cli" in (importer, imported)
-    return importer == imported or FLOOR_OF[imported] < FLOOR_OF[importer]
+    return PACKAGES.index(imported) <= PACKAGES.index(importer)
 
 
 def repository_files(repository: Path) -> Iterator[Path]:
@@ -186,32 +185,46 @@ def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
                 for line in range(statement.lineno, (statement.end_lineno or statement.lineno) + 1)})
 
 
-def test_every_room_has_a_floor_and_every_floor_only_rooms_that_exist(repository: Path) -> None:
-    rooms = {source.room for source in package_sources(repository)} - {PUBLIC_FACE, STARTER}
-    assert rooms == set(FLOOR_OF)
+def test_every_package_has_its_place_in_the_order(repository: Path) -> None:
+    assert {source.package for source in package_sources(repository)} - {PUBLIC_FACE, STARTER} == set(PACKAGES)
 
 
-def test_a_room_imports_only_from_lower_floors(repository: Path) -> None:
+def test_a_package_imports_only_from_lower_packages(repository: Path) -> None:
     upward = [f"{found.place} imports {found.module}" for source in package_sources(repository)
               for found in imports_of(source)
-              if found.library == PACKAGE and not may_import(source.room, found.room)]
+              if found.library == PACKAGE and not may_import(source.package, found.package)]
     assert upward == []
+
+
+def test_files_never_import_each_other_in_a_circle(repository: Path) -> None:
+    sources = package_sources(repository)
+    modules = {source.module for source in sources}
+    graph = {source.module: ({found.module for found in imports_of(source) if found.module in modules}
+                             - {source.module, source.module.rpartition(".")[0]})
+             for source in sources if source.name not in (PUBLIC_FACE, STARTER)}
+    tuple(TopologicalSorter(graph).static_order())  # raises CycleError, which names the files
 
 
 def test_every_library_is_imported_only_in_its_home(repository: Path) -> None:
     strays = [f"{found.place} imports {found.module}" for source in package_sources(repository)
               for found in imports_of(source)
               if found.library not in {PACKAGE, *STANDARD}
-              and not HOMES.get(found.library, set()) & {source.room, source.name}]
+              and not source.is_in(HOMES.get(found.library, set()))]
+    assert strays == []
+
+
+def test_the_plain_packages_do_without_arrays(repository: Path) -> None:
+    strays = [found.place for source in package_sources(repository) if source.is_in(PLAIN - {"doctor"})
+              for found in imports_of(source) if found.library == "numpy"]
     assert strays == []
 
 
 def test_one_room_alone_reaches_for_the_network_and_one_alone_asks_it_to(repository: Path) -> None:
-    found = [(source.room, imported) for source in package_sources(repository) for imported in imports_of(source)]
-    reaching = {room for room, imported in found if imported.library in NETWORK and imported.module != "urllib.parse"}
-    assert reaching == {"fetch"}  # taking an address apart reaches nowhere
-    assert {room for room, imported in found if imported.room == "fetch"} - {"fetch"} == {"pull"}
-    assert {room for room, imported in found if imported.room == "pull"} - {"pull"} == {"cli"}
+    found = [(source.name, imported) for source in package_sources(repository) for imported in imports_of(source)]
+    reaching = {name for name, imported in found if imported.library in NETWORK and imported.module != "urllib.parse"}
+    assert reaching == {"registry/download"}  # taking an address apart reaches nowhere
+    assert {name for name, imported in found if imported.module == f"{PACKAGE}.registry.download"} == {"registry/pull"}
+    assert {name for name, imported in found if imported.module == f"{PACKAGE}.registry.pull"} == {"cli/models"}
 
 
 @pytest.mark.parametrize(("code", "module"), [
@@ -255,7 +268,7 @@ def test_most_functions_are_short(repository: Path, record_property: pytest.Reco
 
 def test_only_the_command_line_prints(repository: Path) -> None:
     speakers = re.compile(r"^(print|(click\.)?s?echo|(click\.)?secho|rich\.print|sys\.std(out|err)\.write)$")
-    spoken = [f"{source.name}.py:{node.lineno}" for source in package_sources(repository) if source.room != "cli"
+    spoken = [f"{source.name}.py:{node.lineno}" for source in package_sources(repository) if source.package != "cli"
               for node in ast.walk(source.tree)
               if isinstance(node, ast.Call) and speakers.match(ast.unparse(node.func))]
     assert spoken == []
@@ -267,11 +280,3 @@ def test_no_file_speaks_of_the_machine_it_was_made_on(repository: Path) -> None:
     found = [f"{path.relative_to(repository)}: {word.decode()}" for path in repository_files(repository)
              for word in words if word in path.read_bytes()]
     assert found == []
-
-
-def test_the_floors_drawn_in_the_architecture_are_these(repository: Path) -> None:
-    text = (repository / "ARCHITECTURE.md").read_text(encoding="utf-8")
-    drawn: dict[str, int] = {}
-    for floor, rooms in re.findall(r"^\| (\d+) \| ([^|]+) \|", text, flags=re.M):
-        drawn |= {room.rstrip("/"): int(floor) for room in re.findall(r"`([^`]+)`", rooms)}
-    assert drawn == FLOOR_OF
