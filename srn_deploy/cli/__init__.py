@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from srn_deploy import __version__
+from srn_deploy.cli import messages
 from srn_deploy.cli.options import INTERRUPTED
 from srn_deploy.errors import OptionError, SrnDeployError
 from srn_deploy.system.atomic import DISK_IS_FULL
@@ -88,7 +89,8 @@ def _as_it_is(error: UnicodeError) -> tuple[str | bytes, int]:
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, package_name="srn-deploy", message=f"%(prog)s %(version)s\n{RUNNER_STATUS}")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Take a trained super-resolution checkpoint to production, and prove every step."""
     codecs.register_error("srn-as-it-is", _as_it_is)
     for stream in (sys.stdout, sys.stderr):
@@ -96,3 +98,4 @@ def main() -> None:
             # UTF-8 in the C locale too: click replaces an ASCII stream by one that loses such names.
             is_ascii = codecs.lookup(stream.encoding).name == "ascii"
             stream.reconfigure(encoding="utf-8" if is_ascii else None, errors="srn-as-it-is")
+    context.with_resource(messages.shown())
