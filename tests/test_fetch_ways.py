@@ -103,9 +103,10 @@ def test_ctrl_c_leaves_what_came_for_the_next_time(tmp_path: Path) -> None:
 
 
 FETCH_IN_ANOTHER_PROCESS = """
-import sys, urllib.request
+import logging, sys, urllib.request
 from pathlib import Path
 from srn_deploy.registry.download import Opener, Pinned, fetch
+logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(message)s")
 url, sha256, size, target = sys.argv[1:]
 fetch(Pinned(url=url, sha256=sha256, size_bytes=int(size)), Path(target), tell=lambda line: print(line, flush=True),
       opener=Opener(urllib.request.HTTPHandler(), lambda url: True))

@@ -39,7 +39,7 @@ HOMES = {
     "PIL": {"image/bmp", "image/inks"},
     "simplejpeg": {"image/jpeg"},
     "onnx": {"graph", "engine/build"},
-    "filelock": {"engine", "system"},
+    "filelock": {"system/locks"},
     "pycuda": {"backends/cuda_session"},
     "cuda": {"backends/cuda_graph"},
     "onnxscript": {"graph/export"},

@@ -78,7 +78,7 @@ def need_plots(wanted: bool) -> None:
 
 def need_engine_packages(what: str) -> None:
     """The same for what building an engine takes beside TensorRT itself."""
-    _need(("onnx", "filelock"), what, extra="tensorrt-rtx")
+    _need(("onnx",), what, extra="tensorrt-rtx")
 
 
 def _need(packages: tuple[str, ...], what: str, *, extra: str) -> None:

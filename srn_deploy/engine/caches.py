@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from srn_deploy.engine.library import Flavour, Library
-from srn_deploy.engine.store import CACHE_SUFFIX, LOCKS
+from srn_deploy.engine.store import CACHE_SUFFIX
 from srn_deploy.system.atomic import replacing
+from srn_deploy.system.locks import lock_path, locked
 
 _log = logging.getLogger(__name__)
 
@@ -37,12 +38,9 @@ class SharedFile:
 
     def update(self, merged: Callable[[bytes], bytes]) -> None:
         """Under a lock, write what `merged` makes of the bytes that are there now."""
-        import filelock  # as in the store: listing engines does without it
-
-        lock = self.path.parent / LOCKS / f"{self.path.stem}.lock"
+        lock = lock_path(self.path.parent, self.path.stem)
         try:
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            with filelock.FileLock(lock):
+            with locked(lock, busy=f"Another process is writing {self.path.name}; waiting for it"):
                 before = self.read()
                 after = merged(before)
                 if after != before:

@@ -7,7 +7,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,10 @@ from srn_deploy.errors import DamagedEngine, EngineError, OptionError
 from srn_deploy.spec import ENGINE_SUFFIX, ModelSpec
 from srn_deploy.system.atomic import TEMPORARY_MARK, replacing
 from srn_deploy.system.cache import engines_folder
+from srn_deploy.system.locks import is_locked, lock_path, locked
 
 MANIFEST_SUFFIX = ".json"
 MANIFEST_VERSION = 1
-LOCKS = ".locks"
 
 CACHE_SUFFIX = ".cache"
 """Of what the libraries learn (`caches`)."""
@@ -161,7 +161,7 @@ class EngineStore:
             for suffix in (ENGINE_SUFFIX, MANIFEST_SUFFIX))
         removed = [path for path in engines if everything or not self._is_whole(path)]
         removed += [path for path in manifests if not path.with_suffix(ENGINE_SUFFIX).exists()]
-        removed = [path for path in removed if not self._is_being_built(path.stem)]
+        removed = [path for path in removed if not is_locked(lock_path(self.folder, path.stem))]
         removed += sorted(path for path in self.folder.glob(f"{TEMPORARY_MARK}*")
                           if time.time() - path.stat().st_mtime > OLD_SECONDS)
         if everything:
@@ -172,36 +172,17 @@ class EngineStore:
                 path.with_suffix(MANIFEST_SUFFIX).unlink(missing_ok=True)
         return removed
 
-    def _is_being_built(self, stem: str) -> bool:
-        path = self.folder / LOCKS / f"{stem}.lock"
-        if not path.exists():
-            return False
-        import filelock  # what made the lock
-
-        lock = filelock.FileLock(path)
-        try:
-            lock.acquire(blocking=False)
-        except filelock.Timeout:
-            return True
-        lock.release()
-        return False
-
     @contextmanager
     def locked(self, name: str, identity: Identity) -> Iterator[None]:
-        """Only one process at a time builds an identity; others wait here and find it built."""
-        import filelock  # listing engines does without it
-
-        lock = filelock.FileLock(self.folder / LOCKS / f"{self._path(name, identity).stem}.lock")
-        try:
-            Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        except OSError as error:
-            raise EngineError(f"{self.folder} cannot be used: {error.strerror or error}.",
-                              remedy="Name a folder that you may write to in the variable SRN_CACHE.") from error
-        try:
+        """Only one process at a time builds an identity; others wait here and find it built. Raises EngineError."""
+        lock = lock_path(self.folder, self._path(name, identity).stem)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked(lock, busy=f"Another process is building {name}; waiting for it"))
+            except OSError as error:
+                raise EngineError(f"{self.folder} cannot be used: {error.strerror or error}.",
+                                  remedy="Name a folder that you may write to in the variable SRN_CACHE.") from error
             yield
-        finally:
-            lock.release()
 
     def _is_whole(self, path: Path) -> bool:
         try:

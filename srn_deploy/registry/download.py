@@ -18,10 +18,8 @@ from urllib.parse import urlsplit
 
 from srn_deploy.errors import DownloadError
 from srn_deploy.system.atomic import TEMPORARY_MARK
-from srn_deploy.system.file_lock import locked
 from srn_deploy.system.hashing import sha256_of_file
-
-LOCKS = ".locks"
+from srn_deploy.system.locks import lock_path, locked
 
 CHUNK_BYTES = 1 << 16
 
@@ -110,8 +108,8 @@ def fetch(source: Pinned, target: Path, *, patience: Patience | None = None, ope
     DownloadError.
     """
     job = _Fetch(source, target, patience or Patience(), opener or https(), on_bytes, tell)
-    with _folder_errors(target), locked(target.parent / LOCKS / f"{target.name}.lock", on_wait=lambda: tell(
-            f"Another process is fetching {target.name}; waiting for it")):
+    lock = lock_path(target.parent, target.name)
+    with _folder_errors(target), locked(lock, busy=f"Another process is fetching {target.name}; waiting for it"):
         if not (target.is_file() and sha256_of_file(target) == source.sha256):
             job.run()
 

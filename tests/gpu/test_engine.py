@@ -39,7 +39,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> EngineStore:
 @pytest.fixture(scope="module", params=list(Flavour), ids=str)
 def engine(request: pytest.FixtureRequest, store: EngineStore) -> StoredEngine:
     """The default model in FP16, built here by each library that is installed."""
-    for package in (str(request.param).replace("-", "_"), "pycuda", "onnx", "filelock"):
+    for package in (str(request.param).replace("-", "_"), "pycuda", "onnx"):
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed")
     wanted = EngineRequest(precision=Precision.FP16, shapes=("15x15..512x512@339x510",), runtime=str(request.param))
