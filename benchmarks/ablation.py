@@ -9,6 +9,7 @@ call without it writes the record. Every row must have had the same steps, pictu
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,10 +26,11 @@ from srn_deploy.benchmark.records import Record, circumstances
 from srn_deploy.errors import OptionError
 from srn_deploy.registry.shipped import find_checkpoint
 from srn_deploy.system.hashing import sha256_of_file
+from srn_deploy.training import RunOptions
 from srn_deploy.training.recipe import Recipe, load_recipe
 from srn_deploy.training.run_folder import STATE_FILE
-from srn_deploy.training.schedule import Budget, Progress
-from srn_deploy.training.trainer import Inputs, Trainer
+from srn_deploy.training.schedule import Progress
+from srn_deploy.training.trainer import Trainer
 
 RECIPE = "compact-x4-distilled"
 """Every row is this recipe with the row's network, taught or not."""
@@ -84,6 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--records", type=Path, default=RECORDS, help="folder of the record")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     told = circumstances(threads=options.threads)
     teachers = {"": None, "compact": options.teacher, "strong": find_checkpoint(options.strong_teacher)}
     for seed in options.seeds:
@@ -111,9 +114,8 @@ def run_folder(options: argparse.Namespace, name: str, seed: int) -> Path:
 def train_row(options: argparse.Namespace, teachers: dict[str, Path | None], name: str, seed: int) -> None:
     """Train one row with one seed, or the rest of it."""
     out, row = run_folder(options, name, seed), ROWS[name]
-    inputs = Inputs(data=tuple(options.data), teacher=teachers[row.teacher])
-    trainer = Trainer(row_recipe(row, seed), inputs, out, budget=Budget(steps=options.steps), resume=True,
-                      notice=lambda text: print(f"{out.name}: {text}"))
+    run = RunOptions(device="cpu", steps=options.steps, teacher=teachers[row.teacher], resume=True)
+    trainer = Trainer(row_recipe(row, seed), options.data, out, run)
 
     def report(progress: Progress) -> None:
         if progress.step % 400 == 0:

@@ -1,4 +1,4 @@
-"""Pictures as cameras leave them: each kind of damage is what it claims to be."""
+"""LR patches as cameras deliver them: each kind of degradation is what it claims to be."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from srn_deploy.image.bicubic import resize
-from srn_deploy.training.degradation import Damage, degrade, draw_damage
+from srn_deploy.training.degradation import Degradation, degrade, draw_degradation
 from srn_deploy.training.jpeg_codec import through_jpeg
 from srn_deploy.verification.sample_images import proof_pictures
 
@@ -29,11 +29,12 @@ def picture() -> Tensor:
     return torch.from_numpy(pixels[:96, :112].copy()).permute(2, 0, 1).unsqueeze(0).float() / 255
 
 
-def undamaged(count: int) -> Damage:
-    """Damage that does nothing but shrink by bicubic."""
+def undegraded(count: int) -> Degradation:
+    """A degradation that only downscales by bicubic."""
     nothing, no = torch.zeros(count), torch.zeros(count, dtype=torch.bool)
-    return Damage(clean=no, blur=torch.zeros(count, 3), resizer=nothing.long(), read_noise=nothing, shot_gain=nothing,
-                  grey_noise=no, noise_seed=0, compressed=no, quality=torch.full((count,), 90.0), halved_chroma=no)
+    return Degradation(clean=no, blur=torch.zeros(count, 3), resizer=nothing.long(), read_noise=nothing,
+                       shot_gain=nothing, grey_noise=no, noise_seed=0, compressed=no,
+                       quality=torch.full((count,), 90.0), halved_chroma=no)
 
 
 @pytest.mark.parametrize("halved", [False, True])
@@ -47,10 +48,10 @@ def test_jpeg_does_to_a_batch_what_the_real_codec_does_to_a_file(quality: int, h
                                          sampling))[1]
     theirs = cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1].astype(float)
     difference = np.abs((ours[0].permute(1, 2, 0) * 255).round().numpy() - theirs)
-    damage = np.abs(bgr[..., ::-1].astype(float) - theirs)
+    change = np.abs(bgr[..., ::-1].astype(float) - theirs)
     assert difference.mean() < MEAN_LEVELS
     assert (difference > 3).mean() < WORST_SHARE
-    assert difference.mean() < damage.mean() / 2  # it is the codec's damage, not the original
+    assert difference.mean() < change.mean() / 2  # it resembles the file, not the original
 
 
 def test_jpeg_treats_each_picture_of_a_batch_alone_and_keeps_odd_sides() -> None:
@@ -61,10 +62,10 @@ def test_jpeg_treats_each_picture_of_a_batch_alone_and_keeps_odd_sides() -> None
         assert torch.equal(both[index:index + 1], through_jpeg(rgb, torch.tensor([quality]), torch.tensor([halved])))
 
 
-def test_without_damage_what_is_left_is_the_bicubic_of_the_clean_patches() -> None:
+def test_without_degradation_what_is_left_is_the_bicubic_of_the_clean_patches() -> None:
     hr = picture()
-    clean = replace(draw_damage(1, torch.Generator().manual_seed(0)), clean=torch.tensor([True]))
-    assert torch.equal(degrade(hr, SCALE, clean), degrade(hr, SCALE, undamaged(1)))
+    clean = replace(draw_degradation(1, torch.Generator().manual_seed(0)), clean=torch.tensor([True]))
+    assert torch.equal(degrade(hr, SCALE, clean), degrade(hr, SCALE, undegraded(1)))
     expected = resize((hr[0].permute(1, 2, 0) * 255).numpy(), 24, 28)
     made = (degrade(hr, SCALE, clean)[0].permute(1, 2, 0) * 255).numpy()
     # torch repeats no edge pixel as imresize does; inside the border only the rounding is left.
@@ -74,8 +75,8 @@ def test_without_damage_what_is_left_is_the_bicubic_of_the_clean_patches() -> No
 @pytest.mark.parametrize(("read", "shot", "brightness"), [(0.04, 0.0, 0.4), (0.0, 0.005, 0.2), (0.03, 0.004, 0.6)])
 def test_noise_has_the_variance_of_a_sensor(read: float, shot: float, brightness: float) -> None:
     hr = torch.full((1, 3, 512, 512), brightness)
-    damage = replace(undamaged(1), read_noise=torch.tensor([read]), shot_gain=torch.tensor([shot]))
-    noise = degrade(hr, SCALE, damage) - brightness
+    degradation = replace(undegraded(1), read_noise=torch.tensor([read]), shot_gain=torch.tensor([shot]))
+    noise = degrade(hr, SCALE, degradation) - brightness
     expected = (read**2 + shot * brightness) ** 0.5
     # 49,152 samples: their standard deviation is known to 0.3 %; three of these, and the rounding to levels.
     assert float(noise.std()) == pytest.approx(expected, rel=0.012)
@@ -83,8 +84,8 @@ def test_noise_has_the_variance_of_a_sensor(read: float, shot: float, brightness
 
 
 def test_grey_noise_is_the_same_in_all_colours() -> None:
-    damage = replace(undamaged(2), read_noise=torch.tensor([0.03, 0.03]), grey_noise=torch.tensor([True, False]))
-    noise = degrade(torch.full((2, 3, 64, 64), 0.5), SCALE, damage)
+    degradation = replace(undegraded(2), read_noise=torch.tensor([0.03, 0.03]), grey_noise=torch.tensor([True, False]))
+    noise = degrade(torch.full((2, 3, 64, 64), 0.5), SCALE, degradation)
     assert torch.equal(noise[0, 0], noise[0, 1])
     assert not torch.equal(noise[1, 0], noise[1, 1])
 
@@ -95,9 +96,9 @@ def test_blur_has_the_standard_deviation_along_its_own_axes() -> None:
     level = torch.ones(1, 1, 1, 1)
 
     def spread(angle: float) -> tuple[float, float]:
-        damage = replace(undamaged(1), blur=torch.tensor([[0.5, 0.1, angle]]))
+        degradation = replace(undegraded(1), blur=torch.tensor([[0.5, 0.1, angle]]))
         from srn_deploy.training.degradation import _blurred
-        blurred = _blurred(hr, damage.blur, SCALE)[0, 0] * level[0, 0]
+        blurred = _blurred(hr, degradation.blur, SCALE)[0, 0] * level[0, 0]
         y, x = torch.meshgrid(torch.arange(128) - 63.5, torch.arange(128) - 63.5, indexing="ij")
         mass = blurred.sum()
         return float((blurred * y * y).sum() / mass), float((blurred * x * x).sum() / mass)
@@ -109,20 +110,21 @@ def test_blur_has_the_standard_deviation_along_its_own_axes() -> None:
     assert spread(torch.pi / 2) == pytest.approx((horizontal, vertical), rel=0.01)
 
 
-def test_damage_is_a_function_of_the_seed_and_of_every_kind() -> None:
+def test_degradation_is_a_function_of_the_seed_and_of_every_kind() -> None:
     hr = picture().repeat(64, 1, 1, 1)[..., :64, :64]
-    one, again, other = (degrade(hr, SCALE, draw_damage(64, torch.Generator().manual_seed(seed))) for seed in (3, 3, 4))
+    one, again, other = (degrade(hr, SCALE, draw_degradation(64, torch.Generator().manual_seed(seed)))
+                         for seed in (3, 3, 4))
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
-    drawn = draw_damage(4000, torch.Generator().manual_seed(0))
-    for share, told in ((0.15, drawn.clean), (0.5, drawn.blur[:, 0] > 0), (0.6, drawn.read_noise > 0),
+    drawn = draw_degradation(4000, torch.Generator().manual_seed(0))
+    for share, drawn_share in ((0.15, drawn.clean), (0.5, drawn.blur[:, 0] > 0), (0.6, drawn.read_noise > 0),
                         (0.7, drawn.compressed)):
-        assert float(told.float().mean()) == pytest.approx(share, abs=0.03)  # four standard deviations
+        assert float(drawn_share.float().mean()) == pytest.approx(share, abs=0.03)  # four standard deviations
     assert set(drawn.resizer.tolist()) == {0, 1, 2}
     assert 40 <= drawn.quality.min() <= drawn.quality.max() <= 95
 
 
-def test_damaged_patches_are_whole_levels_of_the_right_size() -> None:
-    lr = degrade(picture().repeat(8, 1, 1, 1), SCALE, draw_damage(8, torch.Generator().manual_seed(1)))
+def test_degraded_patches_are_whole_levels_of_the_right_size() -> None:
+    lr = degrade(picture().repeat(8, 1, 1, 1), SCALE, draw_degradation(8, torch.Generator().manual_seed(1)))
     assert lr.shape == (8, 3, 24, 28)
     assert torch.equal(lr, (lr.clamp(0, 1) * 255).round() / 255)

@@ -17,9 +17,11 @@ from click.testing import CliRunner
 from rich.console import Console
 
 import srn_deploy.training
+from srn_deploy.cli import main, messages
 from srn_deploy.cli.train import _BarDisplay, _LineDisplay, train
 from srn_deploy.errors import MissingPackage, OptionError, TrainingError
 from srn_deploy.image import Image, read_image, write_image
+from srn_deploy.training import RunOptions
 from srn_deploy.training.curve import draw_curve
 from srn_deploy.training.run_folder import LOG_FIELDS
 from srn_deploy.training.schedule import Progress
@@ -69,8 +71,8 @@ def write_log(path: Path, rows: list[tuple[float, ...]]) -> Path:
 def test_a_run_prints_its_checkpoint_alone_on_stdout_and_its_progress_on_stderr(
         recipe: Path, pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    ended = CliRunner().invoke(train, [str(recipe), "--data", str(pictures), "--out", str(out), "--threads", "1"],
-                               catch_exceptions=False)
+    ended = CliRunner().invoke(main, ["train", str(recipe), "--data", str(pictures), "--out", str(out),
+                                      "--threads", "1"], catch_exceptions=False)
     assert ended.exit_code == 0
     assert ended.stdout == f"{out / 'model.safetensors'}\n"
     assert {path.name for path in out.iterdir()} == {"state.pt", "log.csv", "model.safetensors", "curve.png"}
@@ -153,10 +155,10 @@ def test_plain_lines_come_at_validations_and_once_a_minute(capsys: pytest.Captur
                                       " 25%  step 20  loss 0.0386  28.00 dB  0:04:30 left"]
 
 
-def test_the_bar_of_a_terminal_shows_loss_psnr_and_time_left_below_the_notices() -> None:
+def test_the_bar_of_a_terminal_shows_loss_psnr_and_time_left_below_the_messages() -> None:
     screen = io.StringIO()
     with _BarDisplay("compact-x4", Console(file=screen, force_terminal=True, width=120)) as display:
-        display.notice("Left out: [bad].png is empty.")
+        messages.say("Left out: [bad].png is empty.")
         display.report(progress())
     assert "Left out: [bad].png is empty." in screen.getvalue()
     assert "step 20  loss 0.0386  27.50 dB  0:01:30 left" in screen.getvalue()
@@ -187,12 +189,12 @@ def test_without_matplotlib_a_curve_that_was_asked_for_is_an_error(
         draw_curve(tmp_path / "log.csv", tmp_path / "curve.png")
 
 
-def test_without_matplotlib_a_run_says_that_it_drew_no_curve(
-        monkeypatch: pytest.MonkeyPatch, recipe: Path, pictures: Path, tmp_path: Path) -> None:
+def test_without_matplotlib_a_run_says_that_it_plotted_no_curve(
+        monkeypatch: pytest.MonkeyPatch, recipe: Path, pictures: Path, tmp_path: Path,
+        caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    told: list[str] = []
-    checkpoint = srn_deploy.training.train(str(recipe), pictures, tmp_path / "run", device="cpu", steps=1,
-                                           notice=told.append)
+    checkpoint = srn_deploy.training.train(str(recipe), pictures, tmp_path / "run",
+                                           RunOptions(device="cpu", steps=1))
     assert checkpoint.is_file()
-    assert told[0].startswith("No curve was drawn.")
+    assert caplog.messages[-1].startswith("The curve was not plotted: ")
     assert not (tmp_path / "run" / "curve.png").exists()

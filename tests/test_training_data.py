@@ -1,4 +1,4 @@
-"""Training pictures and the patches cut from them."""
+"""Training images and the patches cut from them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from srn_deploy.errors import TrainingError
 from srn_deploy.image import Image, write_image
 from srn_deploy.image.bicubic import resize, resize_uint8
-from srn_deploy.training.data import PatchBank, Pictures, detail, held_out, load_pictures
+from srn_deploy.training.data import PatchBank, TrainingImages, detail, held_out, load_images
 from srn_deploy.training.pixel_file import PixelFile
 from srn_deploy.training.stress import stress_patches
 
@@ -42,9 +42,9 @@ def bank_of(*originals: NDArray[np.uint8], lr_side: int = LR_SIDE) -> PatchBank:
     for original in originals:
         hr.append(original)
         lr.append(small(original))
-    pictures = Pictures(names=[], index=list(range(len(originals))), hr=hr.freeze(), lr=lr.freeze(), validation=[],
-                        left_out=[])
-    return PatchBank(pictures, scale=SCALE, hr_patch_px=SCALE * lr_side, device=CPU)
+    images = TrainingImages(names=[], index=list(range(len(originals))), hr=hr.freeze(), lr=lr.freeze(),
+                            validation=[])
+    return PatchBank(images, scale=SCALE, hr_patch_px=SCALE * lr_side, device=CPU)
 
 
 def save(path: Path, pixels: NDArray[np.uint8]) -> None:
@@ -129,47 +129,50 @@ def test_a_batch_is_float32_between_0_and_1() -> None:
     assert 0.99 < hr.max() <= 1
 
 
-def test_a_folder_is_read_with_its_subfolders_sorted_and_cropped_to_the_scale(tmp_path: Path) -> None:
+def test_a_folder_is_read_with_its_subfolders_sorted_and_cropped_to_the_scale(
+        tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     save(tmp_path / "b.png", noise(1, 32, 31))
     save(tmp_path / "a" / "c.png", noise(2, 30, 30))
-    pictures = load_pictures([tmp_path], SCALE)
-    assert [pair.name for pair in pictures.validation] == ["b.png"]
-    assert pictures.names == [str(Path("a") / "c.png")]
-    assert (pictures.hr.sides, pictures.lr.sides) == ([(30, 30), (30, 30)], [(10, 10), (10, 10)])
-    assert np.array_equal(pictures.hr.picture(1), noise(1, 32, 31)[:30, :30])
-    assert np.array_equal(pictures.lr.picture(1), small(noise(1, 32, 31)[:30, :30]))
-    assert pictures.left_out == []
+    images = load_images([tmp_path], SCALE)
+    assert [pair.name for pair in images.validation] == ["b.png"]
+    assert images.names == [str(Path("a") / "c.png")]
+    assert (images.hr.sides, images.lr.sides) == ([(30, 30), (30, 30)], [(10, 10), (10, 10)])
+    assert np.array_equal(images.hr.image(1), noise(1, 32, 31)[:30, :30])
+    assert np.array_equal(images.lr.image(1), small(noise(1, 32, 31)[:30, :30]))
+    assert caplog.messages == []
 
 
-def test_unreadable_and_small_pictures_are_left_out_and_told(tmp_path: Path) -> None:
+def test_unreadable_and_small_images_are_left_out_and_logged(
+        tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     save(tmp_path / "good.png", noise(1, 30, 30))
     save(tmp_path / "small.png", noise(2, 30, 29))
     save(tmp_path / "tiny.png", noise(2, 1, 1))
     (tmp_path / "broken.png").write_bytes((tmp_path / "good.png").read_bytes()[:200])
-    pictures = load_pictures([tmp_path], SCALE, smallest_px=30)
-    assert pictures.names == ["good.png"]
-    assert len(pictures.left_out) == 2
-    assert "broken.png is a truncated PNG" in pictures.left_out[0]
-    assert "2 pictures below 30 px a side, small.png" in pictures.left_out[1]
+    images = load_images([tmp_path], SCALE, smallest_px=30)
+    assert images.names == ["good.png"]
+    unreadable, too_small = caplog.messages
+    assert "broken.png is a truncated PNG" in unreadable
+    assert too_small == "Left out: images with a side below 30 px: 2 (small.png is the first)."
 
 
-def test_a_folder_full_of_damaged_files_is_told_in_a_few_lines(tmp_path: Path) -> None:
+def test_a_folder_full_of_damaged_files_is_logged_in_a_few_lines(
+        tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     save(tmp_path / "good.png", noise(1, 30, 30))
     for number in range(25):
         (tmp_path / f"bad{number:02}.png").touch()
-    told = load_pictures([tmp_path], SCALE).left_out
-    assert len(told) == 11
-    assert told[-1] == "Left out: 15 more unreadable pictures."
+    load_images([tmp_path], SCALE)
+    assert len(caplog.messages) == 11
+    assert caplog.messages[-1] == "Left out: 15 more unreadable images."
 
 
 def test_a_folder_without_a_picture_or_with_small_ones_alone_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="0 smaller, 0 unreadable"):
-        load_pictures([tmp_path], SCALE)
+        load_images([tmp_path], SCALE)
     save(tmp_path / "small.png", noise(1, 30, 30))
-    with pytest.raises(TrainingError, match=r"no picture of at least 33 x 33 px \(1 smaller"):
-        load_pictures([tmp_path], SCALE, smallest_px=33)
-    with pytest.raises(TrainingError, match="is no folder"):
-        load_pictures([tmp_path / "missing"], SCALE)
+    with pytest.raises(TrainingError, match=r"no image of at least 33 x 33 px \(1 smaller"):
+        load_images([tmp_path], SCALE, smallest_px=33)
+    with pytest.raises(TrainingError, match="is not a folder"):
+        load_images([tmp_path / "missing"], SCALE)
 
 
 @pytest.mark.parametrize(("count", "validated"), [(2, 1), (3, 1), (50, 1), (100, 2), (120, 2), (5000, 20)])

@@ -1,4 +1,4 @@
-"""Data folders: which files are originals, which their small versions, which for validation."""
+"""Data folders: which files are HR, which their LR, which for validation."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from srn_deploy.errors import TrainingError
 from srn_deploy.image import Image, find_images, read_image, write_image
 from srn_deploy.image.bicubic import resize_uint8
-from srn_deploy.training.data import load_pictures
-from srn_deploy.training.layout import find_sources
+from srn_deploy.training.data import load_images
+from srn_deploy.training.layout import find_data_files
 
 DIV2K = ("DIV2K_train_HR/0001.png", "DIV2K_train_HR/0002.png", "DIV2K_train_LR_bicubic/X4/0001x4.png",
          "DIV2K_train_LR_bicubic/X4/0002x4.png", "DIV2K_train_LR_bicubic/X2/0001x2.png",
@@ -27,12 +27,12 @@ def sorted_out(folder: Path, names: tuple[str, ...], scale: int = 4) -> tuple[di
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
-    sources = find_sources(folder, find_images(folder), scale)
+    files = find_data_files(folder, find_images(folder), scale)
 
     def inner(path: Path | None) -> str | None:
         return None if path is None else path.relative_to(folder).as_posix()
 
-    return ({str(inner(s.hr)): inner(s.lr) for s in sources.training}, [str(inner(s.hr)) for s in sources.validation])
+    return ({str(inner(s.hr)): inner(s.lr) for s in files.training}, [str(inner(s.hr)) for s in files.validation])
 
 
 def test_div2k_gives_its_pairs_of_the_scale_and_its_validation_part(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_div2k_gives_its_pairs_of_the_scale_and_its_validation_part(tmp_path: Pa
          "DIV2K_train_HR/0002.png": "DIV2K_train_LR_bicubic/X4/0002x4.png"}, ["DIV2K_valid_HR/0801.png"])
 
 
-def test_originals_without_files_of_the_scale_are_shrunk_by_us(tmp_path: Path) -> None:
+def test_hr_files_without_lr_of_the_scale_are_downscaled_here(tmp_path: Path) -> None:
     training, _ = sorted_out(tmp_path, DIV2K, scale=3)
     assert training == {"DIV2K_train_HR/0001.png": None, "DIV2K_train_HR/0002.png": None}
 
@@ -71,29 +71,29 @@ def test_a_suffix_behind_the_folder_s_name_finds_its_like(tmp_path: Path) -> Non
         {"HR_train/a.png": "LR_train/a.png"}, [])
 
 
-def test_small_versions_that_belong_to_no_original_are_told(tmp_path: Path) -> None:
+def test_lr_files_that_belong_to_no_hr_file_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pixels = np.zeros((16, 16, 3), np.uint8)
     write_image(tmp_path / "originals/a.png", Image(pixels=pixels))
     write_image(tmp_path / "LR/a.png", Image(pixels=pixels[:4, :4]))
-    (told,) = load_pictures([tmp_path], 4).left_out
-    assert told.startswith("1 pictures lie in folders named like those of LR files")
+    load_images([tmp_path], 4)
+    assert "Images in folders named like those of LR files that belong to no HR file: 1 (" in caplog.text
 
 
 def test_several_folders_are_one_set(tmp_path: Path) -> None:
     for name in ("one/a.png", "two/HR/b.png"):
         write_image(tmp_path / name, Image(pixels=np.zeros((16, 16, 3), np.uint8)))
-    pictures = load_pictures([tmp_path / "one", tmp_path / "two"], 4)
+    pictures = load_images([tmp_path / "one", tmp_path / "two"], 4)
     assert sorted([*pictures.names, *(pair.name for pair in pictures.validation)]) == ["HR/b.png", "a.png"]
 
 
-def test_when_every_original_lacks_its_small_version_the_error_says_so(tmp_path: Path) -> None:
+def test_when_every_hr_file_lacks_its_lr_file_the_error_says_so(tmp_path: Path) -> None:
     write_image(tmp_path / "HR/a.png", Image(pixels=np.zeros((16, 16, 3), np.uint8)))
     write_image(tmp_path / "LR/b.png", Image(pixels=np.zeros((4, 4, 3), np.uint8)))
     with pytest.raises(TrainingError, match="1 without an LR file"):
-        load_pictures([tmp_path], 4)
+        load_images([tmp_path], 4)
 
 
-def test_any_other_folder_is_one_of_originals(tmp_path: Path) -> None:
+def test_any_other_folder_holds_hr_files(tmp_path: Path) -> None:
     names = ("a.png", "Urlaub/b.jpg", "valley/c.png", "HRabc/d.png")
     assert sorted_out(tmp_path, names) == (dict.fromkeys(sorted(names, key=lambda n: Path(n).parts)), [])
 
@@ -102,33 +102,34 @@ def test_validation_pictures_alone_are_trained_with(tmp_path: Path) -> None:
     assert sorted_out(tmp_path, ("DIV2K_valid_HR/0801.png",)) == ({"DIV2K_valid_HR/0801.png": None}, [])
 
 
-def test_an_original_whose_small_version_is_missing_is_left_out_and_told(tmp_path: Path) -> None:
+def test_an_hr_file_without_its_lr_file_is_left_out_and_logged(
+        tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pixels = np.zeros((16, 16, 3), np.uint8)
     for name in ("HR/a.png", "HR/b.png"):
         write_image(tmp_path / name, Image(pixels=pixels))
     write_image(tmp_path / "LR/a.png", Image(pixels=pixels[:4, :4]))
-    pictures = load_pictures([tmp_path], 4)
+    pictures = load_images([tmp_path], 4)
     assert pictures.names == ["HR/a.png"]
-    assert pictures.left_out == ["Left out: 1 pictures without an LR file, HR/b.png the first."]
+    assert caplog.messages == ["Left out: images without an LR file: 1 (HR/b.png is the first)."]
 
 
-def test_the_published_small_version_is_taken_and_one_of_another_scale_is_an_error(tmp_path: Path) -> None:
+def test_the_published_lr_is_used_and_one_of_another_scale_is_an_error(tmp_path: Path) -> None:
     write_image(tmp_path / "HR/a.png", Image(pixels=np.zeros((17, 18, 3), np.uint8)))
     published = np.full((4, 4, 3), 7, np.uint8)
     write_image(tmp_path / "LR/a.png", Image(pixels=published))
-    assert np.array_equal(load_pictures([tmp_path], 4).validation[0].lr, published)
-    assert load_pictures([tmp_path], 4, made_lr=True).validation[0].lr.max() == 0
+    assert np.array_equal(load_images([tmp_path], 4).validation[0].lr, published)
+    assert load_images([tmp_path], 4, made_lr=True).validation[0].lr.max() == 0
     with pytest.raises(TrainingError, match=r"4 x 4 px, but .* at x2 gives 9 x 8") as caught:
-        load_pictures([tmp_path], 2)
+        load_images([tmp_path], 2)
     assert "of x2" in caught.value.remedy
 
 
 @pytest.mark.parametrize("scale", [2, 4])
 @pytest.mark.parametrize("name", ["Set5", "Set14"])
-def test_our_small_versions_equal_the_published_ones_bit_for_bit(data: Path, name: str, scale: int) -> None:
-    pictures = load_pictures([data / "images" / name], scale)
+def test_the_lr_made_here_equals_the_published_one_bit_for_bit(data: Path, name: str, scale: int) -> None:
+    pictures = load_images([data / "images" / name], scale)
     for index, title in enumerate(sorted(p.name for p in find_images(data / f"images/{name}/x{scale}/HR"))):
-        hr = pictures.hr.picture(index)
+        hr = pictures.hr.image(index)
         published = read_image(data / f"images/{name}/x{scale}/LR/{title}").as_rgb8()
-        assert np.array_equal(pictures.lr.picture(index), published)
+        assert np.array_equal(pictures.lr.image(index), published)
         assert np.array_equal(resize_uint8(hr, hr.shape[0] // scale, hr.shape[1] // scale), published)

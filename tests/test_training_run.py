@@ -21,11 +21,12 @@ from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.architectures.checkpoint import load_checkpoint
 from srn_deploy.errors import TrainingError
 from srn_deploy.image import Image, write_image
+from srn_deploy.training import RunOptions
 from srn_deploy.training.batches import TrainingBatch
-from srn_deploy.training.initialise import initialise
 from srn_deploy.training.recipe import Recipe
-from srn_deploy.training.schedule import Budget, Progress
-from srn_deploy.training.trainer import Inputs, Trainer
+from srn_deploy.training.schedule import Progress
+from srn_deploy.training.trainer import Trainer
+from srn_deploy.training.weight_init import set_first_weights
 
 # Bit-equal sums need the same number of threads; tiny networks are fastest with one.
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -34,16 +35,20 @@ RECIPE = Recipe(name="tiny", title="A tiny SRN", source="made for tests", archit
                 options={"scale": 2, "blocks": 1, "channels": 8, "esa_channels": 4}, value_range=1.0, hr_patch_px=32,
                 batch=4, steps=24, learning_rate=5e-3, ema_decay=0.9, stress_fraction=0.25, validate_every_steps=10)
 
+CPU = RunOptions(device="cpu")
+ONE_STEP = RunOptions(device="cpu", steps=1)
+RESUMED = RunOptions(device="cpu", resume=True)
+
 # Kills itself with the signal that cannot be caught: at the given step, in the middle of writing the state.
 KILLED_RUN = """
 import json, os, signal, sys, torch
 from pathlib import Path
-from srn_deploy.training import trainer
+from srn_deploy.training import RunOptions, trainer
 from srn_deploy.training.recipe import Recipe
 recipe = Recipe(**json.loads(sys.argv[1]))
 torch.set_num_threads(1)
 trainer.SAVE_EVERY_S = 0.0
-run = trainer.Trainer(recipe, trainer.Inputs(data=(Path(sys.argv[2]),)), Path(sys.argv[3]))
+run = trainer.Trainer(recipe, [Path(sys.argv[2])], Path(sys.argv[3]), RunOptions(device="cpu"))
 save = torch.save
 def save_or_die(state, path):
     save(state, path)
@@ -73,7 +78,7 @@ def undisturbed(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     """The folder of a run from beginning to end; not to be written to."""
     out = tmp_path_factory.mktemp("undisturbed")
     torch.set_num_threads(1)
-    Trainer(RECIPE, Inputs(data=(pictures,)), out).run()
+    Trainer(RECIPE, (pictures,), out, CPU).run()
     return out
 
 
@@ -124,7 +129,7 @@ def test_a_killed_run_that_is_resumed_ends_in_the_same_bits(
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     assert list(tmp_path.glob(".srn-part-*"))
     assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == step - 1
-    Trainer(RECIPE, Inputs(data=(pictures,)), tmp_path, resume=True).run()
+    Trainer(RECIPE, (pictures,), tmp_path, RESUMED).run()
     assert_same_run(tmp_path, undisturbed)
     assert not list(tmp_path.glob(".srn-part-*"))
 
@@ -136,10 +141,10 @@ def test_a_run_that_was_killed_before_its_first_state_does_not_stand_in_its_own_
             raise SystemExit  # as a kill would: the first state is saved, no row of the log is written
 
     with pytest.raises(SystemExit):
-        Killed(RECIPE, Inputs(data=(pictures,)), tmp_path).run()
-    Trainer(RECIPE, Inputs(data=(pictures,)), tmp_path / "unstarted")
+        Killed(RECIPE, (pictures,), tmp_path, CPU).run()
+    Trainer(RECIPE, (pictures,), tmp_path / "unstarted", CPU)
     for out in (tmp_path, tmp_path / "unstarted"):
-        Trainer(RECIPE, Inputs(data=(pictures,)), out, resume=True, notice=lambda line: None).run()
+        Trainer(RECIPE, (pictures,), out, RESUMED).run()
         assert_same_run(out, undisturbed)
 
 
@@ -151,9 +156,9 @@ def test_ctrl_c_saves_after_the_step_and_the_run_can_go_on(pictures: Path, undis
             return super()._batch()
 
     with pytest.raises(KeyboardInterrupt, match="Stopped after step 14; the state is saved"):
-        Interrupted(RECIPE, Inputs(data=(pictures,)), tmp_path).run()
+        Interrupted(RECIPE, (pictures,), tmp_path, CPU).run()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    Trainer(RECIPE, Inputs(data=(pictures,)), tmp_path, resume=True).run()
+    Trainer(RECIPE, (pictures,), tmp_path, RESUMED).run()
     assert_same_run(tmp_path, undisturbed)
 
 
@@ -165,41 +170,41 @@ def test_a_second_ctrl_c_does_not_wait_and_leaves_the_last_state(pictures: Path,
             raise AssertionError("the second Ctrl-C did not come through")
 
     with pytest.raises(KeyboardInterrupt):
-        Impatient(RECIPE, Inputs(data=(pictures,)), tmp_path).run()
+        Impatient(RECIPE, (pictures,), tmp_path, CPU).run()
     assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 0
 
 
 def test_a_finished_run_that_is_resumed_changes_nothing(pictures: Path, tmp_path: Path) -> None:
     recipe = replace(RECIPE, steps=3)
-    Trainer(recipe, Inputs(data=(pictures,)), tmp_path).run()
+    Trainer(recipe, (pictures,), tmp_path, CPU).run()
     rows, before = log_of(tmp_path), weights(tmp_path)
-    Trainer(recipe, Inputs(data=(pictures,)), tmp_path, resume=True).run()
+    Trainer(recipe, (pictures,), tmp_path, RESUMED).run()
     assert log_of(tmp_path) == rows
     assert all(torch.equal(before[key], value) for key, value in weights(tmp_path).items())
 
 
 def test_a_state_of_the_first_version_without_loss_and_pictures_goes_on(
         pictures: Path, undisturbed: Path, tmp_path: Path) -> None:
-    Trainer(RECIPE, Inputs(data=(pictures,)), tmp_path, budget=Budget(steps=1)).run()
+    Trainer(RECIPE, (pictures,), tmp_path, ONE_STEP).run()
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     for later in ("loss_sum", "loss_count", "pictures"):
         del state[later]
     torch.save(state, tmp_path / "state.pt")
-    assert Trainer(RECIPE, Inputs(data=(pictures,)), tmp_path, resume=True).step == 1
+    assert Trainer(RECIPE, (pictures,), tmp_path, RESUMED).step == 1
 
 
 def test_half_a_row_at_the_end_of_the_log_is_forgotten(pictures: Path, tmp_path: Path) -> None:
     recipe = replace(RECIPE, steps=2)
-    Trainer(recipe, Inputs(data=(pictures,)), tmp_path).run()
+    Trainer(recipe, (pictures,), tmp_path, CPU).run()
     rows = log_of(tmp_path)
     with (tmp_path / "log.csv").open("a") as file:
         file.write("3,0.5,0.0")
-    Trainer(recipe, Inputs(data=(pictures,)), tmp_path, resume=True).run()
+    Trainer(recipe, (pictures,), tmp_path, RESUMED).run()
     assert log_of(tmp_path) == rows
 
 
 def test_the_average_is_between_where_the_weights_were_and_where_they_are(pictures: Path, tmp_path: Path) -> None:
-    trainer = Trainer(RECIPE, Inputs(data=(pictures,)), tmp_path, budget=Budget(steps=1))
+    trainer = Trainer(RECIPE, (pictures,), tmp_path, ONE_STEP)
     start = trainer.network.head.weight.detach().clone()
     trainer.run()
     # The first decay is (1 + 0) / (10 + 0).
@@ -216,7 +221,7 @@ def test_weights_that_are_no_longer_finite_end_the_run_and_never_replace_good_on
             return replace(batch, lr=batch.lr * math.nan) if self.step == 12 else batch
 
     with pytest.raises(TrainingError, match="no longer finite at step 20"):
-        Poisoned(RECIPE, Inputs(data=(pictures,)), tmp_path).run()
+        Poisoned(RECIPE, (pictures,), tmp_path, CPU).run()
     assert all(torch.isfinite(value).all() for value in weights(tmp_path).values())
 
 
@@ -230,23 +235,23 @@ def test_weights_spoilt_by_the_last_step_are_not_saved_although_its_loss_was_fin
                 self.network.head.weight.fill_(math.inf)
 
     with pytest.raises(TrainingError, match="weights are no longer finite at step 24"):
-        Poisoned(RECIPE, Inputs(data=(pictures,)), tmp_path).run()
+        Poisoned(RECIPE, (pictures,), tmp_path, CPU).run()
     assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 0
 
 
-def test_progress_tells_step_share_loss_psnr_and_time_left(pictures: Path, tmp_path: Path) -> None:
-    told: list[Progress] = []
-    Trainer(RECIPE, Inputs(data=(pictures,)), tmp_path).run(told.append)
-    assert [progress.step for progress in told] == [10, 20]
-    assert told[1].share == pytest.approx(20 / 24)
-    assert told[1].remaining_s == pytest.approx(told[1].elapsed_s * 4 / 20)
-    assert [f"{progress.psnr_y_db} {progress.loss}" for progress in told] == [
+def test_progress_has_step_share_loss_psnr_and_time_left(pictures: Path, tmp_path: Path) -> None:
+    reported: list[Progress] = []
+    Trainer(RECIPE, (pictures,), tmp_path, CPU).run(reported.append)
+    assert [progress.step for progress in reported] == [10, 20]
+    assert reported[1].share == pytest.approx(20 / 24)
+    assert reported[1].remaining_s == pytest.approx(reported[1].elapsed_s * 4 / 20)
+    assert [f"{progress.psnr_y_db} {progress.loss}" for progress in reported] == [
         f"{row['validation_psnr_y_db']} {row['loss']}" for row in log_of(tmp_path)[1:3]]
 
 
 def test_making_a_trainer_leaves_the_random_numbers_of_the_caller_alone(pictures: Path, tmp_path: Path) -> None:
     before = torch.random.get_rng_state()
-    Trainer(RECIPE, Inputs(data=(pictures,)), tmp_path)
+    Trainer(RECIPE, (pictures,), tmp_path, CPU)
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
@@ -262,12 +267,12 @@ def test_a_chain_without_residuals_begins_by_passing_the_signal_on() -> None:
 
     with torch.no_grad():
         assert abs(likeness()) < 0.05
-        initialise(network)
+        set_first_weights(network)
         assert likeness() > 0.25  # five seeds gave 0.29 to 0.35, before: at most 0.012
 
 
 def test_networks_with_residuals_keep_their_own_first_weights() -> None:
     network = ARCHITECTURES["srn"].build({"blocks": 2, "channels": 16, "residual": True})
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    initialise(network)
+    set_first_weights(network)
     assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())

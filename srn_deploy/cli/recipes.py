@@ -13,7 +13,7 @@ from srn_deploy.cli import options
 @click.argument("name", required=False)
 @options.as_json
 def recipes(name: str | None, as_json: bool) -> None:
-    """List the shipped recipes, or print the file of the one called NAME, to read or to change in a copy."""
+    """List the shipped recipes, or print the file of the recipe NAME, to be read or changed in a copy."""
     from srn_deploy.training.recipe_store import recipe_text, shipped_recipes
 
     if name and as_json:

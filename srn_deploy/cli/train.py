@@ -1,15 +1,17 @@
-"""`srn-deploy train`: a recipe and a folder of pictures become a checkpoint."""
+"""`srn-deploy train`: from a recipe and folders of images to a checkpoint."""
 
 from __future__ import annotations
 
 import math
 import shlex
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import click
 
+from srn_deploy.cli import messages
 from srn_deploy.cli.options import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -20,42 +22,44 @@ if TYPE_CHECKING:
 DATA_VARIABLE = "SRN_TRAIN_DATA"
 
 PLAIN_LINE_EVERY_S = 60.0
-"""Where no terminal shows a bar: one line a minute."""
+"""Where there is no terminal to show a bar."""
 
 
 @click.command(short_help="Train a network by a recipe.")
 @click.argument("recipe")
 @click.option("--data", type=click.Path(path_type=Path), envvar=DATA_VARIABLE, multiple=True,
-              help=f"Folder of HR pictures, searched with all below it; may be repeated. [default: ${DATA_VARIABLE}]")
+              help=f"Folder of HR images, searched with its subfolders; may be repeated. [default: ${DATA_VARIABLE}]")
 @click.option("--out", type=click.Path(path_type=Path),
-              help="Folder of the run: state, log, curve and checkpoint. [default: runs/RECIPE]")
-@click.option("--resume", is_flag=True, help="Go on where the run in --out last saved.")
+              help="Folder of the run, for state, log, curve and checkpoint. [default: runs/RECIPE]")
+@click.option("--resume", is_flag=True, help="Continue where the run in --out last saved.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
-              help="Where to train; auto takes a GPU that works, and says which.")
+              help="Where to train; auto uses a GPU if one works, and says which device it chose.")
 @click.option("--steps", type=int, help="Length of the whole run in steps. [default: the recipe's]")
-@click.option("--budget", "minutes", type=float, metavar="MINUTES", help="Length of the whole run in minutes, instead.")
-@click.option("--seed", type=int, help="Of first weights and patches. [default: the recipe's]")
+@click.option("--budget", "minutes", type=float, metavar="MINUTES",
+              help="Length of the whole run in minutes, instead of steps.")
+@click.option("--seed", type=int, help="Seed of the first weights and the patches. [default: the recipe's]")
 @click.option("--initial", type=click.Path(path_type=Path),
-              help="Checkpoint to begin with. [default: that of the recipe which RECIPE follows, beside --out]")
+              help="Checkpoint to start with. [default: that of the recipe RECIPE follows, next to --out]")
 @click.option("--teacher", type=click.Path(path_type=Path),
-              help="Checkpoint to learn from. [default: that of RECIPE's teacher, beside --out]")
+              help="Checkpoint to learn from. [default: that of RECIPE's teacher, next to --out]")
 @click.option("--threads", type=int, help="CPU threads. [default: PyTorch's choice]")
 def train(recipe: str, data: tuple[Path, ...], out: Path | None, **chosen: Any) -> None:
     """Train the network of RECIPE, a shipped recipe or a .toml file, and print the checkpoint's path.
 
-    Pictures are found as DIV2K, Flickr2K, LSDIR, HR/ beside LR/, or any folder. Ctrl-C saves; --resume goes on.
-    `srn-deploy recipes` lists the shipped recipes.
+    Images are found in the layouts of DIV2K, Flickr2K and LSDIR, in HR/ and LR/ folders, or in any folder. Ctrl-C
+    saves the run, and --resume continues it. `srn-deploy recipes` lists the shipped recipes.
     """
+    from srn_deploy.training import RunOptions
     from srn_deploy.training import train as train_recipe
 
     folders, target = _required(data), out or Path("runs") / Path(recipe).stem
-    with _display(recipe) as display:
-        try:
-            checkpoint = train_recipe(recipe, folders, target, report=display.report, notice=display.notice, **chosen)
-        except KeyboardInterrupt as interrupt:
-            given = click.get_current_context().params | {"data": folders, "out": target}
-            display.notice(_stopped(str(interrupt), given))
-            raise click.exceptions.Exit(INTERRUPTED) from interrupt
+    try:
+        with _display(recipe) as display:
+            checkpoint = train_recipe(recipe, folders, target, RunOptions(**chosen), report=display.report)
+    except KeyboardInterrupt as interrupt:
+        given = click.get_current_context().params | {"data": folders, "out": target}
+        messages.say(_stopped(str(interrupt), given))
+        raise click.exceptions.Exit(INTERRUPTED) from interrupt
     click.echo(checkpoint)
 
 
@@ -63,37 +67,35 @@ def _required(data: tuple[Path, ...]) -> tuple[Path, ...]:
     from srn_deploy.errors import OptionError
 
     if not data:
-        raise OptionError("There are no pictures to train with.",
+        raise OptionError("There are no images to train with.",
                           remedy=f"Give a folder with --data or ${DATA_VARIABLE}: any folder of sharp photographs. The "
                                  "paper's are DIV2K (data.vision.ee.ethz.ch/cvl/DIV2K), Flickr2K (linked by the EDSR "
                                  "authors' code) and LSDIR (its authors' page), all for academic use.")
     return data
 
 
-def _stopped(told: str, params: dict[str, object]) -> str:
-    """What to say after Ctrl-C, with the command that goes on."""
+def _stopped(message: str, params: dict[str, object]) -> str:
+    """What to say after Ctrl-C, with the command that continues the run."""
     words = ["srn-deploy", "train", str(params["recipe"])]
     for name in ("data", "out", "device", "steps", "minutes", "seed", "initial", "teacher", "threads"):
         given = params[name]
         for value in given if isinstance(given, tuple) else () if given is None else (given,):
             words += ["--budget" if name == "minutes" else f"--{name}", str(value)]
-    told = told or "Stopped at once; what was saved before is kept."
-    return f"{told}\nContinue with: {shlex.join([*words, '--resume'])}"
+    message = message or "Stopped at once; what was saved before is kept."
+    return f"{message}\nContinue with: {shlex.join([*words, '--resume'])}"
 
 
 class _Display(Protocol):
-    """What shows a run on stderr."""
+    """Shows the progress of a run on stderr."""
 
     def __enter__(self) -> Self: ...
     def __exit__(self, *exception: object) -> None: ...
     def report(self, progress: Progress) -> None:
-        """Show how far the run is."""
-    def notice(self, text: str) -> None:
-        """Show a line of text."""
+        """Show how far the run has come."""
 
 
 def _display(title: str) -> _Display:
-    """A bar on a terminal, plain lines elsewhere."""
+    """A progress bar on a terminal, plain lines elsewhere."""
     from rich.console import Console
 
     console = Console(stderr=True)
@@ -101,7 +103,7 @@ def _display(title: str) -> _Display:
 
 
 class _LineDisplay:
-    """A line at every validation, and once a minute."""
+    """Prints a line at every validation, and once a minute."""
 
     def __init__(self) -> None:
         self._shown_s = 0.0
@@ -116,38 +118,34 @@ class _LineDisplay:
     def report(self, progress: Progress) -> None:
         if progress.psnr_y_db != self._psnr_y_db or progress.elapsed_s - self._shown_s >= PLAIN_LINE_EVERY_S:
             self._shown_s, self._psnr_y_db = progress.elapsed_s, progress.psnr_y_db
-            click.echo(f"{progress.share:4.0%}  {_told(progress)}", err=True)
-
-    def notice(self, text: str) -> None:
-        click.echo(text, err=True)
+            click.echo(f"{progress.share:4.0%}  {_in_words(progress)}", err=True)
 
 
 class _BarDisplay:
-    """One line that moves, below the notices."""
+    """A progress bar below the messages of the run."""
 
     def __init__(self, title: str, console: Console) -> None:
         from rich.progress import BarColumn, TaskProgressColumn, TextColumn
         from rich.progress import Progress as Bar
 
         self._bar = Bar(TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(),
-                        TextColumn("{task.fields[told]}"), console=console)
-        self._task = self._bar.add_task(title, total=1.0, told="reading pictures")
+                        TextColumn("{task.fields[status]}"), console=console)
+        self._task = self._bar.add_task(title, total=1.0, status="reading images")
+        self._live = ExitStack()
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        self._live.enter_context(self._bar)
+        self._live.enter_context(messages.above(self._bar.console))
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._bar.stop()
+        self._live.close()
 
     def report(self, progress: Progress) -> None:
-        self._bar.update(self._task, completed=progress.share, told=_told(progress))
-
-    def notice(self, text: str) -> None:
-        self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._bar.update(self._task, completed=progress.share, status=_in_words(progress))
 
 
-def _told(progress: Progress) -> str:
-    """Step, loss, PSNR and time left in words."""
+def _in_words(progress: Progress) -> str:
+    """Step, loss, PSNR and remaining time."""
     left = "?" if math.isnan(progress.remaining_s) else str(timedelta(seconds=round(progress.remaining_s)))
     return f"step {progress.step}  loss {progress.loss:.4f}  {progress.psnr_y_db:.2f} dB  {left} left"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -54,5 +55,7 @@ def convert(data: object, kind: type[Document], as_error: AsError) -> Document:
 
 
 def to_builtins(document: object) -> Any:
-    """The document as mappings, lists and plain values, ready for JSON."""
-    return msgspec.to_builtins(document)
+    """The document as mappings, lists and plain values, ready for JSON; fields with their default values included."""
+    # msgspec leaves out the defaults of a dataclass that it decoded, because they are not in its __dict__.
+    plain = asdict(document) if is_dataclass(document) and not isinstance(document, type) else document
+    return msgspec.to_builtins(plain)

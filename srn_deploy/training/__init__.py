@@ -1,60 +1,45 @@
-"""From a recipe and a folder of pictures to a checkpoint. `train` is the door; torch is loaded behind it."""
+"""From a recipe and folders of images to a checkpoint. `train` is the entry point; it loads PyTorch when called."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srn_deploy.errors import OptionError, missing_package
+from srn_deploy.errors import missing_package
+from srn_deploy.training.options import RunOptions
 
 if TYPE_CHECKING:
     from srn_deploy.training.schedule import Progress
 
-Report = Callable[["Progress"], None]
-"""Called now and then while a run goes on."""
+__all__ = ["OnProgress", "RunOptions", "train"]
 
-Notice = Callable[[str], None]
-"""Called with one line of text for what the user should know and what does not stop the run."""
-
-
-def warn(text: str) -> None:
-    """The notice of callers that have none of their own: a Python warning."""
-    warnings.warn(text, stacklevel=3)
+OnProgress = Callable[["Progress"], None]
+"""Called at every validation and every few steps of a run."""
 
 
-def train(recipe: str, data: Path | Sequence[Path], out: Path, *, device: str = "auto", steps: int | None = None,
-          minutes: float | None = None, seed: int | None = None, resume: bool = False, threads: int | None = None,
-          initial: Path | None = None, teacher: Path | None = None,
-          report: Report = lambda progress: None, notice: Notice = warn) -> Path:
-    """Train a recipe (a shipped name or a .toml file) on folders of HR pictures; returns the checkpoint's path.
+def train(recipe: str, data: Path | Sequence[Path], out: Path, options: RunOptions | None = None,
+          report: OnProgress = lambda progress: None) -> Path:
+    """Train the network of a recipe on folders of HR images and return the path of the checkpoint.
 
-    steps or minutes: the whole length of the run over all resumed parts (default: the recipe's steps).
-    seed: instead of the recipe's. threads: CPU threads of the whole process.
-    initial, teacher: checkpoints to begin with and to learn from (default: those that the runs of the recipes
-    named by `follows` and `teacher` left beside `out`).
-    Ctrl-C saves the state and then raises KeyboardInterrupt.
+    recipe: the name of a shipped recipe, or the path of a .toml file. data: one folder or several, each searched with
+    its subfolders. out: the folder of the run, which gets the state, the log, the checkpoint and a curve. options:
+    device, length and starting point. report: called with the progress of the run.
+
+    What the run decides, and what it leaves out, is logged. Ctrl-C saves the state and then raises KeyboardInterrupt.
     Raises MissingPackage without PyTorch, OptionError, TrainingError, CheckpointError, DeviceUnavailable, OutOfMemory.
     """
-    if threads is not None and threads < 1:
-        raise OptionError(f"{threads} threads are not possible.", remedy="Give at least one.")
+    chosen = options or RunOptions()
     try:
         import torch
 
         from srn_deploy.training.recipe import load_recipe
-        from srn_deploy.training.schedule import Budget
-        from srn_deploy.training.trainer import Inputs, Trainer
+        from srn_deploy.training.trainer import Trainer
     except ModuleNotFoundError as error:
         if error.name not in ("torch", "safetensors"):
             raise
         raise missing_package(error.name, "Training") from error
-    if threads is not None:
-        torch.set_num_threads(threads)
-    chosen = load_recipe(recipe)
+    if chosen.threads is not None:
+        torch.set_num_threads(chosen.threads)
     folders = (data,) if isinstance(data, Path) else tuple(data)
-    trainer = Trainer(chosen if seed is None else replace(chosen, seed=seed),
-                      Inputs(data=folders, initial=initial, teacher=teacher), out, device=device,
-                      budget=Budget(steps=steps, minutes=minutes), resume=resume, notice=notice)
-    return trainer.run(report)
+    return Trainer(load_recipe(recipe), folders, out, chosen).run(report)

@@ -1,4 +1,4 @@
-"""The course of a run as a picture: loss and validation PSNR over the steps."""
+"""A plot of a run: loss and validation PSNR over the steps."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ DOTS_PER_INCH = 120
 
 
 def draw_curve(log: Path, png: Path, *, title: str = "") -> None:
-    """Draw a run's log.csv as a PNG of 960 x 720 px; a column `recipe`, if there is one, parts it into stages.
+    """Plot a run's log.csv as a PNG of 960 x 720 px; a column `recipe`, if there is one, divides it into stages.
 
-    Raises MissingPackage without matplotlib and TrainingError for a log without a row.
+    Raises MissingPackage without matplotlib, TrainingError for a log without a row.
     """
     try:
-        # Figure and canvas by hand: pyplot keeps figures and a backend for the whole process.
+        # Figure and canvas directly: pyplot keeps figures and a backend for the whole process.
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
@@ -45,11 +45,11 @@ def draw_curve(log: Path, png: Path, *, title: str = "") -> None:
 
 
 def _stages(log: Path) -> dict[str, tuple[list[int], list[float], list[float]]]:
-    """Steps, losses and PSNRs of a log by stage; of a log of one stage under an empty name."""
+    """Steps, losses and PSNRs of a log by stage; a log without stages has one with an empty name."""
     with log.open(newline="") as file:
         rows = list(csv.DictReader(file))
     if not rows:
-        raise TrainingError(f"{log} has no row to draw.", remedy="Train until the first validation.")
+        raise TrainingError(f"{log} has no row to plot.", remedy="Train until the first validation.")
     stages: dict[str, tuple[list[int], list[float], list[float]]] = {}
     for row in rows:
         steps, losses, psnrs = stages.setdefault(row.get("recipe", ""), ([], [], []))
@@ -60,7 +60,7 @@ def _stages(log: Path) -> dict[str, tuple[list[int], list[float], list[float]]]:
 
 
 def _limits(stages: Sequence[Sequence[float]]) -> tuple[float, float]:
-    """Range in dB without the first value of each stage: new weights would press all the rest into one line."""
+    """Range of the axis in dB, without the first value of each stage: it would squeeze all others into one line."""
     shown = [psnr for psnrs in stages for psnr in (psnrs[1:] if len(psnrs) > 2 else psnrs) if math.isfinite(psnr)]
     if not shown:
         return 0.0, 1.0

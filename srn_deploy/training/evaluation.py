@@ -1,4 +1,4 @@
-"""PSNR of a network while it is being trained."""
+"""Validation of a network while it is being trained."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ import torch
 from torch import nn
 
 from srn_deploy.quality.metrics import psnr_y
-from srn_deploy.training.data import Pair
+from srn_deploy.training.data import TrainingPair
 
 
 @torch.no_grad()
-def validation_psnr_y(network: nn.Module, pairs: Sequence[Pair], *, scale: int, value_range: float,
+def validation_psnr_y(network: nn.Module, pairs: Sequence[TrainingPair], *, scale: int, value_range: float,
                       device: torch.device) -> float:
-    """Mean PSNR in dB on Y over whole pictures in float32, by the published convention."""
+    """Mean PSNR on Y in dB over whole images, computed in float32 and counted as published tables count it.
+
+    A border of `scale` pixels is left out. The network returns to the mode it was in.
+    """
     was_training = network.training
     network.eval()
     scores = []

@@ -1,4 +1,4 @@
-"""Ctrl-C at a moment of our choosing: between two steps, where the state is whole."""
+"""Ctrl-C handled between two steps, where the state is complete."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from types import FrameType
 class Interruption:
     """Whether Ctrl-C was pressed."""
 
-    asked: bool = False
+    requested: bool = False
 
 
 @contextmanager
 def deferred_interrupt() -> Iterator[Interruption]:
-    """Within the block the first Ctrl-C only sets `asked`; a second one raises KeyboardInterrupt at once.
+    """Within the block the first Ctrl-C only sets `requested`; a second one raises KeyboardInterrupt at once.
 
-    Outside the main thread, which alone receives signals, nothing changes.
+    Outside the main thread, the only one that receives signals, nothing changes.
     """
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
@@ -29,9 +29,9 @@ def deferred_interrupt() -> Iterator[Interruption]:
         return
 
     def on_interrupt(number: int, frame: FrameType | None) -> None:
-        if interruption.asked:
+        if interruption.requested:
             raise KeyboardInterrupt
-        interruption.asked = True
+        interruption.requested = True
 
     previous = signal.signal(signal.SIGINT, on_interrupt)
     try:

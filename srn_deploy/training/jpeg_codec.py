@@ -1,4 +1,4 @@
-"""What JPEG does to pixels, as arithmetic on a batch: no file, no entropy coding, any device.
+"""What JPEG does to pixels, as arithmetic on a batch: without files or entropy coding, on any device.
 
 Quantisation tables, their scaling by quality and the upsampling of halved chroma are those of the
 Independent JPEG Group's library, which nearly every camera and program uses;
@@ -25,20 +25,21 @@ CHROMINANCE = (
     47, 66, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99,
     99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99)
 
-# JFIF 1.02: full-range BT.601; chroma is centred on 0 here, luma shifted by 128 as T.81 asks.
+# JFIF 1.02: full-range BT.601; chroma is centred on 0 here, luma is shifted by 128 as T.81 requires.
 _TO_YCC = torch.tensor([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
 _TO_RGB = torch.tensor([[1.0, 0.0, 1.402], [1.0, -0.344136, -0.714136], [1.0, 1.772, 0.0]])
 
 
 def through_jpeg(rgb: Tensor, quality: Tensor, halved_chroma: Tensor) -> Tensor:
-    """Compress and decompress RGB float32 (N, 3, H, W) in 0..1; a fresh batch of whole levels in 0..1.
+    """Compress and decompress a batch of RGB images.
 
-    quality: (N,) in 1..100. halved_chroma: bool (N,), True for 4:2:0, False for 4:4:4.
+    rgb: float32 (N, 3, H, W) in 0..1. quality: (N,) in 1..100. halved_chroma: bool (N,), True for 4:2:0, False for
+    4:4:4. Returns a new tensor like rgb, whose values are multiples of 1/255.
     """
     height, width = rgb.shape[-2:]
     bottom, right = (-side % (2 * BLOCK_PX) for side in (height, width))
     padded = functional.pad((rgb * 255).round(), (0, right, 0, bottom), mode="replicate")
-    ycc = torch.einsum("ij,njhw->nihw", _TO_YCC.to(rgb), padded).round()  # the codec works in whole numbers
+    ycc = torch.einsum("ij,njhw->nihw", _TO_YCC.to(rgb), padded).round()  # the codec works in integers
     luma, chroma = ycc[:, :1] - 128, ycc[:, 1:]
     luma = _coded(luma, _table(LUMINANCE, quality)) + 128
     table = _table(CHROMINANCE, quality)
@@ -50,14 +51,14 @@ def through_jpeg(rgb: Tensor, quality: Tensor, halved_chroma: Tensor) -> Tensor:
 
 
 def _table(base: tuple[int, ...], quality: Tensor) -> Tensor:
-    """Quantisation steps (N, 1, 1, 8, 1, 8) for each quality, in whole numbers from 1 to 255."""
+    """Quantisation steps (N, 1, 1, 8, 1, 8) for each quality, integers from 1 to 255."""
     percent = torch.where(quality < 50, (5000 / quality).floor(), 200 - 2 * quality).view(-1, 1)
     steps = ((torch.tensor(base, device=quality.device) * percent + 50) / 100).floor().clamp(1, 255)
     return steps.view(-1, 1, 1, BLOCK_PX, 1, BLOCK_PX)
 
 
 def _coded(planes: Tensor, table: Tensor) -> Tensor:
-    """Planes (N, C, H, W), sides multiples of 8, after the cosine transform, quantisation and the way back."""
+    """Planes (N, C, H, W), with sides that are multiples of 8, after transform, quantisation and inverse transform."""
     count, channels, height, width = planes.shape
     cosine = _cosine_matrix().to(planes)
     blocks = planes.reshape(count, channels, height // BLOCK_PX, BLOCK_PX, width // BLOCK_PX, BLOCK_PX)

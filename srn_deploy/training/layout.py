@@ -1,13 +1,13 @@
-"""Which files of a data folder are originals, which are their small versions, and which are for validation.
+"""Which files of a data folder are HR, which are the LR that belongs to them, and which are for validation.
 
-Known are the layouts in which the paper's sets are published, and the usual pairs of folders:
+The layouts of the paper's published sets are known, and the usual pairs of folders:
 
     DIV2K_train_HR/0001.png     DIV2K_train_LR_bicubic/X4/0001x4.png     (and DIV2K_valid_…: for validation)
     Flickr2K_HR/000001.png      Flickr2K_LR_bicubic/X4/000001x4.png
     HR/train/…/0000001.png      X4/train/…/0000001x4.png                 (LSDIR)
     HR/any.png                  LR/any.jpg, LR_x4/any.png, LRbicx4/any.png or LR/x4/any.png
 
-Case does not matter. Anything else is a folder of originals; their small versions are made.
+Case does not matter. Any other folder holds HR files, whose LR is made.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _VALIDATION = re.compile(r"(?:.*_)?val(?:id(?:ation)?)?\d*(?:_.*)?", re.IGNORECA
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
-    """One original, its name within the data folder, and its small version where the folder has one."""
+class HrFile:
+    """One HR file, its name within the data folder, and the file with its LR where the folder has one."""
 
     name: str
     hr: Path
@@ -35,60 +35,58 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sources:
-    """Files to train with, and to validate with where the layout says which; each sorted by path."""
+class DataFiles:
+    """Files for training, and for validation where the layout says which; each list is sorted by path."""
 
-    training: list[Source] = field(default_factory=list)
-    validation: list[Source] = field(default_factory=list)
-    without_partner: list[str] = field(default_factory=list)
-    """Originals whose folder has small versions, but not of them; they are in neither list."""
-    unused_small: list[str] = field(default_factory=list)
-    """Files in folders named like those of small versions, where no original has found one."""
+    training: list[HrFile] = field(default_factory=list)
+    validation: list[HrFile] = field(default_factory=list)
+    without_lr: list[str] = field(default_factory=list)
+    """HR files whose folder has LR files, but none for them; they are in neither list."""
+    unused_lr: list[str] = field(default_factory=list)
+    """Files in folders named like those of LR files, where none of them belongs to an HR file."""
 
-    def __add__(self, other: Sources) -> Sources:
-        """Both together."""
-        return Sources(training=self.training + other.training, validation=self.validation + other.validation,
-                       without_partner=self.without_partner + other.without_partner,
-                       unused_small=self.unused_small + other.unused_small)
+    def __add__(self, other: DataFiles) -> DataFiles:
+        """The files of both."""
+        return DataFiles(training=self.training + other.training, validation=self.validation + other.validation,
+                         without_lr=self.without_lr + other.without_lr, unused_lr=self.unused_lr + other.unused_lr)
 
 
-def find_sources(folder: Path, images: Sequence[Path], scale: int) -> Sources:
-    """Sort out the pictures under a folder for one scale."""
+def find_data_files(folder: Path, images: Sequence[Path], scale: int) -> DataFiles:
+    """Sort the images under a folder into HR files with their LR of one scale, for training and for validation."""
     for cached in (_subfolders, _stems):
         cached.cache_clear()  # folders may have changed since the last search
-    originals = [path for path in images if _is_original(_folders(folder, path), scale)]
-    training: list[Source] = []
-    validation: list[Source] = []
+    training: list[HrFile] = []
+    validation: list[HrFile] = []
     missing: list[str] = []
-    for hr in originals:
-        places = list(_small_folders(folder, hr, scale))
-        lr = next(filter(None, (_partner(place, hr, scale) for place in places)), None)
-        source = Source(name=str(hr.relative_to(folder)), hr=hr, lr=lr)
+    for hr in (path for path in images if _is_hr(_folders(folder, path), scale)):
+        places = list(_lr_folders(folder, hr, scale))
+        lr = next(filter(None, (_lr_in(place, hr, scale) for place in places)), None)
+        file = HrFile(name=str(hr.relative_to(folder)), hr=hr, lr=lr)
         if lr is None and places:
-            missing.append(source.name)
+            missing.append(file.name)
         else:
-            (validation if _is_validation(_folders(folder, hr)) else training).append(source)
-    found = any(source.lr for source in training + validation)
-    small = [] if found or missing else [str(path.relative_to(folder)) for path in images
-                                         if _is_small(_folders(folder, path), scale)]
-    return Sources(training=training or validation, validation=validation if training else [],
-                   without_partner=missing, unused_small=small)
+            (validation if _is_validation(_folders(folder, hr)) else training).append(file)
+    found = any(file.lr for file in training + validation)
+    unused = [] if found or missing else [str(path.relative_to(folder)) for path in images
+                                          if _is_lr(_folders(folder, path), scale)]
+    return DataFiles(training=training or validation, validation=validation if training else [],
+                     without_lr=missing, unused_lr=unused)
 
 
 def _folders(folder: Path, path: Path) -> tuple[str, ...]:
-    """The names of the folders between the data folder and a picture."""
+    """The names of the folders between the data folder and an image."""
     return path.relative_to(folder).parts[:-1]
 
 
-def _is_original(folders: Sequence[str], scale: int) -> bool:
+def _is_hr(folders: Sequence[str], scale: int) -> bool:
     scales = [int(found[1]) for name in folders if (found := _SCALE.fullmatch(name))]
     if any(_HR.fullmatch(name) for name in folders):
         return all(other == scale for other in scales)
     return not scales and not any(_LR.fullmatch(name) for name in folders)
 
 
-def _is_small(folders: Sequence[str], scale: int) -> bool:
-    """Whether a picture lies where small versions of the scale, or of an unnamed one, would lie."""
+def _is_lr(folders: Sequence[str], scale: int) -> bool:
+    """Whether an image is where LR files of this scale, or of a scale that is not named, would be."""
     scales = [int(found[1]) for name in folders if (found := _SCALE_INSIDE.search(name))]
     return any(_LR.fullmatch(name) or _SCALE.fullmatch(name) for name in folders) and set(scales) <= {scale}
 
@@ -97,22 +95,22 @@ def _is_validation(folders: Sequence[str]) -> bool:
     return any(_VALIDATION.fullmatch(name) for name in folders)
 
 
-def _small_folders(folder: Path, hr: Path, scale: int) -> Iterator[Path]:
-    """The folders that would hold the small version of an original, of those that exist."""
+def _lr_folders(folder: Path, hr: Path, scale: int) -> Iterator[Path]:
+    """The existing folders that could hold the LR of an HR file."""
     parts = _folders(folder, hr)
     for index, name in enumerate(parts):
         if found := _HR.fullmatch(name):
             wanted = {f"{found['before']}lr{middle}{found['after']}".lower()
                       for middle in ("_bicubic", "", f"_x{scale}", f"x{scale}", f"bicx{scale}", f"_bicx{scale}")}
             for child in _subfolders(folder.joinpath(*parts[:index])):
-                if child.name.lower() in {*wanted, f"x{scale}"} and (small := _of_scale(child, scale)):
-                    yield small.joinpath(*parts[index + 1:])
+                if child.name.lower() in {*wanted, f"x{scale}"} and (lr := _of_scale(child, scale)):
+                    yield lr.joinpath(*parts[index + 1:])
 
 
-def _of_scale(small: Path, scale: int) -> Path | None:
-    """The folder itself or, where folders inside it are named after scales, the one of this scale."""
-    scaled = {found[1]: child for child in _subfolders(small) if (found := _SCALE.fullmatch(child.name))}
-    return scaled.get(str(scale)) if scaled else small
+def _of_scale(folder: Path, scale: int) -> Path | None:
+    """The folder itself or, where its subfolders are named after scales, the one of this scale."""
+    scaled = {found[1]: child for child in _subfolders(folder) if (found := _SCALE.fullmatch(child.name))}
+    return scaled.get(str(scale)) if scaled else folder
 
 
 @cache
@@ -122,10 +120,10 @@ def _subfolders(folder: Path) -> tuple[Path, ...]:
 
 @cache
 def _stems(folder: Path) -> Mapping[str, Path]:
-    """Every file of a folder by its name without suffix."""
+    """Every file of a folder, by its name without suffix."""
     return {path.stem: path for path in sorted(folder.iterdir())} if folder.is_dir() else {}
 
 
-def _partner(place: Path, hr: Path, scale: int) -> Path | None:
+def _lr_in(place: Path, hr: Path, scale: int) -> Path | None:
     stems = _stems(place)
     return stems.get(f"{hr.stem}x{scale}") or stems.get(f"{hr.stem}X{scale}") or stems.get(hr.stem)

@@ -1,4 +1,4 @@
-"""Equation 4 of the paper: the distance to the original, and the distance to what the teacher makes of it."""
+"""Equation 4 of the paper: the distance to the original, and the distance to the teacher's output."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 from srn_deploy.training.recipe import Recipe
 
 _LUMA = (0.299, 0.587, 0.114)
-"""BT.601, as `metrics.luma` has it, scaled so that grey keeps its value."""
+"""BT.601 as in `quality/metrics.py`, scaled so that grey keeps its value."""
 
 
 def distance(kind: str, one: Tensor, other: Tensor) -> Tensor:
@@ -17,22 +17,22 @@ def distance(kind: str, one: Tensor, other: Tensor) -> Tensor:
 
 
 def luma(rgb: Tensor) -> Tensor:
-    """Y (N, 1, H, W) of RGB (N, 3, H, W), on the same range."""
+    """Y (N, 1, H, W) of RGB (N, 3, H, W), in the same range."""
     return (rgb * rgb.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
 
 
-def training_loss(recipe: Recipe, sr: Tensor, hr: Tensor, taught: Tensor | None) -> Tensor:
-    """lambda_P times the distance to hr, plus lambda_D times the distance to the teacher's output, if there is one.
+def training_loss(recipe: Recipe, sr: Tensor, hr: Tensor, teacher_sr: Tensor | None) -> Tensor:
+    """Equation 4: lambda_P times the distance of sr to hr, plus lambda_D times its distance to the teacher's output.
 
-    With a luma_weight the distance to hr counts on Y as well, which eyes and the published figures go by.
-
-    sr, hr: float32 (N, 3, H, W) on 0..1. taught: the teacher's output for the first of them, the photographs; stress
-    patches, for which the right answer is known and the teacher's is not, have the first term alone.
+    sr, hr: float32 (N, 3, H, W) in 0..1. teacher_sr: the teacher's output for the first M of them, the photographs
+    (M, 3, H, W); None without a teacher. Stress patches have only the first term, because their right answer is known
+    and the teacher's may be wrong. Where the recipe has a luma_weight, the distance to hr is also counted on Y, by
+    which eyes and published figures judge. Returns a scalar.
     """
     pixels = distance(recipe.loss, sr, hr)
     if recipe.luma_weight:
         pixels = pixels + recipe.luma_weight * distance(recipe.loss, luma(sr), luma(hr))
     loss = recipe.pixel_weight * pixels
-    if taught is None:
+    if teacher_sr is None:
         return loss
-    return loss + recipe.distillation_weight * distance(recipe.loss, sr[:len(taught)], taught)
+    return loss + recipe.distillation_weight * distance(recipe.loss, sr[:len(teacher_sr)], teacher_sr)

@@ -1,8 +1,8 @@
-"""Muon: momentum whose every matrix is made orthogonal before it is a step (Jordan et al., 2024).
+"""Muon: momentum whose matrices are made orthogonal before each step (Jordan et al., 2024).
 
-A chain of convolutions without residuals is badly conditioned: Adam follows the few directions in which
-the gradient is large. Muon gives all directions of a filter bank the same length; benchmarks/ablation.md
-has what SRN gains by it. PyTorch's own `torch.optim.Muon` takes matrices alone, no convolutions.
+A chain of convolutions without residuals is badly conditioned: Adam follows the few directions in which the gradient
+is large, while Muon gives all directions of a filter bank the same length. benchmarks/ablation.md shows what SRN gains
+by it. PyTorch's own `torch.optim.Muon` takes only matrices, not convolutions.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ import torch
 from torch import Tensor, nn
 
 QUINTIC = (3.4445, -4.7750, 2.0315)
-"""Of the Newton-Schulz iteration: every singular value from 0 to 1 comes near 1 (Jordan et al., 2024)."""
+"""Coefficients of the Newton-Schulz iteration, which brings singular values from 0..1 near 1 (Jordan et al., 2024)."""
 
 NEWTON_SCHULZ_STEPS = 5
 
 UPDATE_RMS = 0.2
-"""Root mean square of a step in units of the learning rate: about Adam's (Liu et al., 2025, equation 4)."""
+"""Root mean square of a step in units of the learning rate, about that of Adam (Liu et al., 2025, equation 4)."""
 
 ADAM_BETAS, ADAM_EPSILON = (0.9, 0.99), 1e-8
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon for the weights of convolutions, as matrices of (filters, everything else), and Adam for the rest."""
+    """Muon for the weights of convolutions, seen as matrices (filters, everything else), and Adam for the rest."""
 
     def __init__(self, parameters: Iterable[nn.Parameter], *, lr: float, momentum: float = 0.95) -> None:
         super().__init__(parameters, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """One step from the gradients that are there; there is no closure."""
+        """Take one step from the current gradients; a closure is not used."""
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
@@ -64,7 +64,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalised(matrix: Tensor) -> Tensor:
-    """Near U V^T of a matrix U S V^T: its singular values are brought to about 0.7 to 1.2. A fresh tensor."""
+    """A new matrix near U V^T for a matrix U S V^T: its singular values are brought to about 0.7 to 1.2."""
     a, b, c = QUINTIC
     wide = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
     x: Tensor = wide / (wide.norm() + 1e-7)

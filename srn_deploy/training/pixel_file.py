@@ -1,7 +1,7 @@
-"""Pictures of many sizes as one run of pixels: decoded once, mapped into memory, moved to the device if they fit.
+"""Images of many sizes as one sequence of pixels: decoded once, memory-mapped, moved to the device if they fit.
 
-The pixels go into a temporary file without a name. Where the memory is large enough the operating system
-keeps it there; where it is not, a set of any size can still be trained with.
+The pixels are written to an unnamed temporary file. Where the memory is large enough the operating system keeps them
+there; where it is not, a set of any size can still be trained with.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from torch import Tensor
 from srn_deploy.errors import TrainingError
 
 DEVICE_SHARE = 0.6
-"""Of a GPU's free memory that pictures may take; the rest is for the network."""
+"""Share of a GPU's free memory that images may take; the rest is for the network."""
 
 
 class PixelFile:
-    """Append pictures, then `freeze`, then cut patches."""
+    """Append images, then call `freeze`, then cut patches."""
 
     def __init__(self) -> None:
         with _disk_errors_translated():
@@ -38,47 +38,47 @@ class PixelFile:
         return len(self._sides)
 
     def append(self, image: NDArray[np.uint8]) -> None:
-        """Add uint8 (H, W, 3); raises TrainingError on a full disk."""
+        """Add an image, uint8 (H, W, 3); raises TrainingError on a full disk."""
         with _disk_errors_translated():
             self._file.write(np.ascontiguousarray(image).data)
         self._sides.append((image.shape[0], image.shape[1]))
 
     def freeze(self) -> Self:
-        """No picture is added after this; returns itself. Raises TrainingError on a full disk."""
+        """End appending and map the pixels; returns itself. Raises TrainingError on a full disk."""
         with _disk_errors_translated():
             self._file.flush()
         if self._sides:
-            # Copy on write: torch warns of arrays that cannot be written to.
+            # Copy on write, because torch warns about arrays that cannot be written to.
             self._pixels = np.memmap(self._file, np.uint8, mode="c").reshape(-1, 3)
         return self
 
     @property
     def sides(self) -> Sequence[tuple[int, int]]:
-        """(height, width) of every picture."""
+        """(height, width) of every image."""
         return self._sides
 
     @property
     def bytes(self) -> int:
-        """Of all pixels."""
+        """Size of all pixels in bytes."""
         return 3 * sum(height * width for height, width in self._sides)
 
-    def picture(self, index: int) -> NDArray[np.uint8]:
-        """uint8 (H, W, 3); a fresh array."""
+    def image(self, index: int) -> NDArray[np.uint8]:
+        """One image as a new array, uint8 (H, W, 3)."""
         height, width = self._sides[index]
         first = self._firsts()[index]
         return np.array(self._pixels[first:first + height * width]).reshape(height, width, 3)
 
     def on(self, device: torch.device) -> MappedPixels:
-        """Ready to cut patches for a device: on it where they fit, else in the host's memory."""
+        """The pixels ready for cutting patches: on the device where they fit, else in the host's memory."""
         return MappedPixels(torch.from_numpy(self._pixels), self._firsts(), [width for _, width in self._sides],
                             device if self.fits(device) else torch.device("cpu"))
 
     def fits(self, device: torch.device) -> bool:
-        """Whether the device's free memory holds all pixels with room to spare; the host always does."""
+        """Whether the pixels take at most DEVICE_SHARE of the device's free memory; always true for the CPU."""
         return device.type != "cuda" or self.bytes <= DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]
 
     def _firsts(self) -> list[int]:
-        """Index of the first pixel of every picture."""
+        """Index of the first pixel of every image."""
         return [0, *accumulate(height * width for height, width in self._sides)][:-1]
 
 
@@ -87,17 +87,17 @@ def _disk_errors_translated() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise TrainingError(f"The temporary folder does not hold the decoded pictures ({error.strerror}).",
-                            remedy="Free space there, or name another folder in the variable TMPDIR.") from error
+        raise TrainingError(f"The decoded images cannot be kept in the temporary folder ({error.strerror}).",
+                            remedy="Free space there, or set the variable TMPDIR to another folder.") from error
 
 
 def _close(file: IO[bytes]) -> None:
-    with suppress(OSError):  # what a full disk did not take is tried again on closing
+    with suppress(OSError):  # closing tries again to write what a full disk refused
         file.close()
 
 
 class MappedPixels:
-    """Pixels (n, 3) on one device, and where each picture begins."""
+    """Pixels (n, 3) on one device, and where each image starts in them."""
 
     def __init__(self, pixels: Tensor, firsts: Sequence[int], widths: Sequence[int], device: torch.device) -> None:
         self.device = device
@@ -106,7 +106,10 @@ class MappedPixels:
         self._width = torch.tensor(widths, device=device, dtype=torch.int64)
 
     def cut(self, index: Tensor, top: Tensor, left: Tensor, grid: Tensor) -> Tensor:
-        """uint8 (N, s, s, 3): for each item the pixels at top/left plus its grid (N, 2, s, s); one gather."""
+        """Cut patches in one gather: for each item the pixels at top/left plus its grid (N, 2, s, s).
+
+        Returns uint8 (N, s, s, 3).
+        """
         row = top.view(-1, 1, 1) + grid[:, 0]
         col = left.view(-1, 1, 1) + grid[:, 1]
         return self._pixels[self._first[index].view(-1, 1, 1) + row * self._width[index].view(-1, 1, 1) + col]

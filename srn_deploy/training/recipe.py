@@ -1,39 +1,37 @@
-"""A recipe: everything that decides a training run but the pictures and the machine."""
+"""A recipe: everything that decides a training run, except the images and the machine."""
 
 from __future__ import annotations
 
+import difflib
 import math
-import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from enum import StrEnum
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from srn_deploy.errors import OptionError
+from srn_deploy.system.documents import convert, decode_toml, to_builtins
 from srn_deploy.training.recipe_store import recipe_text
 
 _PROSE = ("name", "title", "source")
-"""Fields that a reader may improve without making it another run."""
+"""Fields that can be reworded without making it a different run."""
+
+_CHOICES = {"loss": ("l1", "l2"), "optimizer": ("adam", "muon"), "degradation": ("bicubic", "photo")}
+"""The values of fields that have only a few."""
 
 LARGEST_SEED = 2**32
-"""Times a million and a step it still is a 64-bit number."""
+"""Multiplied by a million and increased by the step, this still fits into 64 bits."""
 
 _SMALLEST_STRESS_PX = 4
-"""Below this side (LR) a stress patch has no room for an inset."""
-
-
-class Degradation(StrEnum):
-    """How LR is made from HR."""
-
-    BICUBIC = "bicubic"
-    PHOTO = "photo"
-    """Blur, resize kernel, sensor noise and JPEG at random (`degradation.py`)."""
+"""Smallest side (LR) of a stress patch that has space for an inset."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """One training run. Sides in pixels; patches are HR."""
+    """One training run. Sides are in pixels, and patches are measured in HR.
+
+    Raises OptionError for a value that cannot work. Types are checked where a file is read (`load_recipe`).
+    """
 
     name: str
     title: str
@@ -42,89 +40,77 @@ class Recipe:
     architecture: str
     options: dict[str, Any] = field(default_factory=dict)
     value_range: float
-    """What the network is trained in: 1.0 keeps activations far from the end of FP16."""
+    """Largest pixel value that the network is trained with: 1.0 keeps activations far from the limits of FP16."""
     hr_patch_px: int
     batch: int
     candidates: int = 1
-    """Patches that are drawn for each one that is kept: the one with the most detail."""
+    """Patches drawn for each one that is used: the one with the most detail."""
     steps: int
     optimizer: str = "adam"
-    """adam, the paper's, or muon, which needs far fewer steps (`muon.py`) and about four times the learning rate."""
+    """adam, which the paper uses, or muon, which needs far fewer steps and about four times the learning rate."""
     learning_rate: float
     final_learning_rate: float = 1e-7
     loss: str = "l1"
+    """l1 or l2: mean absolute or mean squared difference."""
     ema_decay: float = 0.999
+    """Of the exponential moving average of the weights, which becomes the checkpoint."""
     gradient_clip: float = 1.0
-    """Largest norm of all gradients together, loss on 0..1."""
+    """Largest norm of all gradients together, for a loss on pixel values in 0..1; infinity does not clip."""
     stress_fraction: float = 0.0
-    """Share of all patches that are checkerboards, noise and the like with a bicubic target."""
+    """Share of all patches that are stress patches: checkerboards, noise and the like with a bicubic target."""
     follows: str = ""
-    """The recipe whose checkpoint this run begins with: every tensor of the same name and shape is taken over."""
+    """The recipe whose checkpoint this run starts with: every tensor of the same name and shape is copied."""
     teacher: str = ""
-    """The recipe whose checkpoint teaches: equation 4. Empty: the distance to the original alone."""
+    """The recipe whose checkpoint is the teacher of equation 4. Empty: only the distance to the original counts."""
     pixel_weight: float = 1.0
     distillation_weight: float = 1.0
     """Lambda_P and lambda_D of equation 4; "we set them to 1"."""
     luma_weight: float = 0.0
-    """Of the distance on Y beside that on RGB; the paper has none."""
-    degradation: str = Degradation.BICUBIC.value
-    """One of Degradation."""
+    """Weight of the distance on Y, added to that on RGB; the paper has no such term."""
+    degradation: str = "bicubic"
+    """How LR is made: bicubic, or photo, with random blur, resize kernel, sensor noise and JPEG (`degradation.py`)."""
     seed: int = 0
     validate_every_steps: int = 1000
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "degradation", str(self.degradation))  # an enum would not be read back from a state
-        self._check_types()
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise self._wrong(f"{name} {getattr(self, name)!r} is unknown", remedy=f"Use {' or '.join(choices)}.")
         self._check_numbers()
-        if self.loss not in ("l1", "l2"):
-            raise self._wrong(f"loss {self.loss!r} is unknown", remedy="Use l1 or l2.")
-        if self.optimizer not in ("adam", "muon"):
-            raise self._wrong(f"optimizer {self.optimizer!r} is unknown", remedy="Use adam or muon.")
-        if self.degradation not in tuple(Degradation):
-            raise self._wrong(f"degradation {self.degradation!r} is unknown",
-                              remedy=f"Use {' or '.join(Degradation)}.")
         if self.hr_patch_px % self.scale:
-            raise self._wrong(f"an HR patch of {self.hr_patch_px} px is no multiple of x{self.scale}",
+            raise self._wrong(f"an HR patch of {self.hr_patch_px} px is not a multiple of x{self.scale}",
                               remedy="Choose hr_patch_px as a multiple of the scale.")
         if self.stress_fraction and self.hr_patch_px < _SMALLEST_STRESS_PX * self.scale:
             raise self._wrong(f"stress patches need an hr_patch_px of at least {_SMALLEST_STRESS_PX * self.scale}")
 
     def _check_numbers(self) -> None:
-        """Every number within what it can be; only the clip may be infinite: no clip."""
         for name, kind in get_type_hints(Recipe).items():
             value = getattr(self, name)
             if kind is float and not (math.isfinite(value) or (name == "gradient_clip" and value == math.inf)):
                 raise self._wrong(f"{name} cannot be {value}")
         if min(self.hr_patch_px, self.batch, self.candidates, self.steps, self.validate_every_steps) < 1:
-            raise self._wrong("hr_patch_px, batch, candidates, steps and validate_every_steps are at least 1")
+            raise self._wrong("hr_patch_px, batch, candidates, steps and validate_every_steps must be at least 1")
         if min(self.value_range, self.learning_rate, self.gradient_clip) <= 0:
-            raise self._wrong("value_range, learning_rate and gradient_clip are above 0")
+            raise self._wrong("value_range, learning_rate and gradient_clip must be above 0")
         if not 0 <= self.final_learning_rate <= self.learning_rate:
-            raise self._wrong("final_learning_rate lies from 0 to learning_rate")
+            raise self._wrong("final_learning_rate must be from 0 to learning_rate")
         if not (0 <= self.stress_fraction < 1 and 0 <= self.ema_decay < 1):
-            raise self._wrong("stress_fraction and ema_decay lie from 0 to below 1")
+            raise self._wrong("stress_fraction and ema_decay must be at least 0 and below 1")
         if min(self.pixel_weight, self.distillation_weight, self.luma_weight) < 0:
-            raise self._wrong("pixel_weight, distillation_weight and luma_weight are not below 0")
+            raise self._wrong("pixel_weight, distillation_weight and luma_weight must not be below 0")
         if not self.pixel_weight + self.distillation_weight:
-            raise self._wrong("pixel_weight or distillation_weight is above 0")
+            raise self._wrong("pixel_weight or distillation_weight must be above 0")
         if not 0 <= self.seed <= LARGEST_SEED:
-            raise self._wrong(f"seed lies from 0 to {LARGEST_SEED}")
-
-    def _check_types(self) -> None:
-        for name, kind in get_type_hints(Recipe).items():
-            value = getattr(self, name)
-            allowed = {float: (int, float), int: (int,), str: (str,)}.get(kind, (dict,))
-            if not isinstance(value, allowed) or isinstance(value, bool):
-                raise self._wrong(f"{name} cannot be {value!r}", remedy=f"It is of type {allowed[-1].__name__}.")
+            raise self._wrong(f"seed must be from 0 to {LARGEST_SEED}")
 
     def _wrong(self, what: str, *, remedy: str = "Correct the recipe.") -> OptionError:
         return OptionError(f"Recipe {self.name}: {what}.", remedy=remedy)
 
     @property
     def scale(self) -> int:
-        """Times larger."""
+        """How many times larger the output is; raises OptionError where the options hold no such number."""
         scale = self.options.get("scale", 4)
-        if not isinstance(scale, int) or scale < 1:
+        if type(scale) is not int or scale < 1:
             raise self._wrong(f"scale cannot be {scale!r}", remedy="Use 2, 3 or 4.")
         return scale
 
@@ -134,19 +120,31 @@ class Recipe:
         return after - before
 
     def differences(self, recorded: Mapping[str, Any]) -> list[str]:
-        """What a recorded recipe (its fields as a mapping) decides otherwise; fields it lacks have their defaults."""
+        """Fields of a recorded recipe that would make a different run, in words; fields it lacks have their defaults.
+
+        recorded: the fields as a mapping, as a run's state holds them.
+        """
         known = {f.name: f.default for f in fields(Recipe)}
-        ours = asdict(self)
+        current = to_builtins(self)
         names = [name for name in {**known, **recorded} if name not in _PROSE]
-        return [f"{name}: {recorded.get(name, known.get(name))!r} there, {ours.get(name)!r} here"
-                for name in names if recorded.get(name, known.get(name)) != ours.get(name)]
+        return [f"{name}: {recorded.get(name, known.get(name))!r} there, {current.get(name)!r} here"
+                for name in names if recorded.get(name, known.get(name)) != current.get(name)]
 
 
 def load_recipe(name_or_path: str) -> Recipe:
-    """A shipped recipe by name, or any TOML file; raises OptionError with the list of names."""
-    text = recipe_text(name_or_path)
-    try:
-        return Recipe(name=Path(name_or_path).stem, **tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, TypeError) as error:
-        raise OptionError(f"Recipe {name_or_path} cannot be read: {error}.",
-                          remedy="Compare it with a shipped one: `srn-deploy recipes compact-x4`.") from error
+    """Load a shipped recipe by its name, or any TOML file by its path.
+
+    Raises OptionError for an unknown name, with the list of names, and for a file that is not a recipe, with the
+    field at fault.
+    """
+    def unreadable(what: str, remedy: str = "Compare it with a shipped one: `srn-deploy recipes compact-x4`."
+                   ) -> OptionError:
+        return OptionError(f"Recipe {name_or_path} cannot be read: {what}.", remedy=remedy)
+
+    table = decode_toml(recipe_text(name_or_path), dict[str, Any], unreadable)
+    known = [f.name for f in fields(Recipe) if f.name != "name"]  # the name is that of the file
+    for unknown in (key for key in table if key not in known):
+        nearest = difflib.get_close_matches(unknown, known, n=1, cutoff=0)[0]
+        raise unreadable(f"there is no field {unknown!r}", f"The nearest field is {nearest}; the others are in "
+                         "docs/training.md and in `srn-deploy recipes compact-x4`.")
+    return convert({"name": Path(name_or_path).stem, **table}, Recipe, unreadable)

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-import tomllib
+from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
 from srn_deploy.errors import OptionError
+from srn_deploy.system.documents import decode_toml
 
 RECIPES = "srn_deploy.training.recipes"
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Heading:
+    """What the list of recipes shows of each."""
+
+    title: str
+
+
 def shipped_recipes() -> dict[str, str]:
-    """Name to title, sorted by name."""
+    """The names of the shipped recipes and their titles, sorted by name."""
     names = sorted(entry.name.removesuffix(".toml") for entry in resources.files(RECIPES).iterdir()
                    if entry.name.endswith(".toml"))
-    return {name: tomllib.loads(_text(name))["title"] for name in names}
+    damaged = partial(OptionError, remedy="Install srn-deploy again.")
+    return {name: decode_toml(_text(name), _Heading, damaged).title for name in names}
 
 
 def recipe_text(name_or_path: str) -> str:
-    """The text of a shipped recipe, or of any TOML file; raises OptionError with the list of names."""
+    """Return the text of a shipped recipe, or of any TOML file.
+
+    Raises OptionError for an unknown name, with the list of names, and for a file that cannot be read.
+    """
     path = Path(name_or_path)
     if path.suffix == ".toml" and path.is_file():
         try:
@@ -30,7 +43,7 @@ def recipe_text(name_or_path: str) -> str:
     if name_or_path in shipped:
         return _text(name_or_path)
     raise OptionError(f"There is no recipe {name_or_path!r}.",
-                      remedy=f"Shipped are: {', '.join(shipped)}. Or give a .toml file.")
+                      remedy=f"Shipped recipes are: {', '.join(shipped)}. Or give a .toml file.")
 
 
 def _text(name: str) -> str:

@@ -1,18 +1,20 @@
-"""What a run leaves in its folder: state to go on from, log, checkpoint, curve. Each is whole or absent."""
+"""The files of a run: state, log, checkpoint and curve. Each is complete or absent."""
 
 from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from srn_deploy.errors import TrainingError
+from srn_deploy.errors import OptionError, TrainingError
 from srn_deploy.system.atomic import TEMPORARY_MARK, replacing
+from srn_deploy.system.documents import convert
 from srn_deploy.training.recipe import Recipe
 
 STATE_FILE = "state.pt"
@@ -21,14 +23,34 @@ CHECKPOINT_FILE = "model.safetensors"
 CURVE_FILE = "curve.png"
 LOG_FIELDS = ("step", "elapsed_s", "learning_rate", "loss", "validation_psnr_y_db")
 
-State = dict[str, Any]
 
-_NEEDED = ("elapsed_s", "network", "average", "optimizer")
-"""What every state has had, beside `step` and `recipe`, since the first version."""
+@dataclass(frozen=True, kw_only=True)
+class RunState:
+    """Everything a run needs to continue, as `state.pt` holds it.
+
+    Fields with a default are missing in the states of older versions. Tensors are those of the running networks where a
+    state is saved, and on the CPU where it was loaded.
+    """
+
+    step: int
+    elapsed_s: float
+    network: dict[str, Any]
+    average: dict[str, Any]
+    optimizer: dict[str, Any]
+    recipe: dict[str, Any]
+    pictures: list[str] | None = None
+    """Names of the images trained with; None: not recorded."""
+    initial_sha256: str = ""
+    """Of the checkpoint whose weights the run started with; empty: none, or not recorded."""
+    teacher_sha256: str | None = None
+    """Of the teacher's checkpoint; empty: no teacher. None: not recorded."""
+    loss_sum: float = 0.0
+    """Sum of the losses since the last validation."""
+    loss_count: int = 0
 
 
 class RunFolder:
-    """The files of one run."""
+    """The folder of one run, and reading and writing its files."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -37,64 +59,74 @@ class RunFolder:
         self._last_row: Sequence[str] = ()
 
     def check_free(self) -> None:
-        """Raise TrainingError where a run, or a file that it would overwrite, lies already."""
+        """Raise TrainingError where the folder already holds a run, or a file that a run would overwrite."""
         if self.state.exists():
-            raise TrainingError(f"{self.path} holds a run already.",
+            raise TrainingError(f"{self.path} already holds a run.",
                                 remedy="Continue it with --resume, or choose another --out.")
         for path in (self.checkpoint, self.curve, self.log):
             if path.exists():
                 raise TrainingError(f"{self.path} holds a {path.name} that would be overwritten.",
                                     remedy="Choose another --out, or move the file away.")
 
-    def begin(self) -> None:
-        """Make the folder. The log comes with its first row, after the first state: a run that is killed before
-        that has left nothing that stands in its own way."""
-        with self._translated(self.path):
+    def create(self) -> None:
+        """Create the folder; raises TrainingError where that is not possible.
+
+        The log is written with its first row, after the first state: a run that is killed earlier leaves nothing that
+        would stop the next attempt.
+        """
+        with self._write_errors_translated(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
 
-    def resume(self, recipe: Recipe) -> State:
-        """The saved state, on the CPU, and the log cut back to it; raises TrainingError if it is of another recipe."""
-        try:
-            state: State = torch.load(self.state, map_location="cpu", weights_only=True)
-            differences = recipe.differences(state["recipe"])
-            step, _ = int(state["step"]), [state[key] for key in _NEEDED]
-        except Exception as error:  # torch.load documents no list of what damaged files raise
-            raise TrainingError(f"{self.state} is no whole state of a training run ({type(error).__name__}).",
-                                remedy="Choose another --out and begin anew.") from error
-        if differences:
-            raise TrainingError(f"{self.state} was trained by another recipe ({'; '.join(differences[:3])}).",
-                                remedy="Resume with the recipe it began with, or choose another --out.")
-        with self._translated(self.path):
+    def resume(self, recipe: Recipe) -> RunState:
+        """Load the saved state onto the CPU, and cut the log back to its step.
+
+        Raises TrainingError for a damaged state, and for one of a different recipe.
+        """
+        state = self._load_state()
+        if differences := recipe.differences(state.recipe):
+            raise TrainingError(f"{self.state} was trained with a different recipe ({'; '.join(differences[:3])}).",
+                                remedy="Resume with the recipe it started with, or choose another --out.")
+        with self._write_errors_translated(self.path):
             self._remove_leftovers()
-            self._write_log([row for row in self._rows() if int(row[0]) <= step])
+            self._write_log([row for row in self._rows() if int(row[0]) <= state.step])
         return state
+
+    def _load_state(self) -> RunState:
+        def damaged(what: str) -> TrainingError:
+            return TrainingError(f"{self.state} is not a complete state of a training run ({what}).",
+                                 remedy="Choose another --out and start again.")
+        try:
+            loaded = torch.load(self.state, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch.load does not document what damaged files raise
+            raise damaged(type(error).__name__) from error
+        return convert(loaded, RunState, damaged)
 
     @property
     def last_step(self) -> int | None:
-        """Of the newest row of the log."""
+        """Step of the newest row of the log; None without a row."""
         return int(self._last_row[0]) if self._last_row else None
 
     @property
     def last_psnr_y_db(self) -> float:
-        """Of the newest row of the log; NaN without one."""
+        """Validation PSNR of the newest row of the log; NaN without a row."""
         return float(self._last_row[-1]) if self._last_row else math.nan
 
     def append(self, row: Sequence[object]) -> None:
-        """Add one row to the log; the order is that of LOG_FIELDS."""
-        with self._translated(self.log):
+        """Add one row to the log, in the order of LOG_FIELDS; raises TrainingError if it cannot be written."""
+        with self._write_errors_translated(self.log):
             if not self.log.exists():
                 self._write_log([])
             with self.log.open("a", newline="") as file:
                 csv.writer(file).writerow(row)
         self._last_row = [str(value) for value in row]
 
-    def save_state(self, state: Mapping[str, Any]) -> None:
-        """Replace the state in one go; raises TrainingError if it cannot be written."""
-        with self._translated(self.state), replacing(self.state) as temporary:
-            torch.save(dict(state), temporary)
+    def save_state(self, state: RunState) -> None:
+        """Replace the state atomically; raises TrainingError if it cannot be written."""
+        with self._write_errors_translated(self.state), replacing(self.state) as temporary:
+            torch.save({field.name: getattr(state, field.name) for field in fields(state)}, temporary)
 
     def _rows(self) -> list[list[str]]:
-        """The whole rows of the log; a killed process may have left half a row at its end."""
+        """The complete rows of the log; a killed process may have left half a row at the end."""
         if not self.log.is_file():
             return []
         with self.log.open(newline="") as file:
@@ -107,14 +139,27 @@ class RunFolder:
         self._last_row = rows[-1] if rows else ()
 
     def _remove_leftovers(self) -> None:
-        """Half-written files of a killed process."""
+        """Remove the partly written files of a killed process."""
         for leftover in self.path.glob(f"{TEMPORARY_MARK}*"):
             leftover.unlink(missing_ok=True)
 
     @contextmanager
-    def _translated(self, path: Path) -> Iterator[None]:
+    def _write_errors_translated(self, path: Path) -> Iterator[None]:
         try:
             yield
         except (OSError, RuntimeError) as error:  # RuntimeError: torch's own writer, on a full disk
             raise TrainingError(f"{path} cannot be written: {error}.", remedy="Check the folder, its permissions and "
                                 "the free space; then use --resume.") from error
+
+
+def checkpoint_beside(out: Path, recipe: str) -> Path:
+    """Where the run of another recipe leaves its checkpoint, when its folder is next to `out` and has its name."""
+    return out.absolute().parent / recipe / CHECKPOINT_FILE
+
+
+def check_is_there(checkpoint: Path, recipe: str, purpose: str, option: str) -> None:
+    """Raise OptionError where a checkpoint from the run of `recipe` is missing; purpose: what needs it, in words."""
+    if not checkpoint.is_file():
+        raise OptionError(f"{purpose} {recipe or 'a checkpoint'}, but {checkpoint} does not exist.",
+                          remedy=f"Train {recipe} first, or give a checkpoint with {option}." if recipe
+                          else f"Give the path of a checkpoint with {option}.")

@@ -1,4 +1,4 @@
-"""How far a run is, how long it goes on, and with which learning rate."""
+"""How far a run has come, how long it goes on, and which learning rate it uses."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from srn_deploy.training.recipe import Recipe
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """What a progress bar wants to know."""
+    """How far a run has come; what a progress bar needs."""
 
     step: int
     share: float
-    """Of the run, 0..1."""
+    """Part of the run that is done, 0..1."""
     elapsed_s: float
     loss: float
-    """Mean since the last validation, on 0..1."""
+    """Mean since the last validation, for pixel values in 0..1."""
     psnr_y_db: float
-    """Of the last validation."""
+    """PSNR on Y at the last validation."""
 
     @property
     def remaining_s(self) -> float:
@@ -30,26 +30,33 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """How long to train: steps (the default: the recipe's) or minutes, over all resumed parts together."""
+    """Length of a run in steps or in minutes, over all resumed parts together; by default the recipe's steps.
+
+    Raises OptionError for both at once, or for a length of zero.
+    """
 
     steps: int | None = None
     minutes: float | None = None
 
     def __post_init__(self) -> None:
         if self.steps is not None and self.minutes is not None:
-            raise OptionError("A run has steps or minutes, not both.", remedy="Leave one of them away.")
+            raise OptionError("A run has a length in steps or in minutes, not both.", remedy="Leave one of them out.")
         few = self.steps is not None and self.steps < 1
         if few or (self.minutes is not None and not 0 < self.minutes < math.inf):
-            raise OptionError("A run needs at least one step or some minutes.", remedy="Give a larger budget.")
+            raise OptionError("A run needs at least one step, or a number of minutes above 0.",
+                              remedy="Give a larger budget.")
 
     def share(self, recipe: Recipe, step: int, elapsed_s: float) -> float:
-        """How much of the run is done, 0..1."""
+        """Part of the run that is done after `step` steps and `elapsed_s` seconds, 0..1."""
         if self.minutes is not None:
             return min(1.0, elapsed_s / (60.0 * self.minutes))
         return min(1.0, step / (self.steps or recipe.steps))
 
 
 def learning_rate(recipe: Recipe, share: float) -> float:
-    """Cosine annealing from the recipe's first to its last rate (section 4.1 of the paper) at 0..1 of the run."""
+    """Learning rate after a share (0..1) of the run: cosine annealing from the recipe's first rate to its last.
+
+    Section 4.1 of the paper.
+    """
     first, last = recipe.learning_rate, recipe.final_learning_rate
     return last + (first - last) * (1 + math.cos(math.pi * share)) / 2

@@ -1,7 +1,7 @@
-"""Stress patches: inputs on which an SRN trained on photographs alone diverges.
+"""Stress patches: inputs on which an SRN trained only on photographs diverges.
 
-The official checkpoint turns a one-pixel checkerboard into outputs of millions. The right answer to
-what no photograph contains is a plain interpolation, so the target is the bicubic one.
+The official checkpoint turns a one-pixel checkerboard into outputs of millions. For what no photograph contains the
+right answer is a plain interpolation, so the target is the bicubic one.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ from torch import Tensor
 from torch.nn import functional
 
 LARGEST_SIGMA = 80 / 255
-"""Of the Gaussian noise on photographs; beyond the sigma = 60 that is asked of a stable network."""
+"""Largest sigma of the Gaussian noise on photographs; above the sigma = 60/255 that a stable network must withstand."""
 
 
 def stress_patches(photos: Tensor, scale: int, generator: torch.Generator,
                    denoised: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Replace photos (N, 3, s, s) in 0..1 by stress patches of random kinds; LR and bicubic HR, in 0..1.
+    """Make stress patches of random kinds, one for each photo; some contain a part of it.
 
-    denoised: for a network that removes noise, the photos' HR: the target where the stress is noise on a photo.
+    photos: LR float32 (N, 3, s, s) in 0..1, on the CPU. denoised: the HR of the photos, for a network that removes
+    noise; it is the target where the stress is noise on a photo. Returns LR (N, 3, s, s) and HR
+    (N, 3, scale*s, scale*s), which is the bicubic of LR otherwise; both in 0..1.
     """
     kinds = torch.randint(0, len(_KINDS), (len(photos),), generator=generator).tolist()
     lr = torch.stack([_KINDS[kind](photo, generator) for kind, photo in zip(kinds, photos, strict=True)])
@@ -37,7 +39,7 @@ def _rand(generator: torch.Generator, *shape: int) -> Tensor:
 
 
 def _two_colours(mask: Tensor, generator: torch.Generator) -> Tensor:
-    """A mask (s, s) painted in two colours, every third time black and white."""
+    """A mask (s, s) in two random colours, or in black and white with a probability of one third."""
     colours = _rand(generator, 2, 3, 1, 1)
     if _rand(generator, 1) < 1 / 3:
         colours = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand_as(colours)
@@ -46,7 +48,7 @@ def _two_colours(mask: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _checkerboard(photo: Tensor, generator: torch.Generator) -> Tensor:
-    """Fields of 1 to 3 pixels; sometimes stripes, sometimes only in a part of the photo."""
+    """A checkerboard with fields of 1 to 3 pixels; sometimes stripes, sometimes only in a part of the photo."""
     side = photo.shape[-1]
     field_h, field_w = (int(v) for v in torch.randint(1, 4, (2,), generator=generator))
     if _rand(generator, 1) < 0.25:
@@ -77,7 +79,7 @@ def _noisy_photo(photo: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _sometimes_inset(pattern: Tensor, photo: Tensor, generator: torch.Generator) -> Tensor:
-    """Half of the time the pattern fills only a rectangle of the photo: its border is stress too."""
+    """Half of the time the pattern fills only a rectangle of the photo, whose border is stress too."""
     if _rand(generator, 1) < 0.5:
         return pattern
     side = photo.shape[-1]
