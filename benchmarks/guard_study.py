@@ -56,7 +56,7 @@ PUBLISHED = {
 }
 """Title to the checkpoint within the real data."""
 
-CORRECTIONS = {title: Corrections(settings=(f"scale={title[-1]}",))
+CORRECTIONS = {title: Corrections(options={"scale": title[-1]})
                for title in ("CARN-M x4", "FSRCNN x4", "FSRCNN x2")}
 
 PEER_CROP_PX = 256

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from srn_deploy.api import Upscaler, load
     from srn_deploy.backends import open_backend
     from srn_deploy.errors import SrnDeployError
-    from srn_deploy.spec import ModelSpec
+    from srn_deploy.spec import Corrections, ModelSpec
     from srn_deploy.tiling.windows import TileOptions
 
 # ONNX Runtime 1.29 and later report use to their makers, from Linux and macOS too, and keep an identifier in the home
@@ -27,9 +27,11 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
 
-__all__ = ["ModelSpec", "SrnDeployError", "TileOptions", "Upscaler", "__version__", "load", "open_backend"]
+__all__ = ["Corrections", "ModelSpec", "SrnDeployError", "TileOptions", "Upscaler", "__version__", "load",
+           "open_backend"]
 
 _HOMES = {
+    "Corrections": "srn_deploy.spec",
     "ModelSpec": "srn_deploy.spec",
     "SrnDeployError": "srn_deploy.errors",
     "TileOptions": "srn_deploy.tiling.windows",

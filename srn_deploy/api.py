@@ -18,7 +18,7 @@ from srn_deploy.inference.guarded import Companion, upscale_array
 from srn_deploy.inference.jobs import OnWarning, Outcome, plan_jobs, run_jobs
 from srn_deploy.inference.upscale import OnTile
 from srn_deploy.open_model import companion_of, open_model
-from srn_deploy.spec import ModelSpec
+from srn_deploy.spec import AS_RECOGNISED, Corrections, ModelSpec
 from srn_deploy.tiling.windows import TileOptions
 
 _log = logging.getLogger(__name__)
@@ -82,12 +82,15 @@ class Upscaler:
 
 
 def load(model: str | Path | None = None, *, device: str = "auto", tiles: TileOptions | None = None,
-         guard: Guard | str = Guard.WARN, tell: Callable[[str], None] = _log.info) -> Upscaler:
+         guard: Guard | str = Guard.WARN, corrections: Corrections = AS_RECOGNISED,
+         tell: Callable[[str], None] = _log.info) -> Upscaler:
     """Open a shipped model by name, any checkpoint, graph or engine by path, or the default model.
 
     device: "auto", "cpu" or "cuda"; auto also finds engines that were built of it. guard: "off", "warn" or "repair"
-    blocks that do not resemble the input. tell receives sentences on what was taken and why.
+    blocks that do not resemble the input. corrections: what a checkpoint does not say of itself, as in
+    Corrections(options={"scale": 4}); they are refused for graphs and engines. tell receives sentences on what was
+    taken and why.
     """
     chosen = Guard.named(guard)
-    return Upscaler(open_model(model, device, tell=tell), tiles, guard=chosen,
-                    companion=companion_of(model, device, tell=tell))
+    return Upscaler(open_model(model, device, corrections=corrections, tell=tell), tiles, guard=chosen,
+                    companion=companion_of(model, device, corrections=corrections, tell=tell))

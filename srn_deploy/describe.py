@@ -10,26 +10,24 @@ from typing import Any
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import missing_package, not_correctable
 from srn_deploy.registry.shipped import corrections_for, find_checkpoint, find_graph
-from srn_deploy.spec import Corrections, ModelSpec, is_engine, is_graph
+from srn_deploy.spec import AS_RECOGNISED, Corrections, ModelSpec, is_engine, is_graph
 
 
-def described(name_or_path: str | None, *, settings: tuple[str, ...] = (),
-              value_range: float | None = None) -> dict[str, Any]:
+def described(name_or_path: str | None, corrections: Corrections = AS_RECOGNISED) -> dict[str, Any]:
     """The spec of a checkpoint or graph, and where PyTorch is installed its cost at 256 x 256.
 
-    A model's name means its checkpoint where PyTorch is installed, else, where it is shipped, its graph. settings and
-    value_range correct a checkpoint; a graph carries what it was exported with.
+    A model's name means its checkpoint where PyTorch is installed, else, where it is shipped, its graph. corrections
+    apply to a checkpoint; a graph carries what it was exported with.
     """
     has_torch = importlib.util.find_spec("torch") is not None
     path = (find_checkpoint if has_torch else find_graph)(name_or_path)
     if is_graph(path) or is_engine(path):
-        if settings or value_range is not None:
+        if corrections:
             raise not_correctable(path.name)
         return {"file": str(path), **(_engine_rows(path) if is_engine(path) else _graph_rows(path, has_torch))}
     if not has_torch:
         raise missing_package("torch", f"Reading a checkpoint ({path.name})")
-    corrections = corrections_for(name_or_path, Corrections(settings=settings, value_range=value_range))
-    return {"file": str(path), **_checkpoint_rows(path, corrections)}
+    return {"file": str(path), **_checkpoint_rows(path, corrections_for(name_or_path, corrections))}
 
 
 def _engine_rows(path: Path) -> dict[str, Any]:
@@ -54,10 +52,10 @@ def _graph_rows(path: Path, has_torch: bool) -> dict[str, Any]:
 
 
 def _checkpoint_rows(path: Path, corrections: Corrections) -> dict[str, Any]:
-    from srn_deploy.architectures.checkpoint import load_checkpoint, parse_overrides
+    from srn_deploy.architectures.checkpoint import load_checkpoint
     from srn_deploy.architectures.complexity import count
 
-    loaded = load_checkpoint(path, parse_overrides(corrections.settings, corrections.value_range))
+    loaded = load_checkpoint(path, corrections)
     return {**_rows(loaded.spec), **asdict(count(loaded.network))}
 
 

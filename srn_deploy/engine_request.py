@@ -100,9 +100,7 @@ def _source(path: Path, corrections: Corrections) -> Source:
         raise OptionError(f"{path.name} is an engine already.", remedy="Give the graph or checkpoint it was made of.")
     if importlib.util.find_spec("torch") is None:
         raise missing_package("torch", f"Exporting a checkpoint ({path.name})")
-    from srn_deploy.architectures.checkpoint import parse_overrides
     from srn_deploy.verification.export_proof import export_and_prove
 
-    overrides = parse_overrides(corrections.settings, corrections.value_range)
     with tempfile.TemporaryDirectory() as folder:
-        return read_source(export_and_prove(path, Path(folder) / f"{path.stem}.onnx", overrides=overrides).path)
+        return read_source(export_and_prove(path, Path(folder) / f"{path.stem}.onnx", corrections=corrections).path)

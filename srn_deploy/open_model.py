@@ -162,8 +162,8 @@ def _is_made_from(engine: StoredEngine, path: Path, sha256: str, corrections: Co
     spec = engine.spec
     if spec.source_sha256 != sha256 or importlib.util.find_spec("torch") is None:
         return False
-    from srn_deploy.architectures.checkpoint import load_checkpoint, parse_overrides
+    from srn_deploy.architectures.checkpoint import load_checkpoint
 
-    ours = load_checkpoint(path, parse_overrides(corrections.settings, corrections.value_range)).spec
+    ours = load_checkpoint(path, corrections).spec
     return (spec.architecture, dict(spec.options), spec.value_range) == (
         ours.architecture, dict(ours.options), ours.value_range)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from pathlib import PurePath
@@ -90,8 +91,7 @@ class ModelSpec:
         if self.scale < 1:
             raise OptionError(f"Scale {self.scale} is not possible.", remedy="Use 2, 3 or 4.")
         if self.value_range <= 0:
-            raise OptionError(f"Value range {self.value_range} is not possible.",
-                              remedy="Use 1 or 255, whichever the network was trained in.")
+            raise _impossible_range(self.value_range)
 
     @property
     def takes_geometry(self) -> bool:
@@ -122,22 +122,48 @@ class ModelSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Corrections:
-    """What the keys of a checkpoint cannot tell, as a user types it."""
+    """What a user knows better than a checkpoint: its keys show neither the activation nor the value range.
 
-    settings: tuple[str, ...] = ()
-    """Options of the network, each as name=value."""
+    Empty ones are false. Raises OptionError for a value range that is not a positive, finite number.
+    """
+
+    options: Mapping[str, Scalar] = field(default_factory=dict, hash=False)
+    """Hyper-parameters of the network by name; texts are converted to the type that the network expects."""
     value_range: float | None = None
+    """The range the weights were trained in, 1.0 or 255.0; None leaves it to the file or the network family."""
+
+    def __post_init__(self) -> None:
+        if self.value_range is not None and not 0 < self.value_range < math.inf:
+            raise _impossible_range(self.value_range)
+
+    @classmethod
+    def parse(cls, settings: Sequence[str] = (), value_range: float | None = None) -> Self:
+        """Read corrections as typed, each setting as name=value; the last one of a name holds.
+
+        Raises OptionError for a setting of another form and for an impossible value range.
+        """
+        pairs = [text.partition("=") for text in settings]
+        if wrong := next((text for text, (_, sign, _) in zip(settings, pairs, strict=True) if not sign), None):
+            raise OptionError(f"--set {wrong}: not of the form name=value.",
+                              remedy="Write for example --set residual=true.")
+        return cls(options={name: value for name, _, value in pairs}, value_range=value_range)
 
     def __bool__(self) -> bool:
-        return bool(self.settings) or self.value_range is not None
+        return bool(self.options) or self.value_range is not None
 
     def corrected_by(self, later: Corrections) -> Corrections:
-        """Both; where they differ the later ones hold."""
-        return Corrections(settings=self.settings + later.settings,
+        """Combine both; where they differ, the later ones hold."""
+        return Corrections(options={**self.options, **later.options},
                            value_range=self.value_range if later.value_range is None else later.value_range)
 
 
 AS_RECOGNISED = Corrections()
+"""Nothing is corrected: the network is what its file says."""
+
+
+def _impossible_range(value_range: float) -> OptionError:
+    return OptionError(f"Value range {value_range} is not possible.",
+                       remedy="Use 1 or 255, whichever the network was trained in.")
 
 
 def spec_in(metadata: Mapping[str, str], name: str) -> ModelSpec:

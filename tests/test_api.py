@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 
 import srn_deploy
-from srn_deploy.errors import UnknownModel
+from srn_deploy.errors import OptionError, UnknownModel
 from srn_deploy.image import Image, read_image, write_image
 from tests.fakes import NearestBackend
+from tests.networks import seeded_network
 
 
 def test_the_public_names_are_pinned() -> None:
-    assert set(srn_deploy.__all__) == {"ModelSpec", "SrnDeployError", "TileOptions", "Upscaler", "__version__", "load",
-                                       "open_backend"}
+    assert set(srn_deploy.__all__) == {"Corrections", "ModelSpec", "SrnDeployError", "TileOptions", "Upscaler",
+                                       "__version__", "load", "open_backend"}
     assert all(getattr(srn_deploy, name) for name in srn_deploy.__all__)
     assert dir(srn_deploy) == sorted(srn_deploy.__all__)
 
@@ -68,6 +69,17 @@ def test_a_file_goes_through_with_its_alpha(tmp_path: Path) -> None:
     np.testing.assert_array_equal(result.pixels, pixels.repeat(2, 0).repeat(2, 1))
     assert result.alpha is not None
     np.testing.assert_array_equal(result.alpha, alpha.repeat(2, 0).repeat(2, 1))
+
+
+def test_a_file_that_does_not_say_its_scale_opens_with_corrections(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    torch.save(seeded_network("vdsr", scale=2, channels=4, layers=2).network.state_dict(), tmp_path / "vdsr.pth")
+    with pytest.raises(OptionError, match="serves more than one scale"):
+        srn_deploy.load(tmp_path / "vdsr.pth", device="cpu")
+    with srn_deploy.load(tmp_path / "vdsr.pth", device="cpu",
+                         corrections=srn_deploy.Corrections(options={"scale": 3})) as upscaler:
+        assert upscaler.upscale(np.zeros((12, 14, 3), np.uint8)).shape == (36, 42, 3)
+        assert upscaler.upscale(np.zeros((12, 14, 3), np.uint16)).dtype == np.uint16  # the FP32 fallback knows it too
 
 
 def test_an_unknown_model_lists_the_shipped_ones() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from srn_deploy.architectures.checkpoint import load_checkpoint, parse_overrides
+from srn_deploy.architectures.checkpoint import load_checkpoint
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.errors import DamagedCheckpoint, UnknownModel
 from srn_deploy.open_model import open_model
@@ -78,10 +78,10 @@ def test_every_real_file_opens_by_its_name_as_the_network_it_is(name: str, data:
     model = published_models()[name]
     shutil.copyfile(data / entry(data, name)["file"], model.path)
     known = corrections_for(name)
-    spec = load_checkpoint(find_checkpoint(name), parse_overrides(known.settings, known.value_range)).spec
+    spec = load_checkpoint(find_checkpoint(name), known).spec
     assert (spec.architecture, spec.scale, spec.value_range) == (model.architecture, model.scale, model.value_range)
     backend = open_model(name, "cpu")
-    told = parse_overrides(model.settings, model.value_range)
+    told = model.corrections
     reference = PyTorchBackend(load_checkpoint(data / entry(data, name)["file"], told))
     picture = np.random.default_rng(0).integers(0, 256, (1, 32, 40, 3), dtype=np.uint8)
     assert np.array_equal(backend.run(picture), reference.run(picture))
@@ -114,7 +114,7 @@ def test_a_name_that_nobody_knows_lists_both_kinds(cache: Path) -> None:
 def test_what_the_catalogue_knows_is_told_by_name_and_by_the_path_of_the_pulled_file(cache: Path) -> None:
     model = published_models()["carn-m-x2"]
     model.path.write_bytes(b"weights")
-    known = Corrections(settings=("scale=2",), value_range=1.0)
+    known = Corrections.parse(("scale=2",), 1.0)
     assert corrections_for("carn-m-x2") == known
     assert corrections_for(model.path) == known
     assert corrections_for(str(cache.parent / "models" / ".." / "models" / model.path.name)) == known
@@ -127,8 +127,8 @@ def test_nothing_is_told_of_other_files_and_shipped_models(cache: Path, tmp_path
 
 
 def test_what_the_user_says_goes_before_the_catalogue() -> None:
-    told = corrections_for("carn-m-x2", Corrections(settings=("scale=3",), value_range=255.0))
-    assert parse_overrides(told.settings, told.value_range).options == {"scale": "3"}
+    told = corrections_for("carn-m-x2", Corrections.parse(("scale=3",), 255.0))
+    assert told.options == {"scale": "3"}
     assert told.value_range == 255.0
 
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from srn_deploy.architectures import ARCHITECTURES
-from srn_deploy.architectures.checkpoint import Overrides, load_checkpoint, parse_overrides, save_checkpoint
+from srn_deploy.architectures.checkpoint import load_checkpoint, save_checkpoint
 from srn_deploy.errors import CheckpointError, MismatchedTensors, OptionError
-from srn_deploy.spec import SPEC_KEY
+from srn_deploy.spec import SPEC_KEY, Corrections
 from srn_deploy.system.hashing import sha256_of_file
 
 OFFICIAL = Path("checkpoints") / "wnxbwyc__SRN" / "team25_srn.pt"
@@ -118,8 +118,8 @@ def srn_file(tmp_path: Path) -> Path:
     return tmp_path / "srn.pt"
 
 
-def test_options_that_keys_cannot_tell_are_overridden(srn_file: Path) -> None:
-    chosen = parse_overrides(("residual=true", "negative_slope=0.2"), 1.0)
+def test_options_that_keys_cannot_show_are_corrected(srn_file: Path) -> None:
+    chosen = Corrections.parse(("residual=true", "negative_slope=0.2"), 1.0)
     loaded = load_checkpoint(srn_file, chosen)
     assert (loaded.spec.options["residual"], loaded.spec.options["negative_slope"]) == (True, 0.2)
     assert loaded.spec.value_range == 1.0
@@ -139,36 +139,36 @@ def test_the_value_range_has_the_default_of_its_family(srn_file: Path, tmp_path:
 
 
 @pytest.mark.parametrize("wrong", [{"slope": "0.2"}, {"residual": "perhaps"}, {"channels": "many"}])
-def test_an_override_that_makes_no_sense_is_refused(srn_file: Path, wrong: dict[str, str]) -> None:
+def test_a_correction_that_makes_no_sense_is_refused(srn_file: Path, wrong: dict[str, str]) -> None:
     with pytest.raises(OptionError, match=next(iter(wrong))):
-        load_checkpoint(srn_file, Overrides(options=wrong))
+        load_checkpoint(srn_file, Corrections(options=wrong))
 
 
 @pytest.mark.parametrize("wrong", [{"channels": "16"}, {"scale": "3"}, {"attention": "none"}, {"blocks": "5"}])
-def test_an_override_against_the_weights_is_refused(srn_file: Path, wrong: dict[str, str]) -> None:
+def test_a_correction_against_the_weights_is_refused(srn_file: Path, wrong: dict[str, str]) -> None:
     with pytest.raises(MismatchedTensors, match="does not fit") as caught:
-        load_checkpoint(srn_file, Overrides(options=wrong))
+        load_checkpoint(srn_file, Corrections(options=wrong))
     assert "--set" in caught.value.remedy
 
 
 @pytest.mark.parametrize("value_range", [0.0, -1.0, float("nan"), float("inf")])
 def test_an_impossible_value_range_is_refused(value_range: float) -> None:
     with pytest.raises(OptionError, match="Value range"):
-        Overrides(value_range=value_range)
+        Corrections(value_range=value_range)
 
 
-def test_an_override_of_another_form_is_refused() -> None:
+def test_a_correction_of_another_form_is_refused() -> None:
     with pytest.raises(OptionError, match="name=value"):
-        parse_overrides(("residual",), None)
+        Corrections.parse(("residual",))
 
 
-def test_the_spec_in_a_file_is_followed_and_overrides_still_win(tmp_path: Path) -> None:
+def test_the_spec_in_a_file_is_followed_and_corrections_still_win(tmp_path: Path) -> None:
     path = tmp_path / "srn.safetensors"
     save_checkpoint(path, seeded("srn", SRN), architecture="srn", options=SRN | {"residual": True}, value_range=1.0)
     with safetensors.safe_open(path, framework="pt") as file:
         assert '"architecture": "srn"' in file.metadata()[SPEC_KEY]
     assert load_checkpoint(path).spec.options["residual"] is True
-    chosen = load_checkpoint(path, Overrides(options={"residual": "false"}, value_range=255.0)).spec
+    chosen = load_checkpoint(path, Corrections(options={"residual": "false"}, value_range=255.0)).spec
     assert (chosen.options["residual"], chosen.value_range) == (False, 255.0)
 
 

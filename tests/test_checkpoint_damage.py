@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from srn_deploy.architectures import ARCHITECTURES
-from srn_deploy.architectures.checkpoint import LoadedNetwork, Overrides, load_checkpoint
+from srn_deploy.architectures.checkpoint import LoadedNetwork, load_checkpoint
 from srn_deploy.errors import (
     CheckpointError,
     DamagedCheckpoint,
@@ -28,7 +28,7 @@ from srn_deploy.errors import (
     UnknownNetwork,
     UnsafeCheckpoint,
 )
-from srn_deploy.spec import SPEC_KEY
+from srn_deploy.spec import SPEC_KEY, Corrections
 
 TINY: dict[str, Any] = {"scale": 2, "channels": 2, "blocks": 1, "esa_channels": 1}
 
@@ -112,7 +112,7 @@ def test_published_files_are_recognised_by_their_keys_or_refused_for_what_they_a
     for path, loads in ((data / entry["file"], entry.get("weights_only_loads")) for entry in listed):
         if loads:
             # The name of every file or of its folder names the network.
-            architecture = load_checkpoint(path, Overrides(options={"scale": scale_of(path)})).spec.architecture
+            architecture = load_checkpoint(path, Corrections(options={"scale": scale_of(path)})).spec.architecture
             assert architecture in f"{path.parent.name}/{path.name}".lower()
         else:
             assert type(_refusal(path)) is {False: UnsafeCheckpoint, None: DamagedCheckpoint}[loads], path.name

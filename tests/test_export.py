@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import nn
 
-from srn_deploy.architectures.checkpoint import LoadedNetwork, Overrides, load_checkpoint, save_checkpoint
+from srn_deploy.architectures.checkpoint import LoadedNetwork, load_checkpoint, save_checkpoint
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend, read_spec
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.errors import ExportMismatch, GraphError, GraphWithoutSpec, OptionError, UnsuitableBatch
 from srn_deploy.graph.export import ExportOptions, export_graph
 from srn_deploy.graph.onnx_file import half_precision_twin, spec_of
-from srn_deploy.spec import Form, PixelType, Precision
+from srn_deploy.spec import Corrections, Form, PixelType, Precision
 from srn_deploy.tiling.tiles import batches, cut, geometry_of, plan_tiles
 from srn_deploy.verification import export_proof
 from srn_deploy.verification.agreement import compare_backends, whole_pictures
@@ -146,7 +146,7 @@ def test_a_wrong_value_range_changes_the_picture_and_an_override_mends_it(tmp_pa
     loaded = seeded_network(**NEW_ESA)
     path = tmp_path / "bare.pt"
     torch.save(loaded.network.state_dict(), path)
-    right = load_checkpoint(path, Overrides(value_range=1.0))
+    right = load_checkpoint(path, Corrections(value_range=1.0))
     assert load_checkpoint(path).spec.value_range == 255.0
     cases = whole_pictures(proof_pictures())
     assert compare_backends(PyTorchBackend(right), PyTorchBackend(loaded), cases).worst_levels == 0

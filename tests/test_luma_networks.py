@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from srn_deploy.architectures import ARCHITECTURES
-from srn_deploy.architectures.checkpoint import Overrides, load_checkpoint, save_checkpoint
+from srn_deploy.architectures.checkpoint import load_checkpoint, save_checkpoint
 from srn_deploy.architectures.luma import FULL, STUDIO, Bicubic, ColourSpace, LumaNetwork
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.engine.store import EngineStore
@@ -103,13 +103,13 @@ def test_a_file_that_does_not_tell_its_scale_asks_for_it(tmp_path: Path) -> None
     with pytest.raises(OptionError, match="serves more than one scale") as caught:
         load_checkpoint(path)
     assert caught.value.remedy == "Give it: --set scale=4."
-    assert load_checkpoint(path, Overrides(options={"scale": 3})).spec.options == loaded.spec.options
+    assert load_checkpoint(path, Corrections(options={"scale": 3})).spec.options == loaded.spec.options
 
 
 @pytest.mark.parametrize("scale", [2, 4])
 def test_fsrcnn_has_its_published_figures_on_luma(data: Path, scale: int, one_thread: None) -> None:
     """The figures are of the network's own luma, neither rounded nor made a picture."""
-    loaded = load_checkpoint(data / FILES.format(scale), Overrides(options={"scale": scale}))
+    loaded = load_checkpoint(data / FILES.format(scale), Corrections(options={"scale": scale}))
     reference = json.loads((data / "reference/reference_numbers.json").read_text())["models"]
     backend = PyTorchBackend(loaded)
     for name in ("Set5", "Set14"):
@@ -126,7 +126,7 @@ def test_fsrcnn_has_its_published_figures_on_luma(data: Path, scale: int, one_th
 def test_the_published_srcnn_files_work_on_all_channels(data: Path) -> None:
     for name, side in (("955", 5), ("915", 1)):
         loaded = load_checkpoint(data / f"checkpoints/Nhat-Thanh__SRCNN-Pytorch/SRCNN-{name}.pt",
-                                 Overrides(options={"scale": 2}))
+                                 Corrections(options={"scale": 2}))
         assert (loaded.spec.options["all_channels"], loaded.spec.options["mapping_side"]) == (True, side)
         lr = read_image(data / "images/Set5/x2/LR/img_003.png").as_rgb8()
         hr = read_image(data / "images/Set5/x2/HR/img_003.png").as_rgb8()
@@ -150,8 +150,8 @@ def test_what_a_file_does_not_tell_is_given_to_build_engine_and_known_to_its_cer
     pytest.importorskip("tensorrt_rtx")
     path = tmp_path / "net.pth"
     torch.save(seeded_network("fsrcnn", **SMALL["fsrcnn"]).network.state_dict(), path)
-    request = EngineRequest(runtime="tensorrt-rtx", shapes=("24x24",), corrections=Corrections(settings=("scale=3",)))
+    request = EngineRequest(runtime="tensorrt-rtx", shapes=("24x24",), corrections=Corrections.parse(("scale=3",)))
     engine = request_engine(str(path), request, EngineStore(tmp_path / "engines"))
     assert engine.spec.scale == 3
-    graph = export_and_prove(path, tmp_path / "net.onnx", overrides=Overrides(options={"scale": 3})).path
+    graph = export_and_prove(path, tmp_path / "net.onnx", corrections=Corrections(options={"scale": 3})).path
     assert verify(str(graph), against=str(path)).failures == []

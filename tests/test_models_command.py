@@ -16,7 +16,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from srn_deploy.architectures.checkpoint import Overrides, load_checkpoint
+from srn_deploy.architectures.checkpoint import load_checkpoint
 from srn_deploy.cli import main
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.image import Image, read_image, write_image
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("no_proxy", "one_thread")
 
 NAME = "tiny-x3"
 SCALE = 3
-KNOWN = Overrides(options={"scale": str(SCALE)}, value_range=1.0)
+KNOWN = Corrections(options={"scale": str(SCALE)}, value_range=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +171,7 @@ USES = {
 @pytest.mark.parametrize("command", USES)
 def test_a_pulled_model_is_used_by_its_name_without_further_options(
         server: Server, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[Overrides] = []
+    told: list[Corrections] = []
     if command == "bench":  # four exports take too long: what they are told is looked at instead
         monkeypatch.setattr("srn_deploy.verification.export_proof.export_and_prove",
                             lambda *given: told.append(given[-1]))
@@ -222,7 +222,7 @@ def test_an_engine_counts_as_the_models_by_what_the_catalogue_tells(server: Serv
     store = EngineStore()
     engine = stored(store, place(), spec)
     assert engines_of(place(), store, corrections_for(NAME)) == [engine]
-    assert engines_of(place(), store, Corrections(settings=("scale=2",), value_range=1.0)) == []
+    assert engines_of(place(), store, Corrections.parse(("scale=2",), 1.0)) == []
 
 
 PULL_HERE = """

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from srn_deploy.architectures.checkpoint import Overrides, load_checkpoint
+from srn_deploy.architectures.checkpoint import load_checkpoint
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.image import read_image
 from srn_deploy.quality.metrics import psnr_y, ssim_y
+from srn_deploy.spec import AS_RECOGNISED, Corrections
 
 PUBLISHED = [("rlfn_x2", "bytedance__RLFN/rlfn_x2.pth"), ("rlfn_x4", "bytedance__RLFN/rlfn_x4.pth"),
              ("imdn_x2", "Zheng222__IMDN/IMDN_x2.pth"), ("imdn_x4", "Zheng222__IMDN/IMDN_x4.pth"),
@@ -43,7 +44,7 @@ def score(data: Path, backend: PyTorchBackend, folder: str, name: str) -> tuple[
 
 @pytest.mark.parametrize(("name", "file"), PUBLISHED, ids=[name for name, _ in PUBLISHED])
 def test_a_published_network_scores_what_its_authors_code_scores(data: Path, name: str, file: str) -> None:
-    told = Overrides(options={"scale": int(name[-1])}) if name.startswith("carn_m") else None
+    told = Corrections(options={"scale": int(name[-1])}) if name.startswith("carn_m") else AS_RECOGNISED
     backend, numbers = PyTorchBackend(load_checkpoint(data / "checkpoints" / file, told)), reference(data)[name]
     set5 = [score(data, backend, "Set5", picture) for picture in numbers["Set5"]["per_image"]]
     expected = numbers["Set5"]["mean"]

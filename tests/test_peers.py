@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from srn_deploy.architectures import ARCHITECTURES, detect
-from srn_deploy.architectures.checkpoint import Overrides, load_checkpoint, save_checkpoint
+from srn_deploy.architectures.checkpoint import load_checkpoint, save_checkpoint
 from srn_deploy.architectures.complexity import count
 from srn_deploy.errors import MismatchedTensors, OptionError, UnknownNetwork
+from srn_deploy.spec import AS_RECOGNISED, Corrections
 
 RLFN: dict[str, Any] = {"scale": 2, "channels": 8, "mid_channels": 8, "blocks": 2, "esa_channels": 4,
                         "negative_slope": 0.05}
@@ -62,7 +63,7 @@ def outputs(*networks: nn.Module) -> list[Tensor]:
 def test_a_saved_network_comes_back_with_its_options_and_computes_the_same(
         tmp_path: Path, name: str, options: dict[str, Any]) -> None:
     network = seeded(name, options)
-    told = Overrides(options={"scale": options["scale"]}) if options.get("multi_scale") else None
+    told = Corrections(options={"scale": options["scale"]}) if options.get("multi_scale") else AS_RECOGNISED
     loaded = load_checkpoint(saved(tmp_path, network.state_dict()), told)
     assert (loaded.spec.architecture, dict(loaded.spec.options)) == (name, options)
     found, expected = outputs(loaded.network, network)
@@ -122,7 +123,7 @@ def test_a_file_of_carn_for_several_scales_must_be_told_which(tmp_path: Path) ->
         load_checkpoint(path)
     assert "--set scale=4" in caught.value.remedy
     for scale in (2, 3, 4):
-        assert load_checkpoint(path, Overrides(options={"scale": scale})).spec.scale == scale
+        assert load_checkpoint(path, Corrections(options={"scale": scale})).spec.scale == scale
 
 
 def test_a_network_of_carn_m_uses_one_residual_block_per_cascade() -> None:
@@ -187,7 +188,7 @@ def in_older_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def test_a_folded_ecbsr_equals_its_training_form(tmp_path: Path, *, older: bool, identity: bool) -> None:
     state = training_form()
     written = in_older_names(state) if older else state
-    loaded = load_checkpoint(saved(tmp_path, written), Overrides(options={"identity": identity}))
+    loaded = load_checkpoint(saved(tmp_path, written), Corrections(options={"identity": identity}))
     assert dict(loaded.spec.options) == ECBSR | {"channels": 6, "identity": identity}
     luma = torch.rand(1, 1, 9, 12)
     features = 255 * luma

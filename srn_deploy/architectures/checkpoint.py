@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import pickle
 import re
 import warnings
@@ -26,7 +25,7 @@ from srn_deploy.errors import (
     UnknownNetwork,
     UnsafeCheckpoint,
 )
-from srn_deploy.spec import SPEC_KEY, ModelSpec, Scalar
+from srn_deploy.spec import AS_RECOGNISED, SPEC_KEY, Corrections, ModelSpec, Scalar
 from srn_deploy.system.atomic import replacing
 from srn_deploy.system.hashing import sha256_of_file
 
@@ -45,19 +44,6 @@ _TORCH_REASON = re.compile(r"WeightsUnpickler error:\s*(.*)")
 _PROGRAM = re.compile(r"GLOBAL ((?:[^\W\d]\w*\.)+[^\W\d]\w*)[ ']")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Overrides:
-    """What the user knows better than the file: keys tell neither activation nor value range."""
-
-    options: Mapping[str, Scalar | str] | None = None
-    value_range: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.value_range is not None and not 0 < self.value_range < math.inf:
-            raise OptionError(f"Value range {self.value_range} is not possible.",
-                              remedy="Use 1 or 255, whichever the network was trained in.")
-
-
 _EXAMPLES = {"scale": "4"}
 """Of options that a file may not tell."""
 
@@ -70,15 +56,14 @@ class LoadedNetwork:
     spec: ModelSpec
 
 
-def load_checkpoint(path: Path, overrides: Overrides | None = None) -> LoadedNetwork:
+def load_checkpoint(path: Path, corrections: Corrections = AS_RECOGNISED) -> LoadedNetwork:
     """Read a checkpoint, recognise its network, load the weights.
 
-    Raises a CheckpointError for the file, OptionError for an override that the network does not know.
+    Raises a CheckpointError for the file, OptionError for a correction that the network does not know.
     """
-    chosen = overrides or Overrides()
     state, recorded = _read(path)
     family = detect(state) if recorded is None else ARCHITECTURES[recorded.architecture]
-    given = chosen.options or {}
+    given = corrections.options
     if recorded is None:
         state, told = _recognised(family, state, given, path)
     else:
@@ -89,7 +74,7 @@ def load_checkpoint(path: Path, overrides: Overrides | None = None) -> LoadedNet
     network.load_state_dict(_single_precision(state, path))
     spec = family.describe(options)
     range_told = family.read_value_range(state) if recorded is None else recorded.value_range
-    spec = replace(spec, value_range=chosen.value_range or range_told or spec.value_range,
+    spec = replace(spec, value_range=corrections.value_range or range_told or spec.value_range,
                    source_sha256=sha256_of_file(path), licence="" if recorded is None else recorded.licence)
     return LoadedNetwork(network=network.eval().requires_grad_(False), spec=spec)
 
@@ -272,12 +257,3 @@ def _single_precision(state: StateDict, path: Path) -> dict[str, Tensor]:
             raise DamagedCheckpoint(f"{path}: {key} holds values that are no finite numbers.",
                                     remedy="Download it again; if it is so at the source, its training has diverged.")
     return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
-
-
-def parse_overrides(settings: tuple[str, ...], value_range: float | None) -> Overrides:
-    """`name=value` texts to Overrides; raises OptionError for a text of another form."""
-    pairs = [text.partition("=") for text in settings]
-    if wrong := next((text for text, (_, sign, _) in zip(settings, pairs, strict=True) if not sign), None):
-        raise OptionError(f"--set {wrong}: not of the form name=value.",
-                          remedy="Write for example --set residual=true.")
-    return Overrides(options={name: value for name, _, value in pairs}, value_range=value_range)

@@ -89,9 +89,8 @@ def _open_checkpoint(path: Path, device: str, precision: Precision,
     for package in ("torch", "safetensors"):
         if importlib.util.find_spec(package) is None:
             raise missing_package(package, f"A model file that is no {GRAPH_SUFFIX} graph ({path.name})")
-    from srn_deploy.architectures.checkpoint import load_checkpoint, parse_overrides
+    from srn_deploy.architectures.checkpoint import load_checkpoint
     from srn_deploy.backends.pytorch import PyTorchBackend
 
-    overrides = parse_overrides(corrections.settings, corrections.value_range)
-    backend = PyTorchBackend(load_checkpoint(path, overrides), device, precision=precision)
+    backend = PyTorchBackend(load_checkpoint(path, corrections), device, precision=precision)
     return backend, "PyTorch" if precision is Precision.FP32 else "PyTorch in FP16"

@@ -176,13 +176,11 @@ def _ways(path: Path, device: str, corrections: Corrections,
 
 def _exported(checkpoint: Path, folder: Path, form: Form, precision: Precision, device: str,
               corrections: Corrections) -> tuple[Backend, str]:
-    from srn_deploy.architectures.checkpoint import parse_overrides
     from srn_deploy.graph.export import ExportOptions
     from srn_deploy.verification.export_proof import export_and_prove
 
     graph = folder / f"{form}-{precision}.onnx"
-    export_and_prove(checkpoint, graph, ExportOptions(form=form, precision=precision),
-                     parse_overrides(corrections.settings, corrections.value_range))
+    export_and_prove(checkpoint, graph, ExportOptions(form=form, precision=precision), corrections)
     return open_on(graph, device)
 
 

@@ -13,6 +13,7 @@ from srn_deploy.cli import options
 
 if TYPE_CHECKING:
     from srn_deploy.engine.monitor import Phase
+    from srn_deploy.spec import Corrections
 
 
 @click.command("build-engine", short_help="Build a TensorRT engine.")
@@ -34,9 +35,9 @@ if TYPE_CHECKING:
               help="TensorRT: on which other GPUs the engine runs.")
 @click.option("--compute-capability", "compute_capabilities", multiple=True, metavar="X.Y",
               help="TensorRT-RTX: GPUs to build for, as in 8.9; may be repeated.  [default: its own choice]")
-@options.overrides
-def build_engine(model: str | None, fit: Path | None, precision: str | None, settings: tuple[str, ...],
-                 value_range: float | None, **chosen: Any) -> None:
+@options.corrections
+def build_engine(model: str | None, fit: Path | None, precision: str | None, corrections: Corrections,
+                  **chosen: Any) -> None:
     """Build a TensorRT engine from MODEL, and print its path.
 
     MODEL is a model's name, a graph, or a checkpoint, which is exported first; without it the default
@@ -44,10 +45,10 @@ def build_engine(model: str | None, fit: Path | None, precision: str | None, set
     """
     options.need_engine_packages("Building an engine")
     from srn_deploy.engine_request import EngineRequest, request_engine
-    from srn_deploy.spec import Corrections, Precision
+    from srn_deploy.spec import Precision
 
     request = EngineRequest(precision=None if precision is None else Precision(precision), fit=fit,
-                            corrections=Corrections(settings=settings, value_range=value_range), **chosen)
+                            corrections=corrections, **chosen)
     with _shown() as on_phase:
         engine = request_engine(model, request, tell=lambda line: click.echo(line, err=True), on_phase=on_phase)
     convolutions = ", ".join(f"{count} {kind}" for kind, count in engine.manifest.convolutions.items())

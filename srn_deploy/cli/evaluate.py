@@ -13,6 +13,7 @@ from srn_deploy.cli import options
 
 if TYPE_CHECKING:
     from srn_deploy.image import Image
+    from srn_deploy.spec import Corrections
 
 
 @click.command("eval", short_help="Measure PSNR and SSIM over pairs of pictures.")
@@ -27,10 +28,9 @@ if TYPE_CHECKING:
 @click.option("--save-images", type=options.FILE, metavar="DIR", help="Keep the upscaled pictures, as PNG.")
 @click.option("--csv", "csv_file", type=options.FILE, metavar="FILE", help="Write the scores as CSV as well.")
 @options.as_json
-@options.overrides
+@options.corrections
 def evaluate(model: str | None, hr: Path, lr: Path | None, on_y: bool, device: str, tile: int | str | None,
-          save_images: Path | None, csv_file: Path | None, as_json: bool, settings: tuple[str, ...],
-          value_range: float | None) -> None:
+          save_images: Path | None, csv_file: Path | None, as_json: bool, corrections: Corrections) -> None:
     """Upscale small pictures with MODEL and compare them with their originals: PSNR and SSIM, each and in the mean.
 
     MODEL is a model's name or a checkpoint, graph or engine file; without it the default model is measured.
@@ -40,10 +40,8 @@ def evaluate(model: str | None, hr: Path, lr: Path | None, on_y: bool, device: s
     from srn_deploy.benchmark.evaluation_record import record_of
     from srn_deploy.open_model import open_model
     from srn_deploy.quality.evaluate import Measured, evaluate_pairs, find_pairs, image_targets
-    from srn_deploy.spec import Corrections
     from srn_deploy.tiling.windows import TileOptions
 
-    corrections = Corrections(settings=settings, value_range=value_range)
     backend = open_model(model, device, corrections=corrections, tell=lambda line: click.echo(f"{line}.", err=True))
     try:
         pairs = find_pairs(hr, lr, backend.spec.scale)

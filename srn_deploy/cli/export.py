@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from srn_deploy.cli import options
+
+if TYPE_CHECKING:
+    from srn_deploy.spec import Corrections
 
 
 @click.command()
@@ -16,25 +20,23 @@ from srn_deploy.cli import options
 @click.option("--fp16", is_flag=True, help="Compute in half precision; inputs and outputs keep their types.")
 @click.option("--io", "pixel_type", type=click.Choice(["uint8", "float32"]), default="uint8", show_default=True,
               help="Pixels of the deploy graph; float32 keeps 16-bit pictures whole.")
-@options.overrides
+@options.corrections
 def export(checkpoint: str | None, output: Path | None, portable: bool, fp16: bool, pixel_type: str,
-           settings: tuple[str, ...], value_range: float | None) -> None:
+           corrections: Corrections) -> None:
     """Turn a trained PyTorch CHECKPOINT into an ONNX graph, and prove that both compute the same.
 
     CHECKPOINT is a file or a model's name; without it the default model is exported.
     """
     options.need_torch("Exporting")
-    from srn_deploy.architectures.checkpoint import parse_overrides
     from srn_deploy.graph.export import ExportOptions
     from srn_deploy.registry.shipped import corrections_for, find_checkpoint
-    from srn_deploy.spec import Corrections, Form, PixelType, Precision
+    from srn_deploy.spec import Form, PixelType, Precision
     from srn_deploy.verification.export_proof import default_graph_path, export_and_prove
 
     chosen = ExportOptions(form=Form.PORTABLE if portable else Form.DEPLOY, pixel_type=PixelType(pixel_type),
                            precision=Precision.FP16 if fp16 else Precision.FP32)
     path = find_checkpoint(checkpoint)
-    known = corrections_for(checkpoint, Corrections(settings=settings, value_range=value_range))
     exported = export_and_prove(path, output or default_graph_path(path, chosen), chosen,
-                                parse_overrides(known.settings, known.value_range))
+                                corrections_for(checkpoint, corrections))
     click.echo(f"Against PyTorch: {exported.agreement}; {exported.nodes} nodes.", err=True)
     click.echo(str(exported.path))

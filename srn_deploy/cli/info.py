@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import click
 
 from srn_deploy.cli import options
 
+if TYPE_CHECKING:
+    from srn_deploy.spec import Corrections
+
 
 @click.command()
 @click.argument("file", metavar="[FILE|NAME]", required=False)
 @options.as_json
-@options.overrides
-def info(file: str | None, as_json: bool, settings: tuple[str, ...], value_range: float | None) -> None:
+@options.corrections
+def info(file: str | None, as_json: bool, corrections: Corrections) -> None:
     """Say what a checkpoint, graph or engine is and, with PyTorch, what one pass costs at 256 x 256."""
     from srn_deploy.describe import described
 
-    rows = described(file, settings=settings, value_range=value_range)
+    rows = described(file, corrections)
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return

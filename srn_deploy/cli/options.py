@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import importlib.util
 import io
 from collections.abc import Callable, Iterable, Sequence
@@ -25,12 +26,18 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it: 128 and the number of the signal."""
 
 
-def overrides(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--set and --value-range: what the keys of a checkpoint cannot tell."""
-    command = click.option("--set", "settings", multiple=True, metavar="NAME=VALUE",
-                           help="Correct an option of the network, e.g. residual=true; may be repeated.")(command)
+def corrections(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --set and --value-range, which the command receives as one `corrections: Corrections`."""
+    @functools.wraps(command)
+    def corrected(*args: Any, settings: tuple[str, ...], value_range: float | None, **others: Any) -> Any:
+        from srn_deploy.spec import Corrections
+
+        return command(*args, corrections=Corrections.parse(settings, value_range), **others)
+
+    described = click.option("--set", "settings", multiple=True, metavar="NAME=VALUE",
+                             help="Correct an option of the network, e.g. residual=true; may be repeated.")(corrected)
     return click.option("--value-range", type=float,
-                        help="The range the weights were trained in, 1 or 255; by default the family's.")(command)
+                        help="The range the weights were trained in, 1 or 255; by default the family's.")(described)
 
 
 def tile_side(context: click.Context, parameter: click.Parameter, value: str) -> int | str | None:

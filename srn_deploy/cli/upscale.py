@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from srn_deploy.cli import options
+
+if TYPE_CHECKING:
+    from srn_deploy.spec import Corrections
 
 SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tif", "bmp": ".bmp"}
 """What --format writes, by the names that people say."""
@@ -31,11 +35,11 @@ SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tif", "bmp
               help="What every output is written as; it changes their suffixes.")
 @click.option("--max-megapixels", type=click.FloatRange(min=0, min_open=True),
               help="Refuse pictures of more pixels before decoding them.  [default: 200]")
-@options.overrides
+@options.corrections
 @click.option("--skip-existing", is_flag=True, help="Leave out pictures whose output is there: resumes a folder.")
 def upscale(source: Path, target: Path, model: str | None, device: str, tile: int | str | None, halo: int | None,
             quality: int | None, guard: str, suffix: str | None, max_megapixels: float | None, skip_existing: bool,
-            settings: tuple[str, ...], value_range: float | None) -> None:
+            corrections: Corrections) -> None:
     """Upscale a picture, or every picture of a folder (the tree is kept).
 
     PNG, JPEG, WebP, TIFF and BMP; the suffix of OUT chooses the format, or --format. Originals are never overwritten.
@@ -52,7 +56,6 @@ def upscale(source: Path, target: Path, model: str | None, device: str, tile: in
         run_jobs,
     )
     from srn_deploy.open_model import companion_of, open_model
-    from srn_deploy.spec import Corrections
     from srn_deploy.tiling.windows import TileOptions
 
     tiles = TileOptions(tile=tile, halo=halo)
@@ -66,7 +69,6 @@ def upscale(source: Path, target: Path, model: str | None, device: str, tile: in
         return
     if quality is not None and (exact := formats_without_quality(jobs)):
         click.echo(f"Warning: --quality does nothing to {', '.join(exact)}, written without loss.", err=True)
-    corrections = Corrections(settings=settings, value_range=value_range)
 
     def tell(line: str) -> None:
         click.echo(f"{line}.", err=True)

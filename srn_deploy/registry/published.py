@@ -45,7 +45,7 @@ class PublishedModel:
     @property
     def corrections(self) -> Corrections:
         """What is to be told when its file is opened."""
-        return Corrections(settings=self.settings, value_range=self.value_range)
+        return Corrections.parse(self.settings, self.value_range)
 
 
 def published_models() -> Mapping[str, PublishedModel]:

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from srn_deploy.architectures.checkpoint import LoadedNetwork, Overrides, load_checkpoint
+from srn_deploy.architectures.checkpoint import LoadedNetwork, load_checkpoint
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.errors import ExportMismatch, GraphError, OptionError
 from srn_deploy.graph.export import ExportOptions, export_graph
 from srn_deploy.graph.onnx_file import save_graph
-from srn_deploy.spec import GRAPH_SUFFIX, Form, ModelSpec, PixelType, Precision, is_graph
+from srn_deploy.spec import AS_RECOGNISED, GRAPH_SUFFIX, Corrections, Form, ModelSpec, PixelType, Precision, is_graph
 from srn_deploy.system.atomic import replacing
 from srn_deploy.tiling.interpolation import CELL_PX
 from srn_deploy.tiling.tiles import SMALLEST_TILE_PX, batches, cut, geometry_of, plan_tiles
@@ -46,7 +46,7 @@ def default_graph_path(checkpoint: Path, options: ExportOptions) -> Path:
 
 
 def export_and_prove(checkpoint: Path, output: Path, options: ExportOptions | None = None,
-                     overrides: Overrides | None = None) -> Exported:
+                     corrections: Corrections = AS_RECOGNISED) -> Exported:
     """Export a checkpoint and compare the graph with PyTorch on pictures before the file appears.
 
     Raises ExportMismatch, and leaves no file, when they differ by more than the bounds above.
@@ -56,7 +56,7 @@ def export_and_prove(checkpoint: Path, output: Path, options: ExportOptions | No
         raise OptionError(f"{output} is no name for a graph.", remedy="Name a file with -o NAME.onnx.")
     if is_graph(checkpoint):
         raise OptionError(f"{checkpoint} is a graph already.", remedy="Give the checkpoint that it was made from.")
-    loaded = load_checkpoint(checkpoint, overrides)
+    loaded = load_checkpoint(checkpoint, corrections)
     graph = export_graph(loaded, chosen)
     try:
         with replacing(output) as temporary:

@@ -22,7 +22,7 @@ from srn_deploy.registry.shipped import (
     pulled_with,
     shipped_with,
 )
-from srn_deploy.spec import ModelSpec, Precision, is_engine, is_graph
+from srn_deploy.spec import Corrections, ModelSpec, Precision, is_engine, is_graph
 from srn_deploy.system.atomic import replacing
 from srn_deploy.system.cuda_driver import gpu_name
 from srn_deploy.system.hashing import sha256_of_file
@@ -134,14 +134,13 @@ def _reference(spec: ModelSpec, against: str | None, stack: ExitStack) -> tuple[
     path = _reference_path(spec, against, has_torch=has_torch)
     if not is_graph(path):
         from srn_deploy.architectures.activations import watched_peaks
-        from srn_deploy.architectures.checkpoint import Overrides, load_checkpoint, parse_overrides
+        from srn_deploy.architectures.checkpoint import load_checkpoint
         from srn_deploy.backends.pytorch import PyTorchBackend
 
         made_of_it = sha256_of_file(path) == spec.source_sha256  # then it tells what the keys cannot
-        known = corrections_for(against)
-        overrides = Overrides(options=dict(spec.options), value_range=spec.value_range) if made_of_it else \
-            parse_overrides(known.settings, known.value_range)
-        checked = stack.enter_context(closing(PyTorchBackend(load_checkpoint(path, overrides))))
+        known = Corrections(options=spec.options, value_range=spec.value_range) if made_of_it else \
+            corrections_for(against)
+        checked = stack.enter_context(closing(PyTorchBackend(load_checkpoint(path, known))))
         peaks = stack.enter_context(watched_peaks(checked.network))
         return checked, f"PyTorch {metadata.version('torch')} in FP32 on the CPU, {path.name}", peaks
     graph = stack.enter_context(closing(OnnxRuntimeBackend(path)))
