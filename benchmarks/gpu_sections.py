@@ -19,7 +19,7 @@ from benchmarks.inputs import BENCHMARKS
 from srn_deploy.backends import Backend, open_on
 from srn_deploy.benchmark.contestants import Pass, alternated, wall_clock
 from srn_deploy.benchmark.records import summarise
-from srn_deploy.engine.library import Flavour, open_library
+from srn_deploy.engine.library import Runtime, open_library
 from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.engine_request import EngineRequest, request_engine
 from srn_deploy.errors import MissingPackage, SrnDeployError
@@ -89,20 +89,20 @@ def onnx_runtime(scale: Scale) -> Rows:
 
 def tensorrt(scale: Scale) -> Rows:
     """TensorRT: build, certificate, tiling and time in both precisions."""
-    return _engines(Flavour.TENSORRT, scale)
+    return _engines(Runtime.TENSORRT, scale)
 
 
 def tensorrt_rtx(scale: Scale) -> Rows:
     """The same for TensorRT-RTX; without a GPU the build alone."""
-    return _engines(Flavour.TENSORRT_RTX, scale)
+    return _engines(Runtime.TENSORRT_RTX, scale)
 
 
-def _engines(flavour: Flavour, scale: Scale) -> Rows:
-    open_library(flavour)
+def _engines(runtime: Runtime, scale: Scale) -> Rows:
+    open_library(runtime)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as opened:
         passes: dict[str, Pass] = {}
         for precision in Precision:
-            row, engine = _built(flavour, precision, EngineStore(Path(folder)))
+            row, engine = _built(runtime, precision, EngineStore(Path(folder)))
             yield row
             if engine is not None and engine.manifest.certificate is not None:
                 backend, title = open_on(engine.path, "cuda")
@@ -112,10 +112,10 @@ def _engines(flavour: Flavour, scale: Scale) -> Rows:
         yield from timed(passes, scale)
 
 
-def _built(flavour: Flavour, precision: Precision, store: EngineStore) -> tuple[dict[str, Any], StoredEngine | None]:
+def _built(runtime: Runtime, precision: Precision, store: EngineStore) -> tuple[dict[str, Any], StoredEngine | None]:
     """A row about the build and its certificate, and the engine if there is one."""
     began, lines = time.perf_counter(), list[str]()
-    request = EngineRequest(precision=precision, runtime=flavour.value, shapes=("15x15..512x640@339x510",))
+    request = EngineRequest(precision=precision, runtime=runtime.value, shapes=("15x15..512x640@339x510",))
     try:
         engine = request_engine(None, request, store, tell=lines.append)
     except SrnDeployError as error:
@@ -125,7 +125,7 @@ def _built(flavour: Flavour, precision: Precision, store: EngineStore) -> tuple[
     certificate = engine.manifest.certificate
     if certificate is None:
         return row | {"told": lines[-1]}, engine
-    return row | {name: certificate[name] for name in
+    return row | {name: getattr(certificate, name) for name in
                   ("psnr_db", "worst_levels", "psnr_loss_db", "passed", "ran_on", "gpu")}, engine
 
 

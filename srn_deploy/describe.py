@@ -34,8 +34,8 @@ def _engine_rows(path: Path) -> dict[str, Any]:
     """By its manifest alone; nothing is loaded."""
     engine = EngineStore(path.parent).open(path)
     identity = engine.manifest.identity
-    return {**_rows(engine.spec), "library": f"{identity['flavour']} {identity['version']}",
-            "target": identity["target"], "convolution_types": engine.manifest.convolutions,
+    return {**_rows(engine.spec), "library": f"{identity.runtime} {identity.version}",
+            "target": identity.target, "convolution_types": engine.manifest.convolutions,
             "certificate": engine.certification}
 
 

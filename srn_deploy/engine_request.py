@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import tempfile
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from srn_deploy.backends import open_on
-from srn_deploy.engine.build import Source, Tell, build_engine, read_source
+from srn_deploy.engine.build import GraphToBuild, build_engine, read_graph
 from srn_deploy.engine.library import open_library
 from srn_deploy.engine.monitor import OnPhase
 from srn_deploy.engine.options import BuildOptions, HardwareCompatibility, default_shapes
@@ -55,16 +56,17 @@ class EngineRequest:
 
 
 def request_engine(model: str | None, request: EngineRequest, store: EngineStore | None = None, *,
-                   tell: Tell = lambda line: None, on_phase: OnPhase = lambda phase: None) -> StoredEngine:
+                   tell: Callable[[str], None] = lambda line: None,
+                   on_phase: OnPhase = lambda phase: None) -> StoredEngine:
     """The engine of a model's name, a graph or a checkpoint (exported first), from the store or built now.
 
     It is certified at once where it can run; where it cannot, `tell` says why. Raises what finding, exporting and
     building raise, then nothing is left behind; and NotCertified, then the engine stays, marked as failed.
     """
     path, where = find_graph(model), store or EngineStore()
-    source = _source(path, corrections_for(model, request.corrections))
-    options = request.options(source.spec)
-    engine = build_engine(source, options, open_library(request.runtime), where, tell=tell, on_phase=on_phase)
+    graph = _graph(path, corrections_for(model, request.corrections))
+    options = request.options(graph.spec)
+    engine = build_engine(graph, options, open_library(request.runtime), where, on_phase=on_phase)
     try:
         backend, title = open_on(engine.path, "cuda")
     except (BackendError, MissingPackage, ForeignEngine) as error:
@@ -91,11 +93,11 @@ def _reflected(size: Size, spec: ModelSpec) -> Size:
     return height, width
 
 
-def _source(path: Path, corrections: Corrections) -> Source:
+def _graph(path: Path, corrections: Corrections) -> GraphToBuild:
     if corrections and (is_graph(path) or is_engine(path)):
         raise not_correctable(path.name)
     if is_graph(path):
-        return read_source(path)
+        return read_graph(path)
     if is_engine(path):
         raise OptionError(f"{path.name} is an engine already.", remedy="Give the graph or checkpoint it was made of.")
     if importlib.util.find_spec("torch") is None:
@@ -103,4 +105,4 @@ def _source(path: Path, corrections: Corrections) -> Source:
     from srn_deploy.verification.export_proof import export_and_prove
 
     with tempfile.TemporaryDirectory() as folder:
-        return read_source(export_and_prove(path, Path(folder) / f"{path.stem}.onnx", corrections=corrections).path)
+        return read_graph(export_and_prove(path, Path(folder) / f"{path.stem}.onnx", corrections=corrections).path)

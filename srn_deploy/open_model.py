@@ -15,7 +15,7 @@ from srn_deploy.registry.shipped import corrections_for, find_graph, shipped_wit
 from srn_deploy.spec import AS_RECOGNISED, Corrections, PixelType, Precision, is_engine, is_graph
 from srn_deploy.system.cuda_driver import why_no_gpu
 from srn_deploy.system.hashing import sha256_of_file
-from srn_deploy.tiling.shapes import Limits, ShapeRange
+from srn_deploy.tiling.shapes import Limits
 from srn_deploy.tiling.windows import TileOptions, planned_windows
 from srn_deploy.verification.verify import checkpoint_of, ensure_certified, reference_of
 
@@ -68,7 +68,7 @@ def companion_of(model: str | Path | None = None, device: str = "auto", *, corre
 def _graph_sha256(path: Path) -> str:
     """Of a graph, or of what an engine was built from."""
     if is_engine(path):
-        return str(EngineStore(path.parent).open(path).manifest.identity.get("graph_sha256"))
+        return EngineStore(path.parent).open(path).manifest.identity.graph_sha256
     return sha256_of_file(path)
 
 
@@ -144,8 +144,7 @@ def engines_of(path: Path, store: EngineStore, corrections: Corrections = AS_REC
 
 def _serves_all(engine: StoredEngine) -> bool:
     """Whether a large picture can be tiled into it, and one of 16 bits run where its graph could."""
-    shapes = tuple(ShapeRange(**{corner: tuple(size) for corner, size in one.items()})
-                   for one in engine.manifest.identity["options"]["shapes"])
+    shapes = engine.manifest.identity.options.shapes
     if engine.spec.precision is Precision.FP16 and engine.spec.pixel_type is PixelType.FLOAT32:
         return False
     try:
@@ -158,7 +157,7 @@ def _serves_all(engine: StoredEngine) -> bool:
 def _is_made_from(engine: StoredEngine, path: Path, sha256: str, corrections: Corrections) -> bool:
     """By the graph's bytes, which cannot be corrected; of a checkpoint also that its options are those it has here."""
     if is_graph(path):
-        return not corrections and bool(engine.manifest.identity.get("graph_sha256") == sha256)
+        return not corrections and engine.manifest.identity.graph_sha256 == sha256
     spec = engine.spec
     if spec.source_sha256 != sha256 or importlib.util.find_spec("torch") is None:
         return False

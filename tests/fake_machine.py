@@ -1,4 +1,4 @@
-"""A machine with a GPU, TensorRT, PyCUDA and cuda-bindings, all of host memory; and engines of the default model."""
+"""A machine with a GPU, TensorRT, PyCUDA and cuda-bindings, all made of host memory; engines of the default model."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.engine.identity import Identity
+from srn_deploy.engine.library import Runtime
 from srn_deploy.engine.options import BuildOptions
 from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.spec import ModelSpec, Precision
@@ -30,7 +31,7 @@ HERE = "Fake GPU 8.9; Linux x86_64"
 
 
 class Machine:
-    """Until the test ends."""
+    """In place until the test ends."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.monkeypatch = monkeypatch
@@ -51,22 +52,22 @@ class Machine:
         self.monkeypatch.setitem(sys.modules, name, module)
 
     def runs(self, engine: FakeEngine | None, library: str = "tensorrt", **members: Any) -> None:
-        """TensorRT whose plans become this engine."""
+        """Make TensorRT deserialise every plan to this engine."""
         self.module(library, **{**vars(fake_tensorrt(engine)), **members})
 
 
 def stored(store: EngineStore, graph: Path, spec: ModelSpec, *, version: str = "11.4.0", target: str = HERE,
-           flavour: str = "tensorrt", **options: Any) -> StoredEngine:
-    """A plan of the default model; its bytes are never looked into."""
+           runtime: Runtime = Runtime.TENSORRT, **options: Any) -> StoredEngine:
+    """A stored engine of the default model; its plan is not a real one."""
     chosen = BuildOptions(**{"precision": Precision.FP16, "shapes": (SHAPES,), **options})
-    identity = Identity(graph_sha256=sha256_of_file(graph), options=chosen, flavour=flavour, version=version,
+    identity = Identity(graph_sha256=sha256_of_file(graph), options=chosen, runtime=runtime, version=version,
                         srn_deploy="0", target=target)
     return store.save("model", identity, b"a plan", spec=dataclasses.replace(spec, precision=Precision.FP16),
                       build_seconds=1, convolutions={"HALF": 26})
 
 
 def computing(gpu: FakeGpu, graph: Path, change: int = 0) -> FakeEngine:
-    """What the graph computes, on ONNX Runtime; change is added to every value."""
+    """An engine that computes the graph with ONNX Runtime and adds `change` to every value."""
     backend = OnnxRuntimeBackend(graph)
 
     def compute(inputs: dict[str, NDArray[Any]]) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""What the libraries learn is kept in files that processes share, and never ends the work."""
+"""The caches of the runtimes are files that processes share; a damaged one never ends the work."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from srn_deploy.engine.caches import SharedFile, begin_timing, keep_timing, runtime_file, timing_file
+from srn_deploy.engine.caches import SharedFile, begin_timing, keep_timing, kernel_file, timing_file
 from srn_deploy.engine.contexts import ContextMaker
-from srn_deploy.engine.library import Flavour, Library
+from srn_deploy.engine.library import Library, Runtime
 from srn_deploy.engine.load import LoadedEngine
 from srn_deploy.engine.store import EngineStore
 
@@ -21,7 +21,7 @@ def add_line(path: Path, line: bytes) -> None:
     SharedFile(path).update(lambda before: before + line)
 
 
-def test_what_several_processes_add_is_all_there(tmp_path: Path) -> None:
+def test_additions_of_several_processes_are_all_kept(tmp_path: Path) -> None:
     path = tmp_path / "timing.cache"
     adding = multiprocessing.get_context("spawn")
     processes = [adding.Process(target=add_line, args=(path, bytes([65 + index]) * 3)) for index in range(4)]
@@ -32,7 +32,7 @@ def test_what_several_processes_add_is_all_there(tmp_path: Path) -> None:
     assert sorted(path.read_bytes()) == sorted(b"AAABBBCCCDDD")
 
 
-def test_a_file_that_cannot_be_used_is_told_and_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_cache_that_cannot_be_used_is_logged_and_ignored(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").touch()
     SharedFile(tmp_path / "file" / "timing.cache").update(lambda before: b"new")
     (tmp_path / "folder.cache").mkdir()
@@ -73,19 +73,19 @@ class FakeConfig:
         return self.timings
 
 
-def test_a_build_begins_with_the_timings_of_others_and_adds_its_own(tmp_path: Path) -> None:
+def test_a_build_starts_from_the_kept_timings_and_adds_its_own(tmp_path: Path) -> None:
     file, config = SharedFile(tmp_path / "timing.cache"), FakeConfig()
     file.path.write_bytes(b"ab")
     begin_timing(config, file)
     assert config.timings is not None
     assert config.timings.entries == {"a", "b"}
     config.timings.entries.add("c")
-    file.path.write_bytes(b"abd")  # what another build has written meanwhile
+    file.path.write_bytes(b"abd")  # written by another build in the meantime
     keep_timing(config, file)
     assert file.path.read_bytes() == b"abcd"
 
 
-def test_timings_of_another_device_are_replaced_by_fresh_ones(tmp_path: Path) -> None:
+def test_timings_of_another_device_are_not_used(tmp_path: Path) -> None:
     file, config = SharedFile(tmp_path / "timing.cache"), FakeConfig()
     file.path.write_bytes(b"xa")
     begin_timing(config, file)
@@ -113,12 +113,12 @@ def test_the_calls_are_those_of_the_real_library(tmp_path: Path) -> None:
     assert file.path.is_file() == (config.get_timing_cache() is not None)
 
 
-def test_each_tensorrt_and_gpu_has_timings_of_its_own_and_tensorrt_rtx_has_none(
+def test_each_version_of_tensorrt_has_its_timing_file_and_tensorrt_rtx_has_none(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("srn_deploy.engine.library.gpu_name", lambda: "Fake GPU 8.9")
     names = []
-    for flavour, version in ((Flavour.TENSORRT, "10.16.1"), (Flavour.TENSORRT, "11.4.0"), (Flavour.TENSORRT_RTX, "1")):
-        file = timing_file(tmp_path, Library(flavour=flavour, trt=SimpleNamespace(__version__=version)))
+    for runtime, version in ((Runtime.TENSORRT, "10.16.1"), (Runtime.TENSORRT, "11.4.0"), (Runtime.TENSORRT_RTX, "1")):
+        file = timing_file(tmp_path, Library(runtime=runtime, trt=SimpleNamespace(__version__=version)))
         names.append(file and file.path.name)
     assert names[0] != names[1]
     assert names[2] is None
@@ -140,22 +140,22 @@ class FakeRuntimeCache:
 
 @pytest.fixture
 def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoadedEngine]:
-    """An engine of TensorRT-RTX, as far as making contexts for it goes."""
+    """An engine of TensorRT-RTX that can make execution contexts and nothing else."""
     trt = pytest.importorskip("tensorrt_rtx")
     monkeypatch.setattr("srn_deploy.engine.contexts.gpu_name", lambda: "Fake GPU 8.9")
     config = SimpleNamespace(set_execution_context_allocation_strategy=lambda strategy: None,
                              create_runtime_cache=FakeRuntimeCache, set_runtime_cache=lambda cache: True)
     yield LoadedEngine(stored=SimpleNamespace(path=tmp_path / "a.engine"),  # type: ignore[arg-type]
-                       library=Library(flavour=Flavour.TENSORRT_RTX, trt=trt), runtime=None, logger=None,
+                       library=Library(runtime=Runtime.TENSORRT_RTX, trt=trt), trt_runtime=None, logger=None,
                        engine=SimpleNamespace(create_runtime_config=lambda: config))
     assert config.dynamic_shapes_kernel_specialization_strategy == trt.DynamicShapesKernelSpecializationStrategy.EAGER
     assert config.cuda_graph_strategy == trt.CudaGraphStrategy.DISABLED
 
 
-def test_finished_kernels_of_tensorrt_rtx_are_kept_and_found_again(loaded: LoadedEngine) -> None:
+def test_compiled_kernels_of_tensorrt_rtx_are_kept_and_found_again(loaded: LoadedEngine) -> None:
     for _ in range(2):
         ContextMaker(loaded).close()
-    assert runtime_file(loaded.stored.path, "Fake GPU 8.9").read() == b"++"
+    assert kernel_file(loaded.stored.path, "Fake GPU 8.9").read() == b"++"
 
 
 def test_pruning_everything_removes_the_caches_too(tmp_path: Path) -> None:

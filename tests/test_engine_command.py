@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from srn_deploy.cli import main
+from srn_deploy.engine.manifest import CertificateRecord
 from srn_deploy.engine.store import EngineStore
 
 SHAPES = ["--runtime", "tensorrt-rtx", "--shapes", "48x48"]
@@ -42,7 +43,7 @@ def test_an_engine_is_built_once_listed_and_removed(cache: Path) -> None:
     path = Path(first.stdout.strip())
     assert first.stdout == again.stdout
     assert path.parent == cache
-    assert "Building: there is none of this model." in first.stderr
+    assert "Building: there is no engine of this model." in first.stderr
     assert "26 HALF; not yet certified." in first.stderr
     assert f"Already built: {path}" in again.stderr
     listed = CliRunner().invoke(main, ["engines", "list"])
@@ -93,7 +94,7 @@ def test_where_the_engine_can_run_it_is_certified_at_once(cache: Path, monkeypat
     def certified(backend: Closed, path: Path, title: str, *, against: str, tell: object) -> None:
         told.extend([title, Path(against).suffix])
         store = EngineStore(path.parent)
-        store.certified(store.open(path), {"failures": [], "passed": True})
+        store.certified(store.open(path), CertificateRecord(artefact_sha256="", gpu="", passed=True, failures=()))
 
     monkeypatch.setattr("srn_deploy.engine_request.open_on", lambda path, device: (Closed(), "a GPU"))
     monkeypatch.setattr("srn_deploy.engine_request.ensure_certified", certified)

@@ -1,14 +1,16 @@
-"""What an engine can be asked to be, and what makes two of them the same."""
+"""The options of a build, and what makes two engines the same."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from srn_deploy.engine.identity import Identity
+from srn_deploy.engine.library import Runtime
 from srn_deploy.engine.options import BuildOptions, HardwareCompatibility
 from srn_deploy.errors import OptionError
 from srn_deploy.spec import Precision
@@ -30,13 +32,13 @@ def test_shapes_are_read_as_they_are_printed() -> None:
 
 @pytest.mark.parametrize("text", ["64", "64x", "64x64..", "a", "64x64@32x32", "64x64..32x32", "0x4..8x8",
                                   "8x8..16x16@24x8"])
-def test_shapes_that_make_no_sense_are_refused_with_an_example(text: str) -> None:
+def test_invalid_shapes_are_refused_with_an_example(text: str) -> None:
     with pytest.raises(OptionError) as caught:
         ShapeRange.parse(text)
     assert "339x510" in caught.value.remedy
 
 
-def test_fitted_shapes_hold_every_picture_and_are_tuned_for_the_median() -> None:
+def test_fitted_shapes_take_every_image_and_are_tuned_for_the_median() -> None:
     assert ShapeRange.fitting([(20, 90), (40, 30), (30, 60)]) == ShapeRange(
         smallest=(20, 30), largest=(40, 90), optimum=(30, 60))
     with pytest.raises(OptionError, match="no picture"):
@@ -45,26 +47,36 @@ def test_fitted_shapes_hold_every_picture_and_are_tuned_for_the_median() -> None
 
 @pytest.mark.parametrize("change", [
     {"shapes": ()}, {"largest_batch": 0}, {"optimization_level": 6}, {"compute_capabilities": ("89",)}])
-def test_options_that_cannot_work_are_refused_when_they_are_made(change: dict[str, Any]) -> None:
+def test_invalid_options_are_refused_when_they_are_made(change: dict[str, Any]) -> None:
     with pytest.raises(OptionError):
         options(**change)
 
 
+def identity(**changes: Any) -> Identity:
+    return Identity(**{"graph_sha256": "a", "options": options(), "runtime": Runtime.TENSORRT, "version": "1",
+                       "srn_deploy": "0", "target": "t", **changes})
+
+
 def test_every_field_of_the_options_changes_the_identity() -> None:
-    base = Identity(graph_sha256="a", options=options(), flavour="f", version="1", srn_deploy="0", target="t")
-    changes: dict[str, Any] = {
+    option_changes: dict[str, Any] = {
         "precision": Precision.FP32, "shapes": (SMALL, SMALL), "largest_batch": 2, "tf32": True,
         "optimization_level": 4, "hardware_compatibility": HardwareCompatibility.AMPERE_PLUS,
         "compute_capabilities": ("8.9",)}
-    assert set(changes) == {field.name for field in fields(BuildOptions)}
-    keys = {replace(base, options=replace(base.options, **{name: value})).key for name, value in changes.items()}
-    keys |= {replace(base, **{field.name: "other"}).key for field in fields(Identity) if field.name != "options"}
-    assert len(keys - {base.key}) == len(changes) + len(fields(Identity)) - 1
+    assert set(option_changes) == {field.name for field in fields(BuildOptions)}
+    changes: dict[str, Any] = {"graph_sha256": "b", "runtime": Runtime.TENSORRT_RTX, "version": "2", "srn_deploy": "1",
+                               "target": "u"}
+    assert {*changes, "options"} == set(Identity.__struct_fields__)
+    keys = {identity(options=replace(options(), **{name: value})).key for name, value in option_changes.items()}
+    keys |= {identity(**{name: value}).key for name, value in changes.items()}
+    assert len(keys - {identity().key}) == len(option_changes) + len(changes)
+
+
+def test_the_key_of_an_identity_is_that_of_engines_built_by_earlier_versions() -> None:
+    assert identity().key == "cf355ee1d60bb33e"
+    assert json.loads(msgspec.json.encode(identity()))["flavour"] == "tensorrt"
 
 
 def test_what_differs_from_a_stored_engine_is_named_field_by_field() -> None:
-    base = Identity(graph_sha256="a", options=options(), flavour="f", version="1", srn_deploy="0", target="t")
-    recorded = json.loads(json.dumps(asdict(base)))
-    assert base.differences(recorded) == []
-    assert replace(base, version="2").differences(recorded) == ['version: "1" -> "2"']
-    assert replace(base, options=options(tf32=True)).differences(recorded) == ["options.tf32: false -> true"]
+    assert identity().differences(identity()) == []
+    assert identity(version="2").differences(identity()) == ['version: "1" -> "2"']
+    assert identity(options=options(tf32=True)).differences(identity()) == ["options.tf32: false -> true"]

@@ -13,10 +13,13 @@ import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner
+from msgspec import convert, structs
 
 from srn_deploy.backends import open_backend
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.cli import main
+from srn_deploy.engine import library
+from srn_deploy.engine.manifest import CertificateRecord
 from srn_deploy.engine.options import HardwareCompatibility
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import (
@@ -62,8 +65,8 @@ def spec(graph: Path) -> ModelSpec:
 
 def test_an_engine_is_refused_without_a_driver_before_anything_is_loaded(
         store: EngineStore, graph: Path, spec: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    for library in ("tensorrt", "tensorrt_rtx", "pycuda"):
-        monkeypatch.setitem(sys.modules, library, None)
+    for module in ("tensorrt", "tensorrt_rtx", "pycuda"):
+        monkeypatch.setitem(sys.modules, module, None)
     engine = stored(store, graph, spec)
     for device in ("auto", "cuda", "cpu"):
         with pytest.raises(DeviceUnavailable, match="on a GPU only") as caught:
@@ -152,7 +155,7 @@ def test_tensorrt_rtx_is_asked_whether_a_plan_is_valid_on_this_gpu(
 
     machine.runs(None, "tensorrt_rtx", __version__="1.7.1", Runtime=Runtime, EngineValidity=rtx.EngineValidity,
                  EngineInvalidityDiagnostics=rtx.EngineInvalidityDiagnostics)
-    engine = stored(store, graph, spec, flavour="tensorrt-rtx", version="1.7.1", target="8.6")
+    engine = stored(store, graph, spec, runtime=library.Runtime.TENSORRT_RTX, version="1.7.1", target="8.6")
     with pytest.raises(ForeignEngine, match=r"Fake GPU 8\.9: UNSUPPORTED_CC, OLD_CUDA_DRIVER"):
         open_backend(engine.path)
 
@@ -170,9 +173,10 @@ def test_auto_takes_the_engine_of_the_cache_certifies_it_once_and_tiles_exactly(
                     f"TensorRT 11.4.0 in FP16 ({engine.path.name}) on the GPU (an engine of it is in the cache)"]
     certificate = store.open(engine.path).manifest.certificate
     assert certificate is not None
-    assert certificate["passed"]
-    assert certificate["psnr_db"] > 80  # ONNX Runtime against PyTorch
-    assert certificate["reference"].startswith("PyTorch")
+    assert certificate.passed
+    assert certificate.psnr_db is not None
+    assert certificate.psnr_db > 80  # ONNX Runtime against PyTorch
+    assert certificate.reference.startswith("PyTorch")
     open_model(tell=told.append).close()
     assert len(told) == 3
 
@@ -206,9 +210,10 @@ def test_a_certificate_of_another_plan_or_gpu_is_made_anew(
     open_model(tell=told.append).close()
     stored(store, graph, spec)  # built again: the manifest is a new one
     kept = store.open(engine.path).manifest
-    store.certified(engine, {"artefact_sha256": "another", "gpu": "Fake GPU 8.9", "passed": True, "failures": []})
+    passed = CertificateRecord(artefact_sha256="another", gpu="Fake GPU 8.9", passed=True, failures=())
+    store.certified(engine, passed)
     open_model(tell=told.append).close()
-    store.certified(engine, {"artefact_sha256": kept.engine_sha256, "gpu": "Other", "passed": True, "failures": []})
+    store.certified(engine, structs.replace(passed, artefact_sha256=kept.engine_sha256, gpu="Other"))
     open_model(tell=told.append).close()
     assert sum("is certified before its first use" in line for line in told) == 3
 
@@ -247,7 +252,7 @@ def test_verify_certifies_an_engine_in_its_manifest(
     machine.runs(computing(machine.gpu, graph))
     ended = CliRunner().invoke(main, ["verify", str(engine.path), "--json"])
     assert ended.exit_code == 0, ended.output
-    assert json.loads(ended.stdout) == store.open(engine.path).manifest.certificate
+    assert convert(json.loads(ended.stdout), CertificateRecord) == store.open(engine.path).manifest.certificate
     assert "certified" in CliRunner().invoke(main, ["engines", "list"]).stdout
 
 

@@ -97,4 +97,4 @@ def test_where_recording_fails_it_is_said_once_and_the_work_goes_on(
     assert results == [4.0, 8.0, 12.0]
     assert len(ran) == 3
     assert [record.message for record in caplog.records] == [
-        "CUDA graphs are left out: operation not permitted when stream is capturing"]
+        "CUDA graphs are not used: operation not permitted when stream is capturing"]

@@ -34,7 +34,7 @@ HOMES = {
               "backends/pytorch_graph", "benchmark/machine", "benchmark/paper_protocol", "training",
               "doctor/probe"},
     "safetensors": {"architectures/checkpoint"},
-    "msgspec": {"spec", "system/documents"},
+    "msgspec": {"spec", "system/documents", "engine/identity", "engine/manifest", "engine/store"},
     "cv2": {"image"},
     "PIL": {"image/bmp", "image/inks"},
     "simplejpeg": {"image/jpeg"},

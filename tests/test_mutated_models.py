@@ -17,6 +17,7 @@ import torch
 from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.architectures.checkpoint import load_checkpoint
 from srn_deploy.engine.identity import Identity
+from srn_deploy.engine.library import Runtime
 from srn_deploy.engine.options import BuildOptions, default_shapes
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import DamagedCheckpoint, UnsafeCheckpoint
@@ -56,8 +57,8 @@ def of_engine(folder: Path) -> str:
     """A whole manifest; the plan beside it is no plan, which nothing finds out that only reads."""
     spec = ARCHITECTURES["srn"].describe(TINY)
     options = BuildOptions(precision=Precision.FP16, shapes=(default_shapes(spec),))
-    identity = Identity(graph_sha256="0" * 64, options=options, flavour="tensorrt-rtx", version="1", srn_deploy="1",
-                        target="here")
+    identity = Identity(graph_sha256="0" * 64, options=options, runtime=Runtime.TENSORRT_RTX, version="1",
+                        srn_deploy="1", target="here")
     stored = EngineStore(folder).save("tiny", identity, b"plan", spec=spec, build_seconds=1.0, convolutions={"HALF": 3})
     return stored.path.with_suffix(".json").read_text()
 

@@ -14,7 +14,7 @@ from srn_deploy.architectures.checkpoint import save_checkpoint
 from srn_deploy.architectures.imdn import ContrastAttention
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend, read_spec
 from srn_deploy.backends.pytorch import PyTorchBackend
-from srn_deploy.engine.build import build_engine, read_source
+from srn_deploy.engine.build import build_engine, read_graph
 from srn_deploy.engine.library import Library, open_library
 from srn_deploy.engine.options import BuildOptions
 from srn_deploy.engine.store import EngineStore
@@ -123,6 +123,6 @@ def library() -> Library:
 def test_every_peer_can_be_built(library: Library, tmp_path: Path, deploy_graph: Exported,
                                  precision: Precision) -> None:
     shapes = ShapeRange(smallest=(16, 18), largest=(64, 72), optimum=(32, 36))
-    built = build_engine(read_source(deploy_graph.path), BuildOptions(precision=precision, shapes=(shapes,)), library,
+    built = build_engine(read_graph(deploy_graph.path), BuildOptions(precision=precision, shapes=(shapes,)), library,
                          EngineStore(tmp_path))
     assert set(built.manifest.convolutions) == {{Precision.FP16: "HALF", Precision.FP32: "FLOAT"}[precision]}

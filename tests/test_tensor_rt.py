@@ -1,11 +1,10 @@
-"""The runner of engines, on a GPU made of host memory (tests/fake_gpu.py): what it asks for, keeps and gives back.
+"""The TensorRT backend on a GPU made of host memory (tests/fake_gpu.py): what it allocates, keeps and releases.
 
-tests/gpu/ has the same claims for a real one.
+tests/gpu/ has the same claims for a real GPU.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -18,14 +17,18 @@ from numpy.typing import NDArray
 
 from srn_deploy.backends.cuda_graph import CudaGraph, NotCaptured
 from srn_deploy.backends.cuda_session import CudaSession
-from srn_deploy.backends.tensor_rt import MOST_LANES, TensorRtBackend
-from srn_deploy.engine.library import Flavour, Library
+from srn_deploy.backends.tensor_rt import MOST_SLOTS, TensorRtBackend
+from srn_deploy.engine.identity import Identity
+from srn_deploy.engine.library import Library, Runtime
 from srn_deploy.engine.load import LoadedEngine
+from srn_deploy.engine.manifest import Manifest
 from srn_deploy.engine.monitor import message_collector
-from srn_deploy.engine.store import Manifest, StoredEngine
+from srn_deploy.engine.options import BuildOptions
+from srn_deploy.engine.store import StoredEngine
 from srn_deploy.errors import BackendError, OutOfMemory, UnsuitableBatch
 from srn_deploy.inference.upscale import upscale_planes
 from srn_deploy.spec import ModelSpec
+from srn_deploy.tiling.shapes import ShapeRange
 from srn_deploy.tiling.windows import TileOptions
 from tests.fake_gpu import (
     SCRATCH_BYTES_PER_PX,
@@ -39,6 +42,9 @@ from tests.fake_gpu import (
     profile,
 )
 from tests.fakes import NEAREST
+
+IDENTITY = Identity(graph_sha256="", options=BuildOptions(shapes=(ShapeRange.parse("8x8"),)), runtime=Runtime.TENSORRT,
+                    version="11.4.0", srn_deploy="0", target="")
 
 ESA = replace(NEAREST, has_esa=True, min_side_px=15, alignment_px=6, halo_px=12)
 
@@ -54,16 +60,16 @@ Opened = Callable[..., Bench]
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[Opened]:
-    """Opens engines and proves at the end that each gave back what it took."""
+    """Opens engines, and checks at the end that each has released everything."""
     benches: list[Bench] = []
 
     def opening(*profiles: Profile, spec: ModelSpec = NEAREST, graphs: bool = True, **state: Any) -> Bench:
         gpu = FakeGpu(**state)
-        manifest = Manifest(name="nearest", identity={}, spec=json.loads(spec.to_json()), engine_sha256="",
-                            engine_bytes=0, build_seconds=0, convolutions={})
+        manifest = Manifest(name="nearest", identity=IDENTITY, spec=spec, engine_sha256="", engine_bytes=0,
+                            build_seconds=0, convolutions={})
         trt = fake_tensorrt()
         loaded = LoadedEngine(stored=StoredEngine(path=tmp_path / "nearest.engine", manifest=manifest),
-                              library=Library(flavour=Flavour.TENSORRT, trt=trt), runtime=None,
+                              library=Library(runtime=Runtime.TENSORRT, trt=trt), trt_runtime=None,
                               engine=FakeEngine(gpu, list(profiles), spec.scale), logger=message_collector(trt))
         backend = TensorRtBackend(loaded, CudaSession(fake_cuda(gpu)), fake_graph_driver(gpu) if graphs else None)
         benches.append(Bench(gpu, backend))
@@ -119,9 +125,9 @@ def test_memory_is_sized_for_the_shape_not_for_the_profile(opened: Opened) -> No
 
 def test_only_the_last_shapes_stay_ready(opened: Opened) -> None:
     bench = opened(profile((8, 8), (64, 64)))
-    for side in range(20, 20 + 2 * MOST_LANES):
+    for side in range(20, 20 + 2 * MOST_SLOTS):
         bench.backend.run(drawn(1, side, side, 3))
-    kept = sum(side**2 * (SCRATCH_BYTES_PER_PX + 15) for side in range(20 + MOST_LANES, 20 + 2 * MOST_LANES))
+    kept = sum(side**2 * (SCRATCH_BYTES_PER_PX + 15) for side in range(20 + MOST_SLOTS, 20 + 2 * MOST_SLOTS))
     assert bench.gpu.used_bytes == kept
 
 
@@ -132,7 +138,7 @@ def test_where_a_capture_fails_it_is_said_once_and_the_work_goes_on(
         batch = drawn(1, 20, 30, 3, seed=seed)
         np.testing.assert_array_equal(bench.backend.run(batch), enlarged(batch))
     assert [record.message for record in caplog.records] == [
-        "CUDA graphs are left out: CUDA answered CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"]
+        "CUDA graphs are not used: CUDA reported CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"]
     assert bench.gpu.calls["cuGraphLaunch"] == 0
 
 
@@ -151,7 +157,7 @@ def test_the_profile_tuned_nearest_to_the_shape_is_taken(opened: Opened) -> None
     bench = opened(profile((8, 8), (200, 200)), profile((8, 8), (40, 40)), profile((100, 100), (120, 120)))
     for side in (40, 110, 150):
         bench.backend.run(drawn(1, side, side, 3))
-    assert [lane._context.profile for lane in bench.backend._lanes.values()] == [1, 2, 0]
+    assert [slot._context.profile for slot in bench.backend._slots.values()] == [1, 2, 0]
 
 
 def test_a_shape_that_no_profile_takes_is_refused_with_what_they_take(opened: Opened) -> None:
@@ -167,14 +173,14 @@ def test_a_picture_outside_the_profiles_is_tiled_into_them(opened: Opened, size:
     bench = opened(profile((15, 15), (60, 72), esa=True), spec=ESA)
     picture = drawn(*size, 3)
     np.testing.assert_array_equal(upscale_planes(picture, bench.backend), enlarged(picture[None])[0])
-    assert len(bench.backend._lanes) <= MOST_LANES
+    assert len(bench.backend._slots) <= MOST_SLOTS
 
 
 def test_windows_bring_their_matrices_with_them(opened: Opened) -> None:
     bench = opened(profile((15, 15), (60, 72), batch=2, esa=True), spec=ESA)
     upscale_planes(drawn(100, 100, 3), bench.backend, TileOptions(tiles_per_batch=2))
-    (lane, *_) = bench.backend._lanes.values()
-    rows = lane._device["rows"].array(lane._host["rows"].shape, "float32")
+    (slot, *_) = bench.backend._slots.values()
+    rows = slot._device["rows"].array(slot._host["rows"].shape, "float32")
     np.testing.assert_allclose(rows.sum(axis=2), 1, rtol=1e-6)
 
 
@@ -184,7 +190,7 @@ def test_when_memory_runs_out_other_shapes_go_first(opened: Opened) -> None:
     bench.backend.run(drawn(1, 64, 64, 3))
     batch = drawn(1, 64, 63, 3)
     np.testing.assert_array_equal(bench.backend.run(batch), enlarged(batch))
-    assert list(bench.backend._lanes) == [(1, 64, 63)]
+    assert list(bench.backend._slots) == [(1, 64, 63)]
 
 
 def test_what_does_not_fit_at_all_is_tiled_smaller_and_nothing_is_kept_of_it(
@@ -209,10 +215,10 @@ def test_the_limits_are_those_of_the_profiles_and_of_the_free_memory(opened: Ope
 def test_a_prepared_step_survives_that_other_shapes_take_its_place(opened: Opened) -> None:
     bench = opened(profile((8, 8), (64, 64)))
     step = bench.backend.prepare((1, 30, 30))
-    for side in range(20, 20 + MOST_LANES):
+    for side in range(20, 20 + MOST_SLOTS):
         bench.backend.run(drawn(1, side, side, 3))
     step()
-    assert (1, 30, 30) in bench.backend._lanes
+    assert (1, 30, 30) in bench.backend._slots
 
 
 def test_a_measured_step_tells_the_milliseconds_of_the_gpus_own_clock(opened: Opened) -> None:
@@ -243,7 +249,7 @@ def test_an_error_of_the_bindings_is_ours_and_closing_still_frees_everything(
         bench.backend.run(drawn(1, 30, 30, 3))
     monkeypatch.setattr(bench.backend._session, "wait", raising)
     bench.backend.close()
-    assert "the GPU was not left in order" in caplog.text
+    assert "The GPU was not left in order" in caplog.text
     assert bench.gpu.used_bytes == 0
 
 

@@ -1,4 +1,4 @@
-"""What the backends share at their doors: is this batch one that the artefact can take?"""
+"""Checks of a batch before it is run, and conversions that several backends share."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _RANGES = {PixelType.UINT8: "uint8 in 0..255", PixelType.FLOAT32: "float32 in 0.
 
 
 def check_batch(batch: Batch, geometry: Geometry | None, spec: ModelSpec, pixel_types: Sequence[str]) -> None:
-    """Raise UnsuitableBatch unless batch is (N, H, W, 3) of an allowed dtype, large enough, its geometry its own."""
+    """Raise UnsuitableBatch unless the batch is (N, H, W, 3), of an allowed dtype, large enough and as the geometry."""
     if batch.ndim != 4 or batch.shape[3] != 3 or batch.shape[0] < 1:
         raise UnsuitableBatch(f"A batch has shape (N, H, W, 3), not {batch.shape}.",
-                              remedy="Stack RGB pictures of equal size.")
+                              remedy="Stack RGB images of equal size.")
     if str(batch.dtype) not in pixel_types:
         remedy = f"Give {' or '.join(_RANGES[PixelType(kind)] for kind in pixel_types)}."
         if batch.dtype == np.float32:
-            remedy += " For 16-bit pictures export a float graph: srn-deploy export --io float32."
+            remedy += " For 16-bit images export a float graph: srn-deploy export --io float32."
         raise UnsuitableBatch(f"This artefact takes {' or '.join(pixel_types)}, not {batch.dtype}.", remedy=remedy)
     check_sides(batch.shape[1], batch.shape[2], spec)
     if geometry is not None:
@@ -32,32 +32,32 @@ def check_batch(batch: Batch, geometry: Geometry | None, spec: ModelSpec, pixel_
 
 
 def check_sides(height: int, width: int, spec: ModelSpec) -> None:
-    """Raise UnsuitableBatch for a picture that leaves the network nothing to look at."""
+    """Raise UnsuitableBatch for an image that is smaller than the network takes."""
     if min(height, width) < spec.min_side_px:
         raise UnsuitableBatch(f"{height} x {width} px is too small for this network.",
-                              remedy=f"Reflect the picture to at least {spec.min_side_px} px a side "
+                              remedy=f"Reflect the image to at least {spec.min_side_px} px a side "
                                      "(srn_deploy.Upscaler does).")
 
 
 def _check_geometry(shape: tuple[int, ...], geometry: Geometry, spec: ModelSpec) -> None:
     if not spec.takes_geometry:
-        raise UnsuitableBatch("This artefact takes no geometry: it has no ESA, or is a portable graph.",
-                              remedy="Leave the geometry away; tiles of a network with ESA need its deploy graph.")
+        raise UnsuitableBatch("This artefact takes no geometry: it has no ESA, or it is a portable graph.",
+                              remedy="Leave out the geometry; tiles of a network with ESA need its deploy graph.")
     batch, height, width = shape[:3]
     wanted = (batch, height, cell_count(height)), (batch, width, cell_count(width))
     if (geometry.rows.shape, geometry.cols.shape) != wanted:
         raise UnsuitableBatch(f"The geometry has shapes {geometry.rows.shape} and {geometry.cols.shape}; this batch "
                               f"needs {wanted[0]} and {wanted[1]}.",
-                              remedy="Make it with srn_deploy.tiling.tiles.geometry_of for just these windows.")
+                              remedy="Make it with srn_deploy.tiling.tiles.geometry_of for these windows.")
 
 
 def completed_geometry(batch: Batch, geometry: Geometry | None) -> Geometry:
-    """The given geometry, or that of whole pictures."""
+    """The given geometry, or that of whole images."""
     return whole_geometry(*batch.shape[:3]) if geometry is None else geometry
 
 
 def to_portable(batch_nhwc: Batch) -> NDArray[np.float32]:
-    """Pixels to float32 NCHW in 0..1."""
+    """From pixels (N, H, W, 3) to float32 (N, 3, H, W) in 0..1."""
     values = batch_nhwc.astype(np.float32)
     if batch_nhwc.dtype == np.uint8:
         values /= 255.0
@@ -65,7 +65,7 @@ def to_portable(batch_nhwc: Batch) -> NDArray[np.float32]:
 
 
 def from_portable(upscaled_nchw: Batch, dtype: np.dtype[Any]) -> Batch:
-    """Unclipped float32 NCHW back to clipped pixels of the caller's dtype."""
+    """From float32 (N, 3, H, W), not clipped, to clipped pixels (N, H, W, 3): uint8, or float32 in 0..1."""
     clipped: NDArray[np.float32] = np.clip(upscaled_nchw.astype(np.float32, copy=False).transpose(0, 2, 3, 1), 0.0, 1.0)
     if dtype == np.uint8:
         rounded: Batch = np.rint(clipped * 255.0).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""CUDA graphs through cuda-bindings, captured on a stream that is not theirs: PyCUDA has no call for it."""
+"""CUDA graphs through cuda-bindings, because PyCUDA cannot capture them; the stream is PyCUDA's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from srn_deploy.errors import BackendError
 
 
 class NotCaptured(Exception):
-    """Why there is no graph; the work can go on without one."""
+    """There is no graph, and why; the work can go on without one."""
 
 
 def graph_driver() -> Any:
@@ -17,14 +17,15 @@ def graph_driver() -> Any:
     try:
         from cuda.bindings import driver
     except ImportError as error:
-        raise NotCaptured(f"cuda-bindings is not there ({error}); pip install cuda-bindings") from error
+        raise NotCaptured(f"cuda-bindings is not installed ({error}); pip install cuda-bindings") from error
     return driver
 
 
 class CudaGraph:
-    """Everything that `enqueue` put on the stream, to be launched again by one call.
+    """The work that `enqueue` puts on a stream, recorded so that one call launches it again.
 
-    The stream must be idle, the work on it done once before, and its memory must stay where it is.
+    The stream must be idle, the work must have run once before, and its memory must keep its addresses.
+    Raises NotCaptured.
     """
 
     def __init__(self, driver: Any, stream_handle: int, enqueue: Callable[[], None]) -> None:
@@ -42,7 +43,7 @@ class CudaGraph:
             raise NotCaptured(f"{type(error).__name__}: {error}") from error
 
     def _captured(self, enqueue: Callable[[], None]) -> Any:
-        """The capture is ended whatever happens: a stream that is left capturing is lost."""
+        """Record the work. The capture is always ended: a stream that is left capturing cannot be used any more."""
         mode = self._driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
         self._checked(self._driver.cuStreamBeginCapture(self._stream, mode))
         try:
@@ -55,7 +56,7 @@ class CudaGraph:
         return self._checked(self._driver.cuStreamEndCapture(self._stream))
 
     def launch(self) -> None:
-        """Begin the work; raises BackendError where CUDA refuses."""
+        """Begin the work; raises BackendError where CUDA reports an error."""
         try:
             self._checked(self._driver.cuGraphLaunch(self._executable, self._stream))
         except NotCaptured as error:
@@ -63,16 +64,16 @@ class CudaGraph:
                                remedy="Run it again; if it stays, report this text.") from error
 
     def close(self) -> None:
-        """Free it; calling it twice is harmless."""
+        """Free the graph; calling it twice is harmless."""
         if self._executable is not None:
             self._driver.cuGraphExecDestroy(self._executable)
         if self._graph is not None:
             self._driver.cuGraphDestroy(self._graph)
         self._graph = self._executable = None
 
-    def _checked(self, answer: tuple[Any, ...]) -> Any:
-        """The value of an answer (status, value); raises NotCaptured for a status that is no success."""
-        status = answer[0]
+    def _checked(self, result: tuple[Any, ...]) -> Any:
+        """The value of a result (status, value); raises NotCaptured unless the status is success."""
+        status = result[0]
         if status != self._driver.CUresult.CUDA_SUCCESS:
-            raise NotCaptured(f"CUDA answered {getattr(status, 'name', status)}")
-        return answer[1] if len(answer) > 1 else None
+            raise NotCaptured(f"CUDA reported {getattr(status, 'name', status)}")
+        return result[1] if len(result) > 1 else None

@@ -1,4 +1,4 @@
-"""Memory, copies and one stream on the GPU through PyCUDA, in the context that PyTorch and others use too."""
+"""GPU memory, copies and one stream through PyCUDA, in the primary context, which PyTorch and others share."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from srn_deploy.errors import BackendError, DeviceUnavailable, OutOfMemory, missing_package
 
 _NON_BLOCKING = 1
-"""CU_STREAM_NON_BLOCKING: never waits for the default stream, nor lets it wait."""
+"""CU_STREAM_NON_BLOCKING: no implicit synchronisation with the default stream."""
 
 
 def open_session() -> CudaSession:
-    """A session on the first GPU; the driver must have been asked for before.
+    """A session on the first GPU. The caller must have checked with `why_no_gpu` that there is one.
 
-    Raises MissingPackage with what PyCUDA takes to be installed, and DeviceUnavailable.
+    Raises MissingPackage, with what the installation of PyCUDA needs, and DeviceUnavailable.
     """
     try:
         from pycuda import driver
@@ -30,13 +30,13 @@ def open_session() -> CudaSession:
         raise missing from error
     except ImportError as error:
         raise DeviceUnavailable(f"PyCUDA cannot be loaded: {error}.",
-                                remedy="Build it again beside the driver and CUDA toolkit that are installed now: "
+                                remedy="Build it again for the driver and CUDA toolkit that are installed now: "
                                        "pip install --force-reinstall --no-binary pycuda pycuda") from error
     return CudaSession(driver)
 
 
 class CudaSession:
-    """The primary context of the first GPU and a stream of our own. All work happens inside `current()`."""
+    """The primary context of the first GPU and a stream of this session. All work happens inside `current()`."""
 
     def __init__(self, driver: Any) -> None:
         self._driver = driver
@@ -45,19 +45,19 @@ class CudaSession:
             self._context: Any = _primary_context(driver)
         except driver.Error as error:
             raise DeviceUnavailable(f"PyCUDA cannot use the GPU: {error}.",
-                                    remedy="Check that nvidia-smi lists it and that no other program holds it alone."
+                                    remedy="Check that nvidia-smi lists it and that no program uses it exclusively."
                                     ) from error
         with self.current():
             self._stream = driver.Stream(_NON_BLOCKING)
 
     @property
     def stream_handle(self) -> int:
-        """CUstream, as the libraries take it."""
+        """The CUstream as an integer, as TensorRT and cuda-bindings take it."""
         return int(self._stream.handle)
 
     @contextmanager
     def current(self) -> Iterator[None]:
-        """Our context on top of the thread's stack; CUDA's errors become ours."""
+        """Make the context current in this thread while the block runs; errors of CUDA are raised as BackendError."""
         if self._context is None:
             raise BackendError("This backend has been closed.", remedy="Open the artefact again.")
         with self._translated_errors():
@@ -71,7 +71,7 @@ class CudaSession:
     def _translated_errors(self) -> Iterator[None]:
         try:
             yield
-        except (self._driver.Error, RuntimeError) as error:  # TensorRT's bindings raise the plain one
+        except (self._driver.Error, RuntimeError) as error:  # RuntimeError: from TensorRT's bindings
             raise BackendError(f"CUDA failed: {error}.",
                                remedy="Run it again; if it stays, build the engine again and report this text."
                                ) from error
@@ -85,12 +85,12 @@ class CudaSession:
                               remedy="Use a smaller --tile, or end other programs on the GPU.") from error
 
     def allocate(self, size_bytes: int) -> Any:
-        """Memory on the GPU; int() of it is its address, free() gives it back. Raises OutOfMemory."""
+        """Allocate GPU memory: int() of it is its address, free() releases it. Raises OutOfMemory."""
         with self._shortage(size_bytes):
             return self._driver.mem_alloc(max(size_bytes, 1))
 
     def pinned(self, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
-        """A host array that the GPU reaches without a copy. Raises OutOfMemory."""
+        """An array in page-locked host memory, which is copied fastest. Raises OutOfMemory."""
         with self._shortage(math.prod(shape) * np.dtype(dtype).itemsize):
             array: NDArray[Any] = self._driver.pagelocked_empty(shape, np.dtype(dtype))
             return array
@@ -104,11 +104,11 @@ class CudaSession:
         self._driver.memcpy_dtoh_async(host, allocation, self._stream)
 
     def wait(self) -> None:
-        """Until all that was begun is done."""
+        """Block until all work on the stream is done."""
         self._stream.synchronize()
 
     def elapsed_ms(self, work: Callable[[], None]) -> float:
-        """Milliseconds between two events around what `work` begins, on the GPU's own clock."""
+        """Run `work` between two events on the stream and return the milliseconds between them by the GPU's clock."""
         before, after = self._driver.Event(), self._driver.Event()
         before.record(self._stream)
         work()
@@ -117,12 +117,12 @@ class CudaSession:
         return float(before.time_till(after))
 
     def free_bytes(self) -> int:
-        """Of the GPU's memory."""
+        """Free memory of the GPU."""
         free, _ = self._driver.mem_get_info()
         return int(free)
 
     def close(self) -> None:
-        """Give the stream back; calling it twice is harmless."""
+        """Destroy the stream; calling it twice is harmless."""
         if self._context is not None:
             with self.current():
                 self._stream = None
@@ -130,8 +130,8 @@ class CudaSession:
 
 
 _RETAINED: dict[int, tuple[Any, Any]] = {}
-"""Driver module and primary context, for the life of the process: PyCUDA's detach() pushes the context and does not
-pop it, which would leave everybody else on a context that is gone."""
+"""Driver module and primary context, kept until the process ends: PyCUDA's detach() pushes the context and does not pop
+it, which would leave every other user in the process on a destroyed context."""
 
 
 def _primary_context(driver: Any) -> Any:

@@ -23,19 +23,19 @@ from srn_deploy.tiling.shapes import Limits
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _PROVIDER_OPTIONS: dict[str, dict[str, str]] = {"cpu": {}, "cuda": {"use_tf32": "0"}}
 _ERRORS = tuple(kind for kind in vars(ort_errors).values() if isinstance(kind, type) and issubclass(kind, Exception))
-_RUN_ERRORS: tuple[type[Exception], ...] = (MemoryError, RuntimeError, *_ERRORS)  # bindings raise the plain one
+_RUN_ERRORS: tuple[type[Exception], ...] = (MemoryError, RuntimeError, *_ERRORS)  # RuntimeError: from the bindings
 _FILE_ERRORS = (ort_errors.InvalidProtobuf, ort_errors.InvalidGraph, ort_errors.NoSuchFile)
 
 _KEPT_BYTES = 2**28
-"""Activations above which a run on the CPU gives its memory back at its end. The arena would keep it, and grow
-with every new shape of tile."""
+"""A run on the CPU whose activations take more than this releases its memory at the end. The arena would keep it and
+grow with every new shape of tile."""
 
 _FATAL_ONLY = 4
-"""ONNX Runtime's log severity: what goes wrong is told by our errors."""
+"""ONNX Runtime's log severity: failures are reported by the errors that are raised."""
 
 
 class OnnxRuntimeBackend:
-    """One session; takes what the graph was exported for, a portable graph takes uint8 and float32."""
+    """One inference session. A deploy graph takes the pixel type it was exported for, a portable one both."""
 
     def __init__(self, path: Path, device: str = "cpu", *, threads: int | None = None) -> None:
         self._session: ort.InferenceSession | None = _open_session(path, device, threads)
@@ -44,17 +44,17 @@ class OnnxRuntimeBackend:
 
     @property
     def spec(self) -> ModelSpec:
-        """What the graph says of itself."""
+        """The spec in the metadata of the graph."""
         return self._spec
 
     @property
     def limits(self) -> Limits:
-        """Any size; on a GPU half of the memory that is free."""
+        """Any size; on a GPU half of the free memory."""
         free_bytes = free_gpu_bytes() if self._device == "cuda" else 0
         return Limits(activation_bytes=free_bytes // 2) if free_bytes else Limits()
 
     def run(self, batch: Batch, geometry: Geometry | None = None) -> Batch:
-        """Upscale (N, H, W, 3); a fresh array of the same dtype."""
+        """Upscale (N, H, W, 3) to (N, scale*H, scale*W, 3); a new array of the same dtype."""
         portable = self._spec.form is Form.PORTABLE
         check_batch(batch, geometry, self._spec, tuple(PixelType) if portable else (self._spec.pixel_type,))
         if portable:
@@ -62,7 +62,7 @@ class OnnxRuntimeBackend:
         return self._infer(batch, self._matrices(batch, geometry))
 
     def prepare(self, shape: tuple[int, int, int]) -> Callable[[], None]:
-        """One pass over resident pixels, output resident too."""
+        """A step that runs one batch of black images; input and output stay on the device."""
         session, binding = self._open(), self._open().io_binding()
         height, width = shape[1:]
         check_sides(height, width, self._spec)
@@ -102,7 +102,7 @@ class OnnxRuntimeBackend:
         return {"rows": complete.rows, "cols": complete.cols}
 
     def _infer(self, pixels: Batch, matrices: dict[str, NDArray[np.float32]]) -> Batch:
-        """Into an array of our own: one of ONNX Runtime's would keep its arena from shrinking."""
+        """Run into a NumPy array: one that ONNX Runtime allocated would keep its arena from shrinking."""
         session, scale = self._open(), self._spec.scale
         rows, cols = (2, 3) if self._spec.form is Form.PORTABLE else (1, 2)
         shape = tuple(side * scale if axis in (rows, cols) else side for axis, side in enumerate(pixels.shape))
@@ -119,7 +119,7 @@ class OnnxRuntimeBackend:
         return upscaled
 
     def _run_options(self, pixels: Batch) -> ort.RunOptions | None:
-        """Give the memory back after a large run on the CPU."""
+        """Release the memory after a large run on the CPU."""
         if self._device != "cpu" or pixels.size // 3 * self._spec.activation_bytes_per_px < _KEPT_BYTES:
             return None
         options = ort.RunOptions()
@@ -128,7 +128,7 @@ class OnnxRuntimeBackend:
 
 
 def read_spec(path: Path) -> ModelSpec:
-    """The spec inside an ONNX file; raises GraphError or GraphWithoutSpec."""
+    """The spec in the metadata of an ONNX file; raises GraphError or GraphWithoutSpec."""
     return _read_spec(_open_session(path, "cpu", threads=1), path)
 
 
@@ -138,7 +138,7 @@ def _read_spec(session: ort.InferenceSession, path: Path) -> ModelSpec:
 
 def _open_session(path: Path, device: str, threads: int | None) -> ort.InferenceSession:
     try:
-        graph = path.read_bytes()  # ONNX Runtime itself takes no path that is not UTF-8
+        graph = path.read_bytes()  # ONNX Runtime cannot open paths that are not UTF-8
     except OSError as error:
         raise GraphError(f"{path} cannot be read: {error.strerror}.",
                          remedy="Check the path and its permissions, or run `srn-deploy export`.") from error
@@ -147,7 +147,7 @@ def _open_session(path: Path, device: str, threads: int | None) -> ort.Inference
     options.intra_op_num_threads = threads or requested_threads()
     provider = _PROVIDERS[device]
     if device == "cuda":
-        if reason := why_no_gpu():  # asked first: ONNX Runtime writes its search to stderr
+        if reason := why_no_gpu():  # checked first: ONNX Runtime writes to stderr when it finds none
             raise _no_cuda(reason)
         ort.preload_dlls()
     try:
@@ -160,7 +160,7 @@ def _open_session(path: Path, device: str, threads: int | None) -> ort.Inference
             raise _no_cuda(reason) from error
         raise GraphError(f"{path} cannot be opened by ONNX Runtime ({reason}).",
                          remedy="The file is damaged or newer than ONNX Runtime: export it again.") from error
-    if session.get_providers()[0] != provider:  # ONNX Runtime goes on without a word
+    if session.get_providers()[0] != provider:  # ONNX Runtime falls back silently
         raise _no_cuda(f"{provider} could not be loaded")
     return session
 

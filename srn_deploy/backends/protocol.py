@@ -1,4 +1,4 @@
-"""What every backend is: five members."""
+"""The protocol of all backends: five members."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ Batch = NDArray[Any]
 
 
 class Backend(Protocol):
-    """Something that runs an artefact. Whoever opened it closes it."""
+    """Runs one artefact. Whoever opens a backend closes it."""
 
     @property
     def spec(self) -> ModelSpec:
-        """What the artefact is and what it asks for."""
+        """What the artefact is and what it requires."""
 
     @property
     def limits(self) -> Limits:
-        """Which windows it takes, and how much memory they may use."""
+        """Which shapes it takes, and how much memory a batch may use."""
 
     def run(self, batch: Batch, geometry: Geometry | None = None) -> Batch:
-        """Upscale (N, H, W, 3) to (N, scale*H, scale*W, 3) of the same dtype; a fresh array.
+        """Upscale (N, H, W, 3) to (N, scale*H, scale*W, 3) of the same dtype; a new array, which is the caller's.
 
-        geometry: one pair of matrices per item for windows of larger pictures; None for whole pictures
-        and for networks without ESA. Raises UnsuitableBatch, OutOfMemory or another BackendError.
+        geometry: one pair of interpolation matrices per item where the items are windows of larger images; None for
+        whole images and for networks without ESA. Raises UnsuitableBatch, OutOfMemory or another BackendError.
         """
 
     def prepare(self, shape: tuple[int, int, int]) -> Callable[[], None]:
-        """A step that runs (N, H, W) once on resident buffers, which stay the backend's; what is timed."""
+        """A function that runs one batch (N, H, W) in buffers of the backend and waits for it: what benchmarks time."""
 
     def close(self) -> None:
         """Free everything; calling it twice is harmless."""

@@ -1,4 +1,4 @@
-"""Checkpoints on PyTorch: the reference that graphs are proved against, and a way to run without exporting."""
+"""Checkpoints on PyTorch: the reference that graphs are proved against, and a way to run without an export."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from srn_deploy.architectures.luma import LumaNetwork
 from srn_deploy.backends.batch import check_batch, check_sides, completed_geometry
 from srn_deploy.backends.protocol import Batch
 from srn_deploy.backends.pytorch_clock import elapsed_ms
-from srn_deploy.backends.pytorch_graph import GraphedPass, Pass
+from srn_deploy.backends.pytorch_graph import GraphedPass, TensorFunction
 from srn_deploy.errors import BackendError, DeviceUnavailable, OutOfMemory, UnsuitableBatch
 from srn_deploy.spec import ModelSpec, PixelType, Precision
 from srn_deploy.tiling.interpolation import Geometry
@@ -27,18 +27,18 @@ from srn_deploy.tiling.shapes import Limits
 
 
 class PyTorchBackend:
-    """Channels last, on a copy of the network; takes uint8 and float32 batches.
+    """Runs a copy of the network, channels last; takes uint8 and float32 batches.
 
-    In FP32 it is eager, and on a GPU the convolutions use cuDNN's default, which is TF32. In FP16 the network
-    alone is half; on a GPU every shape goes through a CUDA graph from its second pass on.
+    In FP32 it runs eagerly; on a GPU the convolutions use cuDNN's default, which is TF32. In FP16 the network computes
+    in half precision, pixels before and after it do not; on a GPU every shape is a CUDA graph from its second run on.
     """
 
     def __init__(self, loaded: LoadedNetwork, device: str = "cpu", *, precision: Precision = Precision.FP32) -> None:
         self._spec, self._device = replace(loaded.spec, precision=precision), torch.device(device)
         self.network = _moved(loaded, self._device)
-        """The copy that is run; to be looked at, not changed."""
+        """The copy that is run; it must not be changed."""
         core = self.network if precision is Precision.FP32 else HalfCore(self.network)
-        self._forms: dict[PixelType, Pass] = {
+        self._forms: dict[PixelType, TensorFunction] = {
             kind: DeployForm(core, loaded.spec.value_range, kind) for kind in PixelType}
         if precision is Precision.FP16 and self._device.type == "cuda":
             self._forms = {kind: GraphedPass(form) for kind, form in self._forms.items()}
@@ -50,13 +50,13 @@ class PyTorchBackend:
 
     @property
     def limits(self) -> Limits:
-        """Any size; on a GPU half of the memory that is free."""
+        """Any size; on a GPU half of the free memory."""
         if self._device.type == "cpu":
             return Limits()
         return Limits(activation_bytes=torch.cuda.mem_get_info(self._device)[0] // 2)
 
     def run(self, batch: Batch, geometry: Geometry | None = None) -> Batch:
-        """Upscale (N, H, W, 3) uint8 or float32; a fresh array of the same dtype."""
+        """Upscale (N, H, W, 3) uint8 or float32; a new array of the same dtype."""
         check_batch(batch, geometry, self._spec, tuple(PixelType))
         form = self._form(PixelType(str(batch.dtype)))
         with _translated_errors(batch.shape), torch.inference_mode():
@@ -67,14 +67,14 @@ class PyTorchBackend:
             return result
 
     def upscale_luma(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Y (H, W) in 0..255 by a network that sees Y alone, neither rounded nor made a picture; clipped to 0..255.
+        """Upscale luma (H, W) float32 in 0..255 by a network that works on luma; the result is clipped, not rounded.
 
-        That is what the published figures of such networks are taken on. Raises UnsuitableBatch for others.
+        The published figures of such networks are measured on this. Raises UnsuitableBatch for other networks.
         """
-        self._form(PixelType.FLOAT32)  # raises where this backend has been closed
+        self._form(PixelType.FLOAT32)  # raises BackendError where this backend has been closed
         if not isinstance(self.network, LumaNetwork):
-            raise UnsuitableBatch(f"{self._spec.architecture} sees RGB, not luma alone.",
-                                  remedy="Upscale the picture and take the luma of that.")
+            raise UnsuitableBatch(f"{self._spec.architecture} works on RGB, not on luma.",
+                                  remedy="Upscale the image and take the luma of the result.")
         with _translated_errors(plane.shape), torch.inference_mode():
             dtype = next(self.network.parameters()).dtype
             upscaled = self.network.upscale_luma((self._resident(plane)[None, None] / 255.0).to(dtype)).float()
@@ -82,7 +82,7 @@ class PyTorchBackend:
             return result
 
     def prepare(self, shape: tuple[int, int, int]) -> Callable[[], None]:
-        """One pass over resident uint8 pixels with the matrices of whole pictures; waits for the device."""
+        """A step that runs one batch of black images, which are on the device already, and waits for the device."""
         check_sides(*shape[1:], self._spec)
         form, pixels = self._form(PixelType.UINT8), np.zeros((*shape, 3), np.uint8)
         with _translated_errors(shape):
@@ -100,30 +100,30 @@ class PyTorchBackend:
         return step
 
     def measure(self, shape: tuple[int, int, int]) -> Callable[[], float]:
-        """A step as that of `prepare` that returns its milliseconds: between events on a GPU, else by the clock."""
+        """A step like that of `prepare` that returns its milliseconds: between events on a GPU, else by the clock."""
         return partial(elapsed_ms, self.prepare(shape), self._device)
 
     def close(self) -> None:
         """Drop the network."""
         self._forms.clear()
 
-    def _form(self, kind: PixelType) -> Pass:
+    def _form(self, kind: PixelType) -> TensorFunction:
         if not self._forms:
             raise BackendError("This backend has been closed.", remedy="Open the artefact again.")
         return self._forms[kind]
 
     def _resident(self, array: Batch) -> Tensor:
-        # torch takes no negative strides, which a flipped picture has.
+        # torch refuses negative strides, which a flipped image has.
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
 
 
 def _moved(loaded: LoadedNetwork, device: torch.device) -> torch.nn.Module:
-    """A copy on the device, tried out there: a GPU that is too old or too new fails only when it computes."""
+    """A copy on the device. A convolution is tried there: a GPU that is too old or too new fails only then."""
     if device.type != "cpu" and not torch.cuda.is_available():
-        raise _no_gpu("it sees none")
+        raise _no_gpu("it finds none")
     try:
         network = copy.deepcopy(loaded.network).to(device)
-        # torch's own annotations leave memory_format out.
+        # torch's annotations do not have memory_format.
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if device.type != "cpu":
             torch.nn.functional.conv2d(torch.zeros(1, 1, 8, 8, device=device), torch.zeros(1, 1, 3, 3, device=device))
@@ -144,7 +144,7 @@ def _translated_errors(shape: tuple[int, ...]) -> Iterator[None]:
         yield
     except (RuntimeError, MemoryError) as error:
         text = str(error)
-        # "allocate memory": the CPU allocator's words for it.
+        # "allocate memory" is the message of the CPU allocator.
         if isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in text:
             raise OutOfMemory(f"PyTorch has no memory for a batch of shape {shape}.",
                               remedy="Use a smaller --tile.") from error

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-Pass = Callable[..., Tensor]
-"""Tensors on the device to one tensor on the device."""
+TensorFunction = Callable[..., Tensor]
+"""From tensors on the device to one tensor on the device."""
 
-Key = tuple[tuple[int, ...], ...]
+_Shapes = tuple[tuple[int, ...], ...]
 
 MOST_GRAPHS = 4
-"""A tiled picture has at most two heights times two widths; each graph keeps its own memory."""
+"""The windows of a tiled image have at most two heights times two widths; each graph keeps memory of its own."""
 
 _log = logging.getLogger(__name__)
 
@@ -29,19 +29,22 @@ class _Recorded:
 
 
 class GraphedPass:
-    """A pass whose second run of a shape is recorded; the result lives until the next run of that shape."""
+    """A function that is recorded as a CUDA graph when a shape comes for the second time.
 
-    def __init__(self, run: Pass) -> None:
+    The result is valid until the next call with the same shapes.
+    """
+
+    def __init__(self, run: TensorFunction) -> None:
         self._run = run
-        self._recorded: OrderedDict[Key, _Recorded | None] = OrderedDict()
+        self._recorded: OrderedDict[_Shapes, _Recorded | None] = OrderedDict()
         self._works = True
 
     def __call__(self, *inputs: Tensor) -> Tensor:
-        """Run eagerly, record, or replay."""
+        """Run eagerly, record a graph, or launch the recorded one."""
         key = tuple(tuple(tensor.shape) for tensor in inputs)
         if not self._works:
             return self._run(*inputs)
-        if key not in self._recorded:  # once without: cuDNN chooses and allocates
+        if key not in self._recorded:  # the first run is not recorded: cuDNN chooses algorithms and allocates
             self._recorded[key] = None
             while len(self._recorded) > MOST_GRAPHS:
                 self._recorded.popitem(last=False)
@@ -55,8 +58,8 @@ class GraphedPass:
         recorded.graph.replay()
         return recorded.output
 
-    def _record(self, key: Key, inputs: tuple[Tensor, ...]) -> _Recorded | None:
-        """None, and a line in the log, where CUDA does not capture it; out of memory is for the caller."""
+    def _record(self, key: _Shapes, inputs: tuple[Tensor, ...]) -> _Recorded | None:
+        """None, with a warning in the log, where CUDA cannot capture it; raises torch.OutOfMemoryError."""
         kept, graph = [tensor.clone() for tensor in inputs], torch.cuda.CUDAGraph()
         torch.cuda.synchronize()
         try:
@@ -66,7 +69,7 @@ class GraphedPass:
             self._recorded.clear()
             raise
         except RuntimeError as error:
-            _log.warning("CUDA graphs are left out: %s", str(error).splitlines()[0])
+            _log.warning("CUDA graphs are not used: %s", str(error).splitlines()[0])
             self._works = False
             return None
         self._recorded[key] = _Recorded(graph, kept, output)

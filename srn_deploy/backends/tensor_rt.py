@@ -1,4 +1,4 @@
-"""Engines on TensorRT and TensorRT-RTX: pixels through pinned memory, one CUDA graph for each shape."""
+"""Engines on TensorRT and TensorRT-RTX: pixels go through pinned memory, each shape has its CUDA graph."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from srn_deploy.backends.cuda_graph import CudaGraph, NotCaptured, graph_driver
 from srn_deploy.backends.cuda_session import CudaSession, open_session
 from srn_deploy.backends.protocol import Batch
 from srn_deploy.engine.contexts import ContextMaker
-from srn_deploy.engine.load import LoadedEngine, Tensor, find_plan, load_engine
+from srn_deploy.engine.load import EngineTensor, LoadedEngine, find_plan, load_engine
 from srn_deploy.errors import BackendError, OutOfMemory, UnsuitableBatch
 from srn_deploy.spec import Form, ModelSpec, PixelType
 from srn_deploy.tiling.interpolation import Geometry
 from srn_deploy.tiling.shapes import Limits
 
-Shape = tuple[int, int, int]
-"""(N, H, W)."""
+BatchShape = tuple[int, int, int]
+"""(N, H, W) in LR pixels."""
 
-MOST_LANES = 4
-"""Shapes kept ready at once: a tiled picture has at most two heights times two widths."""
+MOST_SLOTS = 4
+"""How many shapes are kept ready: the windows of a tiled image have at most two heights times two widths."""
 
 _log = logging.getLogger(__name__)
 
 
 def open_engine(path: Path) -> TensorRtBackend:
-    """An engine of the cache, ready to run on the first GPU.
+    """Load an engine by the path of its plan, ready to run on the first GPU.
 
-    Raises, each with its remedy: DamagedEngine, DeviceUnavailable, MissingPackage, ForeignEngine, EngineError.
+    Raises DamagedEngine, DeviceUnavailable, MissingPackage, ForeignEngine and EngineError.
     """
     found = find_plan(path)
     session = open_session()
@@ -49,22 +49,22 @@ def open_engine(path: Path) -> TensorRtBackend:
 
 
 def _graphs() -> Any | None:
-    """The driver to capture with; None, and a line in the log, where there is none."""
+    """The driver API that captures CUDA graphs; None, with a warning in the log, where it is not installed."""
     try:
         return graph_driver()
     except NotCaptured as error:
-        _log.warning("CUDA graphs are left out: %s", error)
+        _log.warning("CUDA graphs are not used: %s", error)
         return None
 
 
 class TensorRtBackend:
-    """One engine; shapes that were used last stay ready. Not for several threads at once."""
+    """One engine; the shapes used last are kept ready. Not thread-safe."""
 
     def __init__(self, loaded: LoadedEngine, session: CudaSession, graphs: Any | None) -> None:
         self._spec, self._session, self._graphs = loaded.spec, session, graphs
         self._loaded: LoadedEngine | None = loaded
         self._title = f"{loaded.library.title} in {self._spec.precision.upper()} ({loaded.stored.path.name})"
-        self._lanes: OrderedDict[Shape, _Lane] = OrderedDict()
+        self._slots: OrderedDict[BatchShape, _ContextSlot] = OrderedDict()
         with session.current():
             self._contexts = ContextMaker(loaded)
             self._tensors = loaded.tensors()
@@ -77,31 +77,31 @@ class TensorRtBackend:
 
     @property
     def title(self) -> str:
-        """What runs here, for people."""
+        """Runtime, precision and file name, for messages."""
         return self._title
 
     @property
     def limits(self) -> Limits:
-        """The shapes of its profiles, and half of the memory that is free or held for shapes."""
+        """The shapes of its profiles, and half of the GPU memory that is free or held by context slots."""
         with self._session.current():
-            free_bytes = self._session.free_bytes() + sum(lane.size_bytes for lane in self._lanes.values())
+            free_bytes = self._session.free_bytes() + sum(slot.size_bytes for slot in self._slots.values())
         return Limits(shapes=tuple(shapes for shapes, _ in self._profiles), activation_bytes=max(free_bytes // 2, 1),
                       largest_batch=min(batch for _, batch in self._profiles))
 
     def run(self, batch: Batch, geometry: Geometry | None = None) -> Batch:
-        """Upscale (N, H, W, 3); a fresh array of the same dtype."""
+        """Upscale (N, H, W, 3) to (N, scale*H, scale*W, 3) of the same dtype; the result belongs to the caller."""
         portable = self._spec.form is Form.PORTABLE
         check_batch(batch, geometry, self._spec, tuple(PixelType) if portable else (self._spec.pixel_type,))
         feeds = self._feeds(to_portable(batch) if portable else batch, batch, geometry)
         with self._session.current():
-            lane = self._lane((batch.shape[0], batch.shape[1], batch.shape[2]))
-            lane.fill(feeds)
-            self._advance(lane)
-            upscaled = lane.result()
+            slot = self._slot((batch.shape[0], batch.shape[1], batch.shape[2]))
+            slot.fill(feeds)
+            self._advance(slot)
+            upscaled = slot.result()
         return from_portable(upscaled, batch.dtype) if portable else upscaled
 
-    def measure(self, shape: Shape) -> Callable[[], float]:
-        """A step as that of `prepare`, which returns its milliseconds between two events on the GPU."""
+    def measure(self, shape: BatchShape) -> Callable[[], float]:
+        """A step like that of `prepare` that returns its duration in milliseconds, measured by events on the GPU."""
         self.prepare(shape)()
 
         def step() -> float:
@@ -110,8 +110,8 @@ class TensorRtBackend:
 
         return step
 
-    def prepare(self, shape: Shape) -> Callable[[], None]:
-        """One pass over resident pixels with the matrices of whole pictures; waits for the GPU."""
+    def prepare(self, shape: BatchShape) -> Callable[[], None]:
+        """A step that runs one batch of black images, which are on the GPU already, and waits for the GPU."""
         check_sides(*shape[1:], self._spec)
 
         def step() -> None:
@@ -122,18 +122,18 @@ class TensorRtBackend:
         step()
         return step
 
-    def _resident(self, shape: Shape) -> Callable[[], None]:
-        """What begins one pass over black pictures that lie on the GPU."""
-        lane = self._lanes.get(shape)
-        if lane is None:  # the first time, and when other shapes have taken its place
-            lane = self._lane(shape)
+    def _resident(self, shape: BatchShape) -> Callable[[], None]:
+        """A function that begins one pass over a batch of black images on the GPU."""
+        slot = self._slots.get(shape)
+        if slot is None:  # the first time, and after other shapes have taken its place
+            slot = self._slot(shape)
             pixels = np.zeros((*shape, 3), self._spec.pixel_type)
             portable = self._spec.form is Form.PORTABLE
-            lane.fill(self._feeds(to_portable(pixels) if portable else pixels, pixels, None))
-        return partial(self._advance, lane)
+            slot.fill(self._feeds(to_portable(pixels) if portable else pixels, pixels, None))
+        return partial(self._advance, slot)
 
     def close(self) -> None:
-        """Free everything and keep the kernels that were finished; calling it twice is harmless."""
+        """Free everything and write compiled kernels to their file; calling it twice is harmless."""
         if self._loaded is None:
             return
         loaded, self._loaded = self._loaded, None
@@ -141,85 +141,86 @@ class TensorRtBackend:
             with self._session.current():
                 try:
                     self._session.wait()
-                finally:  # in this order: nothing outlives what it was made of
-                    self._drop_lanes()
+                finally:  # in this order: nothing may outlive what it was made from
+                    self._drop_slots()
                     self._contexts.close()
                     loaded.release()
         except BackendError as error:
-            _log.warning("the GPU was not left in order: %s", error.message)
+            _log.warning("The GPU was not left in order: %s", error.message)
         self._session.close()
 
     @property
-    def _pixels(self) -> Tensor:
+    def _pixels(self) -> EngineTensor:
         return next(tensor for tensor in self._tensors if tensor.is_input and tensor.name not in ("rows", "cols"))
 
     def _feeds(self, pixels: Batch, batch: Batch, geometry: Geometry | None) -> dict[str, NDArray[Any]]:
-        """Every input by name."""
+        """Every input of the engine by its name."""
         feeds: dict[str, NDArray[Any]] = {self._pixels.name: pixels}
         if self._spec.takes_geometry:
             complete = completed_geometry(batch, geometry)
             feeds |= {"rows": complete.rows, "cols": complete.cols}
         return feeds
 
-    def _lane(self, shape: Shape) -> _Lane:
-        """The lane of a shape, made now if need be; where memory is short all others go first."""
-        if shape in self._lanes:
-            self._lanes.move_to_end(shape)
-            return self._lanes[shape]
-        while len(self._lanes) >= MOST_LANES:
-            self._lanes.popitem(last=False)[1].close()
+    def _slot(self, shape: BatchShape) -> _ContextSlot:
+        """The context slot of a shape, made if there is none; where memory is short all others are closed first."""
+        if shape in self._slots:
+            self._slots.move_to_end(shape)
+            return self._slots[shape]
+        while len(self._slots) >= MOST_SLOTS:
+            self._slots.popitem(last=False)[1].close()
         try:
-            lane = self._made_lane(shape)
+            slot = self._new_slot(shape)
         except OutOfMemory:
-            if not self._lanes:
+            if not self._slots:
                 raise
-            self._drop_lanes()
-            lane = self._made_lane(shape)
-        self._lanes[shape] = lane
-        return lane
+            self._drop_slots()
+            slot = self._new_slot(shape)
+        self._slots[shape] = slot
+        return slot
 
-    def _made_lane(self, shape: Shape) -> _Lane:
+    def _new_slot(self, shape: BatchShape) -> _ContextSlot:
         if self._loaded is None:
             raise BackendError("This backend has been closed.", remedy="Open the artefact again.")
-        return _Lane(self._contexts, self._profile_of(shape), self._input_shapes(shape), self._tensors, self._session)
+        return _ContextSlot(self._contexts, self._profile_of(shape), self._input_shapes(shape), self._tensors,
+                            self._session)
 
-    def _input_shapes(self, shape: Shape) -> dict[str, tuple[int, ...]]:
+    def _input_shapes(self, shape: BatchShape) -> dict[str, tuple[int, ...]]:
         blank = np.empty((*shape, 3), np.uint8)
         pixels = (shape[0], 3, *shape[1:]) if self._spec.form is Form.PORTABLE else (*shape, 3)
         return {**{name: feed.shape for name, feed in self._feeds(blank, blank, None).items()},
                 self._pixels.name: pixels}
 
-    def _profile_of(self, shape: Shape) -> int:
-        """The profile tuned nearest to a shape among those that take it; raises UnsuitableBatch."""
+    def _profile_of(self, shape: BatchShape) -> int:
+        """The index of the profile that takes a shape and is tuned nearest to it; raises UnsuitableBatch."""
         fitting = [(abs(shapes.optimum[0] * shapes.optimum[1] - shape[1] * shape[2]), index)
                    for index, (shapes, batch) in enumerate(self._profiles)
                    if shapes.takes(*shape[1:]) and shape[0] <= batch]
         if not fitting:
             takes = ", ".join(f"{shapes} (up to {batch} at once)" for shapes, batch in self._profiles)
-            raise UnsuitableBatch(f"The engine takes pictures of {takes}, not {shape[0]} of {shape[1]}x{shape[2]}.",
-                                  remedy="Build one with other --shapes; srn_deploy.Upscaler tiles larger pictures.")
+            raise UnsuitableBatch(f"The engine takes images of {takes}, not {shape[0]} of {shape[1]}x{shape[2]}.",
+                                  remedy="Build one with other --shapes; srn_deploy.Upscaler tiles larger images.")
         return min(fitting)[1]
 
-    def _advance(self, lane: _Lane) -> None:
-        """Begin one pass; the second one of a shape on goes through a graph."""
-        if lane.graph is None and lane.warm and self._graphs is not None:
+    def _advance(self, slot: _ContextSlot) -> None:
+        """Begin one pass; from the second of a shape on it is the launch of a CUDA graph."""
+        if slot.graph is None and slot.warm and self._graphs is not None:
             try:
-                lane.capture(self._graphs)
+                slot.capture(self._graphs)
             except NotCaptured as error:
-                _log.warning("CUDA graphs are left out: %s", error)
+                _log.warning("CUDA graphs are not used: %s", error)
                 self._graphs = None
-        lane.launch()
+        slot.launch()
 
-    def _drop_lanes(self) -> None:
-        while self._lanes:
-            self._lanes.popitem()[1].close()
+    def _drop_slots(self) -> None:
+        while self._slots:
+            self._slots.popitem()[1].close()
 
 
-class _Lane:
-    """One shape: its execution context, its memory here and on the GPU, and its graph."""
+class _ContextSlot:
+    """What one shape keeps: an execution context, its memory on the host and on the GPU, and a CUDA graph."""
 
     def __init__(self, contexts: ContextMaker, profile: int, shapes: Mapping[str, tuple[int, ...]],
-                 tensors: list[Tensor], session: CudaSession) -> None:
+                 tensors: list[EngineTensor], session: CudaSession) -> None:
         self._contexts, self._session = contexts, session
         self._allocations: list[Any] = []
         self.size_bytes = 0
@@ -246,7 +247,7 @@ class _Lane:
         return self._allocations[-1]
 
     def fill(self, feeds: Mapping[str, NDArray[Any]]) -> None:
-        """Begin to bring the inputs to the GPU."""
+        """Begin to copy the inputs to the GPU."""
         for name, array in feeds.items():
             self._host[name][...] = array
             self._session.to_device(self._device[name], self._host[name])
@@ -260,7 +261,7 @@ class _Lane:
         self.warm = True
 
     def capture(self, driver: Any) -> None:
-        """Record a pass; the stream must have run one, or what happens only once would be in it."""
+        """Record a pass. One must have run before, or the graph would hold what happens only in the first."""
         self._session.wait()
         self.graph = CudaGraph(driver, self._session.stream_handle, self._enqueue)
 
@@ -268,7 +269,7 @@ class _Lane:
         self._contexts.check(self._context.execute_async_v3(self._session.stream_handle), "did not run")
 
     def result(self) -> NDArray[Any]:
-        """Wait, and a copy of the output that is the caller's."""
+        """Wait for the GPU; a copy of the output, which belongs to the caller."""
         self._session.to_host(self._host[self._output], self._device[self._output])
         self._session.wait()
         return self._host[self._output].copy()

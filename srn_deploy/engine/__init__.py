@@ -1,1 +1,1 @@
-"""Graphs to TensorRT engines: what is asked for, where it is kept, and the build itself."""
+"""From graphs to TensorRT engines: build options, the store of engines, the build, and loading a built engine."""

@@ -1,16 +1,16 @@
-"""The build: parse, check, give shapes, build. One way for TensorRT 10, 11 and TensorRT-RTX.
+"""Building an engine: parse the graph, check it, set shapes, build. The same for TensorRT 10, 11 and TensorRT-RTX.
 
-The precision stands in the graph (its FP16 twin), the network is strongly typed and no precision flag is set:
-TensorRT 11 knows none, and from an FP32 file builds FP32 without a word. So after parsing every convolution's
-type is looked at.
+Precision is a property of the graph: for FP16 an FP16 copy of it is built. The network is strongly typed and no
+precision flag is set, because TensorRT 11 has none and silently builds FP32 from an FP32 graph. So after parsing the
+type of every convolution is checked.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -20,7 +20,7 @@ import onnx
 
 from srn_deploy.engine.caches import SharedFile, begin_timing, keep_timing, timing_file
 from srn_deploy.engine.identity import Identity
-from srn_deploy.engine.library import Flavour, Library
+from srn_deploy.engine.library import Library, Runtime
 from srn_deploy.engine.monitor import OnPhase, interruptible, message_collector, progress_monitor
 from srn_deploy.engine.options import BuildOptions, HardwareCompatibility
 from srn_deploy.engine.store import EngineStore, StoredEngine
@@ -30,96 +30,99 @@ from srn_deploy.spec import Form, ModelSpec, Precision
 from srn_deploy.tiling.interpolation import cell_count
 from srn_deploy.tiling.shapes import ShapeRange
 
-Tell = Callable[[str], None]
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
-    """A graph to build from: its name, bytes and spec."""
+class GraphToBuild:
+    """The graph that an engine is built from."""
 
     name: str
+    """Of the model: the first part of the engine's file name."""
     data: bytes
+    """The ONNX file."""
     spec: ModelSpec
 
 
-def read_source(path: Path) -> Source:
-    """A graph that carries its spec; raises GraphWithoutSpec, and EngineNotBuilt for what is no graph."""
+def read_graph(path: Path) -> GraphToBuild:
+    """Read a graph and the spec inside it; raises GraphWithoutSpec, and EngineNotBuilt for an invalid file."""
     try:
         data = path.read_bytes()
         graph = onnx.load_from_string(data)
     except OSError as error:
         raise EngineNotBuilt(f"{path} cannot be read: {error.strerror}.", remedy="Give the path of a graph.") from error
     except Exception as error:  # protobuf documents no list of what damaged files raise
-        raise EngineNotBuilt(f"{path} is no ONNX graph ({type(error).__name__}).",
+        raise EngineNotBuilt(f"{path} is not an ONNX graph ({type(error).__name__}).",
                              remedy="Export it with `srn-deploy export`.") from error
     if not graph.graph.node:
         raise EngineNotBuilt(f"{path} is an ONNX file without a network.",
                              remedy="Export it again with `srn-deploy export`.")
-    return Source(name=path.stem, data=data, spec=spec_of(graph, path.name))
+    return GraphToBuild(name=path.stem, data=data, spec=spec_of(graph, path.name))
 
 
-def build_engine(source: Source, options: BuildOptions, library: Library, store: EngineStore, *,
-                 tell: Tell = lambda line: None, on_phase: OnPhase = lambda phase: None) -> StoredEngine:
-    """The engine of an identity: from the store, or built now; `tell` says which and why.
+def build_engine(graph: GraphToBuild, options: BuildOptions, library: Library, store: EngineStore, *,
+                 on_phase: OnPhase = lambda phase: None) -> StoredEngine:
+    """The engine of a graph with these options, from the store or built now; which of them and why is logged.
 
-    Raises OptionError, GraphError and EngineError; then nothing is left behind.
+    on_phase: called with the progress of the build; an exception it raises ends the build.
+    Raises OptionError, GraphError and EngineError. When it raises, Ctrl-C included, nothing is left behind.
     """
-    options.check_fits(source.spec)
+    options.check_fits(graph.spec)
     _check_library_options(options, library)
-    identity = Identity(graph_sha256=hashlib.sha256(source.data).hexdigest(), options=options,
-                        flavour=library.flavour, version=library.version, srn_deploy=metadata.version("srn-deploy"),
+    identity = Identity(graph_sha256=hashlib.sha256(graph.data).hexdigest(), options=options,
+                        runtime=library.runtime, version=library.version, srn_deploy=metadata.version("srn-deploy"),
                         target=library.target(options.compute_capabilities))
-    with store.locked(source.name, identity):
-        if found := store.find(source.name, identity):
-            tell(f"Already built: {found.path}")
+    with store.locked(graph.name, identity):
+        if found := store.find(graph.name, identity):
+            _log.info("Already built: %s", found.path)
             return found
-        tell(f"Building: {store.why_anew(source.name, identity)}.")
-        data, spec = _in_precision(source, options.precision)
+        _log.info("Building: %s.", store.why_not_found(graph.name, identity))
+        data, spec = _in_precision(graph, options.precision)
         began = time.monotonic()
         plan, convolutions = _built(data, spec, options, library, on_phase, timing_file(store.folder, library))
-        return store.save(source.name, identity, plan, spec=spec, build_seconds=time.monotonic() - began,
+        return store.save(graph.name, identity, plan, spec=spec, build_seconds=time.monotonic() - began,
                           convolutions=convolutions)
 
 
 def _check_library_options(options: BuildOptions, library: Library) -> None:
-    rtx = library.flavour is Flavour.TENSORRT_RTX
+    rtx = library.runtime is Runtime.TENSORRT_RTX
     if options.compute_capabilities and not rtx:
-        raise OptionError("TensorRT builds for the GPU it runs on; it cannot be given another one.",
-                          remedy="Leave --compute-capability away, or use --runtime tensorrt-rtx.")
+        raise OptionError("TensorRT builds for the GPU that it runs on and for no other.",
+                          remedy="Leave out --compute-capability, or use --runtime tensorrt-rtx.")
     if options.hardware_compatibility is not HardwareCompatibility.NONE and rtx:
-        raise OptionError("TensorRT-RTX knows no hardware compatibility: its plans name their GPUs.",
-                          remedy="Leave --hardware-compat away; name GPUs with --compute-capability.")
+        raise OptionError("TensorRT-RTX has no hardware compatibility levels: its plans name their GPUs.",
+                          remedy="Leave out --hardware-compat; name GPUs with --compute-capability.")
     names = _capability_names(library.trt) if rtx else {}
     for name in options.compute_capabilities:
         if name not in names:
             raise OptionError(f"TensorRT-RTX {library.version} cannot build for compute capability {name}.",
-                              remedy=f"It knows {', '.join(sorted(names))}.")
+                              remedy=f"It can build for {', '.join(sorted(names))}.")
 
 
 def _capability_names(trt: Any) -> dict[str, Any]:
-    """`8.9` to the library's own value."""
+    """The members of TensorRT-RTX's enumeration by their usual name, as in 8.9."""
     members = {name[2:]: value for name, value in trt.ComputeCapability.__members__.items() if name[2:].isdecimal()}
     return {f"{digits[:-1]}.{digits[-1]}": value for digits, value in members.items()}
 
 
-def _in_precision(source: Source, precision: Precision) -> tuple[bytes, ModelSpec]:
-    """The graph's bytes in the precision that was asked for, and the spec of that."""
-    if source.spec.precision is precision:
-        return source.data, source.spec
+def _in_precision(graph: GraphToBuild, precision: Precision) -> tuple[bytes, ModelSpec]:
+    """The bytes of the graph, or of its FP16 copy, and the spec of that."""
+    if graph.spec.precision is precision:
+        return graph.data, graph.spec
     if precision is Precision.FP32:
-        raise OptionError(f"{source.name} computes in FP16 already; FP32 cannot be made of it.",
-                          remedy="Leave --fp32 away, or export the checkpoint again without --fp16.")
+        raise OptionError(f"{graph.name} computes in FP16 already; FP32 cannot be made of it.",
+                          remedy="Leave out --fp32, or export the checkpoint again without --fp16.")
     try:
-        twin = half_precision_twin(onnx.load_from_string(source.data))
+        half = half_precision_twin(onnx.load_from_string(graph.data))
     except Exception as error:  # the converter and ONNX's shape inference document none
-        raise NotHalfPrecision(f"{source.name} cannot be FP16: {str(error).splitlines()[0][:200]}.",
+        raise NotHalfPrecision(f"{graph.name} cannot be FP16: {str(error).splitlines()[0][:200]}.",
                                remedy="Export its checkpoint again, or build with --fp32.") from error
-    return twin.SerializeToString(), spec_of(twin, source.name)
+    return half.SerializeToString(), spec_of(half, graph.name)
 
 
 def _built(data: bytes, spec: ModelSpec, options: BuildOptions, library: Library, on_phase: OnPhase,
            timings: SharedFile | None) -> tuple[bytes, dict[str, int]]:
-    """The plan, and how many convolutions compute in which type."""
+    """The plan, and how many convolutions compute in each type."""
     trt = library.trt
     logger = message_collector(trt)
     builder = trt.Builder(logger)
@@ -143,7 +146,7 @@ def _built(data: bytes, spec: ModelSpec, options: BuildOptions, library: Library
         plan = builder.build_serialized_network(network, config)
     monitor.raise_if_interrupted()
     if plan is None:
-        raise EngineNotBuilt(f"{library.flavour} {library.version} built nothing: {logger.told()}.",
+        raise EngineNotBuilt(f"{library.runtime} {library.version} built nothing: {logger.summary()}.",
                              remedy="Try smaller --shapes or another --opt-level; report it if it stays.")
     if timings is not None:
         keep_timing(config, timings)
@@ -152,14 +155,14 @@ def _built(data: bytes, spec: ModelSpec, options: BuildOptions, library: Library
 
 def _refused_graph(parser: Any, library: Library) -> EngineNotBuilt:
     refusals = [parser.get_error(index) for index in range(parser.num_errors)]
-    told = "; ".join(f"{refusal.desc()} (node {refusal.node_name() or '?'}, {refusal.node_operator() or '?'})"
-                     for refusal in refusals[:3]) or "it has no inputs or outputs"
-    return EngineNotBuilt(f"{library.flavour} {library.version} cannot read the graph: {told}.",
+    reasons = "; ".join(f"{refusal.desc()} (node {refusal.node_name() or '?'}, {refusal.node_operator() or '?'})"
+                        for refusal in refusals[:3]) or "it has no inputs or outputs"
+    return EngineNotBuilt(f"{library.runtime} {library.version} cannot read the graph: {reasons}.",
                           remedy="Export it again with `srn-deploy export`; report it if it stays.")
 
 
 def _convolution_types(trt: Any, network: Any) -> Counter[str]:
-    """Type to count over all convolutions of a parsed network."""
+    """How many convolutions of a parsed network compute in each type."""
     layers = (network.get_layer(index) for index in range(network.num_layers))
     kinds = (trt.LayerType.CONVOLUTION, trt.LayerType.DECONVOLUTION)
     return Counter(layer.get_output(0).dtype.name for layer in layers if layer.type in kinds)
@@ -171,7 +174,7 @@ def _configure(trt: Any, config: Any, options: BuildOptions, library: Library) -
         config.set_flag(trt.BuilderFlag.TF32)
     else:
         config.clear_flag(trt.BuilderFlag.TF32)  # on by default
-    if library.flavour is Flavour.TENSORRT:
+    if library.runtime is Runtime.TENSORRT:
         levels = trt.HardwareCompatibilityLevel
         config.hardware_compatibility_level = {
             HardwareCompatibility.NONE: levels.NONE, HardwareCompatibility.AMPERE_PLUS: levels.AMPERE_PLUS,
@@ -186,7 +189,7 @@ def _configure(trt: Any, config: Any, options: BuildOptions, library: Library) -
 
 def _add_profile(builder: Any, config: Any, network: Any, spec: ModelSpec, shapes: ShapeRange,
                  largest_batch: int) -> None:
-    """A profile of all inputs; a bad one raises nothing of itself."""
+    """Add a profile of all inputs. TensorRT raises nothing for an invalid one, so that is checked here."""
     profile = builder.create_optimization_profile()
     corners = ((1, shapes.smallest), (largest_batch, shapes.optimum), (largest_batch, shapes.largest))
     for index in range(network.num_inputs):
@@ -197,7 +200,7 @@ def _add_profile(builder: Any, config: Any, network: Any, spec: ModelSpec, shape
 
 
 def _input_shape(name: str, batch: int, size: tuple[int, int], spec: ModelSpec) -> tuple[int, ...]:
-    """Of one input for a batch of pictures: the pixels, or a matrix of ESA's geometry."""
+    """The shape of one input for a batch of images: the pixels, or one of the interpolation matrices of ESA."""
     height, width = size
     if name == "rows":
         return batch, height, cell_count(height)

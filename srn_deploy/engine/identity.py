@@ -1,50 +1,51 @@
-"""What makes two engines the same: derived from all fields, so that none can be forgotten."""
+"""What makes two engines the same: a key derived from every field, so that none can be forgotten."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
+from msgspec import Struct
+
+from srn_deploy.engine.library import Runtime
 from srn_deploy.engine.options import BuildOptions
+from srn_deploy.system.documents import to_builtins
 
 KEY_LENGTH = 16
 """Hex digits in a file name: 64 bits of the hash."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Identity:
-    """An engine with the same identity is the same engine."""
+class Identity(Struct, frozen=True, kw_only=True, rename={"runtime": "flavour"}):
+    """Engines with equal identities are interchangeable. Part of every manifest; JSON calls the runtime `flavour`."""
 
     graph_sha256: str
-    """Of the ONNX bytes as they were given, before an FP16 twin is made."""
+    """Of the ONNX bytes as they were given, before an FP16 copy is made."""
     options: BuildOptions
-    flavour: str
+    runtime: Runtime
     version: str
-    """Of the library."""
+    """Of the runtime."""
     srn_deploy: str
-    """Our own version: it decides how the FP16 twin and the profiles are made."""
+    """The version of this package: it decides how the FP16 copy and the profiles are made."""
     target: str
     """Where the plan may run: GPU, compute capability and system, or the target capabilities of TensorRT-RTX."""
 
     @property
     def key(self) -> str:
-        """For file names."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
+        """The part of the file name that tells engines of one model apart: hex digits of a SHA-256."""
+        return hashlib.sha256(json.dumps(to_builtins(self), sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
 
-    def differences(self, recorded: Mapping[str, Any]) -> list[str]:
-        """What a recorded identity (its JSON) has otherwise, as `field: there -> here`."""
-        ours, theirs = (dict(_flat(json.loads(json.dumps(fields)))) for fields in (asdict(self), dict(recorded)))
-        return [f"{name}: {theirs.get(name, 'absent')} -> {ours.get(name, 'absent')}"
-                for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
+    def differences(self, recorded: Identity) -> list[str]:
+        """The fields in which a recorded identity differs, each as `field: recorded -> wanted`."""
+        wanted, other = (dict(_flat(to_builtins(identity))) for identity in (self, recorded))
+        return [f"{name}: {other[name]} -> {wanted[name]}" for name in wanted if wanted[name] != other[name]]
 
 
-def _flat(fields: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
-    """Dotted names and values as text; lists stay whole."""
+def _flat(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Dotted names and values as JSON; lists are kept whole."""
     for name, value in fields.items():
         if isinstance(value, dict):
-            yield from _flat(value, f"{above}{name}.")
+            yield from _flat(value, f"{prefix}{name}.")
         else:
-            yield f"{above}{name}", json.dumps(value)
+            yield f"{prefix}{name}", json.dumps(value)

@@ -1,4 +1,4 @@
-"""From a stored plan to an engine in memory, each question asked before the library could crash on its answer."""
+"""From a stored plan to an engine in memory; everything that would make the runtime crash is checked before."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from srn_deploy.engine.library import Flavour, Library, open_library
+from srn_deploy.engine.identity import Identity
+from srn_deploy.engine.library import Library, Runtime, open_library
 from srn_deploy.engine.monitor import message_collector
 from srn_deploy.engine.options import HardwareCompatibility
 from srn_deploy.engine.store import EngineStore, StoredEngine
@@ -16,13 +17,13 @@ from srn_deploy.system.cuda_driver import compute_capability, gpu_name, why_no_g
 from srn_deploy.tiling.shapes import ShapeRange
 
 _DTYPES = {"UINT8": PixelType.UINT8.value, "FLOAT": PixelType.FLOAT32.value}
-"""The library's names of the types that our graphs exchange, as numpy has them."""
+"""numpy's names of the types that graphs of this package exchange, by TensorRT's names."""
 
 _BUILD_HERE = "Build one here with `srn-deploy build-engine`."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tensor:
+class EngineTensor:
     """One input or output of an engine."""
 
     name: str
@@ -32,12 +33,13 @@ class Tensor:
 
 @dataclass(kw_only=True)
 class LoadedEngine:
-    """A deserialised engine, and what must live as long as it does."""
+    """A deserialised engine, and the objects that must live as long as it does."""
 
     stored: StoredEngine
     library: Library
     engine: Any
-    runtime: Any
+    trt_runtime: Any
+    """The `Runtime` object that deserialised the engine."""
     logger: Any
 
     @property
@@ -48,10 +50,10 @@ class LoadedEngine:
     def release(self) -> None:
         """Destroy engine and runtime, in this order, while the CUDA context is current."""
         self.engine = None
-        self.runtime = None
+        self.trt_runtime = None
 
-    def tensors(self) -> list[Tensor]:
-        """Its inputs and outputs; raises EngineError for a type that no graph of ours has."""
+    def tensors(self) -> list[EngineTensor]:
+        """Inputs and outputs; raises EngineError for a type that graphs of this package do not have."""
         engine, trt = self.engine, self.library.trt
         found = []
         for index in range(engine.num_io_tensors):
@@ -59,12 +61,12 @@ class LoadedEngine:
             kind = engine.get_tensor_dtype(name).name
             if kind not in _DTYPES:
                 raise EngineError(f"{self.stored.path} exchanges {name} as {kind}.", remedy=_BUILD_HERE)
-            found.append(Tensor(name=name, dtype=_DTYPES[kind],
-                                is_input=engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT))
+            found.append(EngineTensor(name=name, dtype=_DTYPES[kind],
+                                      is_input=engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT))
         return found
 
     def profiles(self, pixels: str, *, channels_first: bool) -> list[tuple[ShapeRange, int]]:
-        """Of each profile the pictures that it takes, and how many at once."""
+        """For each profile the sizes of images that it takes, and the largest batch."""
         engine = self.engine
         corners = [engine.get_tensor_profile_shape(pixels, index) for index in range(engine.num_optimization_profiles)]
         first = 2 if channels_first else 1
@@ -75,7 +77,7 @@ class LoadedEngine:
 
 @dataclass(frozen=True, kw_only=True)
 class FoundPlan:
-    """A plan that is what its manifest says, and the library it was built with; nothing is loaded yet."""
+    """A plan that matches its manifest and the runtime it was built with; nothing is loaded yet."""
 
     stored: StoredEngine
     library: Library
@@ -83,7 +85,7 @@ class FoundPlan:
 
 
 def find_plan(path: Path) -> FoundPlan:
-    """A whole plan that is fit for this machine.
+    """Read a plan and check that it is whole and was built for this machine.
 
     Raises DamagedEngine, DeviceUnavailable, MissingPackage and ForeignEngine.
     """
@@ -93,20 +95,20 @@ def find_plan(path: Path) -> FoundPlan:
         raise DeviceUnavailable(f"An engine runs on a GPU only: {reason}.",
                                 remedy="Give the graph or the checkpoint instead: both run on the CPU too.")
     identity = stored.manifest.identity
-    library = open_library(identity["flavour"], "Running an engine")
-    if identity["version"] != library.version:
-        raise ForeignEngine(f"{path} was built by {library.flavour} {identity['version']}; here is {library.version}.",
+    library = open_library(identity.runtime, "Running an engine")
+    if identity.version != library.version:
+        raise ForeignEngine(f"{path} was built by {library.runtime} {identity.version}; here is {library.version}.",
                             remedy=_BUILD_HERE)
-    if library.flavour is Flavour.TENSORRT and not _runs_here(identity):
-        raise ForeignEngine(f"{path} was built for {identity['target']}; here is {library.target(())}.",
+    if library.runtime is Runtime.TENSORRT and not _runs_here(identity):
+        raise ForeignEngine(f"{path} was built for {identity.target}; here is {library.target(())}.",
                             remedy=_BUILD_HERE)
     return FoundPlan(stored=stored, library=library, data=data)
 
 
-def _runs_here(identity: dict[str, Any]) -> bool:
-    """Whether a plan of TensorRT says that it runs on this GPU and system."""
-    gpu, _, system = str(identity["target"]).partition("; ")
-    level = HardwareCompatibility(identity["options"]["hardware_compatibility"])
+def _runs_here(identity: Identity) -> bool:
+    """Whether a plan of TensorRT was built for this GPU and system, or for more GPUs."""
+    gpu, _, system = identity.target.partition("; ")
+    level = identity.options.hardware_compatibility
     here = gpu_name()
     if system != Library.system():
         return False
@@ -118,26 +120,23 @@ def _runs_here(identity: dict[str, Any]) -> bool:
 
 
 def load_engine(found: FoundPlan) -> LoadedEngine:
-    """Deserialise a plan in the CUDA context that is current.
-
-    Raises ForeignEngine, and EngineError where the library refuses it.
-    """
+    """Deserialise a plan in the current CUDA context; raises ForeignEngine and EngineError."""
     stored, library, plan = found.stored, found.library, found.data
     trt = library.trt
     logger = message_collector(trt)
-    runtime = trt.Runtime(logger)
-    if library.flavour is Flavour.TENSORRT_RTX:
-        _check_validity(trt, runtime, plan, stored)
-    engine = runtime.deserialize_cuda_engine(plan)
+    trt_runtime = trt.Runtime(logger)
+    if library.runtime is Runtime.TENSORRT_RTX:
+        _check_validity(trt, trt_runtime, plan, stored)
+    engine = trt_runtime.deserialize_cuda_engine(plan)
     if engine is None:
-        raise EngineError(f"{library.flavour} {library.version} cannot load {stored.path}: {logger.told()}.",
+        raise EngineError(f"{library.runtime} {library.version} cannot load {stored.path}: {logger.summary()}.",
                           remedy=_BUILD_HERE)
-    return LoadedEngine(stored=stored, library=library, engine=engine, runtime=runtime, logger=logger)
+    return LoadedEngine(stored=stored, library=library, engine=engine, trt_runtime=trt_runtime, logger=logger)
 
 
-def _check_validity(trt: Any, runtime: Any, plan: bytes, stored: StoredEngine) -> None:
-    """Raise ForeignEngine with what TensorRT-RTX has against a plan on this GPU."""
-    validity, diagnostics = runtime.get_engine_validity(plan)
+def _check_validity(trt: Any, trt_runtime: Any, plan: bytes, stored: StoredEngine) -> None:
+    """Raise ForeignEngine, with the reasons, for a plan that TensorRT-RTX cannot run on this GPU."""
+    validity, diagnostics = trt_runtime.get_engine_validity(plan)
     if validity != trt.EngineValidity.INVALID:
         return
     reasons = [name for name, value in trt.EngineInvalidityDiagnostics.__members__.items()

@@ -1,7 +1,7 @@
-"""What a build tells while it goes on: its phases, its errors; and how Ctrl-C ends it.
+"""What a build reports while it runs, phases and errors, and how Ctrl-C ends it.
 
-The libraries call back from C++, where an exception would be lost, that of Ctrl-C too if it falls into a callback:
-it is kept here and raised afterwards.
+The runtimes call back from C++, where a Python exception would be lost, a KeyboardInterrupt inside a callback too.
+So exceptions are kept here and raised after the build.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MOST_MESSAGES = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """How far a phase of a build is; phases nest, the outermost has no parent."""
+    """The progress of one phase of a build. Phases nest; the outermost has no parent."""
 
     name: str
     parent: str | None
@@ -30,7 +30,7 @@ OnPhase = Callable[[Phase], None]
 
 
 def message_collector(trt: Any) -> Any:
-    """A logger that keeps errors, and is silent."""
+    """An `ILogger` that keeps errors and prints nothing; `summary()` is the first of them as one line."""
     class Messages(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
@@ -40,15 +40,17 @@ def message_collector(trt: Any) -> Any:
             if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
                 self.errors.append(message)
 
-        def told(self) -> str:
-            """The first errors as one line."""
+        def summary(self) -> str:
             return "; ".join(self.errors[:MOST_MESSAGES]) or "it gave no reason"
 
     return Messages()
 
 
 def progress_monitor(trt: Any, on_phase: OnPhase) -> Any:
-    """A monitor that reports phases; an exception of the report, Ctrl-C among them, ends the build."""
+    """An `IProgressMonitor` that reports phases; an exception in `on_phase`, Ctrl-C included, ends the build.
+
+    `raise_if_interrupted()` raises that exception again after the build.
+    """
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
@@ -77,7 +79,6 @@ def progress_monitor(trt: Any, on_phase: OnPhase) -> Any:
                 self.error = error
 
         def raise_if_interrupted(self) -> None:
-            """What ended the build from our side, if anything did."""
             if self.error is not None:
                 raise self.error
 
@@ -86,7 +87,7 @@ def progress_monitor(trt: Any, on_phase: OnPhase) -> Any:
 
 @contextmanager
 def interruptible(monitor: Any) -> Iterator[None]:
-    """During a build Ctrl-C asks the monitor to end it, instead of raising wherever Python happens to be."""
+    """While the block runs, Ctrl-C makes the monitor end the build instead of raising inside a callback."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""What an engine is asked to be; every field decides about the plan and stands in its identity."""
+"""The options of a build. Every field affects the plan and is part of the engine's identity."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from srn_deploy.spec import ModelSpec, Precision
 from srn_deploy.tiling.shapes import ShapeRange
 
 MOST_PROFILES = 8
-"""Each costs build time, and memory in every context."""
+"""Each profile costs build time, and memory in every execution context."""
 
 DEFAULT_LARGEST = (640, 640)
-"""Holds most DIV2K x4 inputs whole; larger pictures are tiled into it."""
+"""Height and width: most DIV2K x4 inputs fit whole; larger images are tiled."""
 
 DEFAULT_OPTIMUM = (339, 510)
-"""The size of nearly half of the DIV2K x4 test inputs."""
+"""Height and width of nearly half of the DIV2K x4 test inputs."""
 
 
 class HardwareCompatibility(StrEnum):
-    """On which GPUs a TensorRT plan runs beside the one it was built on."""
+    """On which GPUs a TensorRT plan runs besides the one it was built on."""
 
     NONE = "none"
     AMPERE_PLUS = "ampere-plus"
@@ -29,28 +29,30 @@ class HardwareCompatibility(StrEnum):
 
 
 def default_shapes(spec: ModelSpec) -> ShapeRange:
-    """From the smallest picture that the network takes to a tile of ordinary size."""
+    """From the smallest image that the network takes to a tile of ordinary size."""
     return ShapeRange(smallest=(spec.min_side_px, spec.min_side_px), largest=DEFAULT_LARGEST, optimum=DEFAULT_OPTIMUM)
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildOptions:
-    """All that decides about a plan beside the graph, the library and the machine."""
+    """Everything that affects a plan besides the graph, the runtime and the machine. Raises OptionError."""
 
     precision: Precision = Precision.FP32
     shapes: tuple[ShapeRange, ...]
     largest_batch: int = 1
     tf32: bool = False
-    """Ten bits of fraction in FP32 convolutions: faster, and no longer FP32."""
+    """Whether FP32 convolutions may keep ten bits of the fraction: faster, but not FP32 any more."""
     optimization_level: int = 3
+    """From 0, the fastest build, to 5, the longest search."""
     hardware_compatibility: HardwareCompatibility = HardwareCompatibility.NONE
+    """For TensorRT only."""
     compute_capabilities: tuple[str, ...] = ()
-    """Of TensorRT-RTX alone: the GPUs a plan is for, as in 8.9; empty is its own choice."""
+    """For TensorRT-RTX only: the GPUs that the plan is for, as in 8.9; empty leaves the choice to the runtime."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "compute_capabilities", _sorted(self.compute_capabilities))
         if not 1 <= len(self.shapes) <= MOST_PROFILES:
-            raise OptionError(f"An engine of {len(self.shapes)} shape ranges is not possible.",
+            raise OptionError(f"An engine with {len(self.shapes)} shape ranges is not possible.",
                               remedy=f"Give one to {MOST_PROFILES}.")
         if not 1 <= self.largest_batch <= 256:
             raise OptionError(f"A batch of {self.largest_batch} is not possible.", remedy="Use 1 to 256.")
@@ -64,10 +66,10 @@ class BuildOptions:
         for shapes in self.shapes:
             if min(shapes.smallest) < spec.min_side_px:
                 raise OptionError(f"Shapes {shapes} begin below {spec.min_side_px} px, the least the network takes.",
-                                  remedy=f"Begin at {spec.min_side_px}x{spec.min_side_px}; smaller pictures are "
+                                  remedy=f"Begin at {spec.min_side_px}x{spec.min_side_px}; smaller images are "
                                          "reflected up to it.")
 
 
 def _sorted(capabilities: tuple[str, ...]) -> tuple[str, ...]:
-    """Each once, the oldest first: the order that a user types makes no other engine."""
+    """Without repetitions, the oldest first: the order in which they were given does not make another engine."""
     return tuple(sorted(set(capabilities), key=lambda name: (name.rjust(8), name)))

@@ -1,4 +1,4 @@
-"""The cache of engines: a plan and its manifest beside it, whole or absent; one build at a time for each."""
+"""The store of engines: each plan with its manifest, whole or absent; one process at a time builds an engine."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from msgspec.structs import replace
 
 from srn_deploy.engine.identity import Identity
-from srn_deploy.engine.options import HardwareCompatibility
+from srn_deploy.engine.manifest import CertificateRecord, Manifest, manifest_as_json, manifest_from_json
 from srn_deploy.errors import DamagedEngine, EngineError, OptionError
 from srn_deploy.spec import ENGINE_SUFFIX, ModelSpec
 from srn_deploy.system.atomic import TEMPORARY_MARK, replacing
@@ -21,40 +22,20 @@ from srn_deploy.system.cache import engines_folder
 from srn_deploy.system.locks import is_locked, lock_path, locked
 
 MANIFEST_SUFFIX = ".json"
-MANIFEST_VERSION = 1
 
 CACHE_SUFFIX = ".cache"
-"""Of what the libraries learn (`caches`)."""
-
+"""Of the files in which the runtimes keep what they have timed or compiled (`caches`)."""
 
 OLD_SECONDS = 3600
-"""A temporary file of this age belongs to nobody who is still writing."""
+"""A temporary file that was not written to for this long has no living writer."""
 
 _ENGINE_NAME = re.compile(r".+-(fp16|fp32)-[0-9a-f]{16}")
 _CACHE_NAME = re.compile(r"timing-[0-9a-f]{16}|.+-(fp16|fp32)-[0-9a-f]{16}-[0-9a-f]{8}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Manifest:
-    """What stands beside a plan."""
-
-    name: str
-    """Of the model."""
-    identity: dict[str, Any]
-    spec: dict[str, Any]
-    """Of the graph that was built; its precision is the plan's."""
-    engine_sha256: str
-    engine_bytes: int
-    build_seconds: float
-    convolutions: dict[str, int]
-    """Type to how many compute in it, as the parsed network has them."""
-    certificate: dict[str, Any] | None = None
-    """None: not yet certified."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class StoredEngine:
-    """A plan in the cache."""
+    """A plan in the store, and what its manifest says of it."""
 
     path: Path
     manifest: Manifest
@@ -62,37 +43,42 @@ class StoredEngine:
     @property
     def spec(self) -> ModelSpec:
         """Of the graph that was built; its precision is the plan's."""
-        return ModelSpec.from_json(json.dumps(self.manifest.spec))
+        return self.manifest.spec
 
     @property
     def certification(self) -> str:
-        """For people: whether it is certified."""
+        """Whether it is certified, in words."""
         certificate = self.manifest.certificate
         if certificate is None:
             return "not yet certified"
-        return "certified" if certificate["passed"] else "failed its certificate"
+        return "certified" if certificate.passed else "failed its certificate"
 
     def plan(self) -> bytes:
-        """The bytes, to be deserialised: checked first, because a plan is executable code. Raises DamagedEngine."""
+        """The bytes of the plan, checked against the manifest because a plan is executable code.
+
+        Raises DamagedEngine.
+        """
         try:
             plan = self.path.read_bytes()
         except OSError as error:
-            raise DamagedEngine(f"{self.path} cannot be read: {error.strerror}.",
-                                remedy="Build it again with `srn-deploy build-engine`.") from error
+            raise DamagedEngine(f"{self.path} cannot be read: {error.strerror}.", remedy=_BUILD_AGAIN) from error
         if hashlib.sha256(plan).hexdigest() != self.manifest.engine_sha256:
-            raise DamagedEngine(f"{self.path} is not the file that its manifest names; it was not loaded.",
+            raise DamagedEngine(f"{self.path} is not the file that its manifest describes; it was not loaded.",
                                 remedy="Delete it and build it again with `srn-deploy build-engine`.")
         return plan
 
 
+_BUILD_AGAIN = "Build it again with `srn-deploy build-engine`."
+
+
 class EngineStore:
-    """One folder of engines."""
+    """A folder of engines; by default that of the cache."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or engines_folder()
 
     def find(self, name: str, identity: Identity) -> StoredEngine | None:
-        """The engine of an identity, if it is there and whole; a damaged one counts as absent."""
+        """The engine of an identity if it is in the store and whole; a damaged one counts as absent."""
         path = self._path(name, identity)
         try:
             engine = self.open(path)
@@ -102,22 +88,22 @@ class EngineStore:
         return engine
 
     def open(self, path: Path) -> StoredEngine:
-        """An engine by its file, by its manifest alone; raises DamagedEngine for one that makes no sense."""
-        manifest_path = path.with_suffix(MANIFEST_SUFFIX)
+        """An engine by the path of its plan. Only the manifest is read; raises DamagedEngine where it is not valid."""
+        def damaged(reason: str) -> DamagedEngine:
+            return DamagedEngine(f"{path} has no valid manifest next to it ({reason}).", remedy=_BUILD_AGAIN)
+
         try:
-            manifest = _read_manifest(manifest_path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OptionError) as error:
-            raise DamagedEngine(f"{path} has no manifest beside it that can be read ({type(error).__name__}).",
-                                remedy="Build it again with `srn-deploy build-engine`.") from error
+            manifest = manifest_from_json(path.with_suffix(MANIFEST_SUFFIX).read_bytes(), damaged)
+        except (OSError, ValueError, OptionError) as error:  # ValueError: a NUL in the path
+            raise damaged(_reason(error)) from error
         return StoredEngine(path=path, manifest=manifest)
 
     def save(self, name: str, identity: Identity, plan: bytes, *, spec: ModelSpec, build_seconds: float,
              convolutions: dict[str, int]) -> StoredEngine:
-        """Write plan and manifest; the manifest last, so that a plan without one is never used."""
+        """Write plan and manifest; the manifest last, because a plan without one is never used. Raises EngineError."""
         path = self._path(name, identity)
-        manifest = Manifest(name=name, identity=asdict(identity), spec=json.loads(spec.to_json()),
-                            engine_sha256=hashlib.sha256(plan).hexdigest(), engine_bytes=len(plan),
-                            build_seconds=round(build_seconds, 3), convolutions=convolutions)
+        manifest = Manifest(name=name, identity=identity, spec=spec, engine_sha256=hashlib.sha256(plan).hexdigest(),
+                            engine_bytes=len(plan), build_seconds=round(build_seconds, 3), convolutions=convolutions)
         try:
             path.with_suffix(MANIFEST_SUFFIX).unlink(missing_ok=True)
             with replacing(path) as temporary:
@@ -127,13 +113,13 @@ class EngineStore:
         _write_manifest(path, manifest)
         return self.open(path)
 
-    def certified(self, engine: StoredEngine, certificate: dict[str, Any]) -> StoredEngine:
-        """The same engine with its certificate in the manifest, whether it passed or not."""
+    def certified(self, engine: StoredEngine, certificate: CertificateRecord) -> StoredEngine:
+        """Write a certificate, passed or not, into the manifest; returns the engine with it. Raises EngineError."""
         _write_manifest(engine.path, replace(engine.manifest, certificate=certificate))
         return self.open(engine.path)
 
     def engines(self) -> list[StoredEngine]:
-        """Every engine with a readable manifest, by file name."""
+        """Every engine with a valid manifest, sorted by file name."""
         found = []
         for path in sorted(self.folder.glob(f"*{ENGINE_SUFFIX}")):
             try:
@@ -142,19 +128,19 @@ class EngineStore:
                 continue
         return found
 
-    def why_anew(self, name: str, identity: Identity) -> str:
-        """Why no stored engine will do: how the nearest of the same model differs."""
-        told = [identity.differences(engine.manifest.identity) for engine in self.engines()
-                if engine.manifest.name == name]
-        if not told:
-            return "there is none of this model"
-        nearest = min(told, key=len)
-        return "; ".join(nearest) if nearest else "the stored one is damaged"
+    def why_not_found(self, name: str, identity: Identity) -> str:
+        """Why no stored engine will do: how the one of this model with the fewest differences differs."""
+        differences = [identity.differences(engine.manifest.identity) for engine in self.engines()
+                       if engine.manifest.name == name]
+        if not differences:
+            return "there is no engine of this model"
+        fewest = min(differences, key=len)
+        return "; ".join(fewest) if fewest else "the stored one is damaged"
 
     def prune(self, *, everything: bool = False) -> list[Path]:
-        """Remove what no build would find again: damaged, half-written and, if asked, all engines; their paths.
+        """Remove damaged and half-written engines, or every engine and cache; returns the removed paths.
 
-        Files of other names and engines that are being built now are left alone.
+        Files whose names are not those of engines, and engines that are being built now, stay.
         """
         engines, manifests = (
             sorted(path for path in self.folder.glob(f"*{suffix}") if _ENGINE_NAME.fullmatch(path.stem))
@@ -174,7 +160,7 @@ class EngineStore:
 
     @contextmanager
     def locked(self, name: str, identity: Identity) -> Iterator[None]:
-        """Only one process at a time builds an identity; others wait here and find it built. Raises EngineError."""
+        """Hold the lock of an identity: one process builds, others wait and find it built. Raises EngineError."""
         lock = lock_path(self.folder, self._path(name, identity).stem)
         with ExitStack() as stack:
             try:
@@ -196,12 +182,11 @@ class EngineStore:
 
 
 def _write_manifest(path: Path, manifest: Manifest) -> None:
-    """Beside a plan; raises EngineError."""
+    """Write the manifest of the plan at `path`; raises EngineError."""
     target = path.with_suffix(MANIFEST_SUFFIX)
     try:
         with replacing(target) as temporary:
-            temporary.write_text(json.dumps({"version": MANIFEST_VERSION, **asdict(manifest)}, indent=2) + "\n",
-                                 encoding="utf-8")
+            temporary.write_text(json.dumps(manifest_as_json(manifest), indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise _not_written(target, error) from error
 
@@ -212,18 +197,8 @@ def _not_written(path: Path, error: OSError) -> EngineError:
                               "variable SRN_CACHE.")
 
 
-def _read_manifest(text: str) -> Manifest:
-    """Raises ValueError, KeyError, TypeError or OptionError for text that is none."""
-    fields = json.loads(text)
-    if (version := fields.pop("version")) != MANIFEST_VERSION:
-        raise ValueError(version)
-    manifest = Manifest(**fields)
-    identity = manifest.identity
-    if not {"flavour", "version", "target", "options", "graph_sha256"} <= identity.keys() or \
-            not {"shapes", "hardware_compatibility"} <= identity["options"].keys():
-        raise ValueError("identity")
-    HardwareCompatibility(identity["options"]["hardware_compatibility"])
-    if manifest.certificate is not None:
-        manifest.certificate["passed"]
-    ModelSpec.from_json(json.dumps(manifest.spec))
-    return manifest
+def _reason(error: Exception) -> str:
+    """One line without a full stop."""
+    if isinstance(error, OptionError):
+        return error.message.rstrip(".")
+    return getattr(error, "strerror", None) or str(error)

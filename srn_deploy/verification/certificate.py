@@ -16,11 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srn_deploy.backends.protocol import Backend
+from srn_deploy.engine.manifest import CertificateRecord
 from srn_deploy.errors import OptionError
 from srn_deploy.image.bicubic import resize_uint8
 from srn_deploy.inference.upscale import upscale_planes
 from srn_deploy.quality.metrics import psnr_y
 from srn_deploy.spec import PixelType, Precision
+from srn_deploy.system.documents import to_builtins
 from srn_deploy.tiling.shapes import Limits
 from srn_deploy.tiling.tiles import reflected
 from srn_deploy.tiling.windows import TileOptions
@@ -80,9 +82,15 @@ class Certificate:
             told.append(f"values leave FP16 in {', '.join(self.overflowing_layers[:5])}")
         return told
 
+    def as_record(self) -> CertificateRecord:
+        """All fields, the headroom and whether it passed, as they are kept in files."""
+        return CertificateRecord(**asdict(self), headroom=self.headroom, passed=not self.failures,
+                                 failures=tuple(self.failures))
+
     def as_json(self) -> dict[str, Any]:
-        """All fields, the headroom and whether it passed."""
-        return {**asdict(self), "headroom": self.headroom, "passed": not self.failures, "failures": self.failures}
+        """The record as plain values."""
+        values: dict[str, Any] = to_builtins(self.as_record())
+        return values
 
 
 def certify(candidate: Backend, reference: Backend, originals: Iterable[Pixels], *, artefact_sha256: str, ran_on: str,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from importlib import metadata
 from pathlib import Path
@@ -65,7 +65,7 @@ def write_down(path: Path, certificate: Certificate) -> None:
         engine = store.open(path)
         if engine.manifest.engine_sha256 != certificate.artefact_sha256:
             raise EngineError(f"{path} was built anew while its certificate was made.", remedy="Certify it again.")
-        store.certified(engine, certificate.as_json())
+        store.certified(engine, certificate.as_record())
         return
     target = path.with_name(path.name + CERTIFICATE_SUFFIX)
     try:
@@ -85,19 +85,19 @@ def ensure_certified(backend: Backend, path: Path, title: str, *, against: str |
     """
     engine = EngineStore(path.parent).open(path)
     recorded = engine.manifest.certificate
-    if recorded is None or (recorded["artefact_sha256"], recorded["gpu"]) != (
+    if recorded is None or (recorded.artefact_sha256, recorded.gpu) != (
             engine.manifest.engine_sha256, gpu_name()):
         tell(f"{path.name} is certified before its first use")
         certificate = certificate_of(backend, path, title, against=against)
-        recorded = certificate.as_json()
+        recorded = certificate.as_record()
         try:
             write_down(path, certificate)
         except EngineError as error:
             tell(f"The certificate is not kept: {error.message.rstrip('.')}")
-    _raise_where_it_failed(path, recorded["failures"])
+    _raise_where_it_failed(path, recorded.failures)
 
 
-def _raise_where_it_failed(path: Path, failures: list[str]) -> None:
+def _raise_where_it_failed(path: Path, failures: Sequence[str]) -> None:
     if failures:
         raise NotCertified(f"{path} is not its reference: {'; '.join(failures)}.",
                            remedy="With FP16: the network leaves its range, use FP32. Otherwise export and build it "
