@@ -16,7 +16,7 @@ from srn_deploy.engine.monitor import OnPhase
 from srn_deploy.engine.options import BuildOptions, HardwareCompatibility, default_shapes
 from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.errors import BackendError, ForeignEngine, MissingPackage, OptionError, missing_package, not_correctable
-from srn_deploy.image import find_images, read_image
+from srn_deploy.image import find_images, image_size
 from srn_deploy.registry.shipped import corrections_for, find_graph
 from srn_deploy.spec import AS_RECOGNISED, Corrections, ModelSpec, Precision, is_engine, is_graph
 from srn_deploy.tiling.shapes import ShapeRange, Size
@@ -82,9 +82,8 @@ def request_engine(model: str | None, request: EngineRequest, store: EngineStore
 
 
 def picture_sizes(folder: Path) -> list[Size]:
-    """(height, width) of every picture under a folder, upright; raises an ImageError for one that is none."""
-    images = (read_image(path) for path in find_images(folder))
-    return [(image.height, image.width) for image in images]
+    """(height, width) of every image file under a folder, upright, from the headers; raises ImageError."""
+    return [image_size(path) for path in find_images(folder)]
 
 
 def _reflected(size: Size, spec: ModelSpec) -> Size:

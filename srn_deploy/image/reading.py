@@ -33,6 +33,20 @@ def read_image(path: Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> Image:
     UnsupportedImage for animations and for kinds that no library here reads right.
     A JPEG that is whole but has flipped bits cannot always be told from a good one: the format has no checksum.
     """
+    unpacked = unpack_checked(path, max_megapixels=max_megapixels)
+    decoded = _DECODERS[unpacked.container](unpacked, path)
+    metadata = unpacked.metadata
+    if decoded.inks:
+        decoded = inks.to_rgb(decoded, dict(metadata).get(Block.ICC), path)
+        metadata = tuple(block for block in metadata if block[0] is not Block.ICC)
+    turn = orientation_of(metadata)
+    return Image(pixels=_turned(decoded.colour, turn),
+                 alpha=None if decoded.alpha is None else _turned(decoded.alpha, turn),
+                 metadata=_with_resolution(_without_turn(metadata)), remarks=unpacked.remarks + decoded.remarks)
+
+
+def unpack_checked(path: Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> Unpacked:
+    """Read a file and take it apart without decoding its pixels; raises as `read_image` does before it decodes."""
     if not max_megapixels > 0:  # not a number is no limit either
         raise OptionError(f"A limit of {max_megapixels:g} megapixels is not possible.",
                           remedy="Give a number above 0; inf lifts the limit.")
@@ -43,15 +57,12 @@ def read_image(path: Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> Image:
             ("an animation", "frame")
         raise UnsupportedImage(f"{path} is {kind}, of which only the first {part} would be left.",
                                remedy=f"Save each {part} as a picture of its own.")
-    decoded = _DECODERS[unpacked.container](unpacked, path)
-    metadata = unpacked.metadata
-    if decoded.inks:
-        decoded = inks.to_rgb(decoded, dict(metadata).get(Block.ICC), path)
-        metadata = tuple(block for block in metadata if block[0] is not Block.ICC)
-    turn = next((orientation(block) for kind, block in metadata if kind is Block.EXIF), 1)
-    return Image(pixels=_turned(decoded.colour, turn),
-                 alpha=None if decoded.alpha is None else _turned(decoded.alpha, turn),
-                 metadata=_with_resolution(_without_turn(metadata)), remarks=unpacked.remarks + decoded.remarks)
+    return unpacked
+
+
+def orientation_of(metadata: Metadata) -> int:
+    """The EXIF orientation, 1 to 8; 1, which is upright, where there is no EXIF."""
+    return next((orientation(block) for kind, block in metadata if kind is Block.EXIF), 1)
 
 
 def _refuse_bombs(unpacked: Unpacked, path: Path, max_megapixels: float) -> None:

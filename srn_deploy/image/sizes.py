@@ -1,0 +1,21 @@
+"""Sizes of image files, from their headers: nothing is decoded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from srn_deploy.image.reading import MAX_MEGAPIXELS, orientation_of, unpack_checked
+
+FIRST_TURNED_ORIENTATION = 5
+"""The EXIF orientations 5 to 8 exchange height and width."""
+
+
+def image_size(path: Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> tuple[int, int]:
+    """(height, width) in pixels that `read_image` would give, EXIF orientation included; raises as it does.
+
+    Damage that only a decoder finds is not noticed.
+    """
+    unpacked = unpack_checked(path, max_megapixels=max_megapixels)
+    if orientation_of(unpacked.metadata) >= FIRST_TURNED_ORIENTATION:
+        return unpacked.width, unpacked.height
+    return unpacked.height, unpacked.width
