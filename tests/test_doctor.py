@@ -1,4 +1,4 @@
-"""`srn-deploy doctor`, as a user types it: on this machine as it is, on one that lacks things, and beside a GPU."""
+"""`srn-deploy doctor` as a user types it: on this machine, on one where things are missing, and with a GPU."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ import pytest
 from srn_deploy.system.cuda_driver import why_no_gpu
 from tests.test_installation import fresh_environment
 
-OF_EXTRAS = ("torch", "onnx-", "onnxscript", "onnx_ir", "safetensors", "matplotlib", "mpl_", "filelock", "cuda",
+OF_EXTRAS = ("torch", "onnx-", "onnxscript", "onnx_ir", "safetensors", "matplotlib", "mpl_", "cuda",
              "tensorrt", "pycuda", "nvidia", "pynvml")
 """How names in the folder of libraries begin that the base installation does not bring; and `onnx` itself."""
 
-OWN_KEYS = {"feature", "name", "state", "detail", "cure"}
+OWN_KEYS = {"feature", "name", "state", "detail", "fix"}
 
 
 def run(*arguments: str, python: str | Path = sys.executable, path: tuple[Path, ...] = (), cwd: Path | None = None,
@@ -36,8 +36,8 @@ def run(*arguments: str, python: str | Path = sys.executable, path: tuple[Path, 
                           check=False)
 
 
-def by_name(told: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    return {finding["name"]: finding for finding in told["findings"]}
+def by_name(report: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    return {finding["name"]: finding for finding in report["findings"]}
 
 
 @pytest.fixture(scope="module")
@@ -49,17 +49,17 @@ def healthy() -> subprocess.CompletedProcess[str]:
 def test_on_a_machine_that_works_the_device_works_and_the_exit_code_is_0(
         healthy: subprocess.CompletedProcess[str]) -> None:
     assert (healthy.returncode, healthy.stderr) == (0, "")
-    told = json.loads(healthy.stdout)
-    assert (told["device"], told["works"], told["verdict"]) == ("cpu", True, "ONNX Runtime on the CPU")
+    report = json.loads(healthy.stdout)
+    assert (report["device"], report["works"], report["verdict"]) == ("cpu", True, "ONNX Runtime on the CPU")
 
 
 def test_json_has_a_finding_with_the_same_keys_for_everything(healthy: subprocess.CompletedProcess[str]) -> None:
-    told = json.loads(healthy.stdout)
-    assert set(told) == {"device", "works", "verdict", "findings"}
-    assert all(set(finding) == OWN_KEYS for finding in told["findings"])
+    report = json.loads(healthy.stdout)
+    assert set(report) == {"device", "works", "verdict", "findings"}
+    assert all(set(finding) == OWN_KEYS for finding in report["findings"])
     assert {"Python", "platform", "memory", "numpy", "opencv-python-headless", "ONNX Runtime", "models", "driver",
             "torch", "onnx", "onnxscript", "safetensors", "matplotlib", "filelock", "tensorrt", "tensorrt-rtx",
-            "pycuda", "cuda-bindings", "nvidia-ml-py", "cache", "engines"} <= set(by_name(told))
+            "pycuda", "cuda-bindings", "nvidia-ml-py", "cache", "engines"} <= set(by_name(report))
 
 
 def test_what_the_tests_themselves_run_on_is_found_ok(healthy: subprocess.CompletedProcess[str]) -> None:
@@ -86,14 +86,14 @@ def sick(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProces
     return run("--json", path=(folder,), SRN_CACHE=str(folder / "file" / "engines"))
 
 
-def test_where_pictures_cannot_be_read_no_device_works(sick: subprocess.CompletedProcess[str]) -> None:
+def test_where_images_cannot_be_read_no_device_works(sick: subprocess.CompletedProcess[str]) -> None:
     assert (sick.returncode, sick.stderr) == (1, "")
-    told = json.loads(sick.stdout)
-    assert not told["works"]
-    assert "libGL.so.1" in told["verdict"]
+    report = json.loads(sick.stdout)
+    assert not report["works"]
+    assert "libGL.so.1" in report["verdict"]
 
 
-@pytest.mark.parametrize(("name", "detail", "cure"), [
+@pytest.mark.parametrize(("name", "detail", "fix"), [
     ("opencv-python-headless", "libGL.so.1", "uninstall -y opencv-python-headless opencv-python && "),
     ("cv2", "opencv-python 4.10.0.84 write the same folder", "'opencv-python-headless>=5.0'"),
     ("torch", "it ends in signal 9 (SIGKILL)", "'torch>=2.11,<2.14'"),
@@ -101,12 +101,12 @@ def test_where_pictures_cannot_be_read_no_device_works(sick: subprocess.Complete
     ("cache", "cannot be written to: Not a directory", "unset SRN_CACHE"),
 ])
 @pytest.mark.skipif(os.name == "nt", reason="signals and errors are those of POSIX")
-def test_what_is_broken_is_named_with_its_cure(sick: subprocess.CompletedProcess[str], name: str, detail: str,
-                                               cure: str) -> None:
+def test_what_is_broken_is_named_with_its_fix(sick: subprocess.CompletedProcess[str], name: str, detail: str,
+                                               fix: str) -> None:
     finding = by_name(json.loads(sick.stdout))[name]
     assert finding["state"] == "broken"
     assert detail in finding["detail"]
-    assert cure in finding["cure"]
+    assert fix in finding["fix"]
 
 
 def test_a_bare_installation_works_and_each_extra_is_named_with_the_command_that_installs_it(
@@ -117,12 +117,12 @@ def test_a_bare_installation_works_and_each_extra_is_named_with_the_command_that
     done = run("--json", "--device", "cpu", python=python, cwd=repository)
     assert done.returncode == 0, done.stdout + done.stderr
     found = by_name(json.loads(done.stdout))
-    for name in ("torch", "onnx", "onnxscript", "safetensors", "matplotlib", "filelock", "pycuda", "cuda-bindings"):
+    for name in ("torch", "onnx", "onnxscript", "safetensors", "matplotlib", "pycuda", "cuda-bindings"):
         assert found[name]["state"] == "optional", found[name]
-    assert found["onnx"]["cure"].endswith("pip install -e '.[torch]'")
+    assert found["onnx"]["fix"].endswith("pip install -e '.[torch]'")
     assert "for export, train" in found["torch"]["detail"]
-    assert "install 'tensorrt>=10.15,<12'" in found["tensorrt"]["cure"]
-    assert "'pycuda>=2025.1'" in found["pycuda"]["cure"]
+    assert "install 'tensorrt>=10.15,<12'" in found["tensorrt"]["fix"]
+    assert "'pycuda>=2025.1'" in found["pycuda"]["fix"]
 
 
 @pytest.fixture(scope="module")
@@ -139,12 +139,12 @@ def beside_a_gpu(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 def test_a_gpu_that_nothing_runs_on_ends_in_exit_code_1(beside_a_gpu: subprocess.CompletedProcess[str]) -> None:
     assert beside_a_gpu.returncode == 1
-    told = json.loads(beside_a_gpu.stdout)
-    assert (told["device"], told["works"]) == ("cuda", False)
-    assert told["verdict"].startswith("ONNX Runtime on the GPU: ")
+    report = json.loads(beside_a_gpu.stdout)
+    assert (report["device"], report["works"]) == ("cuda", False)
+    assert report["verdict"].startswith("ONNX Runtime on the GPU: ")
 
 
-def test_the_driver_and_the_memory_of_the_gpu_are_told(beside_a_gpu: subprocess.CompletedProcess[str]) -> None:
+def test_the_driver_and_the_memory_of_the_gpu_are_reported(beside_a_gpu: subprocess.CompletedProcess[str]) -> None:
     found = by_name(json.loads(beside_a_gpu.stdout))
     assert "CUDA up to 12.8" in found["driver"]["detail"]
     assert found["GPU 0"]["detail"].startswith("Fake GPU 8.9, 0.6 GiB free")
@@ -153,13 +153,13 @@ def test_the_driver_and_the_memory_of_the_gpu_are_told(beside_a_gpu: subprocess.
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
-    """For people, piped, asked for a GPU, with one package that cannot be imported for a long reason."""
+    """The text for a user, piped, for a GPU, with one package that cannot be imported for a long reason."""
     folder = tmp_path_factory.mktemp("page")
     (folder / "safetensors.py").write_text("raise OSError('a reason ' + 15 * 'that is long ')", encoding="utf-8")
     return run("--device", "cuda", path=(folder,), COLUMNS="60")
 
 
-def test_without_a_gpu_the_exit_code_for_cuda_is_1_and_the_reason_is_told(
+def test_without_a_gpu_the_exit_code_for_cuda_is_1_and_the_reason_is_reported(
         page: subprocess.CompletedProcess[str]) -> None:
     reason = why_no_gpu()
     if not reason:
@@ -169,12 +169,12 @@ def test_without_a_gpu_the_exit_code_for_cuda_is_1_and_the_reason_is_told(
     assert reason in page.stdout.splitlines()[-1]
 
 
-def test_a_page_that_is_piped_has_one_line_for_each_finding_and_each_cure(
+def test_a_page_that_is_piped_has_one_line_for_each_finding_and_each_fix(
         page: subprocess.CompletedProcess[str]) -> None:
     lines = page.stdout.splitlines()
-    (told,) = [index for index, line in enumerate(lines) if line.startswith("  broken   safetensors")]
-    assert lines[told].endswith("a reason " + (15 * "that is long ").rstrip())
-    assert lines[told + 1].lstrip().startswith("-> ")
+    (broken,) = [index for index, line in enumerate(lines) if line.startswith("  broken   safetensors")]
+    assert lines[broken].endswith("a reason " + (15 * "that is long ").rstrip())
+    assert lines[broken + 1].lstrip().startswith("-> ")
 
 
 @pytest.mark.parametrize("arguments", [("--device", "gpu"), ("--timeout", "0"), ("--timeout", "soon"), ("more",)])
@@ -194,8 +194,8 @@ def test_ctrl_c_ends_the_doctor_and_the_library_that_hangs(tmp_path: Path, repos
                               text=True)
     child = int(pid_file.read_text(encoding="utf-8"))  # waits until it hangs
     doctor.send_signal(signal.SIGINT)
-    told, spoken = doctor.communicate(timeout=120)
-    assert (doctor.returncode, told) == (130, "")
-    assert "Traceback" not in spoken
+    stdout, stderr = doctor.communicate(timeout=120)
+    assert (doctor.returncode, stdout) == (130, "")
+    assert "Traceback" not in stderr
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)

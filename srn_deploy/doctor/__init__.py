@@ -1,17 +1,15 @@
-"""What srn-deploy finds on this machine, what it lacks, and the commands that cure it.
+"""What works on this machine, what is missing, and the commands that fix it.
 
-Everything that loads a large library happens in a child process (`probe`), so that one that crashes or hangs is
-itself a finding.
+Large libraries are loaded only in subprocesses (`probe`), so that one that crashes or hangs becomes a finding too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from srn_deploy.doctor import cures
-from srn_deploy.doctor.children import Answer, ask
+from srn_deploy.doctor import fixes
 from srn_deploy.doctor.engines import library_finding, pycuda_finding
-from srn_deploy.doctor.findings import Finding, Report, State
+from srn_deploy.doctor.findings import DoctorReport, Finding, Status
 from srn_deploy.doctor.gpu import (
     GPU,
     cpu_finding,
@@ -36,92 +34,96 @@ from srn_deploy.doctor.packages import (
     ONNX_RUNTIME,
     OPENCV,
     Package,
+    conflict_findings,
+    import_probe,
     metadata_finding,
     module_finding,
-    question_of,
     read_packages,
-    twin_findings,
 )
+from srn_deploy.doctor.subprocesses import ProbeResult, run_probes
 from srn_deploy.doctor.verdict import GRAPH_ON, judge
 
-__all__ = ["Finding", "Report", "State", "examine"]
+__all__ = ["DoctorReport", "Finding", "Status", "examine"]
 
-_ASKED_OTHERWISE = {"torch": "torch", "tensorrt-rtx": "tensorrt-rtx", "tensorrt": "tensorrt", "pycuda": "pycuda"}
-"""Packages that more is asked of than to be imported, to the question."""
-
+_OWN_PROBES = {"torch": "torch", "tensorrt-rtx": "tensorrt-rtx", "tensorrt": "tensorrt", "pycuda": "pycuda"}
+"""Packages for which importing is not enough, and the names of their probes."""
 
 _ORDER = tuple(dict.fromkeys([MACHINE, FEATURES[BASE], GPU, *(FEATURES[extra] for extra in EXTRAS)]))
-"""Of the features."""
+"""Order of the features in the report."""
 
 
-def examine(device: str = "auto", *, timeout_s: float = 60.0) -> Report:
-    """Look at everything. device: auto, cpu or cuda. timeout_s: after which a child that hangs is ended."""
-    asked = ask({"packages": ("packages",)}, timeout_s)["packages"]
-    packages = read_packages(asked)
-    answers = ask(_questions(packages), timeout_s)
-    findings = [*machine_findings(), metadata_finding(asked), *_package_findings(packages, answers),
-                *model_findings(), *pulled_findings(), cache_finding(), *engine_findings(answers["engines"])]
-    works, verdict = judge(device, answers, reads_pictures=_why_no_pictures(packages, answers),
+def examine(device: str = "auto", *, timeout_s: float = 60.0) -> DoctorReport:
+    """Examine the machine and the installation.
+
+    device: the device that the verdict is about: auto, cpu or cuda. timeout_s: seconds after which a library that hangs
+    is stopped. Raises nothing for what is missing or broken: that is what the report is for.
+    """
+    requirements = run_probes({"packages": ("packages",)}, timeout_s)["packages"]
+    packages = read_packages(requirements)
+    results = run_probes(_probes(packages), timeout_s)
+    findings = [*machine_findings(), metadata_finding(requirements), *_package_findings(packages, results),
+                *model_findings(), *pulled_findings(), cache_finding(), *engine_findings(results["engines"])]
+    works, verdict = judge(device, results, image_problem=_why_no_images(packages, results),
                            model_is_whole=default_is_whole())
-    return Report(device=device, works=works, verdict=verdict, findings=_by_feature(findings))
+    return DoctorReport(device=device, works=works, verdict=verdict, findings=_by_feature(findings))
 
 
-def _questions(packages: Sequence[Package]) -> dict[str, tuple[str, ...]]:
-    """The slow ones first."""
+def _probes(packages: Sequence[Package]) -> dict[str, tuple[str, ...]]:
+    """Every probe by name, with its arguments; the slow ones come first."""
     return {
         "torch": ("torch",), GRAPH_ON["cuda"]: ("graph", "cuda"), GRAPH_ON["cpu"]: ("graph", "cpu"),
         "tensorrt-rtx": ("engine_library", "tensorrt-rtx"), "tensorrt": ("engine_library", "tensorrt"),
         "driver": ("driver",), "libraries": ("cuda_libraries",), "pycuda": ("pycuda",), "engines": ("engines",),
-        **{question_of(package): ("module", package.module) for package in packages
-           if package.name not in _ASKED_OTHERWISE}}
+        **{import_probe(package): ("module", package.module) for package in packages
+           if package.name not in _OWN_PROBES}}
 
 
-def _package_findings(packages: Sequence[Package], answers: Mapping[str, Answer]) -> list[Finding]:
-    """The packages in their order, and what is proved with them."""
-    driver = answers["driver"]
+def _package_findings(packages: Sequence[Package], results: Mapping[str, ProbeResult]) -> list[Finding]:
+    """Findings of the packages in their order, and of what was run with them."""
+    driver = results["driver"]
     found = []
     for package in packages:
-        found += _findings_of(package, answers, _extra_cure(package.extra, packages, driver))
-    imported = [package for package in packages if package.name not in _ASKED_OTHERWISE]
-    return [*driver_findings(driver), *found, *twin_findings(imported, answers)]
+        found += _findings_of(package, results, _extra_fix(package.extra, packages, driver))
+    imported = [package for package in packages if package.name not in _OWN_PROBES]
+    return [*driver_findings(driver), *found, *conflict_findings(imported, results)]
 
 
-def _findings_of(package: Package, answers: Mapping[str, Answer], extra_cure: str) -> list[Finding]:
+def _findings_of(package: Package, results: Mapping[str, ProbeResult], extra_fix: str) -> list[Finding]:
     if package.name == "torch":
-        return torch_findings(answers["torch"], answers["driver"], package, extra_cure)
+        return torch_findings(results["torch"], results["driver"], package, extra_fix)
     if package.name in ("tensorrt-rtx", "tensorrt"):
-        # The extra of TensorRT brings PyCUDA, which may not be possible to build here: the library goes alone.
-        cure = extra_cure if package.name == "tensorrt-rtx" else cures.install(package.requirement)
-        return [library_finding(package, answers[package.name], cure)]
+        # The extra of TensorRT contains PyCUDA, which may not build here, so only the library is installed.
+        fix = extra_fix if package.name == "tensorrt-rtx" else fixes.install(package.requirement)
+        return [library_finding(package, results[package.name], fix)]
     if package.name == "pycuda":
-        return [pycuda_finding(package, answers["pycuda"])]
-    found = [module_finding(package, answers[question_of(package)], extra_cure)]
-    if package.name in ONNX_RUNTIME and answers[question_of(package)].ok:
-        graphs = [answers[GRAPH_ON[device]] for device in ("cpu", "cuda")]
+        return [pycuda_finding(package, results["pycuda"])]
+    found = [module_finding(package, results[import_probe(package)], extra_fix)]
+    if package.name in ONNX_RUNTIME and results[import_probe(package)].ok:
+        graphs = [results[GRAPH_ON[device]] for device in ("cpu", "cuda")]
         found += [cpu_finding(graphs[0], package),
-                  *runtime_findings(graphs[1], answers["libraries"], answers["driver"], package)]
+                  *runtime_findings(graphs[1], results["libraries"], results["driver"], package)]
     return found
 
 
-def _extra_cure(extra: str, packages: Sequence[Package], driver: Answer) -> str:
-    """Install the whole extra; PyTorch's without a GPU begins with its CPU build."""
+def _extra_fix(extra: str, packages: Sequence[Package], driver: ProbeResult) -> str:
+    """The command that installs a whole extra; without a GPU, PyTorch's CPU build is installed first."""
     of_extra = [package for package in packages if package.extra == extra]
-    command = cures.install_extra(extra, [package.requirement for package in of_extra])
+    command = fixes.install_extra(extra, [package.requirement for package in of_extra])
     torch = next((package for package in of_extra if package.name == "torch" and not package.installed), None)
     if torch is None:
         return command
-    first = cures.install_torch(torch.requirement, with_cuda=has_gpu(driver))
-    return cures.after(first, command) if "--index-url" in first else command
+    first = fixes.install_torch(torch.requirement, with_cuda=has_gpu(driver))
+    return fixes.after(first, command) if "--index-url" in first else command
 
 
-def _why_no_pictures(packages: Sequence[Package], answers: Mapping[str, Answer]) -> str:
-    """Of the packages that `upscale` reads and writes pictures with."""
+def _why_no_images(packages: Sequence[Package], results: Mapping[str, ProbeResult]) -> str:
+    """Why `upscale` cannot read and write images; empty where it can."""
     for package in packages:
-        if (package.name in OPENCV or package.name == "numpy") and not answers[question_of(package)].ok:
-            return f"{package.name}: {answers[question_of(package)].text}"
+        if (package.name in OPENCV or package.name == "numpy") and not results[import_probe(package)].ok:
+            return f"{package.name}: {results[import_probe(package)].text}"
     return ""
 
 
 def _by_feature(findings: Sequence[Finding]) -> list[Finding]:
-    """Those of a feature together, in the order in which they stand."""
+    """Sort findings by feature; within a feature the order stays."""
     return sorted(findings, key=lambda finding: _ORDER.index(finding.feature))

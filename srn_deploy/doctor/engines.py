@@ -1,60 +1,60 @@
-"""What building and running engines takes: TensorRT-RTX, TensorRT, PyCUDA."""
+"""Findings about building and running engines: TensorRT-RTX, TensorRT and PyCUDA."""
 
 from __future__ import annotations
 
-from srn_deploy.doctor import cures
-from srn_deploy.doctor.children import Answer
-from srn_deploy.doctor.findings import Finding, State
+from srn_deploy.doctor import fixes
+from srn_deploy.doctor.findings import Finding, Status
 from srn_deploy.doctor.packages import Package
+from srn_deploy.doctor.subprocesses import ProbeResult
 
 
-def library_finding(package: Package, answer: Answer, extra_cure: str) -> Finding:
-    """TensorRT or TensorRT-RTX by opening it, as building does; TensorRT is not loaded where it would crash.
+def library_finding(package: Package, result: ProbeResult, extra_fix: str) -> Finding:
+    """The finding for TensorRT or TensorRT-RTX, from opening it as building does; not loaded where it would crash.
 
-    extra_cure: the command that installs its extra.
+    extra_fix: the command that installs its extra.
     """
-    cure = cures.install(package.requirement)
-    if answer.error == "MissingPackage" or (answer.error == "DeviceUnavailable" and not package.installed):
-        return _finding(package, State.OPTIONAL, f"not installed; needed for {package.needed_for}", extra_cure)
-    if answer.error == "DeviceUnavailable":
-        return _untried_or_unfit(package, cure)
-    if not answer.ok:
-        return _finding(package, State.BROKEN, f"{package.installed}, loading it: {answer.text}".lstrip(", "),
-                        cures.missing_library(answer.text) or
-                        cures.install(package.requirement, options="--force-reinstall"))
+    fix = fixes.install(package.requirement)
+    if result.error == "MissingPackage" or (result.error == "DeviceUnavailable" and not package.installed):
+        return _finding(package, Status.OPTIONAL, f"not installed; needed for {package.needed_for}", extra_fix)
+    if result.error == "DeviceUnavailable":
+        return _untried_or_unfit(package, fix)
+    if not result.ok:
+        return _finding(package, Status.BROKEN, f"{package.installed}, loading it: {result.text}".lstrip(", "),
+                        fixes.missing_library(result.text) or
+                        fixes.install(package.requirement, options="--force-reinstall"))
     if package.installed and not package.fits:
-        return _unfit(package, cure)
-    return _finding(package, State.OK, f"{answer.told['version']}, loaded")
+        return _unfit(package, fix)
+    return _finding(package, Status.OK, f"{result.reported['version']}, loaded")
 
 
-def pycuda_finding(package: Package, answer: Answer) -> Finding:
-    """PyCUDA by a session on the GPU; what its build lacks here is told."""
-    cure = cures.build_pycuda(package.requirement)
+def pycuda_finding(package: Package, result: ProbeResult) -> Finding:
+    """The finding for PyCUDA, from opening the GPU with it; names what its build would need here."""
+    fix = fixes.build_pycuda(package.requirement)
     if not package.installed:
-        toolkit = cures.cuda_toolkit()
+        toolkit = fixes.cuda_toolkit()
         headers = f"CUDA headers in {toolkit}" if toolkit else "no CUDA headers found; Debian has them in non-free"
-        return _finding(package, State.OPTIONAL,
-                        f"not installed; needed for {package.needed_for}; it is built from source ({headers})", cure)
-    if not answer.ok:
-        return _finding(package, State.BROKEN, f"{package.installed}: {answer.text}",
-                        cures.build_pycuda(package.requirement, again=True))
+        return _finding(package, Status.OPTIONAL,
+                        f"not installed; needed for {package.needed_for}; it is built from source ({headers})", fix)
+    if not result.ok:
+        return _finding(package, Status.BROKEN, f"{package.installed}: {result.text}",
+                        fixes.build_pycuda(package.requirement, again=True))
     if not package.fits:
-        return _unfit(package, cure)
-    if answer.told["reason"]:
-        return _finding(package, State.UNTRIED, f"{package.installed}: no GPU to try it on")
-    return _finding(package, State.OK, f"{package.installed}, opened the GPU")
+        return _unfit(package, fix)
+    if result.reported["reason"]:
+        return _finding(package, Status.UNTRIED, f"{package.installed}: no GPU to try it on")
+    return _finding(package, Status.OK, f"{package.installed}, opened the GPU")
 
 
-def _untried_or_unfit(package: Package, cure: str) -> Finding:
+def _untried_or_unfit(package: Package, fix: str) -> Finding:
     if not package.fits:
-        return _unfit(package, cure)
-    return _finding(package, State.UNTRIED, f"{package.installed}: not loaded, without a driver it crashes")
+        return _unfit(package, fix)
+    return _finding(package, Status.UNTRIED, f"{package.installed}: not loaded, because it crashes without a driver")
 
 
-def _unfit(package: Package, cure: str) -> Finding:
-    return _finding(package, State.BROKEN, f"{package.installed} is installed, {package.requirement} is asked for",
-                    cure)
+def _unfit(package: Package, fix: str) -> Finding:
+    return _finding(package, Status.BROKEN, f"{package.installed} is installed, {package.requirement} is required",
+                    fix)
 
 
-def _finding(package: Package, state: State, detail: str, cure: str = "") -> Finding:
-    return Finding(feature=package.feature, name=package.name, state=state, detail=detail, cure=cure)
+def _finding(package: Package, state: Status, detail: str, fix: str = "") -> Finding:
+    return Finding(feature=package.feature, name=package.name, state=state, detail=detail, fix=fix)

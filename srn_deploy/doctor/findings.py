@@ -1,4 +1,4 @@
-"""What the doctor says: one finding for each thing it looked at, and whether a device works."""
+"""What the doctor reports: a finding for each thing it examined, and whether a device works."""
 
 from __future__ import annotations
 
@@ -8,59 +8,59 @@ from enum import StrEnum
 from typing import Any
 
 
-class State(StrEnum):
-    """How it stands with one thing."""
+class Status(StrEnum):
+    """State of one thing."""
 
     OK = "ok"
     OPTIONAL = "optional"
-    """Not there, and only some commands need it."""
+    """Not installed, and only some commands need it."""
     UNTRIED = "untried"
-    """There, but it cannot be tried on this machine."""
+    """Installed, but it cannot be tried on this machine."""
     WARNING = "warning"
-    """It works, and may not for long."""
+    """It works now, but may soon fail."""
     MISSING = "missing"
-    """Not there, and everything needs it."""
+    """Not installed, and every command needs it."""
     BROKEN = "broken"
-    """There, but it does not work, or not with the rest."""
+    """Installed, but it does not work, or not together with the rest."""
 
 
-CURED = (State.OPTIONAL, State.WARNING, State.MISSING, State.BROKEN)
-"""States of a finding that says what to do."""
+NEEDS_FIX = (Status.OPTIONAL, Status.WARNING, Status.MISSING, Status.BROKEN)
+"""States of a finding that needs a fix."""
 
-ALARMING = (State.MISSING, State.BROKEN)
+ALARMING = (Status.MISSING, Status.BROKEN)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that was looked at."""
+    """One thing that was examined. Raises ValueError without a detail, or where a fix is missing or superfluous."""
 
     feature: str
-    """What it serves: findings of a feature stand together."""
+    """What needs it; findings of a feature are shown together."""
     name: str
-    state: State
+    state: Status
     detail: str
     """What was found."""
-    cure: str = ""
-    """A command to be typed as it stands, or a sentence; empty where nothing needs to be done."""
+    fix: str = ""
+    """A command to be typed as it is, or a sentence; empty where nothing needs to be done."""
 
     def __post_init__(self) -> None:
-        if not self.detail or (self.state in CURED) != bool(self.cure):
-            raise ValueError(f"{self.name}: a finding has a detail, and a cure exactly where one is needed")
+        if not self.detail or (self.state in NEEDS_FIX) != bool(self.fix):
+            raise ValueError(f"{self.name}: a finding needs a detail, and a fix exactly where its state calls for one")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class DoctorReport:
     """Everything that was found."""
 
     device: str
-    """As it was asked for: auto, cpu or cuda."""
+    """The device the verdict is about: auto, cpu or cuda."""
     works: bool
-    """Whether `upscale --device` with that device would run: the tiny graph did."""
+    """Whether `upscale` would run with this --device: the tiny graph did."""
     verdict: str
     """What runs where, or why nothing does."""
     findings: Sequence[Finding]
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
+        """The report as mappings, lists and strings, for `doctor --json`."""
         return {"device": self.device, "works": self.works, "verdict": self.verdict,
                 "findings": [asdict(finding) for finding in self.findings]}

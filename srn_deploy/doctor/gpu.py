@@ -1,88 +1,90 @@
-"""The NVIDIA GPU: its driver, its memory, the CUDA libraries, and the runtimes that compute on it."""
+"""Findings about the NVIDIA GPU: driver, memory, CUDA libraries, and the runtimes that compute on it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from srn_deploy.doctor import cures
-from srn_deploy.doctor.children import Answer
-from srn_deploy.doctor.findings import Finding, State
+from srn_deploy.doctor import fixes
+from srn_deploy.doctor.findings import Finding, Status
 from srn_deploy.doctor.machine import RUN_BYTES
 from srn_deploy.doctor.packages import BASE, FEATURES, ONNX_RUNTIME, Package, installed_version
+from srn_deploy.doctor.subprocesses import ProbeResult
 
 GPU = "NVIDIA GPU"
 
 _RUNTIME = "ONNX Runtime"
 
 
-def has_gpu(driver: Answer) -> bool:
-    """Whether the driver answered and sees a GPU."""
-    return driver.ok and not driver.told["reason"]
+def has_gpu(driver: ProbeResult) -> bool:
+    """Whether the driver works and sees a GPU."""
+    return driver.ok and not driver.reported["reason"]
 
 
-def driver_findings(driver: Answer) -> list[Finding]:
-    """The driver, and each GPU with its free memory."""
+def driver_findings(driver: ProbeResult) -> list[Finding]:
+    """Findings for the driver, and for each GPU with its free memory."""
     if not driver.ok:
-        return [_gpu("driver", State.BROKEN, f"asking the NVIDIA driver: {driver.text}",
-                     "Reboot, and look at what nvidia-smi says.")]
-    reason = driver.told["reason"]
+        return [_gpu("driver", Status.BROKEN, f"querying the NVIDIA driver: {driver.text}",
+                     "Reboot, and check what nvidia-smi says.")]
+    reason = driver.reported["reason"]
     if reason.startswith("no NVIDIA driver"):
-        return [_gpu("driver", State.OPTIONAL, f"{reason}; needed for --device cuda", cures.install_driver())]
+        return [_gpu("driver", Status.OPTIONAL, f"{reason}; needed for --device cuda", fixes.install_driver())]
     if reason:
-        return [_gpu("driver", State.BROKEN, reason,
-                     "Look at what nvidia-smi says; after an update of the driver reboot. In a container: --gpus all.")]
-    told = f"{driver.told['version'] or 'there'}, for CUDA up to {driver.told['cuda']}"
-    return [_gpu("driver", State.OK, told),
-            *(_memory(f"GPU {index}", gpu) for index, gpu in enumerate(driver.told["gpus"]))]
+        return [_gpu("driver", Status.BROKEN, reason,
+                     "Check what nvidia-smi says; reboot after an update of the driver. In a container: --gpus all.")]
+    detail = f"{driver.reported['version'] or 'version unknown'}, for CUDA up to {driver.reported['cuda']}"
+    return [_gpu("driver", Status.OK, detail),
+            *(_memory(f"GPU {index}", gpu) for index, gpu in enumerate(driver.reported["gpus"]))]
 
 
 def _memory(name: str, gpu: Mapping[str, Any]) -> Finding:
     free_bytes = gpu["free_bytes"]
     if not free_bytes:
-        return _gpu(name, State.WARNING, f"{gpu['name']}; its driver does not tell its free memory",
-                    "Look at what nvidia-smi says: another program may hold the GPU alone.")
+        return _gpu(name, Status.WARNING, f"{gpu['name']}; its driver does not report its free memory",
+                    "Check what nvidia-smi says: another program may have exclusive use of the GPU.")
     detail = f"{gpu['name']}, {free_bytes / 2**30:.1f} GiB free"
     if free_bytes >= RUN_BYTES:
-        return _gpu(name, State.OK, detail)
-    return _gpu(name, State.WARNING, f"{detail}; a run takes about 1 GiB",
+        return _gpu(name, Status.OK, detail)
+    return _gpu(name, Status.WARNING, f"{detail}; a run needs about 1 GiB",
                 "End other programs on the GPU (nvidia-smi lists them), or give upscale a smaller --tile.")
 
 
-def cpu_finding(graph: Answer, runtime: Package) -> Finding:
-    """The tiny graph on ONNX Runtime's CPU provider."""
+def cpu_finding(graph: ProbeResult, runtime: Package) -> Finding:
+    """The finding for ONNX Runtime's CPU provider, from running the tiny graph."""
     version = _version(runtime)
     if graph.ok:
-        return Finding(feature=FEATURES[BASE], name=_RUNTIME, state=State.OK,
+        return Finding(feature=FEATURES[BASE], name=_RUNTIME, state=Status.OK,
                        detail=f"{version}, ran a tiny graph on the CPU")
-    return Finding(feature=FEATURES[BASE], name=_RUNTIME, state=State.BROKEN,
+    return Finding(feature=FEATURES[BASE], name=_RUNTIME, state=Status.BROKEN,
                    detail=f"{version}, running a tiny graph on the CPU: {graph.text}",
-                   cure=cures.reinstall(runtime.requirement))
+                   fix=fixes.reinstall(runtime.requirement))
 
 
-def runtime_findings(graph: Answer, libraries: Answer, driver: Answer, runtime: Package) -> list[Finding]:
-    """ONNX Runtime's CUDA provider by running the tiny graph, and the libraries it loads."""
+def runtime_findings(graph: ProbeResult, libraries: ProbeResult, driver: ProbeResult,
+                     runtime: Package) -> list[Finding]:
+    """Findings for the libraries that ONNX Runtime's CUDA provider loads, and for the provider, from the tiny graph."""
     with_libraries = _with_libraries(runtime)
-    told = _libraries(graph, libraries, driver, runtime, with_libraries)
+    found = _libraries(graph, libraries, driver, runtime, with_libraries)
     name, version = f"{_RUNTIME} on CUDA", _version(runtime)
     if graph.ok:
-        return [*told, _gpu(name, State.OK, f"{version}, ran a tiny graph on the GPU")]
-    if not has_gpu(driver) and not graph.died:
-        return [*told, _gpu(name, State.UNTRIED, f"{version}: no GPU to try it on")]
-    return [*told, _gpu(name, State.BROKEN, f"{version}, running a tiny graph on the GPU: {graph.text}",
-                        _runtime_cure(graph, libraries, driver, runtime, with_libraries))]
+        return [*found, _gpu(name, Status.OK, f"{version}, ran a tiny graph on the GPU")]
+    if not has_gpu(driver) and not graph.crashed:
+        return [*found, _gpu(name, Status.UNTRIED, f"{version}: no GPU to try it on")]
+    return [*found, _gpu(name, Status.BROKEN, f"{version}, running a tiny graph on the GPU: {graph.text}",
+                        _runtime_fix(graph, libraries, driver, runtime, with_libraries))]
 
 
-def _runtime_cure(graph: Answer, libraries: Answer, driver: Answer, runtime: Package, with_libraries: str) -> str:
-    """What is certain to be wrong goes first: the build, the driver, the libraries."""
-    if libraries.ok and not libraries.told["cuda"]:
+def _runtime_fix(graph: ProbeResult, libraries: ProbeResult, driver: ProbeResult, runtime: Package,
+                 with_libraries: str) -> str:
+    """What is certain to be wrong comes first: the build, the driver, the libraries."""
+    if libraries.ok and not libraries.reported["cuda"]:
         return _gpu_build(runtime)
-    if libraries.ok and has_gpu(driver) and _major(driver.told["cuda"]) < _major(libraries.told["cuda"]):
-        return (f"Update the NVIDIA driver: it knows CUDA up to {driver.told['cuda']}, and this ONNX Runtime is built "
-                f"for {libraries.told['cuda']}.")
-    if libraries.ok and libraries.told["missing"]:
+    if libraries.ok and has_gpu(driver) and _major(driver.reported["cuda"]) < _major(libraries.reported["cuda"]):
+        return (f"Update the NVIDIA driver: it supports CUDA up to {driver.reported['cuda']}, but this ONNX Runtime is "
+                f"built for {libraries.reported['cuda']}.")
+    if libraries.ok and libraries.reported["missing"]:
         return with_libraries
-    return graph.remedy or cures.reinstall(runtime.requirement)
+    return graph.remedy or fixes.reinstall(runtime.requirement)
 
 
 def _major(version: str) -> int:
@@ -90,34 +92,35 @@ def _major(version: str) -> int:
 
 
 def _gpu_build(runtime: Package) -> str:
-    """In the place of the build without CUDA: both own one folder."""
+    """Replace the build without CUDA by the one with it: both write the same folder."""
     _, _, bounds = runtime.requirement.partition(runtime.name)
-    return cures.replace(_installed_runtimes() or [runtime.name], f"onnxruntime-gpu{bounds}")
+    return fixes.replace_packages(_installed_runtimes() or [runtime.name], f"onnxruntime-gpu{bounds}")
 
 
-def _libraries(graph: Answer, libraries: Answer, driver: Answer, runtime: Package, cure: str) -> list[Finding]:
+def _libraries(graph: ProbeResult, libraries: ProbeResult, driver: ProbeResult, runtime: Package,
+               fix: str) -> list[Finding]:
     name = "CUDA libraries"
     if not libraries.ok:
-        return [_gpu(name, State.UNTRIED, f"not looked for: ONNX Runtime cannot be asked ({libraries.text})")]
-    cuda, missing = libraries.told["cuda"], libraries.told["missing"]
+        return [_gpu(name, Status.UNTRIED, f"not checked: ONNX Runtime cannot be imported ({libraries.text})")]
+    cuda, missing = libraries.reported["cuda"], libraries.reported["missing"]
     if not cuda:
-        return [_gpu(name, State.OPTIONAL, f"{runtime.module} {_version(runtime)} is built without CUDA",
+        return [_gpu(name, Status.OPTIONAL, f"{runtime.module} {_version(runtime)} is built without CUDA",
                      _gpu_build(runtime))]
-    if not libraries.told["names"]:
-        return [_gpu(name, State.UNTRIED, f"for CUDA {cuda}: not looked for on this system")]
+    if not libraries.reported["names"]:
+        return [_gpu(name, Status.UNTRIED, f"for CUDA {cuda}: not checked on this system")]
     if not missing:
-        return [_gpu(name, State.OK, f"all that ONNX Runtime asks for, of CUDA {cuda}")]
+        return [_gpu(name, Status.OK, f"all that ONNX Runtime needs of CUDA {cuda}")]
     detail = f"for CUDA {cuda}, not found: {', '.join(missing)}"
     if graph.ok:
-        return [_gpu(name, State.OK, f"{detail}; the tiny graph ran without")]
-    state = State.BROKEN if has_gpu(driver) else State.OPTIONAL
-    return [_gpu(name, state, f"{detail}; needed for --device cuda", cure)]
+        return [_gpu(name, Status.OK, f"{detail}; the tiny graph ran without them")]
+    state = Status.BROKEN if has_gpu(driver) else Status.OPTIONAL
+    return [_gpu(name, state, f"{detail}; needed for --device cuda", fix)]
 
 
 def _with_libraries(runtime: Package) -> str:
-    """ONNX Runtime brings them by its extras."""
+    """Install the libraries, which are extras of ONNX Runtime."""
     _, _, bounds = runtime.requirement.partition(runtime.name)
-    return cures.install(f"onnxruntime-gpu[cuda,cudnn]{bounds}")
+    return fixes.install(f"onnxruntime-gpu[cuda,cudnn]{bounds}")
 
 
 def _installed_runtimes() -> list[str]:
@@ -129,38 +132,38 @@ def _version(runtime: Package) -> str:
     return runtime.installed or (f"{installed_version(names[0])} of {names[0]}" if names else "not installed")
 
 
-def torch_findings(torch: Answer, driver: Answer, package: Package, extra_cure: str) -> list[Finding]:
-    """PyTorch: its version and build, and where there is a GPU whether it computes on it."""
-    by_hand = cures.install_torch(package.requirement, with_cuda=has_gpu(driver))
-    if torch.error == "ModuleNotFoundError" and torch.lacking == "torch" and not package.installed:
-        return [_torch(State.OPTIONAL, f"not installed; needed for {package.needed_for}", extra_cure)]
+def torch_findings(torch: ProbeResult, driver: ProbeResult, package: Package, extra_fix: str) -> list[Finding]:
+    """Findings for PyTorch's version and build and, where there is a GPU, whether it computes on it."""
+    by_hand = fixes.install_torch(package.requirement, with_cuda=has_gpu(driver))
+    if torch.error == "ModuleNotFoundError" and torch.missing_module == "torch" and not package.installed:
+        return [_torch(Status.OPTIONAL, f"not installed; needed for {package.needed_for}", extra_fix)]
     if not torch.ok:
-        cure = cures.missing_library(torch.text) or f"{by_hand} --force-reinstall"
-        return [_torch(State.BROKEN, f"{package.installed}: importing it fails: {torch.text}".lstrip(": "), cure)]
-    version, cuda = torch.told["version"], torch.told["cuda"]
-    build = f"{version}, built for CUDA {cuda}" if cuda else f"{version}, a build for the CPU"
+        fix = fixes.missing_library(torch.text) or f"{by_hand} --force-reinstall"
+        return [_torch(Status.BROKEN, f"{package.installed}: importing it fails: {torch.text}".lstrip(": "), fix)]
+    version, cuda = torch.reported["version"], torch.reported["cuda"]
+    build = f"{version}, built for CUDA {cuda}" if cuda else f"{version}, built for the CPU"
     if package.installed and not package.fits:
-        return [_torch(State.BROKEN, f"{build}; {package.requirement} is asked for", by_hand)]
-    return [_torch(State.OK, build), *_torch_on_gpu(torch, driver, package)]
+        return [_torch(Status.BROKEN, f"{build}; {package.requirement} is required", by_hand)]
+    return [_torch(Status.OK, build), *_torch_on_gpu(torch, driver, package)]
 
 
-def _torch_on_gpu(torch: Answer, driver: Answer, package: Package) -> list[Finding]:
+def _torch_on_gpu(torch: ProbeResult, driver: ProbeResult, package: Package) -> list[Finding]:
     name = "PyTorch on CUDA"
     if not has_gpu(driver):
         return []
-    with_cuda = cures.install(package.requirement, options="--force-reinstall")
-    if not torch.told["cuda"]:
-        return [_gpu(name, State.OPTIONAL, "a build for the CPU; needed to train on the GPU", with_cuda)]
-    if reason := torch.told["reason"]:
-        return [_gpu(name, State.BROKEN, f"a convolution on the GPU: {reason}",
-                     f"Take a build for CUDA {driver.told['cuda']} or older (https://pytorch.org/get-started/locally), "
-                     "or update the driver.")]
-    return [_gpu(name, State.OK, "ran a convolution on the GPU")]
+    with_cuda = fixes.install(package.requirement, options="--force-reinstall")
+    if not torch.reported["cuda"]:
+        return [_gpu(name, Status.OPTIONAL, "built for the CPU; a CUDA build is needed to train on the GPU", with_cuda)]
+    if reason := torch.reported["reason"]:
+        return [_gpu(name, Status.BROKEN, f"a convolution on the GPU: {reason}",
+                     f"Install a build for CUDA {driver.reported['cuda']} or older "
+                     "(https://pytorch.org/get-started/locally), or update the driver.")]
+    return [_gpu(name, Status.OK, "ran a convolution on the GPU")]
 
 
-def _torch(state: State, detail: str, cure: str = "") -> Finding:
-    return Finding(feature=FEATURES["torch"], name="torch", state=state, detail=detail, cure=cure)
+def _torch(state: Status, detail: str, fix: str = "") -> Finding:
+    return Finding(feature=FEATURES["torch"], name="torch", state=state, detail=detail, fix=fix)
 
 
-def _gpu(name: str, state: State, detail: str, cure: str = "") -> Finding:
-    return Finding(feature=GPU, name=name, state=state, detail=detail, cure=cure)
+def _gpu(name: str, state: Status, detail: str, fix: str = "") -> Finding:
+    return Finding(feature=GPU, name=name, state=state, detail=detail, fix=fix)

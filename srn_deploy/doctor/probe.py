@@ -1,7 +1,7 @@
-"""What a child of the doctor does: one question to one library, the answer as JSON on stdout.
+"""What the doctor runs in subprocesses: one probe of one library, with the result as JSON on stdout.
 
-Run as `python -m srn_deploy.doctor.probe NAME [ARGUMENT]...`. Whatever a library says goes to stderr. The rooms
-that own the libraries are asked where they have the question already, so that what is proved is what is used.
+Run as `python -m srn_deploy.doctor.probe NAME [ARGUMENT]...`. Whatever a library prints goes to stderr. Where a package
+already has the check, such as opening a backend, it is called, so that what is tested is what is used.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from pathlib import Path
 from typing import Any
 
 TINY_GRAPH = Path(__file__).with_name("tiny.onnx")
-"""One 3x3 convolution that halves every value; a test makes it anew."""
+"""One 3x3 convolution that halves every value; a test compares it with a new one."""
 
 _SIDE_PX = 16
 
 _CUFFT = {"12": "11", "13": "12"}
-"""CUDA's major version to that of its cuFFT."""
+"""Major version of CUDA to that of its cuFFT."""
 
 
 def module(name: str) -> dict[str, Any]:
-    """Import a module; its version where it tells one."""
+    """Import a module, and report its version where it has one."""
     imported = importlib.import_module(name)
     return {"version": str(getattr(imported, "__version__", ""))}
 
 
 def packages() -> dict[str, Any]:
-    """What the installation asks for, and what of it is there."""
-    from srn_deploy.doctor.requirements import asked_for
+    """The packages that srn-deploy requires, and which are installed."""
+    from srn_deploy.doctor.requirements import read_requirements
 
-    return {"packages": asked_for()}
+    return {"packages": read_requirements()}
 
 
 def driver() -> dict[str, Any]:
@@ -50,7 +50,10 @@ def driver() -> dict[str, Any]:
 
 
 def graph(device: str) -> dict[str, Any]:
-    """Run the tiny graph as `upscale` runs a model, and look at what comes out. Raises what the backend raises."""
+    """Run the tiny graph on a device as `upscale` runs a model, and check its output.
+
+    Raises BackendError for a wrong output, and what the backend raises.
+    """
     import numpy as np
 
     from srn_deploy.backends import open_on
@@ -61,24 +64,24 @@ def graph(device: str) -> dict[str, Any]:
     halved = backend.run(ramp)
     backend.close()
     if halved.shape != ramp.shape or not np.allclose(halved, ramp / 2, atol=1e-3):
-        raise BackendError(f"{title} computes something else than the tiny graph says.",
-                           remedy="Install ONNX Runtime anew.")
+        raise BackendError(f"{title} computes a wrong result for the tiny graph.",
+                           remedy="Install ONNX Runtime again.")
     return {"runtime": title}
 
 
 def cuda_libraries() -> dict[str, Any]:
-    """Which shared libraries ONNX Runtime's CUDA provider asks the loader for, and which are not found."""
+    """The shared libraries that ONNX Runtime's CUDA provider loads, and those that are not found."""
     ort = importlib.import_module("onnxruntime")
     from onnxruntime.capi import build_and_package_info
 
     cuda = str(getattr(build_and_package_info, "cuda_version", "") or "")
     names = needed_by_onnx_runtime(cuda.partition(".")[0]) if sys.platform == "linux" else []
-    ort.preload_dlls()  # finds those that came as wheels
+    ort.preload_dlls()  # finds those installed as wheels
     return {"cuda": cuda, "names": names, "missing": [name for name in names if not _loads(name)]}
 
 
 def needed_by_onnx_runtime(cuda: str) -> list[str]:
-    """By the major version of CUDA it was built for; empty for a build without CUDA or of an unknown one."""
+    """File names of the libraries that ONNX Runtime needs for a major version of CUDA; empty for an unknown version."""
     if cuda not in _CUFFT:
         return []
     return [*(f"lib{name}.so.{cuda}" for name in ("cudart", "cublasLt", "cublas", "nvrtc")), "libcurand.so.10",
@@ -94,32 +97,32 @@ def _loads(name: str) -> bool:
 
 
 def torch() -> dict[str, Any]:
-    """PyTorch's version, what it was built for and, where there is a GPU, why it cannot use it."""
+    """Version of PyTorch, the CUDA it was built for and, where there is a GPU, why it cannot use it."""
     import torch as library
 
     from srn_deploy.system.cuda_driver import why_no_gpu
 
-    told = {"version": str(library.__version__), "cuda": library.version.cuda or "", "reason": why_no_gpu()}
-    if told["reason"] or not told["cuda"]:
-        return told
+    report = {"version": str(library.__version__), "cuda": library.version.cuda or "", "reason": why_no_gpu()}
+    if report["reason"] or not report["cuda"]:
+        return report
     try:
         library.nn.functional.conv2d(library.zeros(1, 1, 8, 8, device="cuda"),
                                      library.zeros(1, 1, 3, 3, device="cuda"))
         library.cuda.synchronize()
     except (RuntimeError, AssertionError) as error:  # the second: a build that sees no driver
-        told["reason"] = str(error).splitlines()[0][:200]
-    return told
+        report["reason"] = str(error).splitlines()[0][:200]
+    return report
 
 
 def engine_library(flavour: str) -> dict[str, Any]:
-    """Open TensorRT or TensorRT-RTX as building an engine does: the driver is asked first, the version is checked."""
+    """Open TensorRT or TensorRT-RTX as building an engine does: after checking the driver, and with its version."""
     from srn_deploy.engine.library import open_library
 
     return {"version": open_library(flavour).version}
 
 
 def pycuda() -> dict[str, Any]:
-    """Begin a session on the first GPU."""
+    """Open a session on the first GPU with PyCUDA."""
     from srn_deploy.backends.cuda_session import open_session
     from srn_deploy.system.cuda_driver import why_no_gpu
 
@@ -130,19 +133,19 @@ def pycuda() -> dict[str, Any]:
 
 
 def engines() -> dict[str, Any]:
-    """Of each engine in the cache why it does not run here; empty for one that does."""
+    """For each engine in the cache, why it does not run here; empty for one that does."""
     from srn_deploy.engine.load import find_plan
     from srn_deploy.engine.store import EngineStore
     from srn_deploy.errors import SrnDeployError
 
-    told = {}
+    obstacles = {}
     for engine in EngineStore().engines():
         try:
             find_plan(engine.path)
-            told[engine.path.name] = ""
+            obstacles[engine.path.name] = ""
         except SrnDeployError as error:
-            told[engine.path.name] = error.message
-    return {"engines": told}
+            obstacles[engine.path.name] = error.message
+    return {"engines": obstacles}
 
 
 PROBES: Mapping[str, Callable[..., dict[str, Any]]] = {
@@ -151,19 +154,19 @@ PROBES: Mapping[str, Callable[..., dict[str, Any]]] = {
 
 
 def main(name: str, *arguments: str) -> None:
-    """Answer one question; an exception is told, and ends the child as it would any program."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a library that hangs is not to swallow Ctrl-C
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # libraries speak on stdout too
+    """Run one probe and print its result; an exception is reported, and also ends the process."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a library that hangs must not swallow Ctrl-C
+    output = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # libraries print to stdout too
     try:
-        answer: dict[str, Any] = {"told": PROBES[name](*arguments)}
+        result: dict[str, Any] = {"reported": PROBES[name](*arguments)}
     except BaseException as error:
-        answer = {"error": type(error).__name__, "text": getattr(error, "message", "") or str(error),
-                  "remedy": getattr(error, "remedy", ""), "lacking": getattr(error, "name", None) or ""}
+        result = {"error": type(error).__name__, "text": getattr(error, "message", "") or str(error),
+                  "remedy": getattr(error, "remedy", ""), "missing_module": getattr(error, "name", None) or ""}
         raise
     finally:
-        with answers:
-            json.dump(answer, answers)
+        with output:
+            json.dump(result, output)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What srn-deploy asks for, by the setup.cfg of its checkout or else by its metadata, and what of it is installed."""
+"""The packages that srn-deploy requires, from the setup.cfg of its checkout or else from its metadata."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from srn_deploy.doctor.cures import CHECKOUT
+from srn_deploy.doctor.fixes import CHECKOUT
 from srn_deploy.doctor.packages import BASE, DISTRIBUTION, EXTRAS, installed_version
 
 
-def asked_for() -> list[dict[str, Any]]:
-    """Each package once: name, extra, requirement as pip takes it, installed version ("" for none), whether it fits.
+def read_requirements() -> list[dict[str, Any]]:
+    """The required packages, each once, as the fields of `Package`.
 
     Raises PackageNotFoundError where there is neither a checkout nor metadata.
     """
@@ -35,12 +35,12 @@ def asked_for() -> list[dict[str, Any]]:
 
 
 def _as_typed(requirement: Requirement) -> str:
-    """With the lower bound first, as people write it; metadata has them in any order."""
+    """The requirement with its lower bound first; metadata has the bounds in any order."""
     return requirement.name + ",".join(sorted(map(str, requirement.specifier), reverse=True))
 
 
 def _of_checkout() -> list[tuple[str, str]]:
-    """Extra and requirement; the metadata of an editable installation is as old as the installation."""
+    """Pairs of extra and requirement; the metadata of an editable installation may be older than its setup.cfg."""
     written = configparser.ConfigParser()
     written.read(f"{CHECKOUT}/setup.cfg", encoding="utf-8")
     lists = {BASE: written["options"]["install_requires"], **written["options.extras_require"]}
@@ -48,7 +48,7 @@ def _of_checkout() -> list[tuple[str, str]]:
 
 
 def _of_metadata() -> Iterator[tuple[str, str]]:
-    """The same; what holds without an extra is the base."""
+    """Pairs of extra and requirement; what is required without an extra is the base."""
     for text in metadata.requires(DISTRIBUTION) or []:
         marker = Requirement(text).marker
         if marker is None or marker.evaluate({"extra": BASE}):

@@ -1,67 +1,68 @@
-"""Whether `upscale --device` would run, by the way it goes: the answers of the children that did the same."""
+"""Whether `upscale --device` would run, judged by probes that did the same."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from srn_deploy.doctor.children import Answer
 from srn_deploy.doctor.gpu import has_gpu
+from srn_deploy.doctor.subprocesses import ProbeResult
 
 GRAPH_ON = {"cpu": "graph on the CPU", "cuda": "graph on the GPU"}
-"""Device to the question that runs the tiny graph on it."""
+"""Device to the probe that runs the tiny graph on it."""
 
 _WAYS = {"ONNX Runtime on the GPU": GRAPH_ON["cuda"], "PyTorch on the GPU": "torch"}
-"""Of `--device auto` where there is a GPU, to the question that tries it."""
+"""What `--device auto` tries where there is a GPU, and the probe that tries it."""
 
 _BY = {"cpu": "ONNX Runtime on the CPU", "cuda": "ONNX Runtime on the GPU"}
 
 
-def judge(device: str, answers: Mapping[str, Answer], *, reads_pictures: str, model_is_whole: bool) -> tuple[bool, str]:
-    """Whether it works, and what runs or what is in the way.
+def judge(device: str, results: Mapping[str, ProbeResult], *, image_problem: str,
+          model_is_whole: bool) -> tuple[bool, str]:
+    """Whether `upscale` works on a device (auto, cpu or cuda), and what runs it or what prevents it.
 
-    reads_pictures: why pictures cannot be read and written; empty where they can.
+    image_problem: why images cannot be read and written; empty where they can.
     """
-    if reads_pictures:
-        return False, f"pictures cannot be read: {reads_pictures}"
+    if image_problem:
+        return False, f"images cannot be read: {image_problem}"
     if not model_is_whole:
-        return False, "the default model is not whole"
+        return False, "the default model is missing or damaged"
     if device in GRAPH_ON:
-        return _on(device, answers)
-    return _automatic(answers)
+        return _on(device, results)
+    return _automatic(results)
 
 
-def _on(device: str, answers: Mapping[str, Answer]) -> tuple[bool, str]:
-    graph = answers[GRAPH_ON[device]]
+def _on(device: str, results: Mapping[str, ProbeResult]) -> tuple[bool, str]:
+    graph = results[GRAPH_ON[device]]
     return (True, _BY[device]) if graph.ok else (False, f"{_BY[device]}: {graph.text}")
 
 
-def _automatic(answers: Mapping[str, Answer]) -> tuple[bool, str]:
-    """As open_model goes on: ONNX Runtime, then PyTorch on the GPU, then the CPU; what is no error of ours ends it."""
-    driver = answers["driver"]
+def _automatic(results: Mapping[str, ProbeResult]) -> tuple[bool, str]:
+    """In the order of open_model: ONNX Runtime, then PyTorch on the GPU, then the CPU; foreign errors end it."""
+    driver = results["driver"]
     if not driver.ok:
         return False, f"the NVIDIA driver: {driver.text}; use --device cpu"
-    obstacles = [] if has_gpu(driver) else [driver.told["reason"]]
-    for title, question in _WAYS.items() if has_gpu(driver) else ():
-        answer = answers[question]
-        obstacle = answer.text or _why_not_torch(answers) if question == "torch" else answer.text
-        if _stops(answer):
+    obstacles = [] if has_gpu(driver) else [driver.reported["reason"]]
+    for title, name in _WAYS.items() if has_gpu(driver) else ():
+        result = results[name]
+        obstacle = result.text or _why_not_torch(results) if name == "torch" else result.text
+        if _stops(result):
             return False, f"{title}: {obstacle}; use --device cpu"
-        told = f" ({'; '.join(obstacles)})" if obstacles else ""
+        before = f" ({'; '.join(obstacles)})" if obstacles else ""
         if not obstacle:
-            return True, title + told
+            return True, title + before
         obstacles.append(f"{title}: {obstacle}")
-    works, told = _on("cpu", answers)
-    return works, f"{told} ({'; '.join(obstacles)})"
+    works, verdict = _on("cpu", results)
+    return works, f"{verdict} ({'; '.join(obstacles)})"
 
 
-def _stops(answer: Answer) -> bool:
-    """Whether `upscale` would end here: it goes on after an error of ours, and where there is no PyTorch."""
-    return not answer.ok and not answer.remedy and answer.lacking != "torch"
+def _stops(result: ProbeResult) -> bool:
+    """Whether `upscale` would fail here: it continues after a SrnDeployError, and where PyTorch is not installed."""
+    return not result.ok and not result.remedy and result.missing_module != "torch"
 
 
-def _why_not_torch(answers: Mapping[str, Answer]) -> str:
+def _why_not_torch(results: Mapping[str, ProbeResult]) -> str:
     """Why an installed PyTorch does not run the default model on the GPU; empty where it does."""
-    told, safetensors = answers["torch"].told, answers["import safetensors"]
-    if not told["cuda"]:
-        return "a build for the CPU"
-    return str(told["reason"]) or safetensors.text
+    torch, safetensors = results["torch"].reported, results["import safetensors"]
+    if not torch["cuda"]:
+        return "built for the CPU"
+    return str(torch["reason"]) or safetensors.text

@@ -1,4 +1,4 @@
-"""The commands that cure, for this machine and this installation."""
+"""The commands that fix what is missing or broken, for this machine and this installation."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from urllib.parse import unquote, urlparse
 _ROOT = Path(__file__).resolve().parents[2]
 
 CHECKOUT = _ROOT if (_ROOT / "setup.cfg").is_file() else None
-"""Where srn-deploy runs from, unless it was installed among the libraries."""
+"""The checkout that srn-deploy runs from; None where it is installed as a package."""
 
 _CPU_BUILDS = "https://download.pytorch.org/whl/cpu"
-"""PyTorch's own index of builds without CUDA: on Linux the usual one brings gigabytes of it."""
+"""PyTorch's index of builds without CUDA: on Linux the usual build brings gigabytes of CUDA libraries."""
 
 _APT_PACKAGES = {"libGL.so.1": "libgl1", "libgthread-2.0.so.0": "libglib2.0-0", "libgomp.so.1": "libgomp1",
                  "libstdc++.so.6": "libstdc++6", "libX11.so.6": "libx11-6", "libXext.so.6": "libxext6",
                  "libSM.so.6": "libsm6", "libICE.so.6": "libice6"}
-"""Shared libraries that wheels expect of the system, and what Debian and Ubuntu call them."""
+"""Shared libraries that wheels expect on the system, and their packages in Debian and Ubuntu."""
 
 _TOOLKITS = ("/usr/local/cuda", "/usr")
 
 
 def pip() -> str:
-    """pip of the environment that srn-deploy runs in, whichever way it can be called."""
+    """The command that calls pip for the environment srn-deploy runs in."""
     here = Path(sys.executable).parent
     if importlib.util.find_spec("pip") is None:
         if shutil.which("uv"):
@@ -41,27 +41,27 @@ def pip() -> str:
 
 
 def install(*requirements: str, options: str = "") -> str:
-    """Install packages as the metadata asks for them."""
+    """Install packages with the requirements of the metadata."""
     return " ".join([f"{pip()} install", *([options] if options else []), *map(quoted, requirements)])
 
 
 def reinstall(requirement: str) -> str:
-    """Replace a package that is there and does not work; what it depends on is left alone."""
+    """Install a broken package again, but not what it depends on."""
     return install(requirement, options="--force-reinstall --no-deps")
 
 
-def replace(packages: Sequence[str], requirement: str) -> str:
-    """Remove packages that write the same folder, and install the one that is asked for: removing one damages both."""
+def replace_packages(packages: Sequence[str], requirement: str) -> str:
+    """Remove packages that write the same folder and install the required one; removing only one damages the other."""
     return f"{pip()} uninstall -y {' '.join(packages)} && {reinstall(requirement)}"
 
 
 def quoted(requirement: str) -> str:
-    """In single quotes always, as shells need it for brackets and comparisons."""
+    """A requirement in single quotes, which shells need for brackets and comparisons."""
     return shlex.quote(requirement) if "'" in requirement else f"'{requirement}'"
 
 
 def install_extra(extra: str, requirements: Sequence[str]) -> str:
-    """Install an extra from where srn-deploy came from; where that is gone, the packages themselves."""
+    """Install an extra from where srn-deploy was installed from; where that is gone, the packages themselves."""
     origin = _origin()
     if CHECKOUT:
         return f"{pip()} install -e {quoted(f'{_shown(CHECKOUT)}[{extra}]')}"
@@ -73,31 +73,31 @@ def install_extra(extra: str, requirements: Sequence[str]) -> str:
 
 
 def install_itself() -> str:
-    """Install srn-deploy from where it is or came from."""
+    """Install srn-deploy from its checkout, or from where it was installed from."""
     if CHECKOUT:
         return f"{pip()} install -e {quoted(_shown(CHECKOUT))}"
     origin = _origin()
     if origin is None:
-        return "Install srn-deploy anew, from where you had it."
+        return "Install srn-deploy again, from where you got it."
     return install(_shown(origin), options="--force-reinstall --no-deps")
 
 
 def restore(path: Path) -> str:
-    """Bring back a file that srn-deploy came with."""
+    """Restore a file that is shipped with srn-deploy."""
     if CHECKOUT and (CHECKOUT / ".git").exists() and path.is_relative_to(CHECKOUT):
         return f"git -C {shlex.quote(str(CHECKOUT))} restore {shlex.quote(str(path.relative_to(CHECKOUT)))}"
     return install_itself()
 
 
 def install_torch(requirement: str, *, with_cuda: bool) -> str:
-    """PyTorch for this machine: without a GPU its CPU build."""
+    """Install PyTorch for this machine: its CPU build where there is no GPU."""
     if with_cuda or sys.platform != "linux":
         return install(requirement)
     return install(requirement, options=f"--index-url {_CPU_BUILDS}")
 
 
 def _origin() -> Path | None:
-    """The folder or wheel that was installed, where pip recorded it and it is still there."""
+    """The folder or wheel that srn-deploy was installed from, where pip recorded it and it still exists."""
     try:
         recorded = metadata.distribution("srn-deploy").read_text("direct_url.json")
         address = urlparse(json.loads(recorded or "{}")["url"])
@@ -112,9 +112,9 @@ def _shown(path: Path) -> str:
 
 
 def apt(*packages: str) -> str:
-    """Debian's and Ubuntu's command, or on another system what is to be installed."""
+    """The command of Debian and Ubuntu, or a sentence with what to install on other systems."""
     if not shutil.which("apt-get"):
-        return f"Install with your system's package manager what Debian calls {', '.join(packages)}."
+        return f"Install with your system's package manager the packages that Debian calls {', '.join(packages)}."
     by_root = hasattr(os, "geteuid") and os.geteuid() == 0
     return f"{'' if by_root else 'sudo '}apt-get install -y {' '.join(packages)}"
 
@@ -125,24 +125,24 @@ def missing_library(text: str) -> str:
 
 
 def build_pycuda(requirement: str, *, again: bool = False) -> str:
-    """PyCUDA is built from source: a compiler and the CUDA headers first, each only where it is not there."""
+    """Build PyCUDA from source; a compiler and the CUDA headers are installed first where they are missing."""
     toolkit, nvcc = cuda_toolkit(), shutil.which("nvcc")
-    # Again: not out of pip's cache, which keeps what was built beside another toolkit.
+    # Not from pip's cache, which keeps what was built with another toolkit.
     command = install(requirement, options="--force-reinstall --no-deps --no-cache-dir" if again else "")
     if toolkit and not (nvcc and Path(nvcc).parent.parent == toolkit):
-        # Its build looks for the headers beside the nvcc that is first on the path.
+        # The build looks for the headers next to the nvcc that is first on the path.
         command = f"PATH={shlex.quote(str(toolkit))}/bin:$PATH {command}"
-    lacking = [*([] if shutil.which("g++") else ["g++"]), *([] if toolkit else ["nvidia-cuda-toolkit"])]
-    return after(apt(*lacking), command) if lacking else command
+    missing = [*([] if shutil.which("g++") else ["g++"]), *([] if toolkit else ["nvidia-cuda-toolkit"])]
+    return after(apt(*missing), command) if missing else command
 
 
 def after(first: str, then: str) -> str:
-    """Two steps as one line; the first may be a sentence."""
+    """Two steps in one line; the first may be a sentence."""
     return f"{first} Then: {then}" if first.endswith(".") else f"{first} && {then}"
 
 
 def cuda_toolkit() -> Path | None:
-    """The folder of a CUDA toolkit with its headers."""
+    """The folder of a CUDA toolkit that has its headers; None where there is none."""
     nvcc = shutil.which("nvcc")
     named = [os.environ.get(name) for name in ("CUDA_HOME", "CUDA_PATH", "CUDA_ROOT")]
     folders = [*([str(Path(nvcc).parent.parent)] if nvcc else []), *filter(None, named), *_TOOLKITS]
@@ -150,7 +150,7 @@ def cuda_toolkit() -> Path | None:
 
 
 def install_driver() -> str:
-    """What brings an NVIDIA driver to this machine, as far as can be seen from inside."""
+    """How to install an NVIDIA driver on this machine, as far as this can be seen from inside."""
     if Path("/proc/sys/fs/binfmt_misc/WSLInterop").exists():
         return "Install NVIDIA's driver in Windows: WSL sees it from there."
     if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
@@ -164,7 +164,7 @@ def install_driver() -> str:
 
 
 def has_nvidia_card() -> bool:
-    """Whether a display controller of NVIDIA's is on the PCI bus of a Linux machine."""
+    """Whether an NVIDIA display controller is on the PCI bus of a Linux machine."""
     return any(_read(card / "vendor") == "0x10de" and _read(card / "class").startswith("0x03")
                for card in Path("/sys/bus/pci/devices").glob("*"))
 
