@@ -21,8 +21,9 @@ from benchmarks.inputs import BENCHMARKS, data_path
 from srn_deploy.backends import open_backend
 from srn_deploy.image import read_image
 from srn_deploy.image.bicubic import resize_uint8
+from srn_deploy.inference.arrays import upscale_guarded
 from srn_deploy.inference.guard import Guard, Verdict, inspect
-from srn_deploy.inference.guarded import upscale_guarded
+from srn_deploy.inference.setup import Setup
 
 PICTURE = BENCHMARKS.parent / "docs/pictures/guard.jpg"
 
@@ -46,8 +47,8 @@ def draw(checkpoint: Path, picture: Path) -> str:
     lr = noisy_scene()
     with closing(open_backend(checkpoint, "cpu")) as backend:
         scale = backend.spec.scale
-        raw, _ = upscale_guarded(lr, backend, guard=Guard.OFF)
-        repaired, damage = upscale_guarded(lr, backend, guard=Guard.REPAIR)
+        raw, _ = upscale_guarded(lr, Setup(backend, guard=Guard.OFF))
+        repaired, findings = upscale_guarded(lr, Setup(backend, guard=Guard.REPAIR))
     verdict = inspect(lr, raw, scale)
     figure = Figure(figsize=SIZE_INCHES, layout="constrained")
     canvas = FigureCanvasAgg(figure)
@@ -62,7 +63,7 @@ def draw(checkpoint: Path, picture: Path) -> str:
         axes.set_axis_off()
     _outline(panels[1, 0], verdict, scale)
     canvas.print_figure(picture, dpi=DOTS_PER_INCH, pil_kwargs={"quality": JPEG_QUALITY})
-    return damage.sentence()
+    return findings.sentence()
 
 
 def _outline(axes: Axes, verdict: Verdict, scale: int) -> None:

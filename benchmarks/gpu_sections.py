@@ -24,7 +24,7 @@ from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.engine_request import EngineRequest, request_engine
 from srn_deploy.errors import MissingPackage, SrnDeployError
 from srn_deploy.image import read_image
-from srn_deploy.inference.upscale import upscale_planes
+from srn_deploy.inference.upscale import upscale_rgb
 from srn_deploy.registry.shipped import find_graph
 from srn_deploy.spec import Precision
 from srn_deploy.system.cuda_driver import why_no_gpu
@@ -143,8 +143,8 @@ def _void(value: object) -> None:
 def _tiling(backend: Backend, title: str) -> dict[str, Any]:
     """Tiles against the whole picture, in levels of 0..255."""
     picture = read_image(BENCHMARKS / "pictures/demo.png").as_rgb8()[:339, :510]
-    whole = upscale_planes(picture, backend).astype(int)
-    difference = np.abs(upscale_planes(picture, backend, TileOptions(tile=96)) - whole)
+    whole = upscale_rgb(picture, backend).astype(int)
+    difference = np.abs(upscale_rgb(picture, backend, TileOptions(tile=96)) - whole)
     return {"what": f"{title}: tiles of 96 px against the whole", "worst_levels": int(difference.max()),
             "share_beyond_one_level": float((difference > 1).mean())}
 

@@ -17,8 +17,9 @@ from benchmarks.inputs import EXAMPLE_PICTURE, RECORDS, data_path
 from srn_deploy.backends import open_backend
 from srn_deploy.benchmark.records import Record, circumstances, doubts, paired_ratios
 from srn_deploy.image import read_image
+from srn_deploy.inference.arrays import upscale_guarded
 from srn_deploy.inference.guard import Guard
-from srn_deploy.inference.guarded import upscale_guarded
+from srn_deploy.inference.setup import Setup
 from srn_deploy.registry.shipped import default_model, find_graph
 from srn_deploy.system.hashing import sha256_of_file
 from srn_deploy.system.threads import threads_in_use
@@ -51,7 +52,7 @@ def measure(picture: Path, pairs: int) -> Record:
         for number in range(WARM_UP_PAIRS + pairs):
             for name, samples in seconds.items():
                 start = time.perf_counter()
-                upscale_guarded(pixels, backend, guard=Guard(name))
+                upscale_guarded(pixels, Setup(backend, guard=Guard(name)))
                 if number >= WARM_UP_PAIRS:
                     samples.append(time.perf_counter() - start)
     height, width = pixels.shape[:2]

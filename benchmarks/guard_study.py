@@ -29,7 +29,7 @@ from srn_deploy.backends import Backend, open_backend
 from srn_deploy.benchmark.records import Record, circumstances
 from srn_deploy.image import find_images, read_image
 from srn_deploy.inference.guard import COLOUR_LEVELS, LOST_LEVELS, SHIFT_LEVELS, STRAY_LEVELS, inspect, signs_of
-from srn_deploy.inference.upscale import upscale_planes
+from srn_deploy.inference.upscale import upscale_rgb
 from srn_deploy.registry.shipped import find_graph, shipped_models
 from srn_deploy.spec import AS_RECOGNISED, Corrections
 from srn_deploy.system.threads import threads_in_use
@@ -147,7 +147,7 @@ def study_healthy(path: Path) -> None:
             continue
         with closing(contestant.opened()) as backend:
             scale = backend.spec.scale
-            rows = {name: measured(lr, upscale_planes(lr, backend), scale)
+            rows = {name: measured(lr, upscale_rgb(lr, backend), scale)
                     for name, lr in healthy_pictures(scale, crop=contestant.is_peer)}
         networks[contestant.title] = {
             "scale": scale, "pictures": len(rows),
@@ -163,7 +163,7 @@ def study_hard(path: Path, sheets: Path | None) -> None:
     cases, networks = hard_cases(), {}
     for contestant in contestants():
         with closing(contestant.opened()) as backend:
-            outputs = {title: upscale_planes(lr, backend) for title, lr in cases.items()}
+            outputs = {title: upscale_rgb(lr, backend) for title, lr in cases.items()}
             networks[contestant.title] = _rows(cases, outputs, backend.spec.scale)
         _draw(sheets, contestant.title, outputs)
     outputs = {title: half_precision(lr) for title, lr in cases.items()}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from srn_deploy.backends.protocol import Backend
 from srn_deploy.errors import OptionError
 from srn_deploy.image.bicubic import resize_uint8
-from srn_deploy.inference.upscale import upscale_planes
+from srn_deploy.inference.upscale import upscale_rgb
 from srn_deploy.quality.evaluate import find_pairs, read_pairs
 from srn_deploy.quality.metrics import psnr_y, ssim_y
 from srn_deploy.tiling.windows import TileOptions
@@ -31,7 +31,7 @@ def set_names(folders: Sequence[Path]) -> list[str]:
 
 def upscaled(backend: Backend, lr: Pixels) -> Pixels:
     """The whole picture at once, as published figures are made."""
-    return upscale_planes(lr, backend, TileOptions(tile=None))
+    return upscale_rgb(lr, backend, TileOptions(tile=None))
 
 
 def evaluated(backend: Backend, folder: Path, damage: Callable[[Pixels, int], Pixels] | None = None) -> dict[str, Any]:

@@ -1,9 +1,10 @@
-"""The Python face: open a model once, upscale arrays and files with it."""
+"""The Python interface: open a model once, then upscale arrays and files with it."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,11 +14,12 @@ from numpy.typing import NDArray
 
 from srn_deploy.backends import Backend
 from srn_deploy.image import MAX_MEGAPIXELS
+from srn_deploy.inference.arrays import upscale_array
 from srn_deploy.inference.guard import Guard
-from srn_deploy.inference.guarded import Companion, upscale_array
-from srn_deploy.inference.jobs import OnWarning, Outcome, plan_jobs, run_jobs
-from srn_deploy.inference.upscale import OnTile
-from srn_deploy.open_model import companion_of, open_model
+from srn_deploy.inference.jobs import Job, Outcome, plan_jobs, run_jobs
+from srn_deploy.inference.setup import Fp32Fallback, Setup
+from srn_deploy.inference.upscale import OnTile, no_progress
+from srn_deploy.open_model import fp32_fallback_of, open_model
 from srn_deploy.spec import AS_RECOGNISED, Corrections, ModelSpec
 from srn_deploy.tiling.windows import TileOptions
 
@@ -25,53 +27,67 @@ _log = logging.getLogger(__name__)
 
 
 class Upscaler:
-    """One opened backend, how to tile on it and what to do about broken blocks; a context manager that closes it.
+    """An opened model, how it is tiled, and what is done about broken blocks; use it as a context manager.
 
-    companion: runs what the backend would cut to 8 bits, and again what broke in FP16.
+    It owns its backend and its FP32 fallback and closes both. The fallback runs images of 16 bits where the backend
+    takes 8, and runs blocks again that broke in FP16.
     """
 
     def __init__(self, backend: Backend, tiles: TileOptions | None = None, *, guard: Guard | str = Guard.WARN,
-                 companion: Companion | None = None) -> None:
-        self._backend, self._tiles = backend, tiles or TileOptions()
-        self._guard, self._companion = Guard.named(guard), companion or Companion()
+                 fallback: Fp32Fallback | None = None) -> None:
+        self._setup = Setup(backend, tiles=tiles or TileOptions(), guard=Guard.named(guard),
+                            fallback=fallback or Fp32Fallback())
 
     @property
     def spec(self) -> ModelSpec:
-        """What the model is: its scale, its network, its form."""
-        return self._backend.spec
+        """What the model is: its network, its scale, its form."""
+        return self._setup.backend.spec
 
-    def upscale(self, image: NDArray[np.generic], *, on_tile: OnTile = lambda done, total: None) -> NDArray[np.generic]:
-        """Upscale (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) to scale times the height and width.
+    def upscale(self, image: NDArray[np.generic], *, on_tile: OnTile = no_progress) -> NDArray[np.generic]:
+        """Upscale one image by the model's scale.
 
-        uint8 in 0..255 on every model; uint16 in 0..65535 and float32 in 0..1 on shipped models, checkpoints, and
-        graphs that exchange float. The result has the dtype of the input and is a fresh array. What the guard finds
-        is logged as a warning. Raises a BackendError or TilingError.
+        image: (H, W) or (H, W, 1) grey, (H, W, 3) RGB or (H, W, 4) RGBA; uint8 in 0..255 with every model, uint16 in
+        0..65535 and float32 in 0..1 with shipped models, checkpoints, and graphs that exchange float pixels. It is not
+        changed. on_tile: called with (tiles done, total tiles).
+
+        Returns a fresh array of the same dtype and channels, scale times as high and wide. What the guard finds is
+        logged as a warning. Raises UnsuitableBatch for other shapes and dtypes, TilingError where the image cannot be
+        tiled as asked, and another BackendError where the model cannot run it.
         """
-        large, damage = upscale_array(image, self._backend, self._tiles, on_tile, guard=self._guard,
-                                      companion=self._companion)
-        for sentence in damage:
+        large, findings = upscale_array(image, replace(self._setup, on_tile=on_tile))
+        for sentence in findings:
             _log.warning("%s", sentence)
         return large
 
-    def upscale_files(self, source: str | Path, target: str | Path, *, quality: int | None = None,
-                      suffix: str | None = None, max_megapixels: float = MAX_MEGAPIXELS,
-                      on_tile: OnTile = lambda done, total: None,
-                      on_warning: OnWarning = lambda job, sentence: None) -> Iterator[Outcome]:
-        """Upscale a picture file, or every picture of a folder, and yield what became of each.
+    def upscale_files(self, source: str | Path, target: str | Path, *, suffix: str | None = None,
+                      quality: int | None = None, max_megapixels: float = MAX_MEGAPIXELS,
+                      on_tile: OnTile = no_progress) -> Iterator[Outcome]:
+        """Upscale an image file, or every image of a folder, and yield an Outcome for each as it is finished.
 
-        An outcome has its job (source and target), its error if there was one, what of the source the target's
-        format could not hold, and what the guard found. Targets appear whole or not at all; no source is overwritten.
-        suffix: what every target gets instead of its own, as in ".png". max_megapixels: larger pictures are refused
-        before they are decoded. on_warning: told of each loss before the network runs on its picture.
+        suffix: replaces that of every target, as in ".png". The other options, and what is yielded, are those of
+        `upscale_jobs`. Raises OptionError, UnreadableImage or UnwritableImage at once where the paths do not fit
+        together; no source is ever overwritten.
         """
-        return run_jobs(plan_jobs(Path(source), Path(target), suffix), self._backend, self._tiles, on_tile,
-                        quality=quality, guard=self._guard, companion=self._companion, max_megapixels=max_megapixels,
-                        on_warning=on_warning)
+        return self.upscale_jobs(plan_jobs(Path(source), Path(target), suffix), quality=quality,
+                                 max_megapixels=max_megapixels, on_tile=on_tile)
+
+    def upscale_jobs(self, jobs: Iterable[Job], *, quality: int | None = None, max_megapixels: float = MAX_MEGAPIXELS,
+                     on_tile: OnTile = no_progress) -> Iterator[Outcome]:
+        """Upscale the jobs that `plan_jobs` made, or those of them that `pending` leaves, and yield their outcomes.
+
+        An Outcome has its job (source and target) and either an error or what was lost and found on the way; an error
+        of one image does not stop the others. Targets appear complete or not at all. Losses are logged as warnings
+        before the network runs on the image, findings of the guard afterwards.
+
+        quality: of JPEG and WebP, 1..100. max_megapixels: larger images are refused before they are decoded.
+        on_tile: called with (tiles done, total tiles) of the current image.
+        """
+        return run_jobs(jobs, replace(self._setup, on_tile=on_tile), quality=quality, max_megapixels=max_megapixels)
 
     def close(self) -> None:
-        """Free the backend."""
-        self._backend.close()
-        self._companion.close()
+        """Free the backend and the FP32 fallback."""
+        self._setup.backend.close()
+        self._setup.fallback.close()
 
     def __enter__(self) -> Self:
         return self
@@ -81,16 +97,17 @@ class Upscaler:
         self.close()
 
 
-def load(model: str | Path | None = None, *, device: str = "auto", tiles: TileOptions | None = None,
-         guard: Guard | str = Guard.WARN, corrections: Corrections = AS_RECOGNISED,
-         tell: Callable[[str], None] = _log.info) -> Upscaler:
-    """Open a shipped model by name, any checkpoint, graph or engine by path, or the default model.
+def load(model: str | Path | None = None, *, device: str = "auto", corrections: Corrections = AS_RECOGNISED,
+         tiles: TileOptions | None = None, guard: Guard | str = Guard.WARN) -> Upscaler:
+    """Open a shipped or downloaded model by name, a checkpoint, graph or engine by path, or the default model.
 
-    device: "auto", "cpu" or "cuda"; auto also finds engines that were built of it. guard: "off", "warn" or "repair"
-    blocks that do not resemble the input. corrections: what a checkpoint does not say of itself, as in
-    Corrections(options={"scale": 4}); they are refused for graphs and engines. tell receives sentences on what was
-    taken and why.
+    device: "auto", "cpu" or "cuda"; auto also finds engines that were built from the model. corrections: what a
+    checkpoint does not say about itself, as in Corrections(options={"scale": 4}). guard: what to do about blocks that
+    do not resemble the input: "off", "warn" or "repair". What was opened, and why, is logged at level INFO.
+
+    The caller closes the Upscaler. Raises UnknownModel, OptionError for options that cannot work, and a
+    CheckpointError, GraphError, EngineError or BackendError where the model cannot be opened.
     """
     chosen = Guard.named(guard)
-    return Upscaler(open_model(model, device, corrections=corrections, tell=tell), tiles, guard=chosen,
-                    companion=companion_of(model, device, corrections=corrections, tell=tell))
+    fallback = fp32_fallback_of(model, device, corrections=corrections)
+    return Upscaler(open_model(model, device, corrections=corrections), tiles, guard=chosen, fallback=fallback)

@@ -10,7 +10,7 @@ from pathlib import Path
 from srn_deploy.backends import Backend, check_device, open_backend, open_half, open_on
 from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.errors import OptionError, SrnDeployError, TilingError
-from srn_deploy.inference.guarded import Companion
+from srn_deploy.inference.setup import Fp32Fallback
 from srn_deploy.registry.shipped import corrections_for, find_graph, shipped_with
 from srn_deploy.spec import AS_RECOGNISED, Corrections, PixelType, Precision, is_engine, is_graph
 from srn_deploy.system.cuda_driver import why_no_gpu
@@ -46,8 +46,8 @@ def open_model(model: str | Path | None = None, device: str = "auto", *, correct
     return _on_gpu_or_cpu(path, corrections, tell)
 
 
-def companion_of(model: str | Path | None = None, device: str = "auto", *, corrections: Corrections = AS_RECOGNISED,
-                 tell: Tell = _log.info) -> Companion:
+def fp32_fallback_of(model: str | Path | None = None, device: str = "auto", *,
+                     corrections: Corrections = AS_RECOGNISED, tell: Tell = _log.info) -> Fp32Fallback:
     """The same model in FP32 with float pixels, opened when it is wanted: a shipped one's float graph, or a checkpoint.
 
     Empty for a graph or an engine that was made of no shipped model.
@@ -58,11 +58,11 @@ def companion_of(model: str | Path | None = None, device: str = "auto", *, corre
     path = find_graph(model)
     if not (is_graph(path) or is_engine(path)):
         corrected = corrections_for(model, corrections)
-        return Companion(lambda: open_backend(path, device, corrections=corrected, tell=told))
+        return Fp32Fallback(lambda: open_backend(path, device, corrections=corrected, tell=told))
     shipped = shipped_with(_graph_sha256(path))
     if shipped is None:
-        return Companion()
-    return Companion(lambda: open_backend(shipped.float_graph.checked_path(), device, tell=told))
+        return Fp32Fallback()
+    return Fp32Fallback(lambda: open_backend(shipped.float_graph.checked_path(), device, tell=told))
 
 
 def _graph_sha256(path: Path) -> str:

@@ -92,7 +92,7 @@ def test_a_folder_with_a_bad_file_ends_with_a_summary_and_code_1(tmp_path: Path,
     assert done.returncode == 1
     assert done.stdout.splitlines() == [str(tmp_path / "out/a.png"), str(tmp_path / "out/c/d.jpg")]
     assert "b.png" in done.stderr
-    assert "2 written, 1 failed, 0 there already" in done.stderr
+    assert "2 written, 1 failed, 0 skipped" in done.stderr
 
 
 def test_skip_existing_resumes(tmp_path: Path, graph: Path) -> None:
@@ -103,7 +103,7 @@ def test_skip_existing_resumes(tmp_path: Path, graph: Path) -> None:
     kept = (tmp_path / "out/a.png").stat().st_mtime_ns
     done = run("upscale", tmp_path / "in", tmp_path / "out", "--model", graph, "--skip-existing")
     assert done.stdout == f"{tmp_path / 'out/b.png'}\n"
-    assert "1 written, 0 failed, 1 there already" in done.stderr
+    assert "1 written, 0 failed, 1 skipped" in done.stderr
     assert (tmp_path / "out/a.png").stat().st_mtime_ns == kept
 
 
@@ -150,7 +150,7 @@ def test_nothing_to_do_is_said(tmp_path: Path, graph: Path) -> None:
     picture(tmp_path / "out.png")
     done = run("upscale", tmp_path / "in.png", tmp_path / "out.png", "--model", graph, "--skip-existing")
     assert done.returncode == 0
-    assert "1 there already" in done.stderr
+    assert "1 of 1 outputs exist" in done.stderr
 
 
 @pytest.mark.parametrize("output", ["here.onnx", "net.bin"])
@@ -232,7 +232,7 @@ def test_ctrl_c_leaves_only_whole_files_and_says_how_to_go_on(tmp_path: Path, gr
     _, errors = process.communicate(timeout=60)
     written = sorted((tmp_path / "out").iterdir())
     assert process.returncode == 130
-    assert "Go on with --skip-existing" in errors
+    assert "Continue with --skip-existing" in errors
     assert "Traceback" not in errors
     assert 1 <= len(written) < 60
     assert all(read_image(path).pixels.shape == (240, 260, 3) for path in written)

@@ -32,7 +32,7 @@ from srn_deploy.errors import (
 )
 from srn_deploy.graph.onnx_file import half_precision_twin, save_graph
 from srn_deploy.image import read_image
-from srn_deploy.inference.upscale import upscale_planes
+from srn_deploy.inference.upscale import upscale_rgb
 from srn_deploy.open_model import open_model
 from srn_deploy.registry.shipped import find_graph
 from srn_deploy.spec import ModelSpec, PixelType, Precision
@@ -167,7 +167,7 @@ def test_auto_takes_the_engine_of_the_cache_certifies_it_once_and_tiles_exactly(
     with closing(open_model(tell=told.append)) as backend, closing(OnnxRuntimeBackend(graph)) as whole:
         assert backend.spec.precision is Precision.FP16
         picture = read_image(repository / "benchmarks/pictures/demo.png").as_rgb8()[:100, :340]
-        tiled, expected = (upscale_planes(picture, one) for one in (backend, whole))
+        tiled, expected = (upscale_rgb(picture, one) for one in (backend, whole))
         assert np.abs(tiled.astype(int) - expected).max() <= 1
     assert told == [f"{engine.path.name} is certified before its first use",
                     f"TensorRT 11.4.0 in FP16 ({engine.path.name}) on the GPU (an engine of it is in the cache)"]

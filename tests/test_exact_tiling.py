@@ -14,7 +14,7 @@ from srn_deploy.architectures.checkpoint import LoadedNetwork, save_checkpoint
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.graph.export import ExportOptions
-from srn_deploy.inference.upscale import upscale_planes
+from srn_deploy.inference.upscale import upscale_rgb
 from srn_deploy.spec import PixelType
 from srn_deploy.tiling.tiles import reflected
 from srn_deploy.tiling.windows import TileOptions
@@ -38,8 +38,8 @@ ESA_NETWORKS = [
 def worst_difference(loaded: LoadedNetwork, picture: NDArray[np.float32], tiles: TileOptions) -> float:
     """Of the tiled from the whole picture, in 0..1."""
     backend = PyTorchBackend(loaded)
-    whole = upscale_planes(picture, backend, TileOptions(tile=None))
-    return float(np.abs(upscale_planes(picture, backend, tiles) - whole).max())
+    whole = upscale_rgb(picture, backend, TileOptions(tile=None))
+    return float(np.abs(upscale_rgb(picture, backend, tiles) - whole).max())
 
 
 def naive(loaded: LoadedNetwork) -> LoadedNetwork:
@@ -80,7 +80,7 @@ def test_the_teachers_halo_is_its_receptive_field() -> None:
     picture = large_picture(90, 101)
     backend = PyTorchBackend(loaded)
     whole = backend.run(picture[None])[0]
-    tiled = upscale_planes(picture, backend, TileOptions(tile=32))
+    tiled = upscale_rgb(picture, backend, TileOptions(tile=32))
     np.testing.assert_allclose(tiled, whole, atol=1e-5)  # summation order alone
 
 
@@ -90,8 +90,8 @@ def test_a_picture_below_fifteen_pixels_equals_its_reflected_self(height: int, w
     backend, picture = PyTorchBackend(loaded), large_picture(height, width)
     expected = backend.run(reflected(picture, 15, 15)[None])[0][:2 * height, :2 * width]
     # Up to rounding: the matrices and torch's own interpolation sum in another order.
-    np.testing.assert_allclose(upscale_planes(picture, backend, TileOptions(tile=None)), expected, atol=1e-5)
-    np.testing.assert_allclose(upscale_planes(picture, backend, TileOptions(tile=32)), expected, atol=ONE_LEVEL)
+    np.testing.assert_allclose(upscale_rgb(picture, backend, TileOptions(tile=None)), expected, atol=1e-5)
+    np.testing.assert_allclose(upscale_rgb(picture, backend, TileOptions(tile=32)), expected, atol=ONE_LEVEL)
 
 
 def test_a_tile_larger_than_the_picture_is_the_whole_picture() -> None:
@@ -106,12 +106,12 @@ def test_the_deploy_graph_tiles_as_exactly(options: dict[str, Any], tmp_path: Pa
     graph = export_and_prove(checkpoint, tmp_path / "net.onnx", ExportOptions(pixel_type=PixelType.FLOAT32)).path
     side = 2 * loaded.spec.halo_px + 2 * 48 + 37
     backend, picture = OnnxRuntimeBackend(graph), large_picture(side, side + 22)
-    whole = upscale_planes(picture, backend, TileOptions(tile=None))
-    assert np.abs(upscale_planes(picture, backend, TileOptions(tile=48)) - whole).max() < ONE_LEVEL
+    whole = upscale_rgb(picture, backend, TileOptions(tile=None))
+    assert np.abs(upscale_rgb(picture, backend, TileOptions(tile=48)) - whole).max() < ONE_LEVEL
 
 
 def test_tiles_in_batches_equal_tiles_one_by_one() -> None:
     backend, picture = PyTorchBackend(seeded_network(**SMALL, blocks=2)), large_picture(150, 211)
-    one_by_one = upscale_planes(picture, backend, TileOptions(tile=32))
-    batched = upscale_planes(picture, backend, TileOptions(tile=32, tiles_per_batch=4))
+    one_by_one = upscale_rgb(picture, backend, TileOptions(tile=32))
+    batched = upscale_rgb(picture, backend, TileOptions(tile=32, tiles_per_batch=4))
     np.testing.assert_allclose(batched, one_by_one, atol=1e-5)  # summation order alone

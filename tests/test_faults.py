@@ -15,6 +15,7 @@ import pytest
 
 from srn_deploy.errors import UnreadableImage, UnwritableImage
 from srn_deploy.inference.jobs import plan_jobs, run_jobs
+from srn_deploy.inference.setup import Setup
 from srn_deploy.system.atomic import TEMPORARY_MARK
 from tests.fakes import NearestBackend
 from tests.test_pipeline import put, tree
@@ -40,7 +41,7 @@ def test_a_full_disk_ends_a_run_early_and_a_single_file_that_is_too_large_does_n
         stored(file)
 
     monkeypatch.setattr(os, "fsync", full_after_two)
-    outcomes = list(run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), NearestBackend()))
+    outcomes = list(run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), Setup(NearestBackend())))
     assert {type(outcome.error) for outcome in outcomes} == {type(None), UnwritableImage}
     written = [outcome.job.target.name for outcome in outcomes if outcome.error is None]
     assert tree(tmp_path / "out") == written
@@ -64,7 +65,7 @@ def test_a_disk_that_is_really_full_ends_in_an_error_and_leaves_whole_files_alon
                           check=False, env={**os.environ, "OUT": str(tmp_path / "out")})
     assert done.returncode == 1, done.stderr
     assert "No space left on device" in done.stderr
-    assert "were not begun" in done.stderr
+    assert "were not started" in done.stderr
     assert "Traceback" not in done.stderr
     lines = done.stdout.splitlines()
     written = {Path(line).name for line in lines if line.startswith("/")}
@@ -81,7 +82,7 @@ def test_what_is_no_file_is_an_error_each_and_the_rest_goes_on(tmp_path: Path, m
     monkeypatch.chdir(tmp_path / "in")  # a socket's name must be short
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("socket.png")
-    outcomes = list(run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), NearestBackend()))
+    outcomes = list(run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), Setup(NearestBackend())))
     assert [outcome.job.source.name for outcome in outcomes if outcome.error] == [
         "dangling.png", "loop.png", "pipe.png", "socket.png"]
     assert tree(tmp_path / "out") == ["whole.png"]
@@ -90,7 +91,7 @@ def test_what_is_no_file_is_an_error_each_and_the_rest_goes_on(tmp_path: Path, m
 def test_an_output_folder_that_vanishes_is_made_again(tmp_path: Path) -> None:
     for name in "abcdef":
         put(tmp_path / f"in/{name}.png")
-    run = run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), NearestBackend())
+    run = run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), Setup(NearestBackend()))
     next(run)
     shutil.rmtree(tmp_path / "out", ignore_errors=True)  # a file that is being written may come between
     assert [outcome.error for outcome in run][-1] is None
@@ -117,7 +118,7 @@ def test_an_output_that_is_its_input_by_a_link_is_refused_and_a_hard_link_is_cut
     os.link(original, tmp_path / "hard.png")
     with pytest.raises(UnwritableImage, match="would be overwritten"):
         plan_jobs(original, tmp_path / "soft.png")
-    outcome, = run_jobs(plan_jobs(original, tmp_path / "hard.png"), NearestBackend())
+    outcome, = run_jobs(plan_jobs(original, tmp_path / "hard.png"), Setup(NearestBackend()))
     assert outcome.error is None
     assert original.read_bytes() == before != (tmp_path / "hard.png").read_bytes()
 
@@ -125,7 +126,7 @@ def test_an_output_that_is_its_input_by_a_link_is_refused_and_a_hard_link_is_cut
 def test_an_input_folder_inside_the_output_folder_and_a_deep_tree_are_upscaled(tmp_path: Path) -> None:
     deep = tmp_path / "out/in" / "/".join(["d"] * 60)
     put(deep / "a.png")
-    outcome, = run_jobs(plan_jobs(tmp_path / "out/in", tmp_path / "out"), NearestBackend())
+    outcome, = run_jobs(plan_jobs(tmp_path / "out/in", tmp_path / "out"), Setup(NearestBackend()))
     assert outcome.error is None
     assert outcome.job.target == tmp_path / "out" / "/".join(["d"] * 60) / "a.png"
     assert outcome.job.target.is_file()
@@ -136,7 +137,7 @@ def test_loops_of_links_end(tmp_path: Path) -> None:
     (tmp_path / "in/round").symlink_to(tmp_path / "in")
     (tmp_path / "in/self.png").symlink_to("self.png")
     outcomes = {outcome.job.source.name: outcome for outcome in
-                run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), NearestBackend())}
+                run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), Setup(NearestBackend()))}
     assert outcomes["a.png"].error is None
     assert isinstance(outcomes["self.png"].error, UnreadableImage)
     assert set(outcomes) == {"a.png", "self.png"}
@@ -145,7 +146,7 @@ def test_loops_of_links_end(tmp_path: Path) -> None:
 def test_pictures_that_vanish_are_errors(tmp_path: Path) -> None:
     for name in "abcdef":
         put(tmp_path / f"in/{name}.png")
-    run = run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), NearestBackend())
+    run = run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), Setup(NearestBackend()))
     next(run)
     shutil.rmtree(tmp_path / "in")
     outcomes = list(run)

@@ -11,7 +11,7 @@ from srn_deploy.backends import pytorch_graph
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.backends.pytorch_graph import MOST_GRAPHS, GraphedPass
 from srn_deploy.errors import UnsuitableBatch
-from srn_deploy.inference.upscale import upscale_planes
+from srn_deploy.inference.upscale import upscale_rgb
 from srn_deploy.spec import Precision
 from srn_deploy.tiling.windows import TileOptions
 from tests.networks import large_picture, seeded_network
@@ -21,9 +21,9 @@ def test_half_precision_is_near_single_precision_tiled_and_whole(one_thread: Non
     loaded = seeded_network(scale=2, channels=8, esa_channels=4, blocks=1)
     half, single = PyTorchBackend(loaded, precision=Precision.FP16), PyTorchBackend(loaded)
     picture = (large_picture(60, 71) * 255).round().astype(np.uint8)
-    expected = upscale_planes(picture, single)
+    expected = upscale_rgb(picture, single)
     for tiles in (TileOptions(tile=None), TileOptions(tile=32)):
-        assert np.abs(upscale_planes(picture, half, tiles).astype(int) - expected).max() <= 2
+        assert np.abs(upscale_rgb(picture, half, tiles).astype(int) - expected).max() <= 2
     assert {parameter.dtype for parameter in half.network.parameters()} == {torch.float16}
     assert half.spec.precision is Precision.FP16
 
@@ -31,7 +31,7 @@ def test_half_precision_is_near_single_precision_tiled_and_whole(one_thread: Non
 def test_pictures_of_16_bits_are_refused_in_half_precision() -> None:
     half = PyTorchBackend(seeded_network(scale=2, channels=8, esa_channels=4, blocks=1), precision=Precision.FP16)
     with pytest.raises(UnsuitableBatch, match="takes 8 bits") as caught:
-        upscale_planes(np.zeros((20, 20, 3), np.uint16), half)
+        upscale_rgb(np.zeros((20, 20, 3), np.uint16), half)
     assert "--device" in caught.value.remedy
 
 

@@ -20,7 +20,7 @@ from srn_deploy.errors import OptionError
 from srn_deploy.graph.export import ExportOptions
 from srn_deploy.image import read_image
 from srn_deploy.image.bicubic import resize
-from srn_deploy.inference.upscale import upscale_planes
+from srn_deploy.inference.upscale import upscale_rgb
 from srn_deploy.quality.metrics import cropped, luma, psnr, ssim
 from srn_deploy.spec import Colour, Corrections, Form, Precision
 from srn_deploy.tiling.windows import TileOptions
@@ -76,10 +76,10 @@ def test_each_is_exported_in_both_forms_and_precisions(name: str, tmp_path: Path
 def test_tiles_with_its_halo_are_the_whole_picture_to_the_bit_of_float(name: str, one_thread: None) -> None:
     loaded = seeded_network(name, **SMALL[name])
     backend, picture = PyTorchBackend(loaded), large_picture(70, 83).astype(np.float32)
-    whole = upscale_planes(picture, backend, TileOptions(tile=None))
-    tiled = upscale_planes(picture, backend, TileOptions(tile=32))
+    whole = upscale_rgb(picture, backend, TileOptions(tile=None))
+    tiled = upscale_rgb(picture, backend, TileOptions(tile=32))
     assert np.abs(tiled - whole).max() < 1e-5
-    short = upscale_planes(picture, backend, TileOptions(tile=32, halo=max(loaded.spec.halo_px - 2, 0)))
+    short = upscale_rgb(picture, backend, TileOptions(tile=32, halo=max(loaded.spec.halo_px - 2, 0)))
     assert np.abs(short - whole).max() > 1e-5, "the halo could be smaller"
 
 
@@ -130,7 +130,7 @@ def test_the_published_srcnn_files_work_on_all_channels(data: Path) -> None:
         assert (loaded.spec.options["all_channels"], loaded.spec.options["mapping_side"]) == (True, side)
         lr = read_image(data / "images/Set5/x2/LR/img_003.png").as_rgb8()
         hr = read_image(data / "images/Set5/x2/HR/img_003.png").as_rgb8()
-        sr = upscale_planes(lr, PyTorchBackend(loaded))
+        sr = upscale_rgb(lr, PyTorchBackend(loaded))
         bicubic = np.clip(np.rint(resize(lr, *sr.shape[:2])), 0, 255)
         assert psnr(luma(sr), luma(hr)) > psnr(luma(bicubic), luma(hr)) + 0.3
 

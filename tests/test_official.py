@@ -12,7 +12,7 @@ from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.graph.export import ExportOptions
 from srn_deploy.image import find_images, read_image
-from srn_deploy.inference.upscale import upscale_planes
+from srn_deploy.inference.upscale import upscale_rgb
 from srn_deploy.quality.metrics import psnr_y
 from srn_deploy.spec import PixelType
 from srn_deploy.tiling.windows import TileOptions
@@ -50,5 +50,5 @@ def test_tiles_of_a_div2k_picture_are_within_one_level_of_the_whole(data: Path, 
     path = export_and_prove(data / CHECKPOINT, tmp_path / "f.onnx", ExportOptions(pixel_type=PixelType.FLOAT32)).path
     backend = OnnxRuntimeBackend(path)
     lr = read_image(data / "images/0853x4.png").as_rgb8()[:301, :361].astype(np.float32) / np.float32(255)
-    whole = upscale_planes(lr, backend, TileOptions(tile=None))
-    assert np.abs(upscale_planes(lr, backend, TileOptions(tile=tile)) - whole).max() < 1 / 255
+    whole = upscale_rgb(lr, backend, TileOptions(tile=None))
+    assert np.abs(upscale_rgb(lr, backend, TileOptions(tile=tile)) - whole).max() < 1 / 255

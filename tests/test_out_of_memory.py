@@ -19,7 +19,7 @@ import logging, re, resource, sys
 from pathlib import Path
 import numpy as np
 from srn_deploy.backends import open_backend
-from srn_deploy.inference.upscale import upscale_planes
+from srn_deploy.inference.upscale import upscale_rgb
 from srn_deploy.tiling.windows import TileOptions
 from tests.networks import large_picture
 
@@ -30,9 +30,9 @@ backend.run(picture[None, :32, :32])  # threads and libraries are in place befor
 in_use = int(re.search(r"VmSize:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
 hard = resource.getrlimit(resource.RLIMIT_AS)[1]  # once lowered it cannot be raised again
 resource.setrlimit(resource.RLIMIT_AS, (in_use + 260 * 2**20, hard))
-starved = upscale_planes(picture, backend, TileOptions(tile=None))
+starved = upscale_rgb(picture, backend, TileOptions(tile=None))
 resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
-whole = upscale_planes(picture, backend, TileOptions(tile=None))
+whole = upscale_rgb(picture, backend, TileOptions(tile=None))
 print(np.abs(starved.astype(int) - whole).max())
 """
 

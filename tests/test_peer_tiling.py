@@ -21,7 +21,7 @@ from srn_deploy.backends.protocol import Backend
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.graph.export import ExportOptions
 from srn_deploy.image import read_image
-from srn_deploy.inference.upscale import upscale_planes
+from srn_deploy.inference.upscale import upscale_rgb
 from srn_deploy.spec import PixelType
 from srn_deploy.tiling.interpolation import whole_geometry
 from srn_deploy.tiling.windows import TileOptions
@@ -50,8 +50,8 @@ def esa_network(name: str, blocks: int) -> LoadedNetwork:
 
 def worst_difference(backend: Backend, picture: NDArray[np.float32], tiles: TileOptions) -> float:
     """Of the tiled from the whole picture, in 0..1."""
-    whole = upscale_planes(picture, backend, TileOptions(tile=None))
-    return float(np.abs(upscale_planes(picture, backend, tiles) - whole).max())
+    whole = upscale_rgb(picture, backend, TileOptions(tile=None))
+    return float(np.abs(upscale_rgb(picture, backend, tiles) - whole).max())
 
 
 def picture_of_several_tiles(loaded: LoadedNetwork) -> NDArray[np.float32]:
@@ -126,9 +126,9 @@ def test_a_network_that_pools_the_whole_picture_warns_of_its_tiles_once_per_pict
     loaded = seeded_network("imdn", **IMDN)
     assert loaded.spec.pools_whole_picture
     backend, picture = PyTorchBackend(loaded), large_picture(90, 101)
-    whole = upscale_planes(picture, backend, TileOptions(tile=None))
+    whole = upscale_rgb(picture, backend, TileOptions(tile=None))
     assert caplog.records == []
-    tiled = upscale_planes(picture, backend, TileOptions(tile=32))
+    tiled = upscale_rgb(picture, backend, TileOptions(tile=32))
     (said,) = caplog.records
     assert "imdn takes statistics over the whole picture" in said.message
     assert "--tile none" in said.message

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from srn_deploy.errors import OptionError, OutOfMemory, UnreadableImage, UnwritableImage
 from srn_deploy.image import Image, read_image, write_image
 from srn_deploy.inference.jobs import Job, pending, plan_jobs, run_jobs, upscale_image
+from srn_deploy.inference.setup import Setup
 from srn_deploy.tiling.interpolation import Geometry
 from tests.fakes import NearestBackend
 
@@ -34,7 +35,7 @@ def test_a_folder_keeps_its_tree(tmp_path: Path) -> None:
     for name in ("in/b.png", "in/sub/a.png", "in/sub/deep/c.webp"):
         put(tmp_path / name)
     (tmp_path / "in/notes.txt").write_text("no picture")
-    outcomes = list(run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), NearestBackend()))
+    outcomes = list(run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), Setup(NearestBackend())))
     assert [outcome.error for outcome in outcomes] == [None] * 3
     assert tree(tmp_path / "out") == ["b.png", "sub/a.png", "sub/deep/c.webp"]
 
@@ -43,7 +44,7 @@ def test_a_bad_file_is_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
     put(tmp_path / "in/a.png")
     (tmp_path / "in/b.png").write_bytes(b"\x89PNG\r\n\x1a\n but no more")
     put(tmp_path / "in/c.png")
-    outcomes = list(run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), NearestBackend()))
+    outcomes = list(run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), Setup(NearestBackend())))
     assert {outcome.job.source.name for outcome in outcomes if outcome.error} == {"b.png"}
     assert tree(tmp_path / "out") == ["a.png", "c.png"]
 
@@ -52,7 +53,7 @@ def test_a_target_that_cannot_hold_the_picture_is_found_before_the_work(tmp_path
     alpha = np.random.default_rng(0).integers(0, 256, (12, 17, 1), dtype=np.uint8)
     write_image(tmp_path / "a.png", Image(pixels=alpha.repeat(3, 2), alpha=alpha))
     backend = NearestBackend()
-    (outcome,) = run_jobs(plan_jobs(tmp_path / "a.png", tmp_path / "a.jpg"), backend)
+    (outcome,) = run_jobs(plan_jobs(tmp_path / "a.png", tmp_path / "a.jpg"), Setup(backend))
     assert "transparency" in str(outcome.error)
     assert backend.shapes == []
 
@@ -79,7 +80,7 @@ def test_outputs_inside_the_input_folder_are_not_inputs_of_the_next_run(tmp_path
     for _ in range(2):
         jobs = plan_jobs(tmp_path / "in", tmp_path / "in/large")
         assert [job.source.name for job in jobs] == ["a.png"]
-        assert not any(outcome.error for outcome in run_jobs(jobs, NearestBackend()))
+        assert not any(outcome.error for outcome in run_jobs(jobs, Setup(NearestBackend())))
     assert tree(tmp_path / "in") == ["a.png", "large/a.png"]
 
 
@@ -87,7 +88,7 @@ def test_what_is_there_already_is_left_out(tmp_path: Path) -> None:
     for name in "abc":
         put(tmp_path / f"in/{name}.png")
     jobs = plan_jobs(tmp_path / "in", tmp_path / "out")
-    list(run_jobs(jobs[:2], NearestBackend()))
+    list(run_jobs(jobs[:2], Setup(NearestBackend())))
     assert [job.source.name for job in pending(jobs)] == ["c.png"]
 
 
@@ -102,7 +103,7 @@ def test_no_input_is_an_error_before_any_work(tmp_path: Path, make: str, error: 
 def test_a_stopped_run_leaves_only_whole_files(tmp_path: Path) -> None:
     for index in range(12):
         put(tmp_path / f"in/{index:02}.png", seed=index)
-    run = run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), NearestBackend())
+    run = run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), Setup(NearestBackend()))
     next(run)
     run.close()  # what an interrupt does to a generator
     left = tree(tmp_path / "out")
@@ -117,7 +118,7 @@ def test_pictures_arrive_in_order_and_equal_to_one_by_one(tmp_path: Path) -> Non
         put(tmp_path / f"in/{index}.png", seed=index, channels=1 if index % 2 else 3)
     for bad in (1, 4):
         (tmp_path / f"in/{bad}.png").write_bytes(b"no picture")
-    outcomes = list(run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), NearestBackend()))
+    outcomes = list(run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), Setup(NearestBackend())))
     assert [outcome.job.source.stem for outcome in outcomes] == list("0123456")
     assert [outcome.job.source.stem for outcome in outcomes if outcome.error] == ["1", "4"]
     for outcome in outcomes:
@@ -140,7 +141,7 @@ class HungryBackend(NearestBackend):
 def test_a_picture_that_memory_does_not_hold_stops_nothing(tmp_path: Path) -> None:
     for name in "abc":
         put(tmp_path / f"in/{name}.png")
-    outcomes = list(run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), HungryBackend()))
+    outcomes = list(run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), Setup(HungryBackend())))
     assert [type(outcome.error) for outcome in outcomes] == [type(None), OutOfMemory, type(None)]
     assert tree(tmp_path / "out") == ["a.png", "c.png"]
 
@@ -155,7 +156,7 @@ class BrokenBackend(NearestBackend):
 def test_a_bug_is_not_swallowed_and_leaves_no_thread(tmp_path: Path) -> None:
     put(tmp_path / "in/a.png")
     with pytest.raises(ZeroDivisionError):
-        list(run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), BrokenBackend()))
+        list(run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), Setup(BrokenBackend())))
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("codec")]
 
 
@@ -168,8 +169,8 @@ class TintedBackend(NearestBackend):
 
 def test_grey_is_the_same_grey_with_and_without_alpha() -> None:
     grey = np.random.default_rng(0).integers(0, 256, (12, 17, 1), dtype=np.uint8)
-    without, _ = upscale_image(Image(pixels=grey), TintedBackend())
-    with_alpha, _ = upscale_image(Image(pixels=grey, alpha=np.full_like(grey, 200)), TintedBackend())
+    without, _ = upscale_image(Image(pixels=grey), Setup(TintedBackend()))
+    with_alpha, _ = upscale_image(Image(pixels=grey, alpha=np.full_like(grey, 200)), Setup(TintedBackend()))
     np.testing.assert_array_equal(with_alpha.pixels, without.pixels)
 
 
@@ -191,7 +192,7 @@ def test_what_is_no_regular_file_is_reported_and_the_rest_goes_on(tmp_path: Path
     put(tmp_path / "in/a.png")
     (tmp_path / "in/loop.png").symlink_to(tmp_path / "in/loop.png")
     os.mkfifo(tmp_path / "in/pipe.png")
-    outcomes = list(run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), NearestBackend()))
+    outcomes = list(run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), Setup(NearestBackend())))
     assert [outcome.job.source.name for outcome in outcomes if outcome.error] == ["loop.png", "pipe.png"]
     assert tree(tmp_path / "out") == ["a.png"]
 

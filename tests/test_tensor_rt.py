@@ -26,7 +26,7 @@ from srn_deploy.engine.monitor import message_collector
 from srn_deploy.engine.options import BuildOptions
 from srn_deploy.engine.store import StoredEngine
 from srn_deploy.errors import BackendError, OutOfMemory, UnsuitableBatch
-from srn_deploy.inference.upscale import upscale_planes
+from srn_deploy.inference.upscale import upscale_rgb
 from srn_deploy.spec import ModelSpec
 from srn_deploy.tiling.shapes import ShapeRange
 from srn_deploy.tiling.windows import TileOptions
@@ -172,13 +172,13 @@ def test_a_shape_that_no_profile_takes_is_refused_with_what_they_take(opened: Op
 def test_a_picture_outside_the_profiles_is_tiled_into_them(opened: Opened, size: tuple[int, int]) -> None:
     bench = opened(profile((15, 15), (60, 72), esa=True), spec=ESA)
     picture = drawn(*size, 3)
-    np.testing.assert_array_equal(upscale_planes(picture, bench.backend), enlarged(picture[None])[0])
+    np.testing.assert_array_equal(upscale_rgb(picture, bench.backend), enlarged(picture[None])[0])
     assert len(bench.backend._slots) <= MOST_SLOTS
 
 
 def test_windows_bring_their_matrices_with_them(opened: Opened) -> None:
     bench = opened(profile((15, 15), (60, 72), batch=2, esa=True), spec=ESA)
-    upscale_planes(drawn(100, 100, 3), bench.backend, TileOptions(tiles_per_batch=2))
+    upscale_rgb(drawn(100, 100, 3), bench.backend, TileOptions(tiles_per_batch=2))
     (slot, *_) = bench.backend._slots.values()
     rows = slot._device["rows"].array(slot._host["rows"].shape, "float32")
     np.testing.assert_allclose(rows.sum(axis=2), 1, rtol=1e-6)
@@ -200,7 +200,7 @@ def test_what_does_not_fit_at_all_is_tiled_smaller_and_nothing_is_kept_of_it(
     with pytest.raises(OutOfMemory, match="has no 5 MiB"):
         bench.backend.run(picture[None])
     assert bench.gpu.used_bytes == 0
-    upscaled = upscale_planes(picture, bench.backend, TileOptions(tile=None))
+    upscaled = upscale_rgb(picture, bench.backend, TileOptions(tile=None))
     np.testing.assert_array_equal(upscaled, enlarged(picture[None])[0])
     assert "going on with tiles of 150 px" in caplog.text
 

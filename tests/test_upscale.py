@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from srn_deploy.errors import OptionError, OutOfMemory, TilingError, UnsuitableBatch
-from srn_deploy.inference.upscale import upscale_parts, upscale_planes
+from srn_deploy.inference.upscale import upscale_parts, upscale_rgb
 from srn_deploy.spec import Form, PixelType, Precision
 from srn_deploy.tiling.interpolation import Geometry
 from srn_deploy.tiling.shapes import Limits
@@ -33,10 +33,10 @@ def enlarged(image: NDArray[Any]) -> NDArray[Any]:
 
 def test_sixteen_bits_survive_a_float_artefact_and_what_is_no_number_becomes_black() -> None:
     picture = drawn(20, 30, 3, dtype=np.uint16)
-    result = upscale_planes(picture, NearestBackend(FLOAT))
+    result = upscale_rgb(picture, NearestBackend(FLOAT))
     assert result.dtype == np.uint16
     np.testing.assert_array_equal(result, enlarged(picture))
-    assert not upscale_planes(picture, NotANumber(FLOAT)).any()
+    assert not upscale_rgb(picture, NotANumber(FLOAT)).any()
 
 
 class NotANumber(NearestBackend):
@@ -48,13 +48,13 @@ class NotANumber(NearestBackend):
 
 def test_eight_bits_survive_a_float_artefact() -> None:
     picture = drawn(20, 30, 3)
-    np.testing.assert_array_equal(upscale_planes(picture, NearestBackend(FLOAT)), enlarged(picture))
+    np.testing.assert_array_equal(upscale_rgb(picture, NearestBackend(FLOAT)), enlarged(picture))
 
 
 @pytest.mark.parametrize("spec", [NEAREST, replace(FLOAT, precision=Precision.FP16)])
 def test_sixteen_bits_are_refused_by_what_would_cut_them(spec: Any) -> None:
     with pytest.raises(UnsuitableBatch, match="--io float32"):
-        upscale_planes(drawn(20, 30, 3, dtype=np.uint16), NearestBackend(spec))
+        upscale_rgb(drawn(20, 30, 3, dtype=np.uint16), NearestBackend(spec))
 
 
 def test_only_the_wanted_tiles_are_run_again_and_give_what_the_whole_gives() -> None:
@@ -74,7 +74,7 @@ def test_a_small_picture_runs_whole_and_a_large_one_in_windows_of_bounded_memory
     options = TileOptions(activation_bytes=100 * 80 * 80)
     assert choose_tile_px(NEAREST, Limits(), 80, 80, options) is None
     backend = NearestBackend()
-    upscale_planes(drawn(300, 310, 3), backend, options)
+    upscale_rgb(drawn(300, 310, 3), backend, options)
     assert len(backend.shapes) > 1
     assert max(n * h * w * NEAREST.activation_bytes_per_px for n, h, w, _ in backend.shapes) <= options.activation_bytes
 
@@ -83,7 +83,7 @@ def test_a_small_picture_runs_whole_and_a_large_one_in_windows_of_bounded_memory
 def test_windows_stay_within_the_bound_however_they_are_rounded(alignment: int) -> None:
     backend = NearestBackend(replace(NEAREST, alignment_px=alignment, halo_px=7))
     options = TileOptions(activation_bytes=100 * 97 * 97, tiles_per_batch=2)
-    upscale_planes(drawn(250, 260, 3), backend, options)
+    upscale_rgb(drawn(250, 260, 3), backend, options)
     assert max(n * h * w * 100 for n, h, w, _ in backend.shapes) <= options.activation_bytes
 
 
@@ -104,7 +104,7 @@ def test_beside_the_windows_there_is_only_the_picture_and_its_result(channels: i
     picture = drawn(400, 500, channels, dtype=dtype)
     spec = FLOAT if dtype == np.uint16 else NEAREST
     tracemalloc.start()
-    result = upscale_planes(picture, NearestBackend(spec), TileOptions(tile=40, halo=0))
+    result = upscale_rgb(picture, NearestBackend(spec), TileOptions(tile=40, halo=0))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     window = 2 * 40 * 2 * 40 * 3 * 4
@@ -113,7 +113,7 @@ def test_beside_the_windows_there_is_only_the_picture_and_its_result(channels: i
 
 def test_equal_windows_share_a_batch() -> None:
     backend = NearestBackend()
-    upscale_planes(drawn(64, 320, 3), backend, TileOptions(tile=32, halo=0, tiles_per_batch=4))
+    upscale_rgb(drawn(64, 320, 3), backend, TileOptions(tile=32, halo=0, tiles_per_batch=4))
     assert max(shape[0] for shape in backend.shapes) == 4
 
 
@@ -133,7 +133,7 @@ class ForgetfulBackend(NearestBackend):
 
 def test_out_of_memory_halves_the_tile_and_goes_on(caplog: pytest.LogCaptureFixture) -> None:
     backend, picture = ForgetfulBackend(largest_height=60), drawn(201, 190, 3)
-    np.testing.assert_array_equal(upscale_planes(picture, backend, TileOptions(tile=None)), enlarged(picture))
+    np.testing.assert_array_equal(upscale_rgb(picture, backend, TileOptions(tile=None)), enlarged(picture))
     assert backend.failures == 2  # 201 px, then 67 px each; five of 41 px fit
     assert "tiles of 50 px" in caplog.text
 
@@ -146,7 +146,7 @@ def test_what_was_finished_before_the_memory_ran_out_is_not_run_again() -> None:
             return super().run(batch, geometry)
 
     backend, picture = LaterForgetful(), drawn(300, 300, 3)
-    np.testing.assert_array_equal(upscale_planes(picture, backend, TileOptions(tile=100, halo=0)), enlarged(picture))
+    np.testing.assert_array_equal(upscale_rgb(picture, backend, TileOptions(tile=100, halo=0)), enlarged(picture))
     assert backend.failures == 1
     small = [shape for shape in backend.shapes if shape[1] < 100]
     assert sum(h * w for _, h, w, _ in small) < 300 * 300  # the first row of tiles was kept
@@ -154,13 +154,13 @@ def test_what_was_finished_before_the_memory_ran_out_is_not_run_again() -> None:
 
 def test_a_memory_that_holds_no_tile_is_an_error() -> None:
     with pytest.raises(OutOfMemory):
-        upscale_planes(drawn(100, 100, 3), ForgetfulBackend(largest_height=10), TileOptions(tile=64))
+        upscale_rgb(drawn(100, 100, 3), ForgetfulBackend(largest_height=10), TileOptions(tile=64))
 
 
 def test_a_portable_graph_with_esa_is_not_tiled_wrongly() -> None:
     spec = replace(FLOAT, form=Form.PORTABLE, has_esa=True, min_side_px=15, alignment_px=6, halo_px=30)
     with pytest.raises(TilingError, match="deploy graph"):
-        upscale_planes(drawn(300, 300, 3), NearestBackend(spec), TileOptions(tile=64))
+        upscale_rgb(drawn(300, 300, 3), NearestBackend(spec), TileOptions(tile=64))
 
 
 @pytest.mark.parametrize("wrong", [{"tile": "some"}, {"tile": 8}, {"halo": -1}, {"activation_bytes": 0},
@@ -178,12 +178,12 @@ def test_any_integer_type_is_a_tile() -> None:
 def test_a_portable_graph_that_runs_out_of_memory_says_so(caplog: pytest.LogCaptureFixture) -> None:
     spec = replace(FLOAT, form=Form.PORTABLE, has_esa=True, min_side_px=15, alignment_px=6, halo_px=30)
     with pytest.raises(OutOfMemory):
-        upscale_planes(drawn(300, 300, 3), ForgetfulBackend(spec), TileOptions(tile=None))
+        upscale_rgb(drawn(300, 300, 3), ForgetfulBackend(spec), TileOptions(tile=None))
     assert "going on" not in caplog.text
 
 
 def test_tiles_are_counted_for_the_progress_bar() -> None:
     seen: list[tuple[int, int]] = []
     options = TileOptions(tile=50, halo=0)
-    upscale_planes(drawn(100, 100, 3), NearestBackend(), options, lambda *count: seen.append(count))
+    upscale_rgb(drawn(100, 100, 3), NearestBackend(), options, lambda *count: seen.append(count))
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from srn_deploy.errors import TilingError
-from srn_deploy.inference.upscale import upscale_planes
+from srn_deploy.inference.upscale import upscale_rgb
 from srn_deploy.spec import ModelSpec
 from srn_deploy.tiling.shapes import Limits, ShapeRange
 from srn_deploy.tiling.windows import TileOptions, planned_windows
@@ -58,7 +58,7 @@ def test_a_static_engine_says_what_it_takes_and_how_to_build_another() -> None:
 def test_a_picture_below_the_engine_is_reflected_into_it_and_cropped_again() -> None:
     backend = NearestBackend(limits=limits(STATIC))
     picture = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
-    upscaled = upscale_planes(picture, backend)
+    upscaled = upscale_rgb(picture, backend)
     np.testing.assert_array_equal(upscaled, picture.repeat(2, axis=0).repeat(2, axis=1))
     assert backend.shapes == [(1, 48, 64, 3)]
 
@@ -67,7 +67,7 @@ def test_no_more_tiles_are_run_at_once_than_the_engine_takes() -> None:
     shapes = ShapeRange(smallest=(8, 8), largest=(40, 40), optimum=(40, 40))
     backend = NearestBackend(spec=replace(NEAREST, halo_px=4), limits=Limits(shapes=(shapes,), largest_batch=2))
     picture = np.random.default_rng(0).integers(0, 256, (150, 170, 3), dtype=np.uint8)
-    upscaled = upscale_planes(picture, backend, TileOptions(tiles_per_batch=8))
+    upscaled = upscale_rgb(picture, backend, TileOptions(tiles_per_batch=8))
     np.testing.assert_array_equal(upscaled, picture.repeat(2, axis=0).repeat(2, axis=1))
     assert {shape[0] for shape in backend.shapes} <= {1, 2}
     assert all(shapes.takes(*shape[1:3]) for shape in backend.shapes)

@@ -21,6 +21,7 @@ from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import DeviceUnavailable, OptionError, SrnDeployError
 from srn_deploy.image import Image, write_image
 from srn_deploy.inference.jobs import Job, plan_jobs, run_jobs
+from srn_deploy.inference.setup import Setup
 from srn_deploy.open_model import engines_of
 from srn_deploy.registry.shipped import corrections_for, default_model, find_graph
 from srn_deploy.spec import Corrections, Form, PixelType, Precision, is_engine, is_graph
@@ -204,7 +205,7 @@ def _of_backend(name: str, backend: Backend, library: str, plan: Plan, opened: E
 
 def _run_files(jobs: Sequence[Job], backend: Backend) -> None:
     """A picture that failed is no fast one."""
-    for outcome in run_jobs(jobs, backend):
+    for outcome in run_jobs(jobs, Setup(backend)):
         if outcome.error is not None:
             raise outcome.error
 

@@ -1,9 +1,9 @@
-"""Is this output a plausible upscaling of its input? Shrunk back to its size, it must resemble it.
+"""The guard: averaged back to the size of its input, an upscaled image must resemble it.
 
-A network that diverges, or leaves the range of FP16, gives pixels that have nothing to do with the picture, and
-nothing in the pixels says so. Four things of the output, averaged back to the input's size, are looked at block by
-block; a network that sharpens, smooths or removes noise moves none of them far. The bounds come from a recorded study
-(`benchmarks/guard_study.py`).
+A network that diverges, or leaves the range of FP16, gives pixels that have nothing to do with the image, and nothing
+in the pixels says so. The guard averages the output back to the input's size and measures four things of each block;
+a network that sharpens, smooths or removes noise changes none of them much. The bounds below come from a recorded
+study (`benchmarks/guard_study.py`).
 """
 
 from __future__ import annotations
@@ -17,39 +17,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srn_deploy.errors import OptionError
+from srn_deploy.tiling.tiles import PixelArray
 
-Pixels = NDArray[Any]
 Levels = NDArray[np.float32]
 
 BLOCK_PX = 8
-"""Side of a block in input pixels: large enough for a mean, small enough to leave the rest of a picture untouched.
+"""Side of a block in input pixels: large enough for a mean, small enough to leave the rest of an image untouched.
 What remains at the end of a side is spread over its blocks."""
 
 BAND_BLOCKS = 32
-"""Blocks that are looked at together: bounds the memory, whatever the picture."""
+"""Rows of blocks that are inspected together: bounds the memory, however large the image."""
 
 STRAY_LEVELS = 20.0
-"""How far, on average over a block, pixels may lie outside what stands between the input's pixel and the mean around
-it: keeping the pixel, smoothing it away and all between costs nothing."""
+"""How far, on average over a block, pixels may lie outside the range between the input's pixel and the mean around it.
+A network may keep the pixel, smooth it away, or do anything in between."""
 
 SHIFT_LEVELS = 36.0
 """How far the mean of a block may move."""
 
 COLOUR_LEVELS = 8.0
-"""How much more colour, as the mean distance of the channels from their mean, a block may have than its input."""
+"""How much more colour a block may have than its input, as the mean distance of the channels from their mean."""
 
 LOST_LEVELS = 4.0
-"""How far the mean of a block may lie from black, or from white, if all of its output is exactly that: what is no
-number becomes 0, and what is infinite the largest value."""
+"""How far the input's mean may lie from black, or from white, where all of a block's output is exactly that: NaN
+becomes 0, and infinity the largest value."""
 
 _ROUNDING = 1e-4
-"""Levels; means of white in float32 miss 255 by less."""
+"""In levels; means of white in float32 miss 255 by less than this."""
 
 _NEIGHBOUR_PX = 2
 
 
 class Guard(StrEnum):
-    """What to do about blocks that do not resemble their input."""
+    """What to do about blocks that do not resemble their input: nothing, log a warning, or repair them."""
 
     OFF = "off"
     WARN = "warn"
@@ -57,7 +57,7 @@ class Guard(StrEnum):
 
     @classmethod
     def named(cls, name: str) -> Guard:
-        """Raises OptionError for a name that there is not."""
+        """The guard of this name; raises OptionError for an unknown one."""
         try:
             return cls(name)
         except ValueError as error:
@@ -66,7 +66,7 @@ class Guard(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Verdict:
-    """Which blocks of a picture are broken. Edges are in input pixels, one more than there are blocks."""
+    """Which blocks of an image are broken. Edges are in input pixels, one more than there are blocks."""
 
     broken: NDArray[np.bool_]
     """(rows, columns) of blocks."""
@@ -75,22 +75,24 @@ class Verdict:
 
     @property
     def share(self) -> float:
-        """Of the blocks."""
+        """The share of broken blocks, in 0..1."""
         return float(self.broken.mean())
 
     def mask(self) -> NDArray[np.bool_]:
-        """(H, W) of input pixels."""
+        """(H, W), true for the input pixels of broken blocks."""
         return np.repeat(np.repeat(self.broken, np.diff(self.row_edges), axis=0), np.diff(self.col_edges), axis=1)
 
-    def first(self) -> tuple[int, int]:
-        """(row, column) in input pixels of the first broken block; raises IndexError where there is none."""
+    def first(self) -> tuple[int, int] | None:
+        """(row, column) in input pixels of the first broken block; None where there is none."""
+        if not self.broken.any():
+            return None
         row, col = np.argwhere(self.broken)[0]
         return int(self.row_edges[row]), int(self.col_edges[col])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Signs:
-    """What is looked at, each (rows, columns) of blocks, in levels of 0..255."""
+    """What is measured of each block: arrays (rows, columns) of blocks, in levels of 0..255."""
 
     stray: Levels
     shift: Levels
@@ -98,30 +100,30 @@ class Signs:
     lost: Levels
 
     def broken(self) -> NDArray[np.bool_]:
-        """Where one of them is beyond its bound, or no number."""
+        """Where one of them is beyond its bound, or NaN."""
         return np.asarray(~((self.stray <= STRAY_LEVELS) & (self.shift <= SHIFT_LEVELS)
                             & (self.colour <= COLOUR_LEVELS) & (self.lost <= LOST_LEVELS)))
 
 
-def inspect(image_hwc: Pixels, upscaled_hwc: Pixels, scale: int) -> Verdict:
-    """Compare (H, W, C) pixels with their (scale*H, scale*W, C) upscaling, block by block.
+def inspect(image_hwc: PixelArray, upscaled_hwc: PixelArray, scale: int) -> Verdict:
+    """Compare an image (H, W, C) with its upscaling (scale*H, scale*W, C), block by block.
 
-    Both uint8, uint16, or float32 in 0..1; C is 1 or 3. Values that are not finite are broken.
+    Both are uint8, uint16, or float32 in 0..1; C is 1 or 3. Blocks with values that are not finite are broken.
     """
     row_edges, col_edges = _edges(image_hwc.shape[0]), _edges(image_hwc.shape[1])
     bands = [signs.broken() for signs in _signs(image_hwc, upscaled_hwc, scale, row_edges, col_edges)]
     return Verdict(broken=np.concatenate(bands), row_edges=row_edges, col_edges=col_edges)
 
 
-def signs_of(image_hwc: Pixels, upscaled_hwc: Pixels, scale: int) -> Signs:
-    """The figures behind a verdict, of the whole picture."""
+def signs_of(image_hwc: PixelArray, upscaled_hwc: PixelArray, scale: int) -> Signs:
+    """The figures behind a verdict, for the whole image; arguments as for `inspect`."""
     bands = list(_signs(image_hwc, upscaled_hwc, scale, _edges(image_hwc.shape[0]), _edges(image_hwc.shape[1])))
     return Signs(**{name: np.concatenate([getattr(band, name) for band in bands])
                     for name in ("stray", "shift", "colour", "lost")})
 
 
-def area_averaged(upscaled_hwc: Pixels, scale: int) -> Levels:
-    """Each square of scale x scale pixels as its mean, in levels of 0..255: (H, W, C)."""
+def area_averaged(upscaled_hwc: PixelArray, scale: int) -> Levels:
+    """The mean of each square of scale x scale pixels, in levels of 0..255: (H, W, C) float32."""
     height, width, channels = (upscaled_hwc.shape[0] // scale, upscaled_hwc.shape[1] // scale, upscaled_hwc.shape[2])
     exact = {"uint8": "uint16", "uint16": "uint32"}.get(upscaled_hwc.dtype.name, "float32")
     rows = upscaled_hwc.reshape(height, scale, -1).sum(axis=1, dtype=exact)
@@ -134,18 +136,18 @@ def area_averaged(upscaled_hwc: Pixels, scale: int) -> Levels:
 
 
 def _levels_of(dtype: np.dtype[Any]) -> float:
-    """What a step of a dtype is worth in levels of 0..255."""
+    """How many levels of 0..255 one unit of a dtype is."""
     return {"uint8": 1.0, "uint16": 1 / 257}.get(dtype.name, 255.0)
 
 
 def _edges(side_px: int) -> NDArray[np.intp]:
-    """Of blocks of BLOCK_PX pixels or a few more."""
+    """Edges of the blocks of one side, each of BLOCK_PX pixels or a few more."""
     return np.linspace(0, side_px, max(1, side_px // BLOCK_PX) + 1).astype(np.intp)
 
 
-def _signs(image: Pixels, upscaled: Pixels, scale: int, row_edges: NDArray[np.intp],
+def _signs(image: PixelArray, upscaled: PixelArray, scale: int, row_edges: NDArray[np.intp],
            col_edges: NDArray[np.intp]) -> Iterator[Signs]:
-    """Band by band, from top to bottom."""
+    """The signs of each band of blocks, from top to bottom."""
     for first in range(0, len(row_edges) - 1, BAND_BLOCKS):
         edges = row_edges[first:first + BAND_BLOCKS + 1]
         top, bottom = int(edges[0]), int(edges[-1])
@@ -177,7 +179,7 @@ def _lost(original: Levels, back: Levels) -> Levels:
 
 
 def _colour(pixels: Levels) -> Levels:
-    """Mean distance of the channels from their mean, (H, W, 1); of one channel it is 0."""
+    """Mean distance of the channels from their mean, (H, W, 1); 0 for a single channel."""
     channels = [pixels[..., channel] for channel in range(pixels.shape[2])]  # numpy is slow along an axis of three
     mean = sum(channels[1:], channels[0]) / np.float32(len(channels))
     distances = [np.abs(channel - mean) for channel in channels]

@@ -24,7 +24,7 @@ from srn_deploy.backends.protocol import Backend
 from srn_deploy.errors import OptionError, UnreadableImage
 from srn_deploy.image import Image, find_images, read_image
 from srn_deploy.image.bicubic import resize_uint8
-from srn_deploy.inference.upscale import upscale_planes
+from srn_deploy.inference.upscale import upscale_rgb
 from srn_deploy.quality.metrics import SSIM_WINDOW_PX, cropped, luma, psnr, ssim
 from srn_deploy.spec import Colour
 from srn_deploy.tiling.windows import TileOptions
@@ -145,7 +145,7 @@ def evaluate_pairs(backend: Backend, pairs: Sequence[Pair], measured: Measured =
         and isinstance(backend, UpscalesLuma) else None
     scores = []
     for pair, hr, lr in read_pairs(pairs, backend.spec.scale):
-        sr = upscale_planes(lr, backend, tiles)
+        sr = upscale_rgb(lr, backend, tiles)
         on_image(pair.name, Image(pixels=sr))
         planes = _planes(sr, hr, measured) if own_luma is None else _luma_planes(own_luma, hr, lr)
         scores.append(_score(pair.name, *planes, border_px=backend.spec.scale))

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import isqrt
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,9 @@ from numpy.typing import NDArray
 from srn_deploy.errors import TilingError
 from srn_deploy.tiling.interpolation import Geometry, stretch_matrix
 
-Pixels = NDArray[np.generic]
+PixelArray = NDArray[Any]
+"""Pixels with their channels last, (H, W, C) or a batch (N, H, W, C): uint8 in 0..255, uint16 in 0..65535 or float32 in
+0..1."""
 
 SMALLEST_TILE_PX = 32
 """Below this a tile is nearly all halo, and smaller ones cure no lack of memory."""
@@ -103,7 +106,7 @@ def batches(tiles: Sequence[Tile], size: int) -> Iterator[list[Tile]]:
         yield batch
 
 
-def cut(image_hwc: Pixels, tiles: Sequence[Tile]) -> Pixels:
+def cut(image_hwc: PixelArray, tiles: Sequence[Tile]) -> PixelArray:
     """The windows of some tiles of equal shape as a fresh batch (N, h, w, C) of the image's dtype."""
     return np.stack([image_hwc[t.rows.start:t.rows.stop, t.cols.start:t.cols.stop] for t in tiles])
 
@@ -115,7 +118,7 @@ def geometry_of(tiles: Sequence[Tile], height: int, width: int) -> Geometry:
         cols=np.stack([stretch_matrix(width, t.cols.start, t.cols.stop) for t in tiles]))
 
 
-def join(canvas_hwc: Pixels, tile: Tile, upscaled_hwc: Pixels, scale: int) -> None:
+def join(canvas_hwc: PixelArray, tile: Tile, upscaled_hwc: PixelArray, scale: int) -> None:
     """Copy what a tile contributes from its upscaled window (scale*h, scale*w, C) into the canvas."""
     rows, cols = tile.rows, tile.cols
     canvas_hwc[rows.core_start * scale:rows.core_stop * scale, cols.core_start * scale:cols.core_stop * scale] = \
@@ -123,7 +126,7 @@ def join(canvas_hwc: Pixels, tile: Tile, upscaled_hwc: Pixels, scale: int) -> No
                      (cols.core_start - cols.start) * scale:(cols.core_stop - cols.start) * scale]
 
 
-def reflected(image_hwc: Pixels, min_height_px: int, min_width_px: int) -> Pixels:
+def reflected(image_hwc: PixelArray, min_height_px: int, min_width_px: int) -> PixelArray:
     """The picture grown at bottom and right by reflection to at least these sides.
 
     Reflection goes back and forth where the picture is smaller than what is missing (a single row or

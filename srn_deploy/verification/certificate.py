@@ -19,7 +19,7 @@ from srn_deploy.backends.protocol import Backend
 from srn_deploy.engine.manifest import CertificateRecord
 from srn_deploy.errors import OptionError
 from srn_deploy.image.bicubic import resize_uint8
-from srn_deploy.inference.upscale import upscale_planes
+from srn_deploy.inference.upscale import upscale_rgb
 from srn_deploy.quality.metrics import psnr_y
 from srn_deploy.spec import PixelType, Precision
 from srn_deploy.system.documents import to_builtins
@@ -160,9 +160,9 @@ class _Found:
 def _run(backend: Backend, lr: Pixels) -> NDArray[np.float64]:
     """One whole picture, in levels of 0..255; float artefacts keep their fractions."""
     if backend.spec.pixel_type is PixelType.UINT8:
-        return upscale_planes(lr, backend, WHOLE).astype(np.float64)
+        return upscale_rgb(lr, backend, WHOLE).astype(np.float64)
     values = lr.astype(np.float32) / np.float32(255)
-    return upscale_planes(values, backend, WHOLE).astype(np.float64) * 255
+    return upscale_rgb(values, backend, WHOLE).astype(np.float64) * 255
 
 
 def _levels(picture: NDArray[np.float64]) -> Pixels:

@@ -21,7 +21,7 @@ from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.engine_request import EngineRequest, request_engine
 from srn_deploy.errors import OutOfMemory
 from srn_deploy.image import read_image
-from srn_deploy.inference.upscale import upscale_planes
+from srn_deploy.inference.upscale import upscale_rgb
 from srn_deploy.open_model import open_model
 from srn_deploy.spec import Precision
 from srn_deploy.tiling.windows import TileOptions
@@ -67,8 +67,8 @@ def test_the_engine_was_certified_when_it_was_built(engine: StoredEngine) -> Non
 
 def test_tiles_of_an_engine_are_those_of_the_whole_picture(
         backend: TensorRtBackend, picture: NDArray[np.uint8]) -> None:
-    whole = upscale_planes(picture[:339, :510], backend)
-    tiled = upscale_planes(picture[:339, :510], backend, TileOptions(tile=96))
+    whole = upscale_rgb(picture[:339, :510], backend)
+    tiled = upscale_rgb(picture[:339, :510], backend, TileOptions(tile=96))
     difference = np.abs(tiled.astype(int) - whole)
     assert difference.max() <= HALF_PRECISION_LEVELS
     assert (difference > 1).mean() < 1e-4
@@ -85,7 +85,7 @@ def test_a_graph_gives_what_the_plain_pass_gave(backend: TensorRtBackend, pictur
 
 
 def test_a_shortage_of_memory_makes_tiles_smaller(backend: TensorRtBackend, picture: NDArray[np.uint8]) -> None:
-    expected = upscale_planes(picture, backend, TileOptions(tile=64))
+    expected = upscale_rgb(picture, backend, TileOptions(tile=64))
     with backend._session.current():
         backend._drop_slots()
     hog = open_session()
@@ -100,7 +100,7 @@ def test_a_shortage_of_memory_makes_tiles_smaller(backend: TensorRtBackend, pict
         for _ in range(min(12, len(taken))):  # 48 MiB: some tile fits, the whole does not
             taken.pop().free()
     try:
-        result = upscale_planes(picture, backend, TileOptions(tile=None))
+        result = upscale_rgb(picture, backend, TileOptions(tile=None))
     finally:
         with hog.current():
             for allocation in taken:

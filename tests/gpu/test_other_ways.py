@@ -11,7 +11,7 @@ import pytest
 from srn_deploy.backends import open_half, open_on
 from srn_deploy.errors import DeviceUnavailable
 from srn_deploy.image import read_image
-from srn_deploy.inference.upscale import upscale_planes
+from srn_deploy.inference.upscale import upscale_rgb
 from srn_deploy.registry.shipped import find_checkpoint, find_graph
 from srn_deploy.system.cuda_driver import free_gpu_bytes, gpu_name
 from srn_deploy.tiling.windows import TileOptions
@@ -26,9 +26,9 @@ def test_it_gives_the_picture_of_the_cpu(repository: Path, way: str) -> None:
     except DeviceUnavailable as error:
         pytest.skip(str(error))
     with closing(backend), closing(open_on(find_graph(None), "cpu")[0]) as reference:
-        expected = upscale_planes(picture, reference)
+        expected = upscale_rgb(picture, reference)
         for options in (None, None, None, TileOptions(tile=64)):  # eager, recorded, replayed, tiled
-            assert np.abs(upscale_planes(picture, backend, options).astype(int) - expected).max() <= 4
+            assert np.abs(upscale_rgb(picture, backend, options).astype(int) - expected).max() <= 4
 
 
 def test_the_driver_tells_name_capability_and_memory() -> None:

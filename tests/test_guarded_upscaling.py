@@ -1,7 +1,8 @@
-"""Upscaling under the guard: what is told, what is mended, what stays untouched; and pictures of 16 bits."""
+"""Upscaling under the guard: what is reported, what is repaired, what stays untouched; and images of 16 bits."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,16 +14,16 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 
 import srn_deploy
-from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.cli import main
 from srn_deploy.errors import UnsuitableBatch
 from srn_deploy.image import Image, read_image, write_image
 from srn_deploy.image.bicubic import resize_uint8
+from srn_deploy.inference.arrays import upscale_guarded
 from srn_deploy.inference.guard import Guard
-from srn_deploy.inference.guarded import GROWN_PX, RAMP_PX, Companion, upscale_array, upscale_guarded
 from srn_deploy.inference.jobs import plan_jobs, run_jobs
-from srn_deploy.inference.upscale import upscale_planes
-from srn_deploy.open_model import companion_of
+from srn_deploy.inference.repair import GROWN_PX, RAMP_PX
+from srn_deploy.inference.setup import Fp32Fallback, Setup
+from srn_deploy.open_model import fp32_fallback_of
 from srn_deploy.registry.shipped import find_graph, shipped_models
 from srn_deploy.spec import PixelType, Precision
 from srn_deploy.tiling.interpolation import Geometry
@@ -66,24 +67,25 @@ def distance_px(height: int, width: int) -> NDArray[np.int64]:
 @pytest.mark.parametrize("guard", [Guard.OFF, Guard.WARN])
 def test_without_repair_the_pixels_are_the_networks(guard: Guard) -> None:
     picture = poisoned()
-    upscaled, damage = upscale_guarded(picture, DivergingBackend(), guard=guard)
+    upscaled, findings = upscale_guarded(picture, Setup(DivergingBackend(), guard=guard))
     np.testing.assert_array_equal(upscaled, DivergingBackend().run(picture[None])[0])
-    assert bool(damage.sentence()) == (guard is Guard.WARN)
+    assert bool(findings.sentence()) == (guard is Guard.WARN)
 
 
 def test_a_warning_says_how_much_and_where_and_what_to_do() -> None:
-    _, damage = upscale_guarded(poisoned(), DivergingBackend())
-    assert (damage.broken, damage.blocks, damage.first) == (9, 20 * 25, (128, 160))
-    assert damage.sentence() == (
-        "1.8 % of the picture does not resemble the input, the first place at column 160, row 128: the network broke "
-        "there. Look at it; --guard repair mends it.")
+    _, findings = upscale_guarded(poisoned(), Setup(DivergingBackend()))
+    assert (findings.broken, findings.blocks, findings.first) == (9, 20 * 25, (128, 160))
+    assert findings.sentence() == (
+        "1.8 % of the image does not resemble the input, the first place at column 160, row 128: the network broke "
+        "there. Look at it; --guard repair fixes it.")
 
 
 @pytest.mark.parametrize("tile", [None, 48])
-def test_a_diverged_network_is_mended_by_bicubic_with_a_soft_edge_and_the_rest_is_untouched(tile: int | None) -> None:
+def test_a_diverged_network_is_repaired_by_bicubic_with_a_soft_edge_and_the_rest_is_untouched(tile: int | None) -> None:
     picture = poisoned()
-    upscaled, damage = upscale_guarded(picture, DivergingBackend(), TileOptions(tile=tile), guard=Guard.REPAIR)
-    assert (damage.bicubic, damage.run_again) == (9, 0)
+    upscaled, findings = upscale_guarded(picture, Setup(DivergingBackend(), tiles=TileOptions(tile=tile),
+                                                        guard=Guard.REPAIR))
+    assert (findings.bicubic, findings.run_again) == (9, 0)
     distance, raw = distance_px(*picture.shape[:2]), DivergingBackend().run(picture[None])[0]
     bicubic = resize_uint8(picture, 320, 400)
     inside = distance < GROWN_PX
@@ -98,88 +100,47 @@ def test_a_diverged_network_is_mended_by_bicubic_with_a_soft_edge_and_the_rest_i
 
 def test_what_broke_in_half_precision_is_run_again_in_fp32() -> None:
     picture = poisoned()
-    companion = Companion(lambda: NearestBackend(PRECISE))
-    upscaled, damage = upscale_guarded(picture, DivergingBackend(HALF), guard=Guard.REPAIR, companion=companion)
-    assert (damage.bicubic, damage.run_again) == (0, 9)
+    fallback = Fp32Fallback(lambda: NearestBackend(PRECISE))
+    upscaled, findings = upscale_guarded(picture, Setup(DivergingBackend(HALF), guard=Guard.REPAIR,
+                                                        fallback=fallback))
+    assert (findings.bicubic, findings.run_again) == (0, 9)
     np.testing.assert_array_equal(upscaled, picture.repeat(2, 0).repeat(2, 1))
-    assert "Of 9 blocks: 9 run again in FP32." in damage.sentence()
+    assert "Of 9 blocks: 9 run again in FP32." in findings.sentence()
 
 
 def test_what_breaks_in_fp32_too_is_interpolated() -> None:
-    companion = Companion(lambda: DivergingBackend(PRECISE))
-    _, damage = upscale_guarded(poisoned(), DivergingBackend(HALF), guard=Guard.REPAIR, companion=companion)
-    assert (damage.bicubic, damage.run_again) == (9, 0)
+    fallback = Fp32Fallback(lambda: DivergingBackend(PRECISE))
+    _, findings = upscale_guarded(poisoned(), Setup(DivergingBackend(HALF), guard=Guard.REPAIR, fallback=fallback))
+    assert (findings.bicubic, findings.run_again) == (9, 0)
 
 
 def test_only_the_windows_around_a_broken_block_are_run_again() -> None:
     precise = NearestBackend(PRECISE)
-    upscale_guarded(poisoned(500, 600), DivergingBackend(HALF), guard=Guard.REPAIR,
-                    companion=Companion(lambda: precise))
+    upscale_guarded(poisoned(500, 600), Setup(DivergingBackend(HALF), guard=Guard.REPAIR,
+                                              fallback=Fp32Fallback(lambda: precise)))
     assert 0 < sum(h * w for _, h, w, _ in precise.shapes) < 500 * 600 // 8
 
 
-def test_a_healthy_picture_opens_no_companion() -> None:
+def test_a_healthy_picture_opens_no_fallback() -> None:
     def opened() -> NearestBackend:
-        raise AssertionError("nobody asked for it")
+        raise AssertionError("nobody needs it")
 
     picture = poisoned()
-    upscaled, damage = upscale_guarded(picture, NearestBackend(HALF), guard=Guard.REPAIR, companion=Companion(opened))
-    assert damage.sentence() == ""
+    upscaled, findings = upscale_guarded(picture, Setup(NearestBackend(HALF), guard=Guard.REPAIR,
+                                                        fallback=Fp32Fallback(opened)))
+    assert findings.sentence() == ""
     np.testing.assert_array_equal(upscaled, picture.repeat(2, 0).repeat(2, 1))
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32])
-def test_pixels_of_more_than_8_bits_run_on_the_companion(dtype: Any) -> None:
+def test_pixels_of_more_than_8_bits_run_on_the_fp32_fallback(dtype: Any) -> None:
     picture = np.random.default_rng(0).random((20, 30, 3))
     picture = (picture * 65535).astype(np.uint16) if dtype == np.uint16 else picture.astype(np.float32)
-    companion = Companion(lambda: NearestBackend(PRECISE))
-    upscaled, _ = upscale_guarded(picture, NearestBackend(), companion=companion)
+    fallback = Fp32Fallback(lambda: NearestBackend(PRECISE))
+    upscaled, _ = upscale_guarded(picture, Setup(NearestBackend(), fallback=fallback))
     np.testing.assert_array_equal(upscaled, picture.repeat(2, 0).repeat(2, 1))
     with pytest.raises(UnsuitableBatch, match="--io float32"):
-        upscale_guarded(picture, NearestBackend())
-
-
-@pytest.mark.parametrize("shape", [(70, 91), (70, 91, 1), (70, 91, 3), (70, 91, 4)])
-def test_every_kind_of_array_comes_back_in_its_kind(shape: tuple[int, ...]) -> None:
-    picture = np.random.default_rng(0).integers(128, 255, shape, dtype=np.uint8)  # as alpha too: all of it is seen
-    upscaled, _ = upscale_array(picture, NearestBackend(), TileOptions(tile=32))
-    np.testing.assert_array_equal(upscaled, picture.repeat(2, 0).repeat(2, 1))
-
-
-@pytest.mark.parametrize("shape", [(4, 4, 2), (4,), (0, 4, 3)])
-def test_what_is_no_picture_is_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(UnsuitableBatch):
-        upscale_array(np.zeros(shape, np.uint8), NearestBackend())
-
-
-def test_constant_alpha_costs_no_second_pass() -> None:
-    backend, picture = NearestBackend(), np.full((20, 30, 4), 255, np.uint8)
-    upscaled, _ = upscale_array(picture, backend)
-    assert len(backend.shapes) == 1
-    assert (upscaled == 255).all()
-
-
-def test_colour_below_full_transparency_does_not_bleed_into_the_edge() -> None:
-    picture = np.zeros((48, 48, 4), np.uint8)
-    picture[:, 24:] = (200, 150, 100, 255)  # visible; the other half is transparent black
-    backend = OnnxRuntimeBackend(find_graph("srn-s-b4-x4"))
-    upscaled, _ = upscale_array(picture, backend)
-    seen = upscaled[..., 3] > 0
-    bled = upscale_planes(picture[..., :3], backend)
-    # The network moves even a plain colour by a few levels; black beyond the edge pulls it down by dozens.
-    assert np.abs(upscaled[seen][:, :3].astype(int) - [200, 150, 100]).max() <= 8
-    assert np.abs(bled[seen].astype(int) - [200, 150, 100]).max() >= 40
-
-
-def test_away_from_its_edges_alpha_is_exactly_opaque_or_transparent() -> None:
-    rows, cols = np.mgrid[0:64, 0:64] - 32
-    disc = np.hypot(rows, cols) < 20
-    picture = np.dstack([np.full((64, 64, 3), 150, np.uint8), np.where(disc, 255, 0).astype(np.uint8)])
-    upscaled, _ = upscale_array(picture, OnnxRuntimeBackend(find_graph()))
-    distance = np.abs(np.hypot(*(np.mgrid[0:256, 0:256] / 4 - 31.9)) - 20)
-    inside = np.hypot(*(np.mgrid[0:256, 0:256] / 4 - 31.9)) < 20
-    assert (upscaled[..., 3][inside & (distance > 5)] == 255).all()
-    assert (upscaled[..., 3][~inside & (distance > 5)] == 0).all()
+        upscale_guarded(picture, Setup(NearestBackend()))
 
 
 @pytest.mark.parametrize("guard", [Guard.WARN, Guard.REPAIR])
@@ -191,8 +152,8 @@ def test_a_grey_picture_is_looked_at_in_the_colours_that_the_network_gives_it(gu
             return super().run(batch) // 2 + np.array([80, 0, 60], np.uint8)
 
     grey = poisoned()[..., 1:2]
-    upscaled, damage = upscale_guarded(grey, Tinting(), guard=guard)
-    assert damage.broken == damage.blocks
+    upscaled, findings = upscale_guarded(grey, Setup(Tinting(), guard=guard))
+    assert findings.broken == findings.blocks
     assert upscaled.shape == (320, 400, 1)
     if guard is Guard.REPAIR:  # one rounding in each of two passes
         assert np.abs(upscaled.astype(int) - resize_uint8(grey, 320, 400)).max() <= 1
@@ -218,46 +179,46 @@ def test_a_picture_of_16_bits_keeps_them_with_every_shipped_model(sixteen: Path,
 
 
 def test_a_folder_of_both_depths_opens_the_float_graph_once(
-        sixteen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        sixteen: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for number in range(2):
         write_image(tmp_path / f"in/deep{number}.png", read_image(sixteen))
         write_image(tmp_path / f"in/flat{number}.png", Image(pixels=poisoned(24, 24)))
-    told: list[str] = []
-    with srn_deploy.load(device="cpu", tell=told.append) as upscaler:
+    caplog.set_level(logging.INFO, logger="srn_deploy")
+    with srn_deploy.load(device="cpu") as upscaler:
         outcomes = list(upscaler.upscale_files(tmp_path / "in", tmp_path / "out"))
     assert [outcome.error for outcome in outcomes] == [None] * 4
-    assert len(told) == 2
+    assert ["ONNX Runtime on the CPU" in message for message in caplog.messages] == [True, True]
 
 
-def test_a_graph_that_was_made_of_no_shipped_model_has_no_companion(tmp_path: Path) -> None:
+def test_a_graph_that_was_made_of_no_shipped_model_has_no_fallback(tmp_path: Path) -> None:
     graph = tmp_path / "other.onnx"
     graph.write_bytes(find_graph().read_bytes() + b"\0")
-    assert not companion_of(graph)
-    assert companion_of()
+    assert not fp32_fallback_of(graph)
+    assert fp32_fallback_of()
 
 
 def test_every_outcome_carries_what_the_guard_found(tmp_path: Path) -> None:
     write_image(tmp_path / "in.png", Image(pixels=poisoned(), alpha=poisoned()[..., :1]))
-    outcome, = run_jobs(plan_jobs(tmp_path / "in.png", tmp_path / "out.png"), DivergingBackend())
-    assert [sentence.split(" %")[1].split(",")[0] for sentence in outcome.damage] == [
-        " of the picture does not resemble the input", " of the transparency does not resemble the input"]
+    outcome, = run_jobs(plan_jobs(tmp_path / "in.png", tmp_path / "out.png"), Setup(DivergingBackend()))
+    assert [sentence.split(" %")[1].split(",")[0] for sentence in outcome.findings] == [
+        " of the image does not resemble the input", " of the transparency does not resemble the input"]
 
 
 @pytest.mark.parametrize("given", [(), ("--guard", "repair"), ("--guard", "off")])
-def test_the_command_tells_what_the_guard_found_and_goes_on(
+def test_the_command_says_what_the_guard_found_and_continues(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...]) -> None:
     def opened(*_: Any, **__: Any) -> NearestBackend:
         return DivergingBackend()
 
-    monkeypatch.setattr("srn_deploy.open_model.open_model", opened)
+    monkeypatch.setattr("srn_deploy.api.open_model", opened)
     write_image(tmp_path / "in.png", Image(pixels=poisoned()))
     result = CliRunner().invoke(main, ["upscale", str(tmp_path / "in.png"), str(tmp_path / "out.png"), *given])
     assert result.exit_code == 0
-    assert (f"Warning: {tmp_path / 'in.png'}: 1.8 % of the picture" in result.stderr) == ("off" not in given)
+    assert (f"Warning: {tmp_path / 'in.png'}: 1.8 % of the image" in result.stderr) == ("off" not in given)
     assert ("replaced by bicubic" in result.stderr) == ("repair" in given)
 
 
-def test_the_python_face_logs_what_the_guard_found(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_python_interface_logs_what_the_guard_found(caplog: pytest.LogCaptureFixture) -> None:
     make: Callable[..., Any] = srn_deploy.Upscaler
     with make(DivergingBackend(), guard="repair") as upscaler:
         upscaler.upscale(poisoned())

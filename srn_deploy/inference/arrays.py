@@ -1,0 +1,97 @@
+"""Images in memory: grey, RGB or RGBA, upscaled under the guard.
+
+A network sees RGB alone. Here, and nowhere else, grey becomes equal RGB and RGB becomes grey again.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from srn_deploy.backends.protocol import Backend
+from srn_deploy.errors import UnsuitableBatch
+from srn_deploy.image.alpha import settle, solidified
+from srn_deploy.inference.guard import Guard, inspect
+from srn_deploy.inference.repair import GuardFindings, findings_of, repair
+from srn_deploy.inference.setup import Setup
+from srn_deploy.inference.upscale import upscale_rgb
+from srn_deploy.tiling.tiles import PixelArray
+
+Sentences = tuple[str, ...]
+
+GREY_OF_RGB = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+"""BT.601 full-range luma, for images that came in grey."""
+
+_GREY_ROWS = 256
+"""Rows that are turned grey at once: bounds the memory."""
+
+
+def upscale_array(image: PixelArray, setup: Setup) -> tuple[PixelArray, Sentences]:
+    """Upscale one image and report what the guard found, as sentences.
+
+    image: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); uint8 in 0..255, uint16 in 0..65535 or float32 in 0..1. The
+    result has its number of dimensions, its channels and its dtype, and is a fresh array. Raises UnsuitableBatch for
+    other shapes and dtypes.
+    """
+    shaped = image[..., None] if image.ndim == 2 else image
+    if shaped.ndim != 3 or shaped.shape[2] not in (1, 3, 4) or 0 in shaped.shape:
+        raise UnsuitableBatch(f"An image has shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), not {image.shape}.",
+                              remedy="Give one image with its channels last.")
+    alpha = shaped[..., 3:] if shaped.shape[2] == 4 else None
+    large, large_alpha, found = upscale_colour_and_alpha(shaped[..., :3], alpha, setup)
+    if large_alpha is not None:
+        large = np.concatenate([large, large_alpha], axis=2)
+    return (large[..., 0] if image.ndim == 2 else large), found
+
+
+def upscale_colour_and_alpha(colour: PixelArray, alpha: PixelArray | None,
+                             setup: Setup) -> tuple[PixelArray, PixelArray | None, Sentences]:
+    """Upscale colour (H, W, 1 or 3) and alpha (H, W, 1) separately and report what the guard found.
+
+    Hidden colour does not bleed into the visible edge: it is replaced by that of visible pixels nearby. Alpha runs
+    as a grey image and stays exactly opaque or transparent away from its edges; where it is the same everywhere, the
+    network does not run on it.
+    """
+    if alpha is not None:
+        colour = solidified(colour, alpha)
+    large, in_colour = upscale_guarded(colour, setup)
+    found = {"image": in_colour}
+    large_alpha = None
+    if alpha is not None and (alpha == alpha.flat[0]).all():
+        large_alpha = np.full((*large.shape[:2], 1), alpha.flat[0])
+    elif alpha is not None:
+        large_alpha, found["transparency"] = upscale_guarded(alpha, setup)
+        settle(alpha, large_alpha, large.shape[0] // colour.shape[0])
+    return large, large_alpha, tuple(filter(None, (findings.sentence(what) for what, findings in found.items())))
+
+
+def upscale_guarded(image_hwc: PixelArray, setup: Setup) -> tuple[PixelArray, GuardFindings]:
+    """Upscale (H, W, 1 or 3), compare the result with its input, and repair broken blocks if the guard says so.
+
+    Pixels of more than 8 bits run on the FP32 fallback where the backend would reduce them. Outside the repair and
+    its soft edge every pixel stays what the network gave. Grey is inspected as the RGB that the network made of it,
+    because much of what breaks shows in its colour.
+    """
+    backend = setup.backend_for(image_hwc.dtype)
+    rgb = np.broadcast_to(image_hwc, (*image_hwc.shape[:2], 3))
+    upscaled = upscale_rgb(rgb, backend, setup.tiles, setup.on_tile)
+    findings = _guarded(rgb, upscaled, backend, setup)
+    return (grey_of(upscaled) if image_hwc.shape[2] == 1 else upscaled), findings
+
+
+def _guarded(rgb: PixelArray, upscaled: PixelArray, backend: Backend, setup: Setup) -> GuardFindings:
+    """What the guard finds; it repairs `upscaled` in place."""
+    if setup.guard is Guard.OFF:
+        return GuardFindings()
+    verdict = inspect(rgb, upscaled, backend.spec.scale)
+    if setup.guard is Guard.REPAIR and verdict.broken.any():
+        return repair(rgb, upscaled, verdict, backend, setup)
+    return findings_of(verdict, backend.spec.scale)
+
+
+def grey_of(rgb: PixelArray) -> PixelArray:
+    """(H, W, 3) as grey (H, W, 1) of the same dtype, rounded for integers."""
+    grey = np.empty((*rgb.shape[:2], 1), rgb.dtype)
+    for row in range(0, len(rgb), _GREY_ROWS):
+        levels = rgb[row:row + _GREY_ROWS].astype(np.float32) @ GREY_OF_RGB
+        grey[row:row + _GREY_ROWS, :, 0] = np.rint(levels) if np.issubdtype(rgb.dtype, np.integer) else levels
+    return grey
