@@ -1,4 +1,4 @@
-"""The house: which room may import which, where libraries live, and how large things may grow."""
+"""The rules of the code base: which package may import which, where libraries are imported, how long things may be."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ def test_the_plain_packages_do_without_arrays(repository: Path) -> None:
     assert strays == []
 
 
-def test_one_room_alone_reaches_for_the_network_and_one_alone_asks_it_to(repository: Path) -> None:
+def test_one_file_reaches_the_network_and_one_command_uses_it(repository: Path) -> None:
     found = [(source.name, imported) for source in package_sources(repository) for imported in imports_of(source)]
     reaching = {name for name, imported in found if imported.library in NETWORK and imported.module != "urllib.parse"}
     assert reaching == {"registry/download"}  # taking an address apart reaches nowhere
@@ -280,3 +280,9 @@ def test_no_file_speaks_of_the_machine_it_was_made_on(repository: Path) -> None:
     found = [f"{path.relative_to(repository)}: {word.decode()}" for path in repository_files(repository)
              for word in words if word in path.read_bytes()]
     assert found == []
+
+
+def test_the_architecture_lists_every_package_in_order(repository: Path) -> None:
+    text = (repository / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    table = text.partition("| package |")[2].partition("\n\n")[0]
+    assert tuple(re.findall(r"^\| `([a-z_]+)/?` \|", table, flags=re.M)) == PACKAGES
