@@ -22,7 +22,7 @@ SCALE = 4
 MEAN_LEVELS, WORST_SHARE = 0.8, 0.04
 
 
-def picture() -> Tensor:
+def image() -> Tensor:
     """float32 (1, 3, 96, 112) of whole levels in 0..1."""
     pixels = list(proof_pictures())[-1]
     pixels = np.pad(pixels, ((0, max(0, 96 - pixels.shape[0])), (0, max(0, 112 - pixels.shape[1])), (0, 0)), "reflect")
@@ -40,22 +40,24 @@ def undegraded(count: int) -> Degradation:
 @pytest.mark.parametrize("halved", [False, True])
 @pytest.mark.parametrize("quality", [30, 50, 75, 95])
 def test_jpeg_does_to_a_batch_what_the_real_codec_does_to_a_file(quality: int, halved: bool) -> None:
-    rgb = picture()
-    ours = through_jpeg(rgb, torch.tensor([float(quality)]), torch.tensor([halved]))
+    rgb = image()
+    made = through_jpeg(rgb, torch.tensor([float(quality)]), torch.tensor([halved]))
     sampling = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420 if halved else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
     bgr = (rgb[0].permute(1, 2, 0) * 255).round().byte().numpy()[..., ::-1]
     encoded = cv2.imencode(".jpg", bgr, (cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
                                          sampling))[1]
-    theirs = cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1].astype(float)
-    difference = np.abs((ours[0].permute(1, 2, 0) * 255).round().numpy() - theirs)
-    change = np.abs(bgr[..., ::-1].astype(float) - theirs)
+    decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+    assert decoded is not None
+    expected = decoded[..., ::-1].astype(float)
+    difference = np.abs((made[0].permute(1, 2, 0) * 255).round().numpy() - expected)
+    change = np.abs(bgr[..., ::-1].astype(float) - expected)
     assert difference.mean() < MEAN_LEVELS
     assert (difference > 3).mean() < WORST_SHARE
     assert difference.mean() < change.mean() / 2  # it resembles the file, not the original
 
 
-def test_jpeg_treats_each_picture_of_a_batch_alone_and_keeps_odd_sides() -> None:
-    rgb = picture()[..., :51, :37]
+def test_jpeg_treats_each_image_of_a_batch_alone_and_keeps_odd_sides() -> None:
+    rgb = image()[..., :51, :37]
     both = through_jpeg(rgb.repeat(2, 1, 1, 1), torch.tensor([40.0, 90.0]), torch.tensor([True, False]))
     assert both.shape == (2, 3, 51, 37)
     for index, (quality, halved) in enumerate([(40.0, True), (90.0, False)]):
@@ -63,7 +65,7 @@ def test_jpeg_treats_each_picture_of_a_batch_alone_and_keeps_odd_sides() -> None
 
 
 def test_without_degradation_what_is_left_is_the_bicubic_of_the_clean_patches() -> None:
-    hr = picture()
+    hr = image()
     clean = replace(draw_degradation(1, torch.Generator().manual_seed(0)), clean=torch.tensor([True]))
     assert torch.equal(degrade(hr, SCALE, clean), degrade(hr, SCALE, undegraded(1)))
     expected = resize((hr[0].permute(1, 2, 0) * 255).numpy(), 24, 28)
@@ -111,7 +113,7 @@ def test_blur_has_the_standard_deviation_along_its_own_axes() -> None:
 
 
 def test_degradation_is_a_function_of_the_seed_and_of_every_kind() -> None:
-    hr = picture().repeat(64, 1, 1, 1)[..., :64, :64]
+    hr = image().repeat(64, 1, 1, 1)[..., :64, :64]
     one, again, other = (degrade(hr, SCALE, draw_degradation(64, torch.Generator().manual_seed(seed)))
                          for seed in (3, 3, 4))
     assert torch.equal(one, again)
@@ -125,6 +127,6 @@ def test_degradation_is_a_function_of_the_seed_and_of_every_kind() -> None:
 
 
 def test_degraded_patches_are_whole_levels_of_the_right_size() -> None:
-    lr = degrade(picture().repeat(8, 1, 1, 1), SCALE, draw_degradation(8, torch.Generator().manual_seed(1)))
+    lr = degrade(image().repeat(8, 1, 1, 1), SCALE, draw_degradation(8, torch.Generator().manual_seed(1)))
     assert lr.shape == (8, 3, 24, 28)
     assert torch.equal(lr, (lr.clamp(0, 1) * 255).round() / 255)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import shutil
 import subprocess
 from dataclasses import replace
@@ -18,7 +19,6 @@ from srn_deploy.doctor.gpu import cpu_finding, driver_findings, runtime_findings
 from srn_deploy.doctor.probe import needed_by_onnx_runtime
 from srn_deploy.doctor.subprocesses import ProbeResult
 from srn_deploy.doctor.verdict import judge
-from srn_deploy.system import cuda_driver
 from tests.fake_libcuda import FakeLibcuda
 from tests.probe_results import (
     A_GPU,
@@ -51,7 +51,7 @@ def test_the_probe_reports_the_gpus_of_a_driver(monkeypatch: pytest.MonkeyPatch)
             raise OSError("no management library")
         return Driver(count=2)
 
-    monkeypatch.setattr(cuda_driver.ctypes, "CDLL", load)
+    monkeypatch.setattr(ctypes, "CDLL", load)
     assert probe.driver() == {"reason": "", "version": "", "cuda": "13.1",
                               "gpus": 2 * [{"name": "Fake GPU 8.9", "free_bytes": 0}]}
 

@@ -50,12 +50,12 @@ def recipe(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+def images(tmp_path: Path) -> Path:
     rng = np.random.default_rng(1)
     for number in range(3):
         pixels = rng.integers(0, 256, (40, 44, 3)).astype(np.uint8)
-        write_image(tmp_path / "pictures" / f"{number}.png", Image(pixels=pixels))
-    return tmp_path / "pictures"
+        write_image(tmp_path / "images" / f"{number}.png", Image(pixels=pixels))
+    return tmp_path / "images"
 
 
 def progress(*, step: int = 20, share: float = 0.25, elapsed_s: float = 30.0, psnr_y_db: float = 27.5) -> Progress:
@@ -69,9 +69,9 @@ def write_log(path: Path, rows: list[tuple[float, ...]]) -> Path:
 
 
 def test_a_run_prints_its_checkpoint_alone_on_stdout_and_its_progress_on_stderr(
-        recipe: Path, pictures: Path, tmp_path: Path) -> None:
+        recipe: Path, images: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    ended = CliRunner().invoke(main, ["train", str(recipe), "--data", str(pictures), "--out", str(out),
+    ended = CliRunner().invoke(main, ["train", str(recipe), "--data", str(images), "--out", str(out),
                                       "--threads", "1"], catch_exceptions=False)
     assert ended.exit_code == 0
     assert ended.stdout == f"{out / 'model.safetensors'}\n"
@@ -82,21 +82,21 @@ def test_a_run_prints_its_checkpoint_alone_on_stdout_and_its_progress_on_stderr(
     assert lines[2].startswith("100%  step 20  loss 0.")
 
 
-def test_the_folder_of_pictures_comes_from_the_environment_where_no_option_names_it(
-        recipe: Path, pictures: Path, tmp_path: Path) -> None:
-    ended = CliRunner(env={"SRN_TRAIN_DATA": str(pictures)}).invoke(
+def test_the_folder_of_images_comes_from_the_environment_where_no_option_names_it(
+        recipe: Path, images: Path, tmp_path: Path) -> None:
+    ended = CliRunner(env={"SRN_TRAIN_DATA": str(images)}).invoke(
         train, [str(recipe), "--out", str(tmp_path / "run"), "--steps", "1", "--device", "cpu"], catch_exceptions=False)
     assert ended.exit_code == 0
 
 
 def test_several_folders_are_given_one_by_one_or_together_in_the_environment(
-        recipe: Path, pictures: Path, tmp_path: Path) -> None:
+        recipe: Path, images: Path, tmp_path: Path) -> None:
     more = tmp_path / "more"
-    shutil.copytree(pictures, more)
+    shutil.copytree(images, more)
     common = [str(recipe), "--steps", "1", "--device", "cpu"]
     for number, (arguments, environment) in enumerate([
-            (["--data", str(pictures), "--data", str(more)], {}),
-            ([], {"SRN_TRAIN_DATA": f"{pictures}{os.pathsep}{more}"})]):
+            (["--data", str(images), "--data", str(more)], {}),
+            ([], {"SRN_TRAIN_DATA": f"{images}{os.pathsep}{more}"})]):
         out = tmp_path / f"run{number}"
         ended = CliRunner(env=environment).invoke(train, [*common, *arguments, "--out", str(out)],
                                                   catch_exceptions=False)
@@ -105,41 +105,41 @@ def test_several_folders_are_given_one_by_one_or_together_in_the_environment(
         assert len(state["pictures"]) == 5  # six, and one is held out
 
 
-def test_without_a_folder_of_pictures_the_remedy_says_where_they_come_from(recipe: Path) -> None:
+def test_without_a_folder_of_images_the_remedy_says_where_they_come_from(recipe: Path) -> None:
     ended = CliRunner(env={"SRN_TRAIN_DATA": None}).invoke(train, [str(recipe)])
     assert isinstance(ended.exception, OptionError)
     for word in ("--data", "SRN_TRAIN_DATA", "DIV2K", "Flickr2K", "LSDIR"):
         assert word in ended.exception.remedy
 
 
-def test_steps_and_minutes_together_are_refused(recipe: Path, pictures: Path, tmp_path: Path) -> None:
-    ended = CliRunner().invoke(train, [str(recipe), "--data", str(pictures), "--out", str(tmp_path / "run"),
+def test_steps_and_minutes_together_are_refused(recipe: Path, images: Path, tmp_path: Path) -> None:
+    ended = CliRunner().invoke(train, [str(recipe), "--data", str(images), "--out", str(tmp_path / "run"),
                                        "--steps", "5", "--budget", "1"])
     assert isinstance(ended.exception, OptionError)
     assert not (tmp_path / "run").exists()
 
 
-def test_no_threads_are_refused(recipe: Path, pictures: Path) -> None:
-    ended = CliRunner().invoke(train, [str(recipe), "--data", str(pictures), "--threads", "0"])
+def test_no_threads_are_refused(recipe: Path, images: Path) -> None:
+    ended = CliRunner().invoke(train, [str(recipe), "--data", str(images), "--threads", "0"])
     assert isinstance(ended.exception, OptionError)
 
 
-def test_ctrl_c_ends_with_the_command_that_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_ends_with_the_command_that_continues(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> Path:
         raise KeyboardInterrupt("Stopped after step 7.")
 
     monkeypatch.setattr(srn_deploy.training, "train", interrupted)
-    ended = CliRunner().invoke(train, ["compact-x4", "--data", "my pictures", "--steps", "9"])
+    ended = CliRunner().invoke(train, ["compact-x4", "--data", "my images", "--steps", "9"])
     assert ended.exit_code == 130
     assert ended.stdout == ""
-    assert ended.stderr == ("Stopped after step 7.\nContinue with: srn-deploy train compact-x4 --data 'my pictures' "
+    assert ended.stderr == ("Stopped after step 7.\nContinue with: srn-deploy train compact-x4 --data 'my images' "
                             "--out runs/compact-x4 --device auto --steps 9 --resume\n")
 
 
 def test_without_torch_the_error_names_the_pip_command(
-        monkeypatch: pytest.MonkeyPatch, recipe: Path, pictures: Path) -> None:
+        monkeypatch: pytest.MonkeyPatch, recipe: Path, images: Path) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    ended = CliRunner().invoke(train, [str(recipe), "--data", str(pictures)])
+    ended = CliRunner().invoke(train, [str(recipe), "--data", str(images)])
     assert isinstance(ended.exception, MissingPackage)
     assert "pip install '.[torch]'" in ended.exception.remedy
 
@@ -164,7 +164,7 @@ def test_the_bar_of_a_terminal_shows_loss_psnr_and_time_left_below_the_messages(
     assert "step 20  loss 0.0386  27.50 dB  0:01:30 left" in screen.getvalue()
 
 
-def test_a_curve_is_a_picture_with_two_lines_and_nothing_of_pyplot(tmp_path: Path) -> None:
+def test_a_curve_is_an_image_with_two_lines_and_nothing_of_pyplot(tmp_path: Path) -> None:
     log = write_log(tmp_path / "log.csv", [(0, 0.0, 1e-3, math.nan, 8.8), (10, 1.0, 9e-4, 0.05, 26.0),
                                            (20, 2.0, 8e-4, 0.04, 27.0)])
     draw_curve(log, tmp_path / "curve.png", title="A run")
@@ -190,10 +190,10 @@ def test_without_matplotlib_a_curve_that_was_asked_for_is_an_error(
 
 
 def test_without_matplotlib_a_run_says_that_it_plotted_no_curve(
-        monkeypatch: pytest.MonkeyPatch, recipe: Path, pictures: Path, tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch, recipe: Path, images: Path, tmp_path: Path,
         caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    checkpoint = srn_deploy.training.train(str(recipe), pictures, tmp_path / "run",
+    checkpoint = srn_deploy.training.train(str(recipe), images, tmp_path / "run",
                                            RunOptions(device="cpu", steps=1))
     assert checkpoint.is_file()
     assert caplog.messages[-1].startswith("The curve was not plotted: ")

@@ -105,7 +105,7 @@ def test_an_lr_patch_is_the_bicubic_of_its_hr_patch_up_to_the_border() -> None:
         assert np.mean(made[2:-2, 2:-2] == lr_patch[2:-2, 2:-2]) > 0.5
 
 
-def test_pictures_of_many_sizes_do_not_run_into_each_other() -> None:
+def test_images_of_many_sizes_do_not_run_into_each_other() -> None:
     flat = [np.full((height * SCALE, width * SCALE, 3), 40 * seed, np.uint8)
             for seed, (height, width) in enumerate([(5, 5), (5, 9), (12, 5), (7, 8)])]
     lr, hr = bank_of(*flat).batch(64, torch.Generator().manual_seed(0))
@@ -165,7 +165,7 @@ def test_a_folder_full_of_damaged_files_is_logged_in_a_few_lines(
     assert caplog.messages[-1] == "Left out: 15 more unreadable images."
 
 
-def test_a_folder_without_a_picture_or_with_small_ones_alone_is_an_error(tmp_path: Path) -> None:
+def test_a_folder_without_an_image_or_with_small_ones_alone_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="0 smaller, 0 unreadable"):
         load_images([tmp_path], SCALE)
     save(tmp_path / "small.png", noise(1, 30, 30))
@@ -176,17 +176,17 @@ def test_a_folder_without_a_picture_or_with_small_ones_alone_is_an_error(tmp_pat
 
 
 @pytest.mark.parametrize(("count", "validated"), [(2, 1), (3, 1), (50, 1), (100, 2), (120, 2), (5000, 20)])
-def test_held_out_pictures_are_never_trained_with(count: int, validated: int) -> None:
+def test_held_out_images_are_never_trained_with(count: int, validated: int) -> None:
     training, validation = held_out(count)
     assert len(validation) == validated
     assert sorted([*training, *validation]) == list(range(count))  # none in both, none in neither
 
 
-def test_a_single_picture_is_trained_with_and_validated_on() -> None:
+def test_a_single_image_is_trained_with_and_validated_on() -> None:
     assert held_out(1) == ([0], [0])
 
 
-def test_more_pictures_than_the_disk_holds_are_an_error_with_the_variable_to_set(
+def test_more_images_than_the_disk_holds_are_an_error_with_the_variable_to_set(
         monkeypatch: pytest.MonkeyPatch) -> None:
     class Full(io.BytesIO):
         def flush(self) -> None:
@@ -200,7 +200,7 @@ def test_more_pictures_than_the_disk_holds_are_an_error_with_the_variable_to_set
     assert "TMPDIR" in caught.value.remedy
 
 
-def test_pictures_that_a_gpu_has_no_room_for_stay_in_the_host_s_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_that_do_not_fit_on_a_gpu_stay_in_the_host_s_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = PixelFile()
     pixels.append(noise(1, 10, 10))
     gpu = torch.device("cuda")

@@ -82,8 +82,8 @@ def test_lr_files_that_belong_to_no_hr_file_are_logged(tmp_path: Path, caplog: p
 def test_several_folders_are_one_set(tmp_path: Path) -> None:
     for name in ("one/a.png", "two/HR/b.png"):
         write_image(tmp_path / name, Image(pixels=np.zeros((16, 16, 3), np.uint8)))
-    pictures = load_images([tmp_path / "one", tmp_path / "two"], 4)
-    assert sorted([*pictures.names, *(pair.name for pair in pictures.validation)]) == ["HR/b.png", "a.png"]
+    images = load_images([tmp_path / "one", tmp_path / "two"], 4)
+    assert sorted([*images.names, *(pair.name for pair in images.validation)]) == ["HR/b.png", "a.png"]
 
 
 def test_when_every_hr_file_lacks_its_lr_file_the_error_says_so(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_any_other_folder_holds_hr_files(tmp_path: Path) -> None:
     assert sorted_out(tmp_path, names) == (dict.fromkeys(sorted(names, key=lambda n: Path(n).parts)), [])
 
 
-def test_validation_pictures_alone_are_trained_with(tmp_path: Path) -> None:
+def test_validation_images_alone_are_trained_with(tmp_path: Path) -> None:
     assert sorted_out(tmp_path, ("DIV2K_valid_HR/0801.png",)) == ({"DIV2K_valid_HR/0801.png": None}, [])
 
 
@@ -108,8 +108,8 @@ def test_an_hr_file_without_its_lr_file_is_left_out_and_logged(
     for name in ("HR/a.png", "HR/b.png"):
         write_image(tmp_path / name, Image(pixels=pixels))
     write_image(tmp_path / "LR/a.png", Image(pixels=pixels[:4, :4]))
-    pictures = load_images([tmp_path], 4)
-    assert pictures.names == ["HR/a.png"]
+    images = load_images([tmp_path], 4)
+    assert images.names == ["HR/a.png"]
     assert caplog.messages == ["Left out: images without an LR file: 1 (HR/b.png is the first)."]
 
 
@@ -127,9 +127,9 @@ def test_the_published_lr_is_used_and_one_of_another_scale_is_an_error(tmp_path:
 @pytest.mark.parametrize("scale", [2, 4])
 @pytest.mark.parametrize("name", ["Set5", "Set14"])
 def test_the_lr_made_here_equals_the_published_one_bit_for_bit(data: Path, name: str, scale: int) -> None:
-    pictures = load_images([data / "images" / name], scale)
+    images = load_images([data / "images" / name], scale)
     for index, title in enumerate(sorted(p.name for p in find_images(data / f"images/{name}/x{scale}/HR"))):
-        hr = pictures.hr.image(index)
+        hr = images.hr.image(index)
         published = read_image(data / f"images/{name}/x{scale}/LR/{title}").as_rgb8()
-        assert np.array_equal(pictures.lr.image(index), published)
+        assert np.array_equal(images.lr.image(index), published)
         assert np.array_equal(resize_uint8(hr, hr.shape[0] // scale, hr.shape[1] // scale), published)

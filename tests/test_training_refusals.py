@@ -25,36 +25,36 @@ RESUMED = RunOptions(device="cpu", resume=True)
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """Three pictures of 52 x 48 px."""
+def images(tmp_path: Path) -> Path:
+    """Three images of 52 x 48 px."""
     rng = np.random.default_rng(5)
     for number in range(3):
         pixels = rng.integers(0, 256, (52, 48, 3)).astype(np.uint8)
-        write_image(tmp_path / "pictures" / f"{number}.png", Image(pixels=pixels))
-    return tmp_path / "pictures"
+        write_image(tmp_path / "images" / f"{number}.png", Image(pixels=pixels))
+    return tmp_path / "images"
 
 
 @pytest.fixture
-def finished(pictures: Path, tmp_path: Path) -> Path:
+def finished(images: Path, tmp_path: Path) -> Path:
     """The folder of a run of one step."""
-    Trainer(RECIPE, (pictures,), tmp_path / "finished", CPU).run()
+    Trainer(RECIPE, (images,), tmp_path / "finished", CPU).run()
     return tmp_path / "finished"
 
 
-def test_a_folder_with_a_run_is_refused_without_resume(pictures: Path, finished: Path) -> None:
+def test_a_folder_with_a_run_is_refused_without_resume(images: Path, finished: Path) -> None:
     with pytest.raises(TrainingError, match="already holds a run") as caught:
-        Trainer(RECIPE, (pictures,), finished, CPU)
+        Trainer(RECIPE, (images,), finished, CPU)
     assert "--resume" in caught.value.remedy
 
 
-def test_a_folder_with_a_checkpoint_of_unknown_origin_is_refused(pictures: Path, tmp_path: Path) -> None:
+def test_a_folder_with_a_checkpoint_of_unknown_origin_is_refused(images: Path, tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"precious")
     with pytest.raises(TrainingError, match="would be overwritten"):
-        Trainer(RECIPE, (pictures,), tmp_path, CPU)
+        Trainer(RECIPE, (images,), tmp_path, CPU)
 
 
 def test_another_recipe_is_refused_on_resume_with_what_differs(finished: Path) -> None:
-    # The folder of pictures does not exist: the refusal comes before they are read.
+    # The folder of images does not exist: the refusal comes before they are read.
     with pytest.raises(TrainingError, match=r"a different recipe \(batch: 4 there, 8 here\)"):
         Trainer(replace(RECIPE, batch=8), (Path("missing"),), finished, RESUMED)
 
@@ -62,29 +62,29 @@ def test_another_recipe_is_refused_on_resume_with_what_differs(finished: Path) -
 @pytest.mark.parametrize("spoil", [lambda path: path.write_bytes(path.read_bytes()[:5000]),
                                    lambda path: torch.save({"step": 1}, path)],
                          ids=["truncated", "foreign"])
-def test_a_damaged_or_foreign_state_is_refused(pictures: Path, finished: Path, spoil: Any) -> None:
+def test_a_damaged_or_foreign_state_is_refused(images: Path, finished: Path, spoil: Any) -> None:
     spoil(finished / "state.pt")
     with pytest.raises(TrainingError, match="not a complete state"):
-        Trainer(RECIPE, (pictures,), finished, RESUMED)
+        Trainer(RECIPE, (images,), finished, RESUMED)
 
 
 def test_resuming_where_there_is_no_run_is_logged(
-        pictures: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    Trainer(RECIPE, (pictures,), tmp_path, RESUMED)
+        images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    Trainer(RECIPE, (images,), tmp_path, RESUMED)
     assert caplog.messages == [f"{tmp_path} holds no run to continue: this one starts at step 0."]
 
 
 def test_resuming_with_other_images_is_logged(
-        pictures: Path, finished: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (pictures / "0.png").unlink()
-    Trainer(RECIPE, (pictures,), finished, RESUMED)
+        images: Path, finished: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (images / "0.png").unlink()
+    Trainer(RECIPE, (images,), finished, RESUMED)
     assert "started with other images" in caplog.messages[-1]
 
 
 def test_an_image_that_is_left_out_is_logged(
-        pictures: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (pictures / "bad.png").touch()
-    Trainer(RECIPE, (pictures,), tmp_path / "run", CPU)
+        images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (images / "bad.png").touch()
+    Trainer(RECIPE, (images,), tmp_path / "run", CPU)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "bad.png is empty" in caplog.text
 
@@ -101,19 +101,19 @@ def test_a_network_that_cannot_be_built_is_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_patch_larger_than_every_picture_is_refused(pictures: Path, tmp_path: Path) -> None:
+def test_a_patch_larger_than_every_image_is_refused(images: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"no image of at least 54 x 54 px \(3 smaller"):
-        Trainer(replace(RECIPE, hr_patch_px=54), (pictures,), tmp_path, CPU)
+        Trainer(replace(RECIPE, hr_patch_px=54), (images,), tmp_path, CPU)
 
 
-def test_an_unknown_device_is_refused_and_never_replaced(pictures: Path, tmp_path: Path) -> None:
+def test_an_unknown_device_is_refused_and_never_replaced(images: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="no device 'tpu'"):
-        Trainer(RECIPE, (pictures,), tmp_path, RunOptions(device="tpu"))
+        Trainer(RECIPE, (images,), tmp_path, RunOptions(device="tpu"))
     with pytest.raises(DeviceUnavailable, match="cuda:99"):
-        Trainer(RECIPE, (pictures,), tmp_path, RunOptions(device="cuda:99"))
+        Trainer(RECIPE, (images,), tmp_path, RunOptions(device="cuda:99"))
 
 
-def test_an_output_folder_that_cannot_be_made_is_refused(pictures: Path, tmp_path: Path) -> None:
+def test_an_output_folder_that_cannot_be_made_is_refused(images: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(TrainingError, match="cannot be written"):
-        Trainer(RECIPE, (pictures,), tmp_path / "file" / "run", CPU)
+        Trainer(RECIPE, (images,), tmp_path / "file" / "run", CPU)

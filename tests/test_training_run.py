@@ -11,6 +11,7 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,9 +62,9 @@ run.run()
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six drawn pictures of smooth waves and sharp edges."""
-    folder = tmp_path_factory.mktemp("pictures")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six drawn images of smooth waves and sharp edges."""
+    folder = tmp_path_factory.mktemp("images")
     rng = np.random.default_rng(5)
     for number in range(6):
         y, x = np.mgrid[:52, :48 + 4 * number]
@@ -74,11 +75,11 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def undisturbed(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run from beginning to end; not to be written to."""
     out = tmp_path_factory.mktemp("undisturbed")
     torch.set_num_threads(1)
-    Trainer(RECIPE, (pictures,), out, CPU).run()
+    Trainer(RECIPE, (images,), out, CPU).run()
     return out
 
 
@@ -93,9 +94,9 @@ def log_of(out: Path) -> list[dict[str, str]]:
 
 
 def assert_same_run(out: Path, other: Path) -> None:
-    ours, theirs = weights(out), weights(other)
-    assert ours.keys() == theirs.keys()
-    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+    one, two = weights(out), weights(other)
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[key], two[key]) for key in one)
     assert log_of(out) == log_of(other)
 
 
@@ -122,33 +123,33 @@ def test_the_checkpoint_loads_as_the_network_of_the_recipe(undisturbed: Path) ->
 
 @pytest.mark.parametrize("step", [7, 20])
 def test_a_killed_run_that_is_resumed_ends_in_the_same_bits(
-        pictures: Path, undisturbed: Path, tmp_path: Path, step: int) -> None:
+        images: Path, undisturbed: Path, tmp_path: Path, step: int) -> None:
     # Step 20 was validated just before: its row must not be there twice.
-    arguments = [json.dumps(asdict(RECIPE)), str(pictures), str(tmp_path), str(step)]
+    arguments = [json.dumps(asdict(RECIPE)), str(images), str(tmp_path), str(step)]
     ended = subprocess.run([sys.executable, "-c", KILLED_RUN, *arguments], capture_output=True, text=True, check=False)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     assert list(tmp_path.glob(".srn-part-*"))
     assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == step - 1
-    Trainer(RECIPE, (pictures,), tmp_path, RESUMED).run()
+    Trainer(RECIPE, (images,), tmp_path, RESUMED).run()
     assert_same_run(tmp_path, undisturbed)
     assert not list(tmp_path.glob(".srn-part-*"))
 
 
-def test_a_run_that_was_killed_before_its_first_state_does_not_stand_in_its_own_way(
-        pictures: Path, undisturbed: Path, tmp_path: Path) -> None:
+def test_a_run_that_was_killed_before_its_first_state_does_not_block_the_next_attempt(
+        images: Path, undisturbed: Path, tmp_path: Path) -> None:
     class Killed(Trainer):
         def _validate(self) -> float:
             raise SystemExit  # as a kill would: the first state is saved, no row of the log is written
 
     with pytest.raises(SystemExit):
-        Killed(RECIPE, (pictures,), tmp_path, CPU).run()
-    Trainer(RECIPE, (pictures,), tmp_path / "unstarted", CPU)
+        Killed(RECIPE, (images,), tmp_path, CPU).run()
+    Trainer(RECIPE, (images,), tmp_path / "unstarted", CPU)
     for out in (tmp_path, tmp_path / "unstarted"):
-        Trainer(RECIPE, (pictures,), out, RESUMED).run()
+        Trainer(RECIPE, (images,), out, RESUMED).run()
         assert_same_run(out, undisturbed)
 
 
-def test_ctrl_c_saves_after_the_step_and_the_run_can_go_on(pictures: Path, undisturbed: Path, tmp_path: Path) -> None:
+def test_ctrl_c_saves_after_the_step_and_the_run_can_continue(images: Path, undisturbed: Path, tmp_path: Path) -> None:
     class Interrupted(Trainer):
         def _batch(self) -> TrainingBatch:
             if self.step == 13:  # within a step: between two optimiser steps no state is half done
@@ -156,13 +157,13 @@ def test_ctrl_c_saves_after_the_step_and_the_run_can_go_on(pictures: Path, undis
             return super()._batch()
 
     with pytest.raises(KeyboardInterrupt, match="Stopped after step 14; the state is saved"):
-        Interrupted(RECIPE, (pictures,), tmp_path, CPU).run()
+        Interrupted(RECIPE, (images,), tmp_path, CPU).run()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    Trainer(RECIPE, (pictures,), tmp_path, RESUMED).run()
+    Trainer(RECIPE, (images,), tmp_path, RESUMED).run()
     assert_same_run(tmp_path, undisturbed)
 
 
-def test_a_second_ctrl_c_does_not_wait_and_leaves_the_last_state(pictures: Path, tmp_path: Path) -> None:
+def test_a_second_ctrl_c_does_not_wait_and_leaves_the_last_state(images: Path, tmp_path: Path) -> None:
     class Impatient(Trainer):
         def _batch(self) -> TrainingBatch:
             os.kill(os.getpid(), signal.SIGINT)
@@ -170,63 +171,65 @@ def test_a_second_ctrl_c_does_not_wait_and_leaves_the_last_state(pictures: Path,
             raise AssertionError("the second Ctrl-C did not come through")
 
     with pytest.raises(KeyboardInterrupt):
-        Impatient(RECIPE, (pictures,), tmp_path, CPU).run()
+        Impatient(RECIPE, (images,), tmp_path, CPU).run()
     assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 0
 
 
-def test_a_finished_run_that_is_resumed_changes_nothing(pictures: Path, tmp_path: Path) -> None:
+def test_a_finished_run_that_is_resumed_changes_nothing(images: Path, tmp_path: Path) -> None:
     recipe = replace(RECIPE, steps=3)
-    Trainer(recipe, (pictures,), tmp_path, CPU).run()
+    Trainer(recipe, (images,), tmp_path, CPU).run()
     rows, before = log_of(tmp_path), weights(tmp_path)
-    Trainer(recipe, (pictures,), tmp_path, RESUMED).run()
+    Trainer(recipe, (images,), tmp_path, RESUMED).run()
     assert log_of(tmp_path) == rows
     assert all(torch.equal(before[key], value) for key, value in weights(tmp_path).items())
 
 
-def test_a_state_of_the_first_version_without_loss_and_pictures_goes_on(
-        pictures: Path, undisturbed: Path, tmp_path: Path) -> None:
-    Trainer(RECIPE, (pictures,), tmp_path, ONE_STEP).run()
+def test_a_state_of_the_first_version_without_loss_and_images_continues(
+        images: Path, undisturbed: Path, tmp_path: Path) -> None:
+    Trainer(RECIPE, (images,), tmp_path, ONE_STEP).run()
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     for later in ("loss_sum", "loss_count", "pictures"):
         del state[later]
     torch.save(state, tmp_path / "state.pt")
-    assert Trainer(RECIPE, (pictures,), tmp_path, RESUMED).step == 1
+    assert Trainer(RECIPE, (images,), tmp_path, RESUMED).step == 1
 
 
-def test_half_a_row_at_the_end_of_the_log_is_forgotten(pictures: Path, tmp_path: Path) -> None:
+def test_half_a_row_at_the_end_of_the_log_is_dropped(images: Path, tmp_path: Path) -> None:
     recipe = replace(RECIPE, steps=2)
-    Trainer(recipe, (pictures,), tmp_path, CPU).run()
+    Trainer(recipe, (images,), tmp_path, CPU).run()
     rows = log_of(tmp_path)
     with (tmp_path / "log.csv").open("a") as file:
         file.write("3,0.5,0.0")
-    Trainer(recipe, (pictures,), tmp_path, RESUMED).run()
+    Trainer(recipe, (images,), tmp_path, RESUMED).run()
     assert log_of(tmp_path) == rows
 
 
-def test_the_average_is_between_where_the_weights_were_and_where_they_are(pictures: Path, tmp_path: Path) -> None:
-    trainer = Trainer(RECIPE, (pictures,), tmp_path, ONE_STEP)
-    start = trainer.network.head.weight.detach().clone()
+def test_the_average_is_between_where_the_weights_were_and_where_they_are(images: Path, tmp_path: Path) -> None:
+    trainer = Trainer(RECIPE, (images,), tmp_path, ONE_STEP)
+    network: Any = trainer.network
+    average: Any = trainer.average
+    start = network.head.weight.detach().clone()
     trainer.run()
     # The first decay is (1 + 0) / (10 + 0).
-    expected = 0.1 * start + 0.9 * trainer.network.head.weight.detach()
-    assert not torch.equal(start, trainer.network.head.weight)
-    assert torch.allclose(trainer.average.head.weight, expected, rtol=0, atol=1e-7)  # float32 of numbers below 1
+    expected = 0.1 * start + 0.9 * network.head.weight.detach()
+    assert not torch.equal(start, network.head.weight)
+    assert torch.allclose(average.head.weight, expected, rtol=0, atol=1e-7)  # float32 of numbers below 1
 
 
 def test_weights_that_are_no_longer_finite_end_the_run_and_never_replace_good_ones(
-        pictures: Path, tmp_path: Path) -> None:
+        images: Path, tmp_path: Path) -> None:
     class Poisoned(Trainer):
         def _batch(self) -> TrainingBatch:
             batch = super()._batch()
             return replace(batch, lr=batch.lr * math.nan) if self.step == 12 else batch
 
     with pytest.raises(TrainingError, match="no longer finite at step 20"):
-        Poisoned(RECIPE, (pictures,), tmp_path, CPU).run()
+        Poisoned(RECIPE, (images,), tmp_path, CPU).run()
     assert all(torch.isfinite(value).all() for value in weights(tmp_path).values())
 
 
 def test_weights_spoilt_by_the_last_step_are_not_saved_although_its_loss_was_finite(
-        pictures: Path, tmp_path: Path) -> None:
+        images: Path, tmp_path: Path) -> None:
     class Poisoned(Trainer):
         @torch.no_grad()
         def _average(self) -> None:
@@ -235,13 +238,13 @@ def test_weights_spoilt_by_the_last_step_are_not_saved_although_its_loss_was_fin
                 self.network.head.weight.fill_(math.inf)
 
     with pytest.raises(TrainingError, match="weights are no longer finite at step 24"):
-        Poisoned(RECIPE, (pictures,), tmp_path, CPU).run()
+        Poisoned(RECIPE, (images,), tmp_path, CPU).run()
     assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 0
 
 
-def test_progress_has_step_share_loss_psnr_and_time_left(pictures: Path, tmp_path: Path) -> None:
+def test_progress_has_step_share_loss_psnr_and_time_left(images: Path, tmp_path: Path) -> None:
     reported: list[Progress] = []
-    Trainer(RECIPE, (pictures,), tmp_path, CPU).run(reported.append)
+    Trainer(RECIPE, (images,), tmp_path, CPU).run(reported.append)
     assert [progress.step for progress in reported] == [10, 20]
     assert reported[1].share == pytest.approx(20 / 24)
     assert reported[1].remaining_s == pytest.approx(reported[1].elapsed_s * 4 / 20)
@@ -249,14 +252,14 @@ def test_progress_has_step_share_loss_psnr_and_time_left(pictures: Path, tmp_pat
         f"{row['validation_psnr_y_db']} {row['loss']}" for row in log_of(tmp_path)[1:3]]
 
 
-def test_making_a_trainer_leaves_the_random_numbers_of_the_caller_alone(pictures: Path, tmp_path: Path) -> None:
+def test_making_a_trainer_leaves_the_random_numbers_of_the_caller_alone(images: Path, tmp_path: Path) -> None:
     before = torch.random.get_rng_state()
-    Trainer(RECIPE, (pictures,), tmp_path, CPU)
+    Trainer(RECIPE, (images,), tmp_path, CPU)
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def test_a_chain_without_residuals_begins_by_passing_the_signal_on() -> None:
-    network = ARCHITECTURES["srn"].build({"blocks": 4, "channels": 16})
+def test_a_chain_without_residuals_starts_by_passing_the_signal_on() -> None:
+    network: Any = ARCHITECTURES["srn"].build({"blocks": 4, "channels": 16})
     features = torch.randn(1, 16, 24, 24, generator=torch.Generator().manual_seed(0))
 
     def likeness() -> float:

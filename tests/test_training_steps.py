@@ -39,9 +39,9 @@ TEACHER = {"scale": 2, "channels": 8, "blocks": 1, "mean_shift": False}
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three pictures of noise, 48 x 52 px."""
-    folder = tmp_path_factory.mktemp("pictures")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three images of noise, 48 x 52 px."""
+    folder = tmp_path_factory.mktemp("images")
     for number in range(3):
         pixels = np.random.default_rng(number).integers(0, 256, (48, 52, 3)).astype(np.uint8)
         write_image(folder / f"{number}.png", Image(pixels=pixels))
@@ -64,9 +64,9 @@ def test_over_many_steps_exactly_the_recipe_share_of_patches_is_stress() -> None
     assert [replace(RECIPE, batch=16, stress_fraction=1 / 16).stress_patches(step) for step in range(3)] == [1, 1, 1]
 
 
-def test_every_step_sees_other_patches_the_photographs_first(pictures: Path, tmp_path: Path) -> None:
-    trainer = Trainer(RECIPE, [pictures], tmp_path / "run", CPU)
-    plain = Trainer(replace(RECIPE, stress_fraction=0.0), [pictures], tmp_path / "plain", CPU)
+def test_every_step_sees_other_patches_the_photographs_first(images: Path, tmp_path: Path) -> None:
+    trainer = Trainer(RECIPE, [images], tmp_path / "run", CPU)
+    plain = Trainer(replace(RECIPE, stress_fraction=0.0), [images], tmp_path / "plain", CPU)
     batches = [trainer.batches.batch(step) for step in range(3)]
     assert len({float(batch.lr.sum()) for batch in batches}) == 3
     photos = plain.batches.batch(2)
@@ -75,8 +75,8 @@ def test_every_step_sees_other_patches_the_photographs_first(pictures: Path, tmp
     assert same == [True, True, True, False]
 
 
-def test_a_photo_recipe_degrades_the_lr_patch_and_keeps_the_hr_patch(pictures: Path, tmp_path: Path) -> None:
-    plain, photo = (Trainer(replace(RECIPE, stress_fraction=0.0, degradation=kind), [pictures], tmp_path / kind, CPU)
+def test_a_photo_recipe_degrades_the_lr_patch_and_keeps_the_hr_patch(images: Path, tmp_path: Path) -> None:
+    plain, photo = (Trainer(replace(RECIPE, stress_fraction=0.0, degradation=kind), [images], tmp_path / kind, CPU)
                     for kind in ("bicubic", "photo"))
     one, other = plain.batches.batch(5), photo.batches.batch(5)
     assert torch.equal(one.hr, other.hr)
@@ -84,8 +84,8 @@ def test_a_photo_recipe_degrades_the_lr_patch_and_keeps_the_hr_patch(pictures: P
     assert torch.equal(other.lr, (other.lr * 255).round() / 255)
 
 
-def test_a_photo_recipe_is_validated_on_degraded_images_always_the_same(pictures: Path, tmp_path: Path) -> None:
-    plain, photo = (Trainer(replace(RECIPE, degradation=kind), [pictures], tmp_path / kind, CPU).validation[0]
+def test_a_photo_recipe_is_validated_on_degraded_images_always_the_same(images: Path, tmp_path: Path) -> None:
+    plain, photo = (Trainer(replace(RECIPE, degradation=kind), [images], tmp_path / kind, CPU).validation[0]
                     for kind in ("bicubic", "photo"))
     assert np.array_equal(plain.hr, photo.hr)
     assert photo.lr.shape == plain.lr.shape
@@ -122,9 +122,9 @@ def test_stress_patches_are_not_learned_from_the_teacher() -> None:
 
 @pytest.mark.parametrize("value_range", [1.0, 255.0])
 def test_the_teacher_is_frozen_in_eval_mode_and_sees_its_own_value_range(
-        pictures: Path, tmp_path: Path, value_range: float) -> None:
+        images: Path, tmp_path: Path, value_range: float) -> None:
     path = saved(tmp_path / "teacher.safetensors", "edsr", TEACHER, value_range=value_range)
-    trainer = Trainer(RECIPE, [pictures], tmp_path / "run", replace(CPU, teacher=path))
+    trainer = Trainer(RECIPE, [images], tmp_path / "run", replace(CPU, teacher=path))
     assert trainer.teacher is not None
     assert not any(p.requires_grad for p in trainer.teacher._network.parameters())
     assert not trainer.teacher._network.training
@@ -140,98 +140,98 @@ def test_the_teacher_is_frozen_in_eval_mode_and_sees_its_own_value_range(
 
 
 def test_a_taught_run_ends_in_other_weights_than_an_untaught_one_and_records_its_teacher(
-        pictures: Path, tmp_path: Path) -> None:
+        images: Path, tmp_path: Path) -> None:
     path = saved(tmp_path / "teacher.safetensors", "edsr", TEACHER)
-    taught, alone = (safetensors.torch.load_file(Trainer(RECIPE, [pictures], tmp_path / name, given).run())
+    taught, alone = (safetensors.torch.load_file(Trainer(RECIPE, [images], tmp_path / name, given).run())
                      for name, given in (("taught", replace(CPU, teacher=path)), ("alone", CPU)))
     assert not torch.equal(taught["head.weight"], alone["head.weight"])
     state = torch.load(tmp_path / "taught/state.pt", weights_only=True)
     assert state["teacher_sha256"] == sha256_of_file(path)
 
 
-def test_resuming_without_the_teacher_or_with_another_one_is_refused(pictures: Path, tmp_path: Path) -> None:
+def test_resuming_without_the_teacher_or_with_another_one_is_refused(images: Path, tmp_path: Path) -> None:
     path = saved(tmp_path / "teacher.safetensors", "edsr", TEACHER)
     other = saved(tmp_path / "other.safetensors", "edsr", {**TEACHER, "blocks": 2})
-    Trainer(RECIPE, [pictures], tmp_path / "run", replace(CPU, teacher=path)).run()
+    Trainer(RECIPE, [images], tmp_path / "run", replace(CPU, teacher=path)).run()
     for given, message in ((RESUMED, "with a teacher"), (replace(RESUMED, teacher=other), "with another teacher")):
         with pytest.raises(TrainingError, match=message):
-            Trainer(RECIPE, [pictures], tmp_path / "run", given)
+            Trainer(RECIPE, [images], tmp_path / "run", given)
 
 
-def test_resuming_a_run_without_a_teacher_does_not_add_one(pictures: Path, tmp_path: Path) -> None:
+def test_resuming_a_run_without_a_teacher_does_not_add_one(images: Path, tmp_path: Path) -> None:
     path = saved(tmp_path / "teacher.safetensors", "edsr", TEACHER)
-    Trainer(RECIPE, [pictures], tmp_path / "run", CPU).run()
+    Trainer(RECIPE, [images], tmp_path / "run", CPU).run()
     with pytest.raises(TrainingError, match="without a teacher") as caught:
-        Trainer(RECIPE, [pictures], tmp_path / "run", replace(RESUMED, teacher=path))
+        Trainer(RECIPE, [images], tmp_path / "run", replace(RESUMED, teacher=path))
     assert "Leave out --teacher" in caught.value.remedy
 
 
-def test_a_batch_of_stress_patches_alone_needs_no_teacher(pictures: Path, tmp_path: Path) -> None:
+def test_a_batch_of_stress_patches_alone_needs_no_teacher(images: Path, tmp_path: Path) -> None:
     path = saved(tmp_path / "teacher.safetensors", "edsr", TEACHER)
     recipe = replace(RECIPE, batch=1, stress_fraction=0.5)
-    trainer = Trainer(recipe, [pictures], tmp_path / "run", replace(CPU, teacher=path))
+    trainer = Trainer(recipe, [images], tmp_path / "run", replace(CPU, teacher=path))
     trainer.run()
     assert math.isfinite(float(trainer.folder._rows()[-1][3]))
 
 
-def test_a_teacher_that_cannot_take_such_patches_is_refused(pictures: Path, tmp_path: Path) -> None:
+def test_a_teacher_that_cannot_take_such_patches_is_refused(images: Path, tmp_path: Path) -> None:
     path = saved(tmp_path / "teacher.safetensors", "srn", {"scale": 2, "blocks": 1, "channels": 8})
     recipe = replace(RECIPE, architecture="edsr", options=TEACHER, hr_patch_px=8, stress_fraction=0.0)
     with pytest.raises(OptionError, match="too small for the teacher"):
-        Trainer(recipe, [pictures], tmp_path / "run", replace(CPU, teacher=path))
+        Trainer(recipe, [images], tmp_path / "run", replace(CPU, teacher=path))
 
 
-def test_learning_from_a_teacher_alone_needs_one(pictures: Path, tmp_path: Path) -> None:
+def test_learning_from_a_teacher_alone_needs_one(images: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="only from a teacher"):
-        Trainer(replace(RECIPE, pixel_weight=0.0), [pictures], tmp_path / "run", CPU)
+        Trainer(replace(RECIPE, pixel_weight=0.0), [images], tmp_path / "run", CPU)
 
 
-def test_weights_of_another_value_range_or_another_network_are_refused(pictures: Path, tmp_path: Path) -> None:
+def test_weights_of_another_value_range_or_another_network_are_refused(images: Path, tmp_path: Path) -> None:
     other_range = saved(tmp_path / "range.safetensors", "srn", RECIPE.options, value_range=255.0)
     with pytest.raises(OptionError, match=r"in 0\.\.255, but recipe tiny trains in 0\.\.1"):
-        Trainer(RECIPE, [pictures], tmp_path / "run", replace(CPU, initial=other_range))
+        Trainer(RECIPE, [images], tmp_path / "run", replace(CPU, initial=other_range))
     other_network = saved(tmp_path / "edsr.safetensors", "edsr", TEACHER)
     with pytest.raises(OptionError, match=r"No tensor .* fits this network"):
-        Trainer(RECIPE, [pictures], tmp_path / "run", replace(CPU, initial=other_network))
+        Trainer(RECIPE, [images], tmp_path / "run", replace(CPU, initial=other_network))
 
 
-def test_the_mean_shift_of_edsr_asks_for_its_value_range(pictures: Path, tmp_path: Path) -> None:
+def test_the_mean_shift_of_edsr_asks_for_its_value_range(images: Path, tmp_path: Path) -> None:
     recipe = replace(RECIPE, architecture="edsr", options={"scale": 2, "channels": 8, "blocks": 1})
     with pytest.raises(OptionError, match="mean shift"):
-        Trainer(recipe, [pictures], tmp_path / "run", CPU)
-    Trainer(replace(recipe, value_range=255.0), [pictures], tmp_path / "run", CPU)
+        Trainer(recipe, [images], tmp_path / "run", CPU)
+    Trainer(replace(recipe, value_range=255.0), [images], tmp_path / "run", CPU)
 
 
 def test_a_resumed_run_says_that_it_does_not_use_initial_weights(
-        pictures: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path = Trainer(RECIPE, [pictures], tmp_path / "run", CPU).run()
-    Trainer(RECIPE, [pictures], tmp_path / "run", replace(RESUMED, initial=path))
+        images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = Trainer(RECIPE, [images], tmp_path / "run", CPU).run()
+    Trainer(RECIPE, [images], tmp_path / "run", replace(RESUMED, initial=path))
     assert "--initial is not used" in caplog.text
 
 
-def test_a_teacher_of_another_scale_is_refused(pictures: Path, tmp_path: Path) -> None:
+def test_a_teacher_of_another_scale_is_refused(images: Path, tmp_path: Path) -> None:
     path = saved(tmp_path / "teacher.safetensors", "edsr", {**TEACHER, "scale": 4})
     with pytest.raises(OptionError, match=r"upscales by x4, but recipe tiny by x2"):
-        Trainer(RECIPE, [pictures], tmp_path / "run", replace(CPU, teacher=path))
+        Trainer(RECIPE, [images], tmp_path / "run", replace(CPU, teacher=path))
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(("change", "option"), [({"follows": "first"}, "--initial"),
                                                 ({"teacher": "wise"}, "--teacher")])
 def test_a_run_that_needs_another_one_says_which_and_how_to_name_it(
-        pictures: Path, tmp_path: Path, change: dict[str, str], option: str) -> None:
+        images: Path, tmp_path: Path, change: dict[str, Any], option: str) -> None:
     (other,) = change.values()
     with pytest.raises(OptionError, match="does not exist") as caught:
-        Trainer(replace(RECIPE, **change), [pictures], tmp_path / "run", CPU)
+        Trainer(replace(RECIPE, **change), [images], tmp_path / "run", CPU)
     assert str(tmp_path / other) in caught.value.message
     assert caught.value.remedy == f"Train {other} first, or give a checkpoint with {option}."
 
 
 def test_a_stage_starts_with_the_checkpoint_of_the_stage_before_it(
-        pictures: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    first = Trainer(RECIPE, [pictures], tmp_path / "first", CPU).run()
+        images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first = Trainer(RECIPE, [images], tmp_path / "first", CPU).run()
     with caplog.at_level("INFO", "srn_deploy"):
-        second = Trainer(replace(RECIPE, follows="first"), [pictures], tmp_path / "second", CPU)
+        second = Trainer(replace(RECIPE, follows="first"), [images], tmp_path / "second", CPU)
     left = safetensors.torch.load_file(first)
     assert all(torch.equal(left[key], value) for key, value in second.network.state_dict().items())
     assert all(torch.equal(left[key], value) for key, value in second.average.state_dict().items())
@@ -241,8 +241,8 @@ def test_a_stage_starts_with_the_checkpoint_of_the_stage_before_it(
 
 
 def test_another_scale_and_more_blocks_start_with_every_tensor_that_fits(caplog: pytest.LogCaptureFixture) -> None:
-    small = ARCHITECTURES["srn"].build({"scale": 4, "blocks": 1, "channels": 8})
-    large = ARCHITECTURES["srn"].build({"scale": 2, "blocks": 2, "channels": 8})
+    small: Any = ARCHITECTURES["srn"].build({"scale": 4, "blocks": 1, "channels": 8})
+    large: Any = ARCHITECTURES["srn"].build({"scale": 2, "blocks": 2, "channels": 8})
     with caplog.at_level("INFO", "srn_deploy"):
         copy_weights(large, small.state_dict())
     assert torch.equal(large.head.weight, small.head.weight)
@@ -281,13 +281,13 @@ def test_a_step_of_muon_has_the_same_size_for_any_gradient_and_leaves_what_has_n
     assert other.weight not in optimizer.state
 
 
-def test_a_run_with_muon_learns_and_its_state_goes_on(pictures: Path, tmp_path: Path) -> None:
+def test_a_run_with_muon_learns_and_its_state_can_be_resumed(images: Path, tmp_path: Path) -> None:
     recipe = replace(RECIPE, optimizer="muon", steps=30, learning_rate=1e-2, validate_every_steps=10)
-    trainer = Trainer(recipe, [pictures], tmp_path / "run", CPU)
+    trainer = Trainer(recipe, [images], tmp_path / "run", CPU)
     trainer.run()
     first, last = (float(row[-1]) for row in (trainer.folder._rows()[0], trainer.folder._rows()[-1]))
     assert last > first + 1
-    again = Trainer(recipe, [pictures], tmp_path / "run", RESUMED)
+    again = Trainer(recipe, [images], tmp_path / "run", RESUMED)
     assert again.step == 30
     kept = again.optimizer.state[again.network.head.weight]["average"]
     assert torch.equal(kept, trainer.optimizer.state[trainer.network.head.weight]["average"])

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from srn_deploy.architectures.checkpoint import LoadedNetwork, load_checkpoint
 from srn_deploy.errors import OptionError
 from srn_deploy.training.recipe import Recipe
-from srn_deploy.training.run_folder import check_is_there, checkpoint_beside
+from srn_deploy.training.run_folder import check_exists, checkpoint_next_to
 
 _log = logging.getLogger(__name__)
 
@@ -26,8 +26,8 @@ def load_initial(recipe: Recipe, out: Path, given: Path | None) -> LoadedNetwork
     """
     if given is None and not recipe.follows:
         return None
-    path = given or checkpoint_beside(out, recipe.follows)
-    check_is_there(path, recipe.follows, f"Recipe {recipe.name} starts with the weights of", "--initial")
+    path = given or checkpoint_next_to(out, recipe.follows)
+    check_exists(path, recipe.follows, f"Recipe {recipe.name} starts with the weights of", "--initial")
     loaded = load_checkpoint(path)
     if loaded.spec.value_range != recipe.value_range:
         raise OptionError(f"{path} was trained in 0..{loaded.spec.value_range:g}, but recipe {recipe.name} trains in "

@@ -40,5 +40,5 @@ class RunOptions:
 
     @property
     def budget(self) -> Budget:
-        """How long the run goes on."""
+        """Length of the run."""
         return Budget(steps=self.steps, minutes=self.minutes)

@@ -152,12 +152,12 @@ class RunFolder:
                                 "the free space; then use --resume.") from error
 
 
-def checkpoint_beside(out: Path, recipe: str) -> Path:
+def checkpoint_next_to(out: Path, recipe: str) -> Path:
     """Where the run of another recipe leaves its checkpoint, when its folder is next to `out` and has its name."""
     return out.absolute().parent / recipe / CHECKPOINT_FILE
 
 
-def check_is_there(checkpoint: Path, recipe: str, purpose: str, option: str) -> None:
+def check_exists(checkpoint: Path, recipe: str, purpose: str, option: str) -> None:
     """Raise OptionError where a checkpoint from the run of `recipe` is missing; purpose: what needs it, in words."""
     if not checkpoint.is_file():
         raise OptionError(f"{purpose} {recipe or 'a checkpoint'}, but {checkpoint} does not exist.",

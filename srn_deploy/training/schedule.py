@@ -1,4 +1,4 @@
-"""How far a run has come, how long it goes on, and which learning rate it uses."""
+"""How far a run has come, how long it lasts, and which learning rate it uses."""
 
 from __future__ import annotations
 

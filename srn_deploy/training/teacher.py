@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from srn_deploy.architectures.checkpoint import LoadedNetwork, load_checkpoint
 from srn_deploy.errors import OptionError
 from srn_deploy.training.recipe import Recipe
-from srn_deploy.training.run_folder import check_is_there, checkpoint_beside
+from srn_deploy.training.run_folder import check_exists, checkpoint_next_to
 
 
 class Teacher:
@@ -37,8 +37,8 @@ def load_teacher(recipe: Recipe, out: Path, given: Path | None, device: torch.de
     """
     if given is None and not recipe.teacher:
         return None
-    path = given or checkpoint_beside(out, recipe.teacher)
-    check_is_there(path, recipe.teacher, f"Recipe {recipe.name} learns from", "--teacher")
+    path = given or checkpoint_next_to(out, recipe.teacher)
+    check_exists(path, recipe.teacher, f"Recipe {recipe.name} learns from", "--teacher")
     loaded = load_checkpoint(path)
     if loaded.spec.scale != recipe.scale:
         raise OptionError(f"The teacher {path} upscales by x{loaded.spec.scale}, but recipe {recipe.name} by "
