@@ -80,10 +80,9 @@ def _describe(options: Mapping[str, Any]) -> ModelSpec:
 ARCHITECTURE = Architecture(
     name="fsrcnn",
     title="FSRCNN (Dong et al., ECCV 2016)",
-    signature=Signature(required=("first_part.0.weight", "first_part.1.weight", "mid_part.0.weight",
-                                  "last_part.weight")),
+    signature=Signature(has=("first_part.0.weight", "first_part.1.weight", "mid_part.0.weight", "last_part.weight")),
     read_options=_read_options,
     build=_build,
     describe=_describe,
-    unknown_options=("scale",),
+    untold=("scale",),
 )

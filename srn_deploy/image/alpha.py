@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+Pixels = NDArray[Any]
 Values = NDArray[np.float32]
 
 REACH_PX = 8
@@ -22,7 +23,7 @@ _BAND_ROWS = 256
 """Rows that are held in float at once: bounds the memory."""
 
 
-def fill_hidden_colour(colour: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
+def solidified(colour: Pixels, alpha: Pixels) -> Pixels:
     """Colour (H, W, C) whose hidden pixels take the colour of visible ones nearby; the same dtype.
 
     alpha: (H, W, 1). Hidden is what is transparent beside something much more opaque, all of it at alpha 0; in between
@@ -43,7 +44,7 @@ def fill_hidden_colour(colour: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any
     return filled
 
 
-def flatten_plain_alpha(alpha: NDArray[Any], upscaled: NDArray[Any], scale: int) -> None:
+def settle(alpha: Pixels, upscaled: Pixels, scale: int) -> None:
     """Make the upscaled alpha, in place, exactly opaque or transparent where the input is so all around.
 
     alpha: (H, W, 1); upscaled: (scale*H, scale*W, 1). A network moves even a plain area by a level or two.
@@ -56,14 +57,14 @@ def flatten_plain_alpha(alpha: NDArray[Any], upscaled: NDArray[Any], scale: int)
             rows[:, np.repeat(flat[row], scale)] = level
 
 
-def _visibility(alpha: NDArray[Any]) -> Values:
+def _visibility(alpha: Pixels) -> Values:
     """(H, W) from 0, hidden, to 1."""
     largest = _largest_around(alpha[..., 0], REACH_PX).astype(np.float32)
     shares = alpha[..., 0] / np.maximum(VISIBLE_SHARE * largest, np.finfo(np.float32).tiny)
     return np.asarray(np.minimum(shares, 1), np.float32)
 
 
-def _largest_around(values: NDArray[Any], reach: int) -> NDArray[Any]:
+def _largest_around(values: Pixels, reach: int) -> Pixels:
     """The largest of the square of 2 * reach + 1 pixels around each of (H, W); the edge is repeated beyond it."""
     found = np.pad(values, reach, mode="edge")
     for _ in range(2):
@@ -76,7 +77,7 @@ def _largest_around(values: NDArray[Any], reach: int) -> NDArray[Any]:
     return found
 
 
-def _mean(colour: NDArray[Any], alpha: NDArray[Any]) -> Values:
+def _mean(colour: Pixels, alpha: Pixels) -> Values:
     """Of all pixels, each by its alpha, (C,); band by band."""
     sums, weight = np.zeros(colour.shape[2]), 0.0
     for start in range(0, len(colour), _BAND_ROWS):
@@ -86,7 +87,7 @@ def _mean(colour: NDArray[Any], alpha: NDArray[Any]) -> Values:
     return np.asarray(sums / weight, np.float32)
 
 
-def _nearby(colour: NDArray[Any], alpha: NDArray[Any], everywhere: Values) -> Values:
+def _nearby(colour: Pixels, alpha: Pixels, everywhere: Values) -> Values:
     """The mean colour around each pixel of a band, each pixel by its alpha."""
     weights = alpha.astype(np.float32)
     sums = _sums_around(np.concatenate([colour * weights, weights], axis=2))
