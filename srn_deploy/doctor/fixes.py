@@ -30,7 +30,7 @@ _TOOLKITS = ("/usr/local/cuda", "/usr")
 
 
 def pip() -> str:
-    """The command that calls pip for the environment srn-deploy runs in."""
+    """The command that calls pip in the environment srn-deploy runs in."""
     here = Path(sys.executable).parent
     if importlib.util.find_spec("pip") is None:
         if shutil.which("uv"):
@@ -41,17 +41,20 @@ def pip() -> str:
 
 
 def install(*requirements: str, options: str = "") -> str:
-    """Install packages with the requirements of the metadata."""
+    """The command that installs packages, with these options of pip install."""
     return " ".join([f"{pip()} install", *([options] if options else []), *map(quoted, requirements)])
 
 
 def reinstall(requirement: str) -> str:
-    """Install a broken package again, but not what it depends on."""
+    """The command that installs a broken package again, but not what it depends on."""
     return install(requirement, options="--force-reinstall --no-deps")
 
 
 def replace_packages(packages: Sequence[str], requirement: str) -> str:
-    """Remove packages that write the same folder and install the required one; removing only one damages the other."""
+    """The command that removes packages which write the same folder and installs the required one.
+
+    All are removed, because removing only one damages the other.
+    """
     return f"{pip()} uninstall -y {' '.join(packages)} && {reinstall(requirement)}"
 
 
@@ -61,7 +64,7 @@ def quoted(requirement: str) -> str:
 
 
 def install_extra(extra: str, requirements: Sequence[str]) -> str:
-    """Install an extra from where srn-deploy was installed from; where that is gone, the packages themselves."""
+    """The command that installs an extra from where srn-deploy came from; where that is gone, its requirements."""
     origin = _origin()
     if CHECKOUT:
         return f"{pip()} install -e {quoted(f'{_shown(CHECKOUT)}[{extra}]')}"
@@ -73,7 +76,7 @@ def install_extra(extra: str, requirements: Sequence[str]) -> str:
 
 
 def install_itself() -> str:
-    """Install srn-deploy from its checkout, or from where it was installed from."""
+    """The command that installs srn-deploy from its checkout or from where it came from, or a sentence."""
     if CHECKOUT:
         return f"{pip()} install -e {quoted(_shown(CHECKOUT))}"
     origin = _origin()
@@ -83,14 +86,14 @@ def install_itself() -> str:
 
 
 def restore(path: Path) -> str:
-    """Restore a file that is shipped with srn-deploy."""
+    """The command that restores a file which is shipped with srn-deploy."""
     if CHECKOUT and (CHECKOUT / ".git").exists() and path.is_relative_to(CHECKOUT):
         return f"git -C {shlex.quote(str(CHECKOUT))} restore {shlex.quote(str(path.relative_to(CHECKOUT)))}"
     return install_itself()
 
 
 def install_torch(requirement: str, *, with_cuda: bool) -> str:
-    """Install PyTorch for this machine: its CPU build where there is no GPU."""
+    """The command that installs PyTorch for this machine: its CPU build where there is no GPU."""
     if with_cuda or sys.platform != "linux":
         return install(requirement)
     return install(requirement, options=f"--index-url {_CPU_BUILDS}")
@@ -120,12 +123,12 @@ def apt(*packages: str) -> str:
 
 
 def missing_library(text: str) -> str:
-    """The command for a shared library of the system that an error names; empty where it names none we know."""
+    """The command for a shared library of the system that an error names; empty where it names no known one."""
     return next((apt(package) for library, package in _APT_PACKAGES.items() if library in text), "")
 
 
 def build_pycuda(requirement: str, *, again: bool = False) -> str:
-    """Build PyCUDA from source; a compiler and the CUDA headers are installed first where they are missing."""
+    """The command that builds PyCUDA from source, after installing the compiler and CUDA headers that are missing."""
     toolkit, nvcc = cuda_toolkit(), shutil.which("nvcc")
     # Not from pip's cache, which keeps what was built with another toolkit.
     command = install(requirement, options="--force-reinstall --no-deps --no-cache-dir" if again else "")

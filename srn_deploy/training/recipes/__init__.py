@@ -1,1 +1,1 @@
-"""Recipes as TOML files, one a run."""
+"""Recipes as TOML files, one for each run."""
