@@ -17,7 +17,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from srn_deploy.errors import UnsupportedImage
 from srn_deploy.image import Image, Pixels, losses, read_image, write_image
-from srn_deploy.image.containers import Block
+from srn_deploy.image.containers import MetadataKind
 from srn_deploy.image.containers.resolution import Resolution, Unit
 from tests.test_containers import XMP, chunk, profile
 from tests.test_exif_travels import EXIF_TAG, GPS_TAG, MAKER, ORIENTATION
@@ -87,11 +87,11 @@ class Information:
     """One kind of metadata: how it is made for a picture, and whether a file has it."""
 
     name: str
-    make: Callable[[Kind], tuple[Block, bytes]]
+    make: Callable[[Kind], tuple[MetadataKind, bytes]]
     is_there: Callable[[Path, bytes], bool]
 
 
-def _block_is_there(kind: Block, others_find: Callable[[Opened, bytes], bool] | None = None,
+def _block_is_there(kind: MetadataKind, others_find: Callable[[Opened, bytes], bool] | None = None,
                     ) -> Callable[[Path, bytes], bool]:
     """For our reader, and for Pillow where it is told how to look and opens the file."""
     def is_there(path: Path, block: bytes) -> bool:
@@ -144,7 +144,7 @@ def _exif_is_there(path: Path, block: bytes) -> bool:
     def is_whole(exif: Pillow.Exif) -> bool:
         return bool(exif.get(MAKER) and exif.get_ifd(EXIF_TAG) and exif.get_ifd(GPS_TAG))
     exif = Pillow.Exif()
-    exif.load(b"Exif\0\0" + dict(read_image(path).metadata)[Block.EXIF])
+    exif.load(b"Exif\0\0" + dict(read_image(path).metadata)[MetadataKind.EXIF])
     return is_whole(exif) and _others(path, lambda opened: is_whole(opened.getexif()))
 
 
@@ -161,22 +161,24 @@ DPI_300 = Resolution(x=Fraction(300), y=Fraction(300), unit=Unit.INCH).block()
 TWICE_AS_HIGH = Resolution(x=Fraction(2), y=Fraction(1), unit=Unit.NONE).block()
 
 INFORMATION = (
-    Information(name="colour profile (ICC)", is_there=_block_is_there(Block.ICC, _others_find_profile),
-                make=lambda kind: (Block.ICC, profile(b"GRAY" if kind.colours == 1 else b"RGB "))),
-    Information(name="EXIF with GPS", make=lambda kind: (Block.EXIF, camera_block()), is_there=_exif_is_there),
+    Information(name="colour profile (ICC)", is_there=_block_is_there(MetadataKind.ICC, _others_find_profile),
+                make=lambda kind: (MetadataKind.ICC, profile(b"GRAY" if kind.colours == 1 else b"RGB "))),
+    Information(name="EXIF with GPS", make=lambda kind: (MetadataKind.EXIF, camera_block()), is_there=_exif_is_there),
     Information(name="orientation, applied once", is_there=_is_upright,
-                make=lambda kind: (Block.EXIF, camera_block(6))),
-    Information(name="XMP", make=lambda kind: (Block.XMP, XMP), is_there=_block_is_there(Block.XMP, _others_find_xmp)),
-    Information(name="resolution", make=lambda kind: (Block.RESOLUTION, DPI_300),
-                is_there=_block_is_there(Block.RESOLUTION, _others_find_300_dpi)),
-    Information(name="shape of a pixel alone", make=lambda kind: (Block.RESOLUTION, TWICE_AS_HIGH),
-                is_there=_block_is_there(Block.RESOLUTION, _others_find_twice_as_high)),
-    Information(name="PNG's cHRM and gAMA", is_there=_block_is_there(Block.PNG_COLOUR),
-                make=lambda kind: (Block.PNG_COLOUR, chunk(b"gAMA", bytes([0, 1, 0x86, 0xA0])))),
-    Information(name="PNG's text", is_there=_block_is_there(Block.PNG_TEXT),
-                make=lambda kind: (Block.PNG_TEXT, chunk(b"tEXt", b"Author\0Ada") + chunk(b"zTXt", b"Note\0\0x"))),
-    Information(name="JPEG's comments and IPTC", is_there=_block_is_there(Block.JPEG_NOTES),
-                make=lambda kind: (Block.JPEG_NOTES, b"\xff\xfe\0\x05Ada\xff\xed\0\x06IPTC")),
+                make=lambda kind: (MetadataKind.EXIF, camera_block(6))),
+    Information(name="XMP", make=lambda kind: (MetadataKind.XMP, XMP),
+                is_there=_block_is_there(MetadataKind.XMP, _others_find_xmp)),
+    Information(name="resolution", make=lambda kind: (MetadataKind.RESOLUTION, DPI_300),
+                is_there=_block_is_there(MetadataKind.RESOLUTION, _others_find_300_dpi)),
+    Information(name="shape of a pixel alone", make=lambda kind: (MetadataKind.RESOLUTION, TWICE_AS_HIGH),
+                is_there=_block_is_there(MetadataKind.RESOLUTION, _others_find_twice_as_high)),
+    Information(name="PNG's cHRM and gAMA", is_there=_block_is_there(MetadataKind.PNG_COLOUR),
+                make=lambda kind: (MetadataKind.PNG_COLOUR, chunk(b"gAMA", bytes([0, 1, 0x86, 0xA0])))),
+    Information(name="PNG's text", is_there=_block_is_there(MetadataKind.PNG_TEXT),
+                make=lambda kind: (MetadataKind.PNG_TEXT,
+                                   chunk(b"tEXt", b"Author\0Ada") + chunk(b"zTXt", b"Note\0\0x"))),
+    Information(name="JPEG's comments and IPTC", is_there=_block_is_there(MetadataKind.JPEG_NOTES),
+                make=lambda kind: (MetadataKind.JPEG_NOTES, b"\xff\xfe\0\x05Ada\xff\xed\0\x06IPTC")),
 )
 
 

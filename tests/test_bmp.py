@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 
 from srn_deploy.errors import UnreadableImage, UnsupportedImage
 from srn_deploy.image import Image, Pixels, losses, read_image, write_image
-from srn_deploy.image.containers import Block
+from srn_deploy.image.containers import MetadataKind
 from tests.test_containers import profile
 
 WIDTH, HEIGHT = 9, 3
@@ -110,7 +110,7 @@ def test_others_read_exactly_what_we_write(tmp_path: Path, width: int, colours: 
 
 
 def test_a_profile_lies_where_the_header_says(tmp_path: Path) -> None:
-    image = Image(pixels=np.zeros((4, 5, 3), np.uint8), metadata=((Block.ICC, profile()),))
+    image = Image(pixels=np.zeros((4, 5, 3), np.uint8), metadata=((MetadataKind.ICC, profile()),))
     assert write_image(tmp_path / "out.bmp", image) == ()
     data = (tmp_path / "out.bmp").read_bytes()
     # BITMAPV5HEADER: the space at 56, the place of the profile, counted from the header, at 112.
@@ -118,11 +118,11 @@ def test_a_profile_lies_where_the_header_says(tmp_path: Path) -> None:
     at, length = struct.unpack_from("<II", data, 14 + 112)
     assert data[14 + at:14 + at + length] == profile()
     assert struct.unpack_from("<I", data, 2)[0] == len(data)
-    assert dict(read_image(tmp_path / "out.bmp").metadata) == {Block.ICC: profile()}
+    assert dict(read_image(tmp_path / "out.bmp").metadata) == {MetadataKind.ICC: profile()}
 
 
 def test_exif_and_xmp_are_told_as_losses() -> None:
-    blocks = ((Block.EXIF, b"II*\0\x08\0\0\0\0\0\0\0\0\0"), (Block.XMP, b"<x/>"))
+    blocks = ((MetadataKind.EXIF, b"II*\0\x08\0\0\0\0\0\0\0\0\0"), (MetadataKind.XMP, b"<x/>"))
     told = losses(Path("out.bmp"), Image(pixels=np.zeros((4, 5, 3), np.uint8), metadata=blocks))
     assert told == tuple(f"The {name} is left behind: BMP has no place for it." for name in ("EXIF", "XMP"))
 

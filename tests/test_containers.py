@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from srn_deploy.errors import ImageError, UnreadableImage, UnsupportedImage
 from srn_deploy.image import Image, losses, read_image, write_image
-from srn_deploy.image.containers import Block, unpack
+from srn_deploy.image.containers import MetadataKind, unpack
 
 SUFFIXES = (".png", ".jpg", ".webp")
 WITH_ALPHA = (".png", ".webp", ".tif")
@@ -62,7 +62,7 @@ def profile(space: bytes = b"RGB ", size: int = 600) -> bytes:
     return header.ljust(128, b"\0") + struct.pack(">I4sII", 1, b"cprt", 144, len(tag)) + tag
 
 
-ALL_BLOCKS = ((Block.EXIF, exif(1)), (Block.XMP, XMP), (Block.ICC, profile()))
+ALL_BLOCKS = ((MetadataKind.EXIF, exif(1)), (MetadataKind.XMP, XMP), (MetadataKind.ICC, profile()))
 
 
 @pytest.mark.parametrize(("first", "second", "alpha"), [
@@ -74,10 +74,10 @@ def test_metadata_survives_every_conversion(tmp_path: Path, first: str, second: 
     once = read_image(tmp_path / f"a{first}")
     assert write_image(tmp_path / f"b{second}", once) == ()
     found = dict(read_image(tmp_path / f"b{second}").metadata)
-    assert found.keys() - {Block.EXIF} == {Block.XMP, Block.ICC}
-    assert (found[Block.XMP], found[Block.ICC]) == (XMP, profile())
+    assert found.keys() - {MetadataKind.EXIF} == {MetadataKind.XMP, MetadataKind.ICC}
+    assert (found[MetadataKind.XMP], found[MetadataKind.ICC]) == (XMP, profile())
     # TIFF has its own numbers for what EXIF says; an orientation of 1 is what it means without a word too.
-    assert found.get(Block.EXIF, exif(1)) == exif(1)
+    assert found.get(MetadataKind.EXIF, exif(1)) == exif(1)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -97,40 +97,40 @@ def test_what_other_writers_wrote_is_read_bare(tmp_path: Path) -> None:
     _, data = cv2.imencodeWithMetadata(".jpg", noise(8, 9, 3),
                                        [cv2.IMAGE_METADATA_EXIF, cv2.IMAGE_METADATA_ICCP], blocks)
     found = dict(read_image(saved(tmp_path, data.tobytes(), "in.jpg")).metadata)
-    assert found == {Block.EXIF: exif(1), Block.ICC: profile()}
+    assert found == {MetadataKind.EXIF: exif(1), MetadataKind.ICC: profile()}
 
 
 @pytest.mark.parametrize(("suffix", "grey", "block", "reason"), [
-    (".png", False, (Block.ICC, profile(b"CMYK")), "describes CMYK, the pixels are stored as RGB"),
-    (".png", True, (Block.ICC, profile(b"RGB ")), "describes RGB, the pixels are stored as GRAY"),
-    (".webp", True, (Block.ICC, profile(b"GRAY")), "describes GRAY, the pixels are stored as RGB"),
-    (".jpg", False, (Block.EXIF, exif(1) + bytes(70000)), "more than a JPEG segment holds"),
-    (".jpg", False, (Block.XMP, XMP + b" " * 70000), "more than a JPEG segment holds"),
-    (".webp", False, (Block.PNG_COLOUR, chunk(b"gAMA", bytes([0, 1, 0x86, 0xA0]))), "WebP has no place for it"),
-    (".png", False, (Block.EXTENDED_XMP, b"\xff\xe1"), "PNG has no place for it"),
+    (".png", False, (MetadataKind.ICC, profile(b"CMYK")), "describes CMYK, the pixels are stored as RGB"),
+    (".png", True, (MetadataKind.ICC, profile(b"RGB ")), "describes RGB, the pixels are stored as GRAY"),
+    (".webp", True, (MetadataKind.ICC, profile(b"GRAY")), "describes GRAY, the pixels are stored as RGB"),
+    (".jpg", False, (MetadataKind.EXIF, exif(1) + bytes(70000)), "more than a JPEG segment holds"),
+    (".jpg", False, (MetadataKind.XMP, XMP + b" " * 70000), "more than a JPEG segment holds"),
+    (".webp", False, (MetadataKind.PNG_COLOUR, chunk(b"gAMA", bytes([0, 1, 0x86, 0xA0]))), "WebP has no place for it"),
+    (".png", False, (MetadataKind.EXTENDED_XMP, b"\xff\xe1"), "PNG has no place for it"),
 ])
 def test_what_a_file_cannot_hold_is_said_in_a_sentence(
-        tmp_path: Path, suffix: str, grey: bool, block: tuple[Block, bytes], reason: str) -> None:
-    image = Image(pixels=noise(8, 8, 1 if grey else 3), metadata=(block, (Block.XMP, XMP)))
+        tmp_path: Path, suffix: str, grey: bool, block: tuple[MetadataKind, bytes], reason: str) -> None:
+    image = Image(pixels=noise(8, 8, 1 if grey else 3), metadata=(block, (MetadataKind.XMP, XMP)))
     said = write_image(tmp_path / f"out{suffix}", image)
     assert len(said) == 1
     assert said[0].startswith(f"The {block[0]} is left behind: ")
     assert reason in said[0]
     assert losses(tmp_path / f"out{suffix}", image) == said
-    assert read_image(tmp_path / f"out{suffix}").metadata == ((Block.XMP, XMP),)
+    assert read_image(tmp_path / f"out{suffix}").metadata == ((MetadataKind.XMP, XMP),)
 
 
 def test_a_long_profile_is_spread_over_jpeg_segments(tmp_path: Path) -> None:
     long = profile(size=200_000)
-    assert write_image(tmp_path / "out.jpg", Image(pixels=noise(8, 8, 3), metadata=((Block.ICC, long),))) == ()
-    assert read_image(tmp_path / "out.jpg").metadata == ((Block.ICC, long),)
+    assert write_image(tmp_path / "out.jpg", Image(pixels=noise(8, 8, 3), metadata=((MetadataKind.ICC, long),))) == ()
+    assert read_image(tmp_path / "out.jpg").metadata == ((MetadataKind.ICC, long),)
 
 
 def test_a_png_keeps_its_own_colour_chunks_and_sRGB_is_no_loss_elsewhere(tmp_path: Path) -> None:  # noqa: N802
     chunks = chunk(b"sRGB", b"\0") + chunk(b"gAMA", (45455).to_bytes(4, "big"))
     image = read_image(saved(tmp_path, with_chunks(chunks)))
     write_image(tmp_path / "out.png", image)
-    assert read_image(tmp_path / "out.png").metadata == ((Block.PNG_COLOUR, chunks),)
+    assert read_image(tmp_path / "out.png").metadata == ((MetadataKind.PNG_COLOUR, chunks),)
     assert losses(tmp_path / "out.jpg", image) == ()
 
 
@@ -167,7 +167,7 @@ def test_a_flipped_bit_in_a_png_never_passes_for_another_picture(tmp_path: Path)
 
 def test_the_end_of_a_thumbnail_is_not_taken_for_the_end_of_the_picture(tmp_path: Path) -> None:
     write_image(tmp_path / "in.jpg", Image(pixels=noise(16, 16, 3),
-                                           metadata=((Block.EXIF, exif(1) + WHOLE[".jpg"]),)))
+                                           metadata=((MetadataKind.EXIF, exif(1) + WHOLE[".jpg"]),)))
     data = (tmp_path / "in.jpg").read_bytes()
     with pytest.raises(UnreadableImage, match="truncated"):
         read_image(saved(tmp_path, data[:-40], "cut.jpg"))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from srn_deploy.image import Image, read_image, write_image
-from srn_deploy.image.containers import Block
+from srn_deploy.image.containers import MetadataKind
 from srn_deploy.image.containers.png import MAX_INFLATED_BYTES
 from tests.test_containers import XMP, chunk, noise, profile, saved, with_chunks
 
@@ -38,7 +38,7 @@ def unsigned() -> bytes:
 
 def test_cicp_travels_beside_a_profile_and_what_the_profile_outranks_does_not(tmp_path: Path) -> None:
     once = read_image(saved(tmp_path, with_chunks(CICP + of_profile(zlib.compress(profile())) + GAMMA)))
-    assert dict(once.metadata) == {Block.ICC: profile(), Block.PNG_COLOUR: CICP}
+    assert dict(once.metadata) == {MetadataKind.ICC: profile(), MetadataKind.PNG_COLOUR: CICP}
     assert write_image(tmp_path / "out.png", once) == ()
     assert dict(read_image(tmp_path / "out.png").metadata) == dict(once.metadata)
 
@@ -68,7 +68,7 @@ def test_what_is_damaged_inside_a_whole_chunk_is_told_and_left_out(tmp_path: Pat
 
 def test_where_the_profile_is_damaged_the_other_colour_chunks_count(tmp_path: Path) -> None:
     image = read_image(saved(tmp_path, with_chunks(of_profile(zlib.compress(unsigned())) + GAMMA)))
-    assert image.metadata == ((Block.PNG_COLOUR, GAMMA),)
+    assert image.metadata == ((MetadataKind.PNG_COLOUR, GAMMA),)
 
 
 @pytest.mark.parametrize(("suffix", "name"), [(".jpg", "JPEG"), (".webp", "WebP"), (".tif", "TIFF"), (".bmp", "BMP")])
@@ -76,18 +76,18 @@ def test_where_the_profile_is_damaged_the_other_colour_chunks_count(tmp_path: Pa
 def test_a_profile_that_is_none_is_told_and_left_out_of_every_format(
         tmp_path: Path, suffix: str, name: str, damage: Callable[[], bytes]) -> None:
     path = tmp_path / f"in{suffix}"
-    write_image(path, Image(pixels=noise(8, 8, 3), metadata=((Block.ICC, profile()),)))
+    write_image(path, Image(pixels=noise(8, 8, 3), metadata=((MetadataKind.ICC, profile()),)))
     whole = path.read_bytes()
     assert profile() in whole
     path.write_bytes(whole.replace(profile(), damage()))
     image = read_image(path)
-    assert dict(image.metadata).get(Block.ICC) is None
+    assert dict(image.metadata).get(MetadataKind.ICC) is None
     assert image.remarks == (f"{path}: the damaged colour profile of the {name} is passed over.",)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".bmp"])
 def test_a_profile_that_is_padded_is_kept(tmp_path: Path, suffix: str) -> None:
     padded = profile() + bytes(4)
-    write_image(tmp_path / f"in{suffix}", Image(pixels=noise(8, 8, 3), metadata=((Block.ICC, padded),)))
+    write_image(tmp_path / f"in{suffix}", Image(pixels=noise(8, 8, 3), metadata=((MetadataKind.ICC, padded),)))
     image = read_image(tmp_path / f"in{suffix}")
-    assert (dict(image.metadata)[Block.ICC], image.remarks) == (padded, ())
+    assert (dict(image.metadata)[MetadataKind.ICC], image.remarks) == (padded, ())

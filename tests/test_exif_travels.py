@@ -15,7 +15,7 @@ from PIL import ExifTags
 from PIL import Image as Pillow
 
 from srn_deploy.image import Image, read_image, write_image
-from srn_deploy.image.containers import Block
+from srn_deploy.image.containers import MetadataKind
 from srn_deploy.image.containers.exif import sized, upright
 
 HOLDERS = (".png", ".jpg", ".webp", ".tif")
@@ -53,7 +53,7 @@ def described(path: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("endian", ["<", ">"])
 @pytest.mark.parametrize("chain", list(itertools.product(HOLDERS, repeat=2)), ids="".join)
 def test_a_cameras_block_arrives_whole(tmp_path: Path, chain: tuple[str, ...], endian: str) -> None:
-    image = Image(pixels=PIXELS, metadata=((Block.EXIF, block(endian=endian)),))
+    image = Image(pixels=PIXELS, metadata=((MetadataKind.EXIF, block(endian=endian)),))
     for number, suffix in enumerate(chain):
         path = tmp_path / f"{number}{suffix}"
         assert write_image(path, image) == ()
@@ -74,7 +74,7 @@ def test_a_tiff_is_turned_upright_exactly_once(tmp_path: Path, endian: str, turn
                      extratags=[(ORIENTATION, 3, 1, turn, True)])
     image = read_image(tmp_path / "in.tif")
     png = tmp_path / "in.png"  # the same pixels and the same turn, by the way that OpenCV is the reference of
-    write_image(png, Image(pixels=pixels, metadata=((Block.EXIF, block(turn)),)))
+    write_image(png, Image(pixels=pixels, metadata=((MetadataKind.EXIF, block(turn)),)))
     assert np.array_equal(image.pixels, read_image(png).pixels)
     write_image(tmp_path / "out.tif", image)
     assert described(tmp_path / "out.tif")["turn"] == 1
@@ -84,7 +84,7 @@ def test_a_tiff_is_turned_upright_exactly_once(tmp_path: Path, endian: str, turn
 def test_the_size_in_exif_is_that_of_the_picture_that_is_written(tmp_path: Path) -> None:
     for suffix in HOLDERS:
         path = tmp_path / f"out{suffix}"
-        write_image(path, Image(pixels=np.zeros((48, 70, 3), np.uint8), metadata=((Block.EXIF, block()),)))
+        write_image(path, Image(pixels=np.zeros((48, 70, 3), np.uint8), metadata=((MetadataKind.EXIF, block()),)))
         inner = described(path)["inner"]
         assert (inner[PIXEL_WIDTH], inner[PIXEL_HEIGHT]) == ("70", "48")
 
@@ -124,7 +124,8 @@ def test_the_thumbnail_of_a_picture_that_lay_right_stays() -> None:
 def test_a_turned_jpeg_has_no_thumbnail_for_other_readers(tmp_path: Path) -> None:
     file = io.BytesIO()
     Pillow.new("RGB", (8, 6), "red").save(file, "JPEG")
-    write_image(tmp_path / "in.jpg", Image(pixels=PIXELS, metadata=((Block.EXIF, with_thumbnail(6, file.getvalue())),)))
+    exif = with_thumbnail(6, file.getvalue())
+    write_image(tmp_path / "in.jpg", Image(pixels=PIXELS, metadata=((MetadataKind.EXIF, exif),)))
     with Pillow.open(tmp_path / "in.jpg") as opened:
         assert opened.getexif().get_ifd(ExifTags.IFD.IFD1)
     write_image(tmp_path / "out.jpg", read_image(tmp_path / "in.jpg"))
@@ -135,6 +136,6 @@ def test_a_turned_jpeg_has_no_thumbnail_for_other_readers(tmp_path: Path) -> Non
 
 def test_a_block_whose_directories_point_at_themselves_ends(tmp_path: Path) -> None:
     circle = b"II*\0" + struct.pack("<IHHHIII", 8, 1, EXIF_TAG, 4, 1, 8, 8)
-    image = Image(pixels=PIXELS, metadata=((Block.EXIF, circle),))
+    image = Image(pixels=PIXELS, metadata=((MetadataKind.EXIF, circle),))
     write_image(tmp_path / "out.tif", image)
     assert np.array_equal(read_image(tmp_path / "out.tif").pixels, PIXELS)

@@ -36,7 +36,7 @@ HOMES = {
     "safetensors": {"architectures/checkpoint"},
     "msgspec": {"spec", "system/documents", "engine/identity", "engine/manifest", "engine/store"},
     "cv2": {"image"},
-    "PIL": {"image/bmp", "image/inks"},
+    "PIL": {"image/bmp", "image/cmyk"},
     "simplejpeg": {"image/jpeg"},
     "onnx": {"graph", "engine/build"},
     "filelock": {"system/locks"},

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from srn_deploy.errors import ImageError, OptionError, UnreadableImage, UnsupportedImage, UnwritableImage
 from srn_deploy.image import Image, check_writable, find_images, read_image, write_image
-from srn_deploy.image.containers import Block
+from srn_deploy.image.containers import MetadataKind
 
 SUFFIXES = (".png", ".jpg", ".webp")
 
@@ -177,7 +177,7 @@ def test_a_picture_is_turned_upright_exactly_once(tmp_path: Path, turn: int, suf
     pixels = np.zeros((16, 24, 3), np.uint8)
     pixels[:8, :8], pixels[:8, 16:], pixels[8:, :8] = 255, 160, 80
     first, second = tmp_path / f"first{suffix}", tmp_path / f"second{suffix}"
-    write_image(first, Image(pixels=pixels, metadata=((Block.EXIF, exif(turn)),)))
+    write_image(first, Image(pixels=pixels, metadata=((MetadataKind.EXIF, exif(turn)),)))
     image = read_image(first)
     write_image(second, image)
     # OpenCV turns by itself only where it is asked for colour: an independent reference for both files.

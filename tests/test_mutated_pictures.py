@@ -17,7 +17,7 @@ import pytest
 
 from srn_deploy.errors import ImageError
 from srn_deploy.image import SUFFIXES, Image, check_writable, write_image
-from srn_deploy.image.containers import Block
+from srn_deploy.image.containers import MetadataKind
 from tests.mutant_reader import Reading, picture, read_all
 from tests.mutations import PNG_START, mutants
 from tests.networks import large_picture
@@ -34,7 +34,7 @@ def our_own(folder: Path) -> Iterator[Path]:
         samples = pixels if bits == 8 else pixels.astype(np.uint16) * 257
         path = folder / f"{colours}{has_alpha}{bits}{suffix}"
         image = Image(pixels=samples[..., :colours], alpha=samples[..., 2:].copy() if has_alpha else None,
-                      metadata=((Block.EXIF, EXIF), (Block.XMP, b"<x:xmpmeta/>")) if colours == 3 else ())
+                      metadata=((MetadataKind.EXIF, EXIF), (MetadataKind.XMP, b"<x:xmpmeta/>")) if colours == 3 else ())
         try:
             check_writable(path, height=22, width=31, has_alpha=has_alpha, bits=bits)
         except ImageError:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image as Pillow
 
 from srn_deploy.image import Image, read_image, write_image
-from srn_deploy.image.containers import Block
+from srn_deploy.image.containers import MetadataKind
 from tests.test_cli import picture, run
 from tests.test_containers import XMP
 
@@ -24,7 +24,7 @@ def test_a_folder_is_written_in_the_format_that_is_asked_for(tmp_path: Path) -> 
 
 
 def test_warnings_come_before_the_result_and_once(tmp_path: Path) -> None:
-    write_image(tmp_path / "in.png", Image(pixels=np.zeros((20, 20, 3), np.uint8), metadata=((Block.XMP, XMP),)))
+    write_image(tmp_path / "in.png", Image(pixels=np.zeros((20, 20, 3), np.uint8), metadata=((MetadataKind.XMP, XMP),)))
     done = run("upscale", "in.png", "out.bmp", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("Warning: in.png: The XMP is left behind: BMP has no place for it.\n") == 1

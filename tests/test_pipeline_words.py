@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 
 from srn_deploy.errors import OptionError, UnreadableImage, UnwritableImage
 from srn_deploy.image import Image, read_image, write_image
-from srn_deploy.image.containers import Block
+from srn_deploy.image.containers import MetadataKind
 from srn_deploy.inference.jobs import Job, Outcome, plan_jobs, run_jobs
 from srn_deploy.inference.setup import Setup
 from srn_deploy.tiling.interpolation import Geometry
@@ -25,7 +25,7 @@ from tests.test_pipeline import put, tree
 
 
 def with_xmp(path: Path) -> Path:
-    write_image(path, Image(pixels=np.zeros((12, 17, 3), np.uint8), metadata=((Block.XMP, XMP),)))
+    write_image(path, Image(pixels=np.zeros((12, 17, 3), np.uint8), metadata=((MetadataKind.XMP, XMP),)))
     return path
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 from srn_deploy.image import Image, losses, read_image, write_image
-from srn_deploy.image.containers import Block, Metadata
+from srn_deploy.image.containers import Metadata, MetadataKind
 from srn_deploy.image.containers.resolution import Resolution, Unit, from_block, from_per_metre
 from tests.test_containers import exif as exif_of_turn
 
@@ -23,7 +23,7 @@ PIXELS = np.zeros((9, 11, 3), np.uint8)
 
 def of(x: object, y: object, unit: Unit = Unit.INCH) -> Metadata:
     """One block."""
-    return ((Block.RESOLUTION, Resolution(x=Fraction(str(x)), y=Fraction(str(y)), unit=unit).block()),)
+    return ((MetadataKind.RESOLUTION, Resolution(x=Fraction(str(x)), y=Fraction(str(y)), unit=unit).block()),)
 
 
 def carried(folder: Path, metadata: Metadata, *suffixes: str) -> Metadata:
@@ -98,25 +98,25 @@ def exif(dpi: int) -> bytes:
 
 
 def test_a_resolution_that_only_exif_tells_reaches_formats_without_exif(tmp_path: Path) -> None:
-    metadata = ((Block.EXIF, exif(240)),)
+    metadata = ((MetadataKind.EXIF, exif(240)),)
     assert carried(tmp_path, metadata, ".webp", ".bmp") == of(240, 240)
 
 
 def test_webp_loses_nothing_where_its_exif_says_the_same(tmp_path: Path) -> None:
-    image = Image(pixels=PIXELS, metadata=((Block.EXIF, exif(240)), *of(240, 240)))
+    image = Image(pixels=PIXELS, metadata=((MetadataKind.EXIF, exif(240)), *of(240, 240)))
     assert losses(tmp_path / "out.webp", image) == ()
-    other = Image(pixels=PIXELS, metadata=((Block.EXIF, exif(240)), *of(300, 300)))
+    other = Image(pixels=PIXELS, metadata=((MetadataKind.EXIF, exif(240)), *of(300, 300)))
     assert losses(tmp_path / "out.webp", other) == ("The resolution is left behind: WebP has no place for it.",)
 
 
 def test_the_formats_own_word_goes_before_exif(tmp_path: Path) -> None:
-    write_image(tmp_path / "out.tif", Image(pixels=PIXELS, metadata=((Block.EXIF, exif(240)), *of(300, 300))))
-    assert dict(read_image(tmp_path / "out.tif").metadata)[Block.RESOLUTION] == of(300, 300)[0][1]
+    write_image(tmp_path / "out.tif", Image(pixels=PIXELS, metadata=((MetadataKind.EXIF, exif(240)), *of(300, 300))))
+    assert dict(read_image(tmp_path / "out.tif").metadata)[MetadataKind.RESOLUTION] == of(300, 300)[0][1]
 
 
 def test_an_orientation_alone_says_nothing_of_the_resolution(tmp_path: Path) -> None:
-    write_image(tmp_path / "out.png", Image(pixels=PIXELS, metadata=((Block.EXIF, exif_of_turn(1)),)))
-    assert [kind for kind, _ in read_image(tmp_path / "out.png").metadata] == [Block.EXIF]
+    write_image(tmp_path / "out.png", Image(pixels=PIXELS, metadata=((MetadataKind.EXIF, exif_of_turn(1)),)))
+    assert [kind for kind, _ in read_image(tmp_path / "out.png").metadata] == [MetadataKind.EXIF]
 
 
 @given(st.integers(1, 2**31 - 1), st.integers(1, 2**31 - 1))

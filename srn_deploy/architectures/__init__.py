@@ -45,7 +45,7 @@ def _resemblance(state: StateDict) -> str:
     likeness, signature = nearest.likeness(state.keys())
     if likeness == 0:
         return "They resemble none that is known."
-    missing = ", ".join(key for key in signature.has if key not in state)
-    surplus = ", ".join(key for key in signature.lacks if key in state)
+    missing = ", ".join(key for key in signature.required if key not in state)
+    surplus = ", ".join(key for key in signature.forbidden if key in state)
     faults = [f"{missing} is missing"] * bool(missing) + [f"{surplus} is too much"] * bool(surplus)
     return f"Nearest is {nearest.name} ({nearest.title}), but {' and '.join(faults) or 'others fit as well'}."

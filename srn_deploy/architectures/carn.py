@@ -67,7 +67,7 @@ class Body(nn.Module):
         return result
 
 
-class ResidualBlock(Body):
+class CarnBlock(Body):
     """The body's result added to its input, then ReLU."""
 
     def __init__(self, options: CarnOptions) -> None:
@@ -107,14 +107,14 @@ class LocalCascade(Cascade):
         super().__init__(options.channels)
         self.stages = ["b1"] * 3 if options.mobile else ["b1", "b2", "b3"]
         for name in dict.fromkeys(self.stages):
-            self.add_module(name, ResidualBlock(options))
+            self.add_module(name, CarnBlock(options))
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (N, C, H, W) to refined features of the same shape."""
         return self.cascade(map(self.get_submodule, self.stages), features)
 
 
-class MeanShift(nn.Module):
+class CarnMeanShift(nn.Module):
     """A frozen 1x1 convolution that adds sign * mean to each colour, under the published key."""
 
     def __init__(self, sign: int) -> None:
@@ -143,7 +143,7 @@ class Carn(Cascade):
 
     def __init__(self, options: CarnOptions) -> None:
         super().__init__(options.channels)
-        self.sub_mean, self.add_mean = MeanShift(-1), MeanShift(+1)
+        self.sub_mean, self.add_mean = CarnMeanShift(-1), CarnMeanShift(+1)
         self.entry = nn.Conv2d(3, options.channels, 3, padding=1)
         for stage in _CASCADE:
             self.add_module(f"b{stage}", LocalCascade(options))
@@ -193,10 +193,11 @@ def _describe(options: Mapping[str, Any]) -> ModelSpec:
 ARCHITECTURE = Architecture(
     name="carn",
     title="CARN and CARN-M (Ahn et al., ECCV 2018)",
-    signature=Signature(has=("sub_mean.shifter.weight", "entry.weight", "b1.b1.body.0.weight", "b1.c1.body.0.weight",
+    signature=Signature(required=("sub_mean.shifter.weight", "entry.weight", "b1.b1.body.0.weight",
+                                  "b1.c1.body.0.weight",
                              "c3.body.0.weight", "exit.weight")),
     read_options=_read_options,
     build=_build,
     describe=_describe,
-    untold=("scale",),
+    unknown_options=("scale",),
 )

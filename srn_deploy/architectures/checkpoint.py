@@ -212,8 +212,8 @@ def _recognised(family: Architecture, state: StateDict, given: Mapping[str, Any]
     try:
         own = family.own_form(state, given)
         told = family.read_options(own)
-        settled = {**told, **{name: given[name] for name in family.untold if name in given}}
-        missing = next((name for name in family.untold if name not in settled), None)
+        settled = {**told, **{name: given[name] for name in family.unknown_options if name in given}}
+        missing = next((name for name in family.unknown_options if name not in settled), None)
         if missing is None:
             family.describe(settled)
     except OptionError as error:

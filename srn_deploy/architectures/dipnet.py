@@ -41,8 +41,8 @@ def _describe(options: Mapping[str, Any]) -> ModelSpec:
 ARCHITECTURE = Architecture(
     name="dipnet",
     title="DIPNet (Yu et al., CVPRW 2023), Table 5's MegSR",
-    signature=Signature(has=("conv_1.weight", "block_1.c1_r.weight", "block_1.esa.conv1.weight", "conv_2.weight",
-                             "upsampler.0.weight"), lacks=("conv_1.bias",)),
+    signature=Signature(required=("conv_1.weight", "block_1.c1_r.weight", "block_1.esa.conv1.weight", "conv_2.weight",
+                             "upsampler.0.weight"), forbidden=("conv_1.bias",)),
     read_options=read_rlfn_options,
     build=_build,
     describe=_describe,

@@ -181,12 +181,13 @@ _PAIR = "conv1x1_3x3.k0"
 ARCHITECTURE = Architecture(
     name="ecbsr",
     title="ECBSR (Zhang et al., ACM MM 2021)",
-    signature=Signature(has=("backbone.0.conv3x3.weight", "backbone.1.conv3x3.weight", "backbone.2.conv3x3.weight"),
-                        lacks=(f"backbone.0.{_PAIR}",)),
+    signature=Signature(required=("backbone.0.conv3x3.weight", "backbone.1.conv3x3.weight",
+                                  "backbone.2.conv3x3.weight"),
+                        forbidden=(f"backbone.0.{_PAIR}",)),
     other_forms=(
-        OtherForm(signature=Signature(has=("backbone.0.conv3x3.weight", f"backbone.0.{_PAIR}",
+        OtherForm(signature=Signature(required=("backbone.0.conv3x3.weight", f"backbone.0.{_PAIR}",
                                            "backbone.2.conv3x3.weight")), converted=_folded),
-        OtherForm(signature=Signature(has=("head.0.conv3x3.weight", f"head.0.{_PAIR}", "body.0.conv3x3.weight",
+        OtherForm(signature=Signature(required=("head.0.conv3x3.weight", f"head.0.{_PAIR}", "body.0.conv3x3.weight",
                                            "tail.0.conv3x3.weight")), converted=_renamed_and_folded)),
     read_options=_read_options,
     build=_build,

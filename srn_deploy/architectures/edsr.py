@@ -155,7 +155,7 @@ def _describe(options: Mapping[str, Any]) -> ModelSpec:
 ARCHITECTURE = Architecture(
     name="edsr",
     title="EDSR (Lim et al., CVPRW 2017) and the paper's teacher",
-    signature=Signature(has=("head.0.weight", "body.0.body.0.weight", "body.0.body.2.weight", "tail.1.weight")),
+    signature=Signature(required=("head.0.weight", "body.0.body.0.weight", "body.0.body.2.weight", "tail.1.weight")),
     read_options=_read_options,
     build=_build,
     describe=_describe,

@@ -80,9 +80,10 @@ def _describe(options: Mapping[str, Any]) -> ModelSpec:
 ARCHITECTURE = Architecture(
     name="fsrcnn",
     title="FSRCNN (Dong et al., ECCV 2016)",
-    signature=Signature(has=("first_part.0.weight", "first_part.1.weight", "mid_part.0.weight", "last_part.weight")),
+    signature=Signature(required=("first_part.0.weight", "first_part.1.weight", "mid_part.0.weight",
+                                  "last_part.weight")),
     read_options=_read_options,
     build=_build,
     describe=_describe,
-    untold=("scale",),
+    unknown_options=("scale",),
 )

@@ -150,7 +150,7 @@ def _describe(options: Mapping[str, Any]) -> ModelSpec:
 ARCHITECTURE = Architecture(
     name="imdn",
     title="IMDN (Hui et al., ACM MM 2019)",
-    signature=Signature(has=("fea_conv.weight", "IMDB1.c1.weight", "IMDB1.c4.weight", "IMDB1.cca.conv_du.0.weight",
+    signature=Signature(required=("fea_conv.weight", "IMDB1.c1.weight", "IMDB1.c4.weight", "IMDB1.cca.conv_du.0.weight",
                              "c.0.weight", "LR_conv.weight", "upsampler.0.weight")),
     read_options=_read_options,
     build=_build,

@@ -132,7 +132,7 @@ def _describe(options: Mapping[str, Any]) -> ModelSpec:
 ARCHITECTURE = Architecture(
     name="rfdn",
     title="RFDN (Liu et al., ECCVW 2020)",
-    signature=Signature(has=("fea_conv.weight", "B1.c1_d.weight", "B1.c1_r.weight", "B1.esa.conv_max.weight",
+    signature=Signature(required=("fea_conv.weight", "B1.c1_d.weight", "B1.c1_r.weight", "B1.esa.conv_max.weight",
                              "c.0.weight", "LR_conv.weight", "upsampler.0.weight")),
     read_options=_read_options,
     build=_build,

@@ -148,11 +148,11 @@ def _describe(options: Mapping[str, Any]) -> ModelSpec:
 ARCHITECTURE = Architecture(
     name="rlfn",
     title="RLFN (Kong et al., CVPRW 2022)",
-    signature=Signature(has=("conv_1.weight", "conv_1.bias", "block_1.c1_r.weight", "block_1.esa.conv1.weight",
+    signature=Signature(required=("conv_1.weight", "conv_1.bias", "block_1.c1_r.weight", "block_1.esa.conv1.weight",
                              "conv_2.weight", "upsampler.0.weight")),
     other_forms=(OtherForm(
-        signature=Signature(has=("fea_conv.weight", "B1.c1_r.weight", "B1.esa.conv1.weight", "LR_conv.weight",
-                                 "upsampler.0.weight"), lacks=("B1.c1_d.weight",)),
+        signature=Signature(required=("fea_conv.weight", "B1.c1_r.weight", "B1.esa.conv1.weight", "LR_conv.weight",
+                                 "upsampler.0.weight"), forbidden=("B1.c1_d.weight",)),
         converted=_renamed),),
     read_options=read_rlfn_options,
     build=_build,

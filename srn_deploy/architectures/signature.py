@@ -17,16 +17,16 @@ StateDict = Mapping[str, Tensor]
 class Signature:
     """Keys that tell one network from all others."""
 
-    has: tuple[str, ...]
-    lacks: tuple[str, ...] = ()
+    required: tuple[str, ...]
+    forbidden: tuple[str, ...] = ()
 
     def matches(self, keys: Collection[str]) -> bool:
-        """True if every key of `has` and none of `lacks` is there."""
-        return all(key in keys for key in self.has) and not any(key in keys for key in self.lacks)
+        """Whether every required key and no forbidden one is present."""
+        return all(key in keys for key in self.required) and not any(key in keys for key in self.forbidden)
 
     def likeness(self, keys: Collection[str]) -> float:
-        """The share of `has` that is there, 0..1: names the nearest family in an error."""
-        return sum(key in keys for key in self.has) / len(self.has)
+        """The share of the required keys that are present, in 0..1; used to name the nearest family in an error."""
+        return sum(key in keys for key in self.required) / len(self.required)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class Architecture:
     """Options to a network with fresh weights; raises OptionError for unknown or impossible options."""
     describe: Callable[[Mapping[str, Any]], ModelSpec]
     """Options to the spec of the network's checkpoint, with the family's default value range."""
-    untold: tuple[str, ...] = ()
+    unknown_options: tuple[str, ...] = ()
     """Options that a file of the family may leave open, so that whoever loads one must give them."""
     read_value_range: Callable[[StateDict], float | None] = _not_told
     """The range that the weights themselves give away, as frozen mean shifts do; None where they do not."""

@@ -95,9 +95,9 @@ def _describe(options: Mapping[str, Any]) -> ModelSpec:
 ARCHITECTURE = Architecture(
     name="srcnn",
     title="SRCNN (Dong et al., TPAMI 2016)",
-    signature=Signature(has=("patch_extraction.weight", "nonlinear_map.weight", "recon.weight")),
+    signature=Signature(required=("patch_extraction.weight", "nonlinear_map.weight", "recon.weight")),
     read_options=_read_options,
     build=_build,
     describe=_describe,
-    untold=("scale",),
+    unknown_options=("scale",),
 )

@@ -158,7 +158,7 @@ def _describe(options: Mapping[str, Any]) -> ModelSpec:
 ARCHITECTURE = Architecture(
     name="srn",
     title="SRN / SRN-S (Wang and Cai, CVPRW 2023)",
-    signature=Signature(has=("recon_trunk.0.conv1.weight", "recon_trunk.0.conv2.weight", "head.weight",
+    signature=Signature(required=("recon_trunk.0.conv1.weight", "recon_trunk.0.conv2.weight", "head.weight",
                              "tail.weight")),
     read_options=_read_options,
     build=_build,

@@ -89,9 +89,9 @@ def _describe(options: Mapping[str, Any]) -> ModelSpec:
 ARCHITECTURE = Architecture(
     name="vdsr",
     title="VDSR (Kim et al., CVPR 2016)",
-    signature=Signature(has=("input.weight", "residual_layer.0.conv.weight", "output.weight")),
+    signature=Signature(required=("input.weight", "residual_layer.0.conv.weight", "output.weight")),
     read_options=_read_options,
     build=_build,
     describe=_describe,
-    untold=("scale",),
+    unknown_options=("scale",),
 )

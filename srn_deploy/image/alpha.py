@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Pixels = NDArray[Any]
 Values = NDArray[np.float32]
 
 REACH_PX = 8
@@ -23,7 +22,7 @@ _BAND_ROWS = 256
 """Rows that are held in float at once: bounds the memory."""
 
 
-def solidified(colour: Pixels, alpha: Pixels) -> Pixels:
+def fill_hidden_colour(colour: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
     """Colour (H, W, C) whose hidden pixels take the colour of visible ones nearby; the same dtype.
 
     alpha: (H, W, 1). Hidden is what is transparent beside something much more opaque, all of it at alpha 0; in between
@@ -44,7 +43,7 @@ def solidified(colour: Pixels, alpha: Pixels) -> Pixels:
     return filled
 
 
-def settle(alpha: Pixels, upscaled: Pixels, scale: int) -> None:
+def flatten_plain_alpha(alpha: NDArray[Any], upscaled: NDArray[Any], scale: int) -> None:
     """Make the upscaled alpha, in place, exactly opaque or transparent where the input is so all around.
 
     alpha: (H, W, 1); upscaled: (scale*H, scale*W, 1). A network moves even a plain area by a level or two.
@@ -57,14 +56,14 @@ def settle(alpha: Pixels, upscaled: Pixels, scale: int) -> None:
             rows[:, np.repeat(flat[row], scale)] = level
 
 
-def _visibility(alpha: Pixels) -> Values:
+def _visibility(alpha: NDArray[Any]) -> Values:
     """(H, W) from 0, hidden, to 1."""
     largest = _largest_around(alpha[..., 0], REACH_PX).astype(np.float32)
     shares = alpha[..., 0] / np.maximum(VISIBLE_SHARE * largest, np.finfo(np.float32).tiny)
     return np.asarray(np.minimum(shares, 1), np.float32)
 
 
-def _largest_around(values: Pixels, reach: int) -> Pixels:
+def _largest_around(values: NDArray[Any], reach: int) -> NDArray[Any]:
     """The largest of the square of 2 * reach + 1 pixels around each of (H, W); the edge is repeated beyond it."""
     found = np.pad(values, reach, mode="edge")
     for _ in range(2):
@@ -77,7 +76,7 @@ def _largest_around(values: Pixels, reach: int) -> Pixels:
     return found
 
 
-def _mean(colour: Pixels, alpha: Pixels) -> Values:
+def _mean(colour: NDArray[Any], alpha: NDArray[Any]) -> Values:
     """Of all pixels, each by its alpha, (C,); band by band."""
     sums, weight = np.zeros(colour.shape[2]), 0.0
     for start in range(0, len(colour), _BAND_ROWS):
@@ -87,7 +86,7 @@ def _mean(colour: Pixels, alpha: Pixels) -> Values:
     return np.asarray(sums / weight, np.float32)
 
 
-def _nearby(colour: Pixels, alpha: Pixels, everywhere: Values) -> Values:
+def _nearby(colour: NDArray[Any], alpha: NDArray[Any], everywhere: Values) -> Values:
     """The mean colour around each pixel of a band, each pixel by its alpha."""
     weights = alpha.astype(np.float32)
     sums = _sums_around(np.concatenate([colour * weights, weights], axis=2))

@@ -33,7 +33,7 @@ def decode(unpacked: Unpacked, path: Path) -> Decoded:
     pixels, remarks = decoded_scan(unpacked.picture, space, path)
     if unpacked.jpeg.inverted and space == "CMYK":
         pixels = 255 - pixels
-    return Decoded(colour=pixels, inks=space == "CMYK", remarks=remarks)
+    return Decoded(colour=pixels, is_cmyk=space == "CMYK", remarks=remarks)
 
 
 def scan_size(data: bytes, path: Path) -> tuple[int, int]:

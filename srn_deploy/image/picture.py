@@ -46,7 +46,7 @@ class Decoded:
     """What a codec made of a file, as it lies there: not yet upright."""
 
     colour: Pixels
-    """(H, W, 1) grey, (H, W, 3) RGB or, with `inks`, (H, W, 4) cyan, magenta, yellow, black: 0 is no ink."""
+    """(H, W, 1) grey, (H, W, 3) RGB or, with `is_cmyk`, (H, W, 4) cyan, magenta, yellow, black: 0 is no ink."""
     alpha: Pixels | None = None
-    inks: bool = False
+    is_cmyk: bool = False
     remarks: tuple[str, ...] = ()

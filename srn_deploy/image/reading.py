@@ -10,8 +10,8 @@ from typing import cast
 import numpy as np
 
 from srn_deploy.errors import OptionError, UnreadableImage, UnsupportedImage
-from srn_deploy.image import bmp, inks, jpeg, opencv_codec, tiff
-from srn_deploy.image.containers import Block, Container, Metadata, Unpacked, resolution_of_exif, unpack
+from srn_deploy.image import bmp, cmyk, jpeg, opencv_codec, tiff
+from srn_deploy.image.containers import Container, Metadata, MetadataKind, Unpacked, resolution_of_exif, unpack
 from srn_deploy.image.containers.exif import orientation, upright, upright_xmp
 from srn_deploy.image.files import read_bytes
 from srn_deploy.image.picture import Decoded, Image, Pixels
@@ -36,9 +36,9 @@ def read_image(path: Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> Image:
     unpacked = unpack_checked(path, max_megapixels=max_megapixels)
     decoded = _DECODERS[unpacked.container](unpacked, path)
     metadata = unpacked.metadata
-    if decoded.inks:
-        decoded = inks.to_rgb(decoded, dict(metadata).get(Block.ICC), path)
-        metadata = tuple(block for block in metadata if block[0] is not Block.ICC)
+    if decoded.is_cmyk:
+        decoded = cmyk.to_rgb(decoded, dict(metadata).get(MetadataKind.ICC), path)
+        metadata = tuple(block for block in metadata if block[0] is not MetadataKind.ICC)
     turn = orientation_of(metadata)
     return Image(pixels=_turned(decoded.colour, turn),
                  alpha=None if decoded.alpha is None else _turned(decoded.alpha, turn),
@@ -62,7 +62,7 @@ def unpack_checked(path: Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> Unp
 
 def orientation_of(metadata: Metadata) -> int:
     """The EXIF orientation, 1 to 8; 1, which is upright, where there is no EXIF."""
-    return next((orientation(block) for kind, block in metadata if kind is Block.EXIF), 1)
+    return next((orientation(block) for kind, block in metadata if kind is MetadataKind.EXIF), 1)
 
 
 def _refuse_bombs(unpacked: Unpacked, path: Path, max_megapixels: float) -> None:
@@ -93,12 +93,12 @@ def _turned(decoded: Pixels, turn: int) -> Pixels:
 
 
 def _without_turn(metadata: Metadata) -> Metadata:
-    change = {Block.EXIF: upright, Block.XMP: upright_xmp}
+    change = {MetadataKind.EXIF: upright, MetadataKind.XMP: upright_xmp}
     return tuple((kind, change[kind](block) if kind in change else block) for kind, block in metadata)
 
 
 def _with_resolution(metadata: Metadata) -> Metadata:
     """Where the format itself says nothing of the resolution, what EXIF says."""
-    if any(kind is Block.RESOLUTION for kind, _ in metadata):
+    if any(kind is MetadataKind.RESOLUTION for kind, _ in metadata):
         return metadata
-    return metadata + resolution_of_exif(dict(metadata).get(Block.EXIF, b""))
+    return metadata + resolution_of_exif(dict(metadata).get(MetadataKind.EXIF, b""))

@@ -162,10 +162,10 @@ def _interpreted(samples: Pixels, layout: TiffLayout, path: Path) -> Decoded:
 def _with_alpha(colour: Pixels, alpha: Pixels | None, layout: TiffLayout, path: Path) -> Decoded:
     inks = layout.photometric == _INKS
     if alpha is None:
-        return Decoded(colour=colour, inks=inks)
+        return Decoded(colour=colour, is_cmyk=inks)
     kind = (layout.extra or (_UNSAID,))[0]
     said = f"{path}: the TIFF does not say what its last channel is; it is taken as transparency."
-    return Decoded(colour=_divided(colour, alpha) if kind == _ASSOCIATED else colour, alpha=alpha, inks=inks,
+    return Decoded(colour=_divided(colour, alpha) if kind == _ASSOCIATED else colour, alpha=alpha, is_cmyk=inks,
                    remarks=() if kind in (_ASSOCIATED, _ALPHA) else (said,))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from srn_deploy.errors import OptionError, UnsupportedImage, UnwritableImage
 from srn_deploy.image import bmp, jpeg, opencv_codec, tiff
-from srn_deploy.image.containers import Block, Container, Metadata, pack, sort_out
+from srn_deploy.image.containers import Container, Metadata, MetadataKind, pack, select_supported
 from srn_deploy.image.containers.exif import sized
 from srn_deploy.image.files import container_of
 from srn_deploy.image.picture import Image
@@ -54,7 +54,7 @@ def losses(path: Path, image: Image) -> tuple[str, ...]:
 
 
 def _sorted_out(path: Path, image: Image) -> tuple[Metadata, tuple[str, ...]]:
-    return sort_out(container_of(path), image.metadata, is_grey=_stored_grey(path, image))
+    return select_supported(container_of(path), image.metadata, is_grey=_stored_grey(path, image))
 
 
 def write_image(path: Path, image: Image, *, quality: int | None = None) -> tuple[str, ...]:
@@ -67,7 +67,7 @@ def write_image(path: Path, image: Image, *, quality: int | None = None) -> tupl
     check_writable(path, height=image.height, width=image.width, has_alpha=image.alpha is not None,
                    bits=8 * image.pixels.dtype.itemsize)
     kept, lost = _sorted_out(path, image)
-    own = tuple((kind, sized(block, height=image.height, width=image.width) if kind is Block.EXIF else block)
+    own = tuple((kind, sized(block, height=image.height, width=image.width) if kind is MetadataKind.EXIF else block)
                 for kind, block in kept)
     encoded = pack(container_of(path), _encoded(path, image, quality), own,
                    height=image.height, width=image.width, has_alpha=image.alpha is not None)

@@ -9,7 +9,7 @@ import numpy as np
 
 from srn_deploy.backends.protocol import Backend
 from srn_deploy.errors import UnsuitableBatch
-from srn_deploy.image.alpha import settle, solidified
+from srn_deploy.image.alpha import fill_hidden_colour, flatten_plain_alpha
 from srn_deploy.inference.guard import Guard, inspect
 from srn_deploy.inference.repair import GuardFindings, findings_of, repair
 from srn_deploy.inference.setup import Setup
@@ -52,7 +52,7 @@ def upscale_colour_and_alpha(colour: PixelArray, alpha: PixelArray | None,
     network does not run on it.
     """
     if alpha is not None:
-        colour = solidified(colour, alpha)
+        colour = fill_hidden_colour(colour, alpha)
     large, in_colour = upscale_guarded(colour, setup)
     found = {"image": in_colour}
     large_alpha = None
@@ -60,7 +60,7 @@ def upscale_colour_and_alpha(colour: PixelArray, alpha: PixelArray | None,
         large_alpha = np.full((*large.shape[:2], 1), alpha.flat[0])
     elif alpha is not None:
         large_alpha, found["transparency"] = upscale_guarded(alpha, setup)
-        settle(alpha, large_alpha, large.shape[0] // colour.shape[0])
+        flatten_plain_alpha(alpha, large_alpha, large.shape[0] // colour.shape[0])
     return large, large_alpha, tuple(filter(None, (findings.sentence(what) for what, findings in found.items())))
 
 

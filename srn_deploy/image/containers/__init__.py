@@ -11,23 +11,23 @@ from dataclasses import replace
 from pathlib import Path
 
 from srn_deploy.image.containers import bmp, jpeg, png, tiff, webp
-from srn_deploy.image.containers.blocks import (
-    Block,
+from srn_deploy.image.containers.bmp import header as bmp_header
+from srn_deploy.image.containers.ifd import HEADER_BYTES, byte_order
+from srn_deploy.image.containers.png import check_pixels as check_png
+from srn_deploy.image.containers.resolution import Unit, as_metadata, from_block, from_exif
+from srn_deploy.image.containers.unpacked import (
     Container,
     Metadata,
+    MetadataKind,
     TiffLayout,
     Unpacked,
     broken,
     is_profile,
     unsupported,
 )
-from srn_deploy.image.containers.bmp import header as bmp_header
-from srn_deploy.image.containers.ifd import HEADER_BYTES, byte_order
-from srn_deploy.image.containers.png import check_pixels as check_png
-from srn_deploy.image.containers.resolution import Unit, as_metadata, from_block, from_exif
 
-__all__ = ["Block", "Container", "Metadata", "TiffLayout", "Unpacked", "bmp_header", "broken", "check_png", "pack",
-           "resolution_of_exif", "sort_out", "unpack", "unsupported"]
+__all__ = ["Container", "Metadata", "MetadataKind", "TiffLayout", "Unpacked", "bmp_header", "broken", "check_png",
+           "pack", "resolution_of_exif", "select_supported", "unpack", "unsupported"]
 
 
 def unpack(data: bytes, path: Path) -> Unpacked:
@@ -36,7 +36,8 @@ def unpack(data: bytes, path: Path) -> Unpacked:
     A colour profile that is none is passed over with a remark.
     """
     unpacked = _unpacked(data, path)
-    metadata = tuple((kind, block) for kind, block in unpacked.metadata if kind is not Block.ICC or is_profile(block))
+    metadata = tuple((kind, block) for kind, block in unpacked.metadata
+                     if kind is not MetadataKind.ICC or is_profile(block))
     if len(metadata) == len(unpacked.metadata):
         return unpacked
     said = f"{path}: the damaged colour profile of the {unpacked.container} is passed over."
@@ -61,7 +62,7 @@ def _unpacked(data: bytes, path: Path) -> Unpacked:
 
 def pack(container: Container, encoded: bytes, metadata: Metadata, *, height: int, width: int,
          has_alpha: bool) -> bytes:
-    """Put metadata that `sort_out` kept into a freshly encoded file, which has none; sizes in pixels."""
+    """Put metadata that `select_supported` kept into a freshly encoded file, which has none; sizes in pixels."""
     if not metadata:
         return encoded
     if container is Container.PNG:
@@ -80,7 +81,7 @@ def resolution_of_exif(exif: bytes) -> Metadata:
     return as_metadata(from_exif(exif))
 
 
-def sort_out(container: Container, metadata: Metadata, *, is_grey: bool) -> tuple[Metadata, tuple[str, ...]]:
+def select_supported(container: Container, metadata: Metadata, *, is_grey: bool) -> tuple[Metadata, tuple[str, ...]]:
     """What the container can hold, and a sentence for each block that it cannot.
 
     PNG chunks that only say sRGB go without a word: that is what the other formats mean anyway.
@@ -88,39 +89,41 @@ def sort_out(container: Container, metadata: Metadata, *, is_grey: bool) -> tupl
     """
     if container is not Container.PNG:
         metadata = tuple((kind, block) for kind, block in metadata
-                         if kind is not Block.PNG_COLOUR or not png.is_plain_srgb(block))
+                         if kind is not MetadataKind.PNG_COLOUR or not png.is_plain_srgb(block))
     reasons = [_why_lost(container, kind, block, is_grey=is_grey) for kind, block in metadata]
     kept = tuple(block for block, reason in zip(metadata, reasons, strict=True) if not reason)
     # Where the EXIF that is kept says the same there is nothing to tell.
-    repeated = [from_exif(block) for kind, block in kept if kind is Block.EXIF]
-    reasons = [reason if kind is not Block.RESOLUTION or from_block(block) not in repeated else ""
+    repeated = [from_exif(block) for kind, block in kept if kind is MetadataKind.EXIF]
+    reasons = [reason if kind is not MetadataKind.RESOLUTION or from_block(block) not in repeated else ""
                for (kind, block), reason in zip(metadata, reasons, strict=True)]
     lost = tuple(f"The {kind} is left behind: {reason}."
                  for (kind, _), reason in zip(metadata, reasons, strict=True) if reason)
     return kept, lost
 
 
-_OF_JPEG, _OF_PNG = (Block.EXTENDED_XMP, Block.JPEG_NOTES), (Block.PNG_COLOUR, Block.PNG_TEXT)
+_OF_JPEG = (MetadataKind.EXTENDED_XMP, MetadataKind.JPEG_NOTES)
+_OF_PNG = (MetadataKind.PNG_COLOUR, MetadataKind.PNG_TEXT)
 
 _WITHOUT = {
     Container.PNG: _OF_JPEG,
     Container.JPEG: _OF_PNG,
-    Container.WEBP: (*_OF_PNG, *_OF_JPEG, Block.RESOLUTION),
+    Container.WEBP: (*_OF_PNG, *_OF_JPEG, MetadataKind.RESOLUTION),
     Container.TIFF: (*_OF_PNG, *_OF_JPEG),
-    Container.BMP: (*_OF_PNG, *_OF_JPEG, Block.EXIF, Block.XMP),
+    Container.BMP: (*_OF_PNG, *_OF_JPEG, MetadataKind.EXIF, MetadataKind.XMP),
 }
 """What a format has no place for."""
 
 
-def _why_lost(container: Container, kind: Block, block: bytes, *, is_grey: bool) -> str:
+def _why_lost(container: Container, kind: MetadataKind, block: bytes, *, is_grey: bool) -> str:
     """A clause; empty if the block can be kept."""
     if kind in _WITHOUT[container]:
         return f"{container} has no place for it"
-    if kind is Block.RESOLUTION:
+    if kind is MetadataKind.RESOLUTION:
         if container is Container.BMP and from_block(block).unit is Unit.NONE:
             return "BMP has no place for the shape of a pixel alone"
         return jpeg.why_no_density(block) if container is Container.JPEG else ""
-    if kind is Block.ICC and (mismatch := _why_unsuitable(container, block, stored="GRAY" if is_grey else "RGB")):
+    stored = "GRAY" if is_grey else "RGB"
+    if kind is MetadataKind.ICC and (mismatch := _why_unsuitable(container, block, stored)):
         return mismatch
     return jpeg.why_too_long(kind, block) if container is Container.JPEG else ""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from srn_deploy.image.containers.blocks import Block, Container, Metadata, Unpacked, broken, unsupported
 from srn_deploy.image.containers.resolution import as_metadata, from_block, from_per_metre
+from srn_deploy.image.containers.unpacked import Container, Metadata, MetadataKind, Unpacked, broken, unsupported
 
 START = b"BM"
 
@@ -55,16 +55,16 @@ def _metadata(data: bytes, header_bytes: int) -> Metadata:
         return resolution
     at, length = struct.unpack_from("<II", data, _PROFILE_AT)
     profile = data[_FILE_HEADER_BYTES + at:][:length]
-    return (*resolution, (Block.ICC, profile)) if 0 < length == len(profile) else resolution
+    return (*resolution, (MetadataKind.ICC, profile)) if 0 < length == len(profile) else resolution
 
 
 def pack(encoded: bytes, metadata: Metadata) -> bytes:
     """Put a profile behind the pixels of a BMP of ours, whose header has a place for it, and the resolution in it."""
     data, blocks = bytearray(encoded), dict(metadata)
-    if Block.RESOLUTION in blocks:
-        struct.pack_into("<ii", data, _PER_METRE_AT, *from_block(blocks[Block.RESOLUTION]).per_metre())
-    if Block.ICC in blocks:
-        profile = blocks[Block.ICC]
+    if MetadataKind.RESOLUTION in blocks:
+        struct.pack_into("<ii", data, _PER_METRE_AT, *from_block(blocks[MetadataKind.RESOLUTION]).per_metre())
+    if MetadataKind.ICC in blocks:
+        profile = blocks[MetadataKind.ICC]
         struct.pack_into("<I", data, _SPACE_AT, _EMBEDDED_PROFILE)
         struct.pack_into("<II", data, _PROFILE_AT, len(data) - _FILE_HEADER_BYTES, len(profile))
         data += profile

@@ -9,17 +9,17 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-from srn_deploy.image.containers.blocks import (
+from srn_deploy.image.containers.resolution import Resolution, Unit, as_metadata, from_block
+from srn_deploy.image.containers.unpacked import (
     EXIF_MARK,
-    Block,
     Container,
     JpegKind,
     Metadata,
+    MetadataKind,
     Unpacked,
     broken,
     unsupported,
 )
-from srn_deploy.image.containers.resolution import Resolution, Unit, as_metadata, from_block
 
 START = b"\xff\xd8\xff"
 
@@ -38,7 +38,7 @@ _WITHOUT_CONTENT = {0x00, 0x01, _FILL, *range(0xD0, 0xD9)}
 MAX_ASPECT_TERM = 10_000
 """Of the shape of a pixel as a fraction."""
 
-_WHOLE_SEGMENTS = (Block.EXTENDED_XMP, Block.JPEG_NOTES)
+_WHOLE_SEGMENTS = (MetadataKind.EXTENDED_XMP, MetadataKind.JPEG_NOTES)
 
 _SEGMENT_BYTES = 65533
 """What a segment holds besides its marker and its 16-bit length."""
@@ -58,9 +58,9 @@ def unpack(data: bytes, path: Path) -> Unpacked:
         end = at + len(whole)
         body = whole[4:]
         if marker == _APP1 and body.startswith(EXIF_MARK):
-            metadata.append((Block.EXIF, body.removeprefix(EXIF_MARK)))
+            metadata.append((MetadataKind.EXIF, body.removeprefix(EXIF_MARK)))
         elif marker == _APP1 and body.startswith(_XMP_MARK):
-            metadata.append((Block.XMP, body.removeprefix(_XMP_MARK).rstrip(b"\0")))
+            metadata.append((MetadataKind.XMP, body.removeprefix(_XMP_MARK).rstrip(b"\0")))
         elif marker == _APP1 and body.startswith(_EXTENDED_MARK):
             extended += whole
         elif marker in (_COMMENT, _APP13):
@@ -74,8 +74,9 @@ def unpack(data: bytes, path: Path) -> Unpacked:
             density = density or (body if marker == _APP0 and body.startswith(_JFIF_MARK) else b"")
             inverted = inverted or (marker == _APP14 and body.startswith(_ADOBE_MARK))
     if profile:
-        metadata.append((Block.ICC, b"".join(part for _, part in sorted(profile))))
-    metadata += [(kind, whole) for kind, whole in ((Block.EXTENDED_XMP, extended), (Block.JPEG_NOTES, notes)) if whole]
+        metadata.append((MetadataKind.ICC, b"".join(part for _, part in sorted(profile))))
+    others = ((MetadataKind.EXTENDED_XMP, extended), (MetadataKind.JPEG_NOTES, notes))
+    metadata += [(kind, whole) for kind, whole in others if whole]
     height, width, components = _frame(frame, path)
     said = f"{path}: {strays} stray bytes between the parts of the JPEG are passed over."
     return Unpacked(container=Container.JPEG, height=height, width=width, picture=b"".join(kept),
@@ -86,10 +87,10 @@ def unpack(data: bytes, path: Path) -> Unpacked:
 def pack(encoded: bytes, metadata: Metadata) -> bytes:
     """Put metadata behind the JFIF header of a JPEG, where readers look for it."""
     at = 4 + int.from_bytes(encoded[4:6], "big") if encoded[3] == _APP0 else 2
-    density = next((_density(from_block(block)) for kind, block in metadata if kind is Block.RESOLUTION), b"")
+    density = next((_density(from_block(block)) for kind, block in metadata if kind is MetadataKind.RESOLUTION), b"")
     header = _segment(_APP0, _JFIF_MARK + b"\1\2" + density + bytes(2)) if density else encoded[2:at]
     return encoded[:2] + header + b"".join(
-        _written(*block) for block in metadata if block[0] is not Block.RESOLUTION) + encoded[at:]
+        _written(*block) for block in metadata if block[0] is not MetadataKind.RESOLUTION) + encoded[at:]
 
 
 def why_no_density(block: bytes) -> str:
@@ -134,13 +135,13 @@ def _density(resolution: Resolution) -> bytes:
     return struct.pack(">BHH", _JFIF_UNITS.index(resolution.unit), *whole)
 
 
-def why_too_long(kind: Block, block: bytes) -> str:
+def why_too_long(kind: MetadataKind, block: bytes) -> str:
     """A clause if the block does not fit, else empty: only a profile may be spread over several segments."""
     if kind in _WHOLE_SEGMENTS:
         return ""
-    if kind is Block.ICC:
+    if kind is MetadataKind.ICC:
         return "it is longer than a JPEG can hold" if len(block) > 255 * _PROFILE_PART_BYTES else ""
-    marked = len(block) + len(EXIF_MARK if kind is Block.EXIF else _XMP_MARK)
+    marked = len(block) + len(EXIF_MARK if kind is MetadataKind.EXIF else _XMP_MARK)
     return f"its {len(block)} bytes are more than a JPEG segment holds" if marked > _SEGMENT_BYTES else ""
 
 
@@ -166,11 +167,11 @@ def _segments(data: bytes, path: Path) -> Iterator[tuple[int, int, bytes]]:
     raise broken(path, "is a truncated JPEG")
 
 
-def _written(kind: Block, block: bytes) -> bytes:
+def _written(kind: MetadataKind, block: bytes) -> bytes:
     if kind in _WHOLE_SEGMENTS:
         return block
-    if kind is not Block.ICC:
-        return _segment(_APP1, (EXIF_MARK if kind is Block.EXIF else _XMP_MARK) + block)
+    if kind is not MetadataKind.ICC:
+        return _segment(_APP1, (EXIF_MARK if kind is MetadataKind.EXIF else _XMP_MARK) + block)
     parts = [block[at:at + _PROFILE_PART_BYTES] for at in range(0, len(block), _PROFILE_PART_BYTES)]
     return b"".join(_segment(_APP2, _ICC_MARK + bytes([number, len(parts)]) + part)
                     for number, part in enumerate(parts, 1))

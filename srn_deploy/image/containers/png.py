@@ -8,17 +8,17 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
-from srn_deploy.image.containers.blocks import (
+from srn_deploy.image.containers.resolution import Resolution, Unit, as_metadata, from_block, from_per_metre
+from srn_deploy.image.containers.unpacked import (
     EXIF_MARK,
-    Block,
     Container,
     Metadata,
+    MetadataKind,
     PngKind,
     Unpacked,
     broken,
     is_profile,
 )
-from srn_deploy.image.containers.resolution import Resolution, Unit, as_metadata, from_block, from_per_metre
 
 START = b"\x89PNG\r\n\x1a\n"
 
@@ -170,7 +170,7 @@ def _chunks(data: bytes, path: Path, passed_over: list[str]) -> Iterator[tuple[b
     raise broken(path, "is a truncated PNG")
 
 
-def _metadata(chunks: list[tuple[bytes, bytes, bytes]], passed_over: list[str]) -> list[tuple[Block, bytes]]:
+def _metadata(chunks: list[tuple[bytes, bytes, bytes]], passed_over: list[str]) -> list[tuple[MetadataKind, bytes]]:
     """All but the resolution; what is damaged inside a whole chunk is passed over, and the chunk's name noted."""
     metadata, text = [], b""
     for kind, body, whole in chunks:
@@ -181,23 +181,24 @@ def _metadata(chunks: list[tuple[bytes, bytes, bytes]], passed_over: list[str]) 
             passed_over.append(kind.decode("ascii"))
         elif kind in _TEXT_CHUNKS:
             text += whole
-    has_profile = any(kind is Block.ICC for kind, _ in metadata)
+    has_profile = any(kind is MetadataKind.ICC for kind, _ in metadata)
     counting = _ABOVE_A_PROFILE if has_profile else _COLOUR_CHUNKS
     colour = b"".join(whole for kind, _, whole in chunks if kind in counting)
-    return metadata + [(kind, found) for kind, found in ((Block.PNG_COLOUR, colour), (Block.PNG_TEXT, text)) if found]
+    others = ((MetadataKind.PNG_COLOUR, colour), (MetadataKind.PNG_TEXT, text))
+    return metadata + [(kind, found) for kind, found in others if found]
 
 
-def _block(kind: bytes, body: bytes) -> tuple[Block, bytes] | None:
+def _block(kind: bytes, body: bytes) -> tuple[MetadataKind, bytes] | None:
     """The metadata in a chunk, empty where it is damaged; None if the chunk has none."""
     if kind == b"eXIf":
-        return Block.EXIF, body.removeprefix(EXIF_MARK)
+        return MetadataKind.EXIF, body.removeprefix(EXIF_MARK)
     if kind == b"iCCP":
         profile = _inflated(body.partition(b"\0")[2][1:])
-        return Block.ICC, profile if is_profile(profile) else b""
+        return MetadataKind.ICC, profile if is_profile(profile) else b""
     if kind == b"iTXt" and body.startswith(_XMP_KEYWORD):
         is_compressed = body[len(_XMP_KEYWORD):].startswith(b"\1")
         packet = body[len(_XMP_KEYWORD) + 2:].split(b"\0", 2)[-1]  # behind language and translated keyword
-        return Block.XMP, (_inflated(packet) if is_compressed else packet).rstrip(b"\0")
+        return MetadataKind.XMP, (_inflated(packet) if is_compressed else packet).rstrip(b"\0")
     return None
 
 
@@ -235,14 +236,14 @@ def _transparent_grey(key: bytes | None, depth: int) -> int | None:
     return level if depth >= 8 else level * 255 // (2**depth - 1)
 
 
-def _written(kind: Block, block: bytes) -> bytes:
-    if kind in (Block.PNG_COLOUR, Block.PNG_TEXT):
+def _written(kind: MetadataKind, block: bytes) -> bytes:
+    if kind in (MetadataKind.PNG_COLOUR, MetadataKind.PNG_TEXT):
         return block
-    if kind is Block.RESOLUTION:
+    if kind is MetadataKind.RESOLUTION:
         return _chunk(b"pHYs", _physical(from_block(block)))
-    if kind is Block.ICC:
+    if kind is MetadataKind.ICC:
         return _chunk(b"iCCP", b"ICC\0\0" + zlib.compress(block))
-    return _chunk(b"eXIf", block) if kind is Block.EXIF else _chunk(b"iTXt", _XMP_KEYWORD + bytes(4) + block)
+    return _chunk(b"eXIf", block) if kind is MetadataKind.EXIF else _chunk(b"iTXt", _XMP_KEYWORD + bytes(4) + block)
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 
-from srn_deploy.image.containers.blocks import Block, Metadata
 from srn_deploy.image.containers.ifd import SHORT, Entry, byte_order, first_directory, rational, read_directory, shorts
+from srn_deploy.image.containers.unpacked import Metadata, MetadataKind
 
 X_TAG, Y_TAG, UNIT_TAG = 282, 283, 296
 
@@ -80,7 +80,7 @@ def from_entries(entries: dict[int, Entry], order: str) -> Resolution | None:
 
 def as_metadata(resolution: Resolution | None) -> Metadata:
     """One block, or none for what says nothing."""
-    return () if resolution is None or resolution.says_nothing else ((Block.RESOLUTION, resolution.block()),)
+    return () if resolution is None or resolution.says_nothing else ((MetadataKind.RESOLUTION, resolution.block()),)
 
 
 def from_exif(exif: bytes) -> Resolution | None:

@@ -6,7 +6,6 @@ import struct
 from dataclasses import replace
 from pathlib import Path
 
-from srn_deploy.image.containers.blocks import Block, Container, Metadata, TiffLayout, Unpacked, broken, unsupported
 from srn_deploy.image.containers.ifd import (
     BYTE,
     HEADER_BYTES,
@@ -19,6 +18,15 @@ from srn_deploy.image.containers.ifd import (
     write_directory,
 )
 from srn_deploy.image.containers.resolution import UNIT_TAG, X_TAG, Y_TAG, as_metadata, from_block, from_entries
+from srn_deploy.image.containers.unpacked import (
+    Container,
+    Metadata,
+    MetadataKind,
+    TiffLayout,
+    Unpacked,
+    broken,
+    unsupported,
+)
 
 BIG_STARTS = (b"II+\0", b"MM\0+")
 """BigTIFF, which begins another way."""
@@ -146,9 +154,10 @@ def _pages(data: bytes, order: str, at: int) -> int:
 
 
 def _metadata(data: bytes, entries: dict[int, Entry], order: str) -> Metadata:
-    found = [(kind, entries[tag].stored) for kind, tag in ((Block.ICC, _ICC), (Block.XMP, _XMP)) if tag in entries]
+    found = [(kind, entries[tag].stored) for kind, tag in ((MetadataKind.ICC, _ICC), (MetadataKind.XMP, _XMP))
+             if tag in entries]
     exif = _exif(data, entries, order)
-    return (*found, *(((Block.EXIF, exif),) if exif else ()), *as_metadata(from_entries(entries, order)))
+    return (*found, *(((MetadataKind.EXIF, exif),) if exif else ()), *as_metadata(from_entries(entries, order)))
 
 
 def _exif(data: bytes, entries: dict[int, Entry], order: str) -> bytes:
@@ -181,12 +190,12 @@ def pack(encoded: bytes, metadata: Metadata) -> bytes:
     """Put metadata into a TIFF of our own, which is little-endian: a new directory at its end."""
     entries = dict(read_directory(encoded, "<", first_directory(encoded, "<")).entries)
     blocks, at = dict(metadata), len(encoded) + len(encoded) % 2
-    if Block.RESOLUTION in blocks:
-        entries |= {entry.tag: entry for entry in from_block(blocks[Block.RESOLUTION]).entries()}
-    for kind, tag, stored_as in ((Block.ICC, _ICC, UNDEFINED), (Block.XMP, _XMP, BYTE)):
+    if MetadataKind.RESOLUTION in blocks:
+        entries |= {entry.tag: entry for entry in from_block(blocks[MetadataKind.RESOLUTION]).entries()}
+    for kind, tag, stored_as in ((MetadataKind.ICC, _ICC, UNDEFINED), (MetadataKind.XMP, _XMP, BYTE)):
         if kind in blocks:
             entries[tag] = Entry(tag=tag, kind=stored_as, stored=blocks[kind])
-    directory = _with_exif(entries, blocks.get(Block.EXIF, b""), at)
+    directory = _with_exif(entries, blocks.get(MetadataKind.EXIF, b""), at)
     return encoded[:4] + struct.pack("<I", at) + encoded[8:].ljust(at - 8, b"\0") + directory
 
 

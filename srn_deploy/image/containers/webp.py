@@ -6,10 +6,10 @@ import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from srn_deploy.image.containers.blocks import EXIF_MARK, Block, Container, Metadata, Unpacked, broken
+from srn_deploy.image.containers.unpacked import EXIF_MARK, Container, Metadata, MetadataKind, Unpacked, broken
 
-_BLOCKS = {b"ICCP": Block.ICC, b"EXIF": Block.EXIF, b"XMP ": Block.XMP}
-_FLAGS = {Block.ICC: 0x20, Block.EXIF: 0x08, Block.XMP: 0x04}
+_BLOCKS = {b"ICCP": MetadataKind.ICC, b"EXIF": MetadataKind.EXIF, b"XMP ": MetadataKind.XMP}
+_FLAGS = {MetadataKind.ICC: 0x20, MetadataKind.EXIF: 0x08, MetadataKind.XMP: 0x04}
 _ALPHA_FLAG = 0x10
 
 
@@ -38,9 +38,9 @@ def pack(encoded: bytes, metadata: Metadata, *, height: int, width: int, has_alp
     blocks = dict(metadata)
     flags = _ALPHA_FLAG * has_alpha + sum(_FLAGS[kind] for kind in blocks)
     header = struct.pack("<I", flags) + struct.pack("<I", width - 1)[:3] + struct.pack("<I", height - 1)[:3]
-    profile = [(b"ICCP", blocks[Block.ICC])] if Block.ICC in blocks else []
+    profile = [(b"ICCP", blocks[MetadataKind.ICC])] if MetadataKind.ICC in blocks else []
     pixels = [(kind, body) for kind, body in _chunks(encoded, Path("encoded.webp")) if kind != b"VP8X"]
-    others = [(name, blocks[kind]) for name, kind in _BLOCKS.items() if kind in blocks and kind is not Block.ICC]
+    others = [(name, blocks[kind]) for name, kind in _BLOCKS.items() if kind in blocks and kind is not MetadataKind.ICC]
     return _joined([(b"VP8X", header), *profile, *pixels, *others])
 
 

@@ -16,7 +16,7 @@ from PIL import ImageCms
 
 from srn_deploy.errors import UnsupportedImage
 from srn_deploy.image import read_image
-from srn_deploy.image.containers import Block
+from srn_deploy.image.containers import MetadataKind
 from tests.test_containers import profile
 
 
@@ -82,7 +82,7 @@ def test_a_profile_decides_the_colours_and_is_not_carried_on(tmp_path: Path, suf
     assert np.array_equal(image.pixels, np.asarray(expected))
     assert np.ptp(image.pixels.astype(int), axis=2).max() <= 2  # a printer of grey inks: no colour is left
     assert np.abs(image.pixels.astype(int) - plain).max() > 100
-    assert Block.ICC not in dict(image.metadata)
+    assert MetadataKind.ICC not in dict(image.metadata)
     assert "through its own profile, which is not carried on" in image.remarks[0]
 
 

@@ -19,7 +19,7 @@ class Container(StrEnum):
     BMP = "BMP"
 
 
-class Block(StrEnum):
+class MetadataKind(StrEnum):
     """A kind of metadata, by the name that people know; its bytes are the same in every format."""
 
     EXIF = "EXIF"
@@ -39,7 +39,7 @@ class Block(StrEnum):
     """Whole tEXt, zTXt and iTXt chunks but for XMP's."""
 
 
-Metadata = tuple[tuple[Block, bytes], ...]
+Metadata = tuple[tuple[MetadataKind, bytes], ...]
 
 EXIF_MARK = b"Exif\0\0"
 """Stands before EXIF in JPEG; some programs write it into the other formats too."""
