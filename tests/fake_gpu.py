@@ -1,8 +1,8 @@
-"""A GPU in host memory: PyCUDA's driver, a TensorRT engine and CUDA's graph calls, as far as the runner uses them.
+"""A GPU in host memory: PyCUDA's driver, a TensorRT engine and CUDA's graph API, as far as the backend uses them.
 
-The engine repeats every pixel (nearest neighbour), or computes what it is given, and refuses what the real one
-refuses: shapes outside the active profile, addresses and memory that were not given, a context that is not
-current, work on a stream that is being captured. Everything that was asked for is counted.
+The engine repeats every pixel (nearest neighbour), or computes a given function. It refuses what a real one refuses:
+shapes outside the active profile, addresses and memory that were not allocated, a context that is not current, work on
+a stream that is being captured. Every call is counted. Public names are only those of the real classes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class FakeGpu:
     memory_bytes: int = 2**30
     used_bytes: int = 0
     stack: int = 0
-    """Contexts pushed less popped: the runner must leave it at 0."""
+    """Contexts pushed minus contexts popped: the backend must leave it at 0."""
     capturing: list[Callable[[], None]] | None = None
     captures_fail: bool = False
     calls: Counter[str] = field(default_factory=Counter)
@@ -58,19 +58,19 @@ class FakeAllocation:
     def __init__(self, gpu: FakeGpu, size: int) -> None:
         if gpu.used_bytes + size > gpu.memory_bytes:
             raise FakeMemoryError("cuMemAlloc failed: out of memory")
-        self.gpu, self.size, self.buffer = gpu, size, ctypes.create_string_buffer(size)
+        self._gpu, self._size, self._buffer = gpu, size, ctypes.create_string_buffer(size)
         gpu.used_bytes += size
         gpu.allocations[int(self)] = self
 
     def __int__(self) -> int:
-        return ctypes.addressof(self.buffer)
+        return ctypes.addressof(self._buffer)
 
     def free(self) -> None:
-        del self.gpu.allocations[int(self)]
-        self.gpu.used_bytes -= self.size
+        del self._gpu.allocations[int(self)]
+        self._gpu.used_bytes -= self._size
 
-    def array(self, shape: Sequence[int], dtype: str) -> NDArray[Any]:
-        return np.frombuffer(self.buffer, dtype, int(np.prod(shape))).reshape(shape)
+    def _array(self, shape: Sequence[int], dtype: str) -> NDArray[Any]:
+        return np.frombuffer(self._buffer, dtype, int(np.prod(shape))).reshape(shape)
 
 
 def fake_cuda(gpu: FakeGpu) -> Any:
@@ -87,11 +87,11 @@ def fake_cuda(gpu: FakeGpu) -> Any:
 
     def memcpy_htod_async(target: FakeAllocation, source: NDArray[Any], stream: Any) -> None:
         gpu.need_context("memcpy_htod_async")
-        target.array(source.shape, str(source.dtype))[...] = source
+        target._array(source.shape, str(source.dtype))[...] = source
 
     def memcpy_dtoh_async(target: NDArray[Any], source: FakeAllocation, stream: Any) -> None:
         gpu.need_context("memcpy_dtoh_async")
-        target[...] = source.array(target.shape, str(target.dtype))
+        target[...] = source._array(target.shape, str(target.dtype))
 
     return SimpleNamespace(
         **classes, init=lambda: None, mem_alloc=mem_alloc, pagelocked_empty=pagelocked_empty,
@@ -103,7 +103,7 @@ def fake_cuda(gpu: FakeGpu) -> Any:
 
 def _cuda_classes(gpu: FakeGpu) -> dict[str, Any]:
     class Context:
-        """Without detach(): PyCUDA's pushes the context and leaves it there."""
+        """Without detach(), because PyCUDA's pushes the context and does not pop it."""
 
         def push(self) -> None:
             gpu.stack += 1
@@ -191,16 +191,16 @@ class FakeEngine:
     """ICudaEngine."""
 
     def __init__(self, gpu: FakeGpu, profiles: list[Profile], scale: int, compute: Compute | None = None) -> None:
-        self.gpu, self.profiles, self.scale = gpu, profiles, scale
-        self.compute = compute or self._enlarged
-        self.names = [*profiles[0], "upscaled"]
-        self.num_io_tensors, self.num_optimization_profiles = len(self.names), len(profiles)
+        self._gpu, self._profiles, self._scale = gpu, profiles, scale
+        self._compute = compute or self._enlarged
+        self._names = [*profiles[0], "upscaled"]
+        self.num_io_tensors, self.num_optimization_profiles = len(self._names), len(profiles)
 
     def _enlarged(self, inputs: dict[str, NDArray[Any]]) -> NDArray[Any]:
-        return inputs[self.names[0]].repeat(self.scale, axis=1).repeat(self.scale, axis=2)
+        return inputs[self._names[0]].repeat(self._scale, axis=1).repeat(self._scale, axis=2)
 
     def get_tensor_name(self, index: int) -> str:
-        return self.names[index]
+        return self._names[index]
 
     def get_tensor_mode(self, name: str) -> str:
         return "output" if name == "upscaled" else "input"
@@ -209,10 +209,10 @@ class FakeEngine:
         return SimpleNamespace(name="FLOAT" if name in ("rows", "cols", "rgb") else "UINT8")
 
     def get_tensor_profile_shape(self, name: str, profile: int) -> tuple[tuple[int, ...], ...]:
-        return self.profiles[profile][name]
+        return self._profiles[profile][name]
 
     def create_execution_context(self, strategy: object) -> FakeExecution:
-        self.gpu.need_context("create_execution_context")
+        self._gpu.need_context("create_execution_context")
         assert strategy == "user managed"
         return FakeExecution(self)
 
@@ -221,45 +221,45 @@ class FakeExecution:
     """IExecutionContext."""
 
     def __init__(self, engine: FakeEngine) -> None:
-        self.engine, self.profile = engine, -1
-        self.shapes: dict[str, tuple[int, ...]] = {}
-        self.addresses: dict[str, int] = {}
-        self.scratch = 0
+        self.engine, self._profile = engine, -1
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._addresses: dict[str, int] = {}
+        self._scratch = 0
 
     def set_optimization_profile_async(self, index: int, stream: int) -> bool:
-        self.profile = index
-        return index < len(self.engine.profiles)
+        self._profile = index
+        return index < len(self.engine._profiles)
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
-        smallest, _, largest = self.engine.profiles[self.profile][name]
-        self.shapes[name] = shape
+        smallest, _, largest = self.engine._profiles[self._profile][name]
+        self._shapes[name] = shape
         return all(low <= side <= high for low, side, high in zip(smallest, shape, largest, strict=True))
 
     def infer_shapes(self) -> list[str]:
-        return [name for name in self.engine.names[:-1] if name not in self.shapes]
+        return [name for name in self.engine._names[:-1] if name not in self._shapes]
 
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
         if name != "upscaled":
-            return self.shapes[name]
-        batch, height, width, channels = self.shapes[self.engine.names[0]]
-        return batch, height * self.engine.scale, width * self.engine.scale, channels
+            return self._shapes[name]
+        batch, height, width, channels = self._shapes[self.engine._names[0]]
+        return batch, height * self.engine._scale, width * self.engine._scale, channels
 
     def update_device_memory_size_for_shapes(self) -> int:
-        return SCRATCH_BYTES_PER_PX * int(np.prod(self.shapes[self.engine.names[0]][:3]))
+        return SCRATCH_BYTES_PER_PX * int(np.prod(self._shapes[self.engine._names[0]][:3]))
 
     def set_device_memory(self, memory: int, size: int) -> None:
-        assert self.engine.gpu.allocations[memory].size >= size >= self.update_device_memory_size_for_shapes()
-        self.scratch = memory
+        assert self.engine._gpu.allocations[memory]._size >= size >= self.update_device_memory_size_for_shapes()
+        self._scratch = memory
 
     def set_tensor_address(self, name: str, memory: int) -> bool:
-        self.addresses[name] = memory
-        return memory in self.engine.gpu.allocations
+        self._addresses[name] = memory
+        return memory in self.engine._gpu.allocations
 
     def execute_async_v3(self, stream: int) -> bool:
-        gpu = self.engine.gpu
+        gpu = self.engine._gpu
         gpu.need_context("execute_async_v3")
         assert stream == 77
-        if set(self.addresses) != set(self.engine.names) or self.scratch not in gpu.allocations:
+        if set(self._addresses) != set(self.engine._names) or self._scratch not in gpu.allocations:
             return False
         if gpu.capturing is not None:
             gpu.capturing.append(self._compute)
@@ -268,11 +268,11 @@ class FakeExecution:
         return True
 
     def _compute(self) -> None:
-        arrays = {name: self.engine.gpu.allocations[self.addresses[name]].array(
+        arrays = {name: self.engine._gpu.allocations[self._addresses[name]]._array(
             self.get_tensor_shape(name), "float32" if name in ("rows", "cols") else "uint8")
-            for name in self.engine.names}
+            for name in self.engine._names}
         target = arrays.pop("upscaled")
-        target[...] = self.engine.compute(arrays)
+        target[...] = self.engine._compute(arrays)
 
 
 class FakeLogger:
@@ -282,7 +282,7 @@ class FakeLogger:
 
 
 def fake_tensorrt(engine: FakeEngine | None = None) -> Any:
-    """What of the module `tensorrt` loading and running an engine takes; without an engine no plan is accepted."""
+    """The part of the module `tensorrt` that loads and runs engines; without an engine every plan is refused."""
     class Runtime:
         def __init__(self, logger: Any) -> None:
             self.logger = logger

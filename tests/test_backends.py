@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from srn_deploy.architectures.checkpoint import save_checkpoint
 from srn_deploy.backends import Backend, open_backend
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.backends.pytorch import PyTorchBackend
+from srn_deploy.backends.tensor_rt import TensorRtBackend
 from srn_deploy.errors import (
     BackendError,
     CheckpointError,
@@ -195,7 +198,18 @@ def test_a_closed_backend_says_so(artefacts: dict[str, Path], kind: str) -> None
         backend.run(np.zeros((1, 20, 20, 3), np.uint8))
 
 
-def test_the_fake_is_a_backend() -> None:
-    backend: Backend = NearestBackend()
-    backend.prepare((1, 2, 2))()
-    backend.close()
+@pytest.mark.parametrize("backend", [PyTorchBackend, OnnxRuntimeBackend, TensorRtBackend, NearestBackend])
+def test_every_backend_has_the_members_of_the_protocol(backend: type) -> None:
+    """With the same parameters: the fake of the tests stands for the real ones."""
+    members = {name: member for name, member in vars(Backend).items() if not name.startswith("_")}
+    assert sorted(members) == ["close", "limits", "prepare", "run", "spec"]
+    for name, member in members.items():
+        if isinstance(member, property):
+            assert isinstance(getattr(backend, name, None), property) or name in vars(backend).get("__match_args__", ())
+        else:
+            assert parameters(getattr(backend, name)) == parameters(member)
+
+
+def parameters(function: Callable[..., Any]) -> list[tuple[str, object]]:
+    """Names and defaults."""
+    return [(name, parameter.default) for name, parameter in inspect.signature(function).parameters.items()]

@@ -1,137 +1,208 @@
-"""Every name that the code uses exists: of TensorRT 10.16, 11.4 and TensorRT-RTX 1.7, of PyCUDA, of cuda-bindings.
+"""Every name that the code uses exists in TensorRT 10.16 and 11.4, TensorRT-RTX 1.7, PyCUDA and cuda-bindings.
 
-The bindings of TensorRT itself cannot be installed everywhere, and PyCUDA cannot be imported without a driver;
-their public names are kept in data/. The code calls modules and objects by the names below, and this test walks
-its syntax tree.
+TensorRT cannot be installed everywhere, and PyCUDA cannot be imported without a driver; their public names are
+recorded in data/. Building, loading and running are run on stand-ins that have those names and no others.
 """
 
 from __future__ import annotations
 
 import ast
 import json
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.fake_gpu import FakeEngine, FakeExecution, FakeGpu, fake_cuda
+from srn_deploy.backends.cuda_session import CudaSession
+from srn_deploy.backends.tensor_rt import TensorRtBackend
+from srn_deploy.engine.build import GraphToBuild, build_engine
+from srn_deploy.engine.library import Library, Runtime
+from srn_deploy.engine.load import FoundPlan, load_engine
+from srn_deploy.engine.options import BuildOptions, HardwareCompatibility
+from srn_deploy.engine.store import EngineStore, StoredEngine
+from srn_deploy.errors import EngineNotBuilt, ForeignEngine
+from srn_deploy.graph.export import ExportOptions, export_graph
+from srn_deploy.graph.onnx_file import spec_of
+from srn_deploy.spec import Precision
+from srn_deploy.tiling.shapes import ShapeRange
+from tests.fake_gpu import (
+    FakeAllocation,
+    FakeEngine,
+    FakeExecution,
+    FakeGpu,
+    fake_cuda,
+    fake_graph_driver,
+    fake_tensorrt,
+    profile,
+)
+from tests.networks import seeded_network
+from tests.recorded_api import Instance, Recorded
 
-OBJECTS = {"builder": "Builder", "config": "IBuilderConfig", "network": "INetworkDefinition", "parser": "OnnxParser",
-           "profile": "IOptimizationProfile", "layer": "ILayer", "refusal": "ParserError", "cache": "ITimingCache",
-           "engine": "ICudaEngine", "runtime": "Runtime", "context": "IExecutionContext",
-           "self._context": "IExecutionContext", "runtime_config": "IRuntimeConfig", "runtime_cache": "IRuntimeCache",
-           "self._runtime_cache": "IRuntimeCache"}
-"""What the code's variables are."""
+LIBRARIES = {"tensorrt 10.16": Runtime.TENSORRT, "tensorrt 11.4": Runtime.TENSORRT,
+             "tensorrt_rtx 1.7": Runtime.TENSORRT_RTX}
 
-RTX_ALONE = {"ComputeCapability", "num_compute_capabilities", "set_compute_capability", "EngineValidity",
-             "EngineInvalidityDiagnostics", "get_engine_validity", "IRuntimeCache", "create_runtime_cache",
-             "set_runtime_cache", "CudaGraphStrategy", "cuda_graph_strategy",
-             "DynamicShapesKernelSpecializationStrategy", "dynamic_shapes_kernel_specialization_strategy"}
-"""Names that are used behind a question for the flavour."""
-
-OURS = {"__init__", "__version__", "__members__", "errors", "told", "add_note"}
-"""Attributes of these variables that are no names of the library."""
-
-SOURCES = ("engine/build.py", "engine/monitor.py", "engine/library.py", "engine/load.py", "engine/contexts.py",
+MODULES = ("engine/build.py", "engine/monitor.py", "engine/library.py", "engine/load.py", "engine/contexts.py",
            "engine/caches.py", "backends/tensor_rt.py")
+"""The files that use the libraries."""
 
-PYCUDA_OBJECTS = {"driver": "driver", "self._driver": "driver", "self._context": "Context", "self._stream": "Stream",
-                  "self._driver.Context": "Context", "driver.Device(0)": "Device", "before": "Event",
-                  "after": "Event"}
+OF_A_REFUSAL = {"num_errors", "get_error", "desc", "node_name", "node_operator"}
+"""Names that are used after a graph was refused."""
 
+PYTHON_NAMES = {"allocate", "append", "clear", "close", "data", "dtype", "engine", "errors", "log", "logger", "message",
+                "name", "nbytes", "node", "pop", "precision", "read", "shape", "update"}
+"""Names of this package, Python and NumPy that are also names somewhere in the libraries."""
 
-def api(repository: Path) -> dict[str, dict[str, list[str]]]:
-    kept = json.loads((repository / "tests/data/tensorrt_api.json").read_text(encoding="utf-8"))
-    return {f"{name} {entry['version']}": entry["api"] for name, entry in kept.items()}
-
-
-def parsed(repository: Path, name: str) -> ast.Module:
-    return ast.parse((repository / "srn_deploy" / name).read_text(encoding="utf-8"))
+SHAPES = (ShapeRange.parse("30x30"),)
 
 
-def attributes(tree: ast.AST, objects: dict[str, str]) -> set[tuple[str, str]]:
-    """(what it is of, attribute) for every attribute of these objects."""
-    owned = ((ast.unparse(node.value), node.attr) for node in ast.walk(tree) if isinstance(node, ast.Attribute))
-    return {(objects[owner], name) for owner, name in owned if owner in objects}
-
-
-def used_names(tree: ast.AST) -> set[tuple[str, str]]:
-    """(class or `trt`, attribute) for every attribute of the module and of its objects; (enum, member) too."""
-    found = set()
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Attribute) or node.attr in OURS:
-            continue
-        owner = ast.unparse(node.value)
-        if owner == "trt":
-            found.add(("trt", node.attr))
-        elif owner.startswith("trt.") and owner.count(".") == 1:
-            found.add((owner.removeprefix("trt."), node.attr))
-        elif owner in OBJECTS:
-            found.add((OBJECTS[owner], node.attr))
-    return found
+@pytest.fixture(autouse=True, scope="module")
+def gpu_name() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("library", "contexts", "load"):
+            patch.setattr(f"srn_deploy.engine.{module}.gpu_name", lambda: "Fake GPU 8.9")
+        yield
 
 
 @pytest.fixture(scope="module")
-def used(repository: Path) -> set[tuple[str, str]]:
-    return set().union(*(used_names(parsed(repository, name)) for name in SOURCES))
+def graph() -> GraphToBuild:
+    """The FP16 deploy graph of a small network with ESA."""
+    exported = export_graph(seeded_network(scale=2, channels=8, esa_channels=4, blocks=1),
+                            ExportOptions(precision=Precision.FP16))
+    return GraphToBuild(name="tiny", data=exported.SerializeToString(), spec=spec_of(exported, "tiny"))
 
 
-def test_every_name_exists_in_every_supported_library(repository: Path, used: set[tuple[str, str]]) -> None:
-    missing = [f"{library}: {owner}.{name}"
-               for library, names in api(repository).items() for owner, name in sorted(used)
-               if (library.startswith("tensorrt_rtx") or not {owner, name} & RTX_ALONE)
-               and name not in (names if owner == "trt" else names.get(owner, ()))]
-    assert missing == []
+def built(name: str, graph: GraphToBuild, folder: Path, trt: Recorded, **options: Any) -> StoredEngine:
+    library = Library(runtime=LIBRARIES[name], trt=trt)
+    return build_engine(graph, BuildOptions(precision=Precision.FP16, shapes=SHAPES, **options), library,
+                        EngineStore(folder))
 
 
-def test_the_walk_sees_what_the_build_is_made_of(used: set[tuple[str, str]]) -> None:
-    for name in (("trt", "Builder"), ("Builder", "build_serialized_network"), ("BuilderFlag", "TF32"),
-                 ("IBuilderConfig", "progress_monitor"), ("NetworkDefinitionCreationFlag", "STRONGLY_TYPED"),
-                 ("Runtime", "deserialize_cuda_engine"), ("IExecutionContext", "execute_async_v3"),
-                 ("ICudaEngine", "create_execution_context"), ("IRuntimeCache", "serialize"),
-                 ("ITimingCache", "combine"), ("LayerType", "CONVOLUTION"),
-                 ("IOptimizationProfile", "set_shape"), ("ParserError", "desc")):
-        assert name in used
+def option_sets(runtime: Runtime) -> Iterator[dict[str, Any]]:
+    """Options that take each way through the build."""
+    yield {"tf32": True}
+    yield {}
+    if runtime is Runtime.TENSORRT_RTX:
+        yield {"compute_capabilities": ("8.9", "12.0")}
+    else:
+        yield from ({"hardware_compatibility": level} for level in HardwareCompatibility)
 
 
-def test_a_name_that_tensorrt_11_dropped_would_be_found(repository: Path) -> None:
-    tree = ast.parse("config.set_flag(trt.BuilderFlag.FP16)\nlayer.precision = 1")
-    assert used_names(tree) == {("IBuilderConfig", "set_flag"), ("trt", "BuilderFlag"), ("BuilderFlag", "FP16"),
-                                ("ILayer", "precision")}
-    eleven = next(names for library, names in api(repository).items() if library.startswith("tensorrt 11"))
-    assert "FP16" not in eleven["BuilderFlag"]
-    assert "precision" not in eleven["ILayer"]
+def run_on(stored: StoredEngine, trt: Recorded, runtime: Runtime) -> None:
+    """Load an engine twice, the second time with the kernels of the first, and run it."""
+    for _ in range(2):
+        gpu = FakeGpu()
+        session = CudaSession(fake_cuda(gpu))
+        library = Library(runtime=runtime, trt=trt)
+        with session.current():
+            loaded = load_engine(FoundPlan(stored=stored, library=library, data=stored.plan()))
+        with closing(TensorRtBackend(loaded, session, fake_graph_driver(gpu))) as backend:
+            backend.prepare((1, 30, 30))()
+            assert backend.limits.shapes == SHAPES
 
 
-def test_the_kept_names_are_those_of_the_installed_library(repository: Path) -> None:
+@pytest.fixture(scope="module")
+def used(graph: GraphToBuild, tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """By library: everything built, loaded and run on its stand-in, which has no other names than the library."""
+    found = {}
+    for name, runtime in LIBRARIES.items():
+        trt, folder = Recorded(name), tmp_path_factory.mktemp("engines")
+        for options in option_sets(runtime):
+            run_on(built(name, graph, folder, trt, **options), trt, runtime)
+        found[name] = trt.used
+    return found
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_building_loading_and_running_use_only_names_of_the_library(used: dict[str, set[str]], name: str) -> None:
+    assert {"Builder.build_serialized_network", "IBuilderConfig.progress_monitor", "Runtime.deserialize_cuda_engine",
+            "IOptimizationProfile.set_shape", "IExecutionContext.execute_async_v3"} <= used[name]
+    assert ("IRuntimeCache.deserialize" in used[name]) == (LIBRARIES[name] is Runtime.TENSORRT_RTX)
+    assert ("ITimingCache.combine" in used[name]) == (LIBRARIES[name] is Runtime.TENSORRT)
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_a_refusal_uses_only_names_of_the_library(name: str, graph: GraphToBuild, tmp_path: Path) -> None:
+    with pytest.raises(EngineNotBuilt, match="cannot read the graph"):
+        built(name, graph, tmp_path, Recorded(name, **{"OnnxParser.parse": False}))
+    with pytest.raises(EngineNotBuilt, match="built nothing"):
+        built(name, graph, tmp_path, Recorded(name, **{"Builder.build_serialized_network": None}))
+    with pytest.raises(EngineNotBuilt, match="make no profile"):
+        built(name, graph, tmp_path, Recorded(name, **{"IBuilderConfig.add_optimization_profile": -1}))
+
+
+def test_a_plan_that_is_not_valid_uses_only_names_of_the_library(graph: GraphToBuild, tmp_path: Path) -> None:
+    name = "tensorrt_rtx 1.7"
+    trt = Recorded(name)
+    stored = built(name, graph, tmp_path, trt)
+    validity = trt.EngineValidity.INVALID, int(trt.EngineInvalidityDiagnostics.UNSUPPORTED_CC)
+    refusing = Recorded(name, **{"Runtime.get_engine_validity": validity})
+    with pytest.raises(ForeignEngine, match="UNSUPPORTED_CC"):
+        run_on(stored, refusing, Runtime.TENSORRT_RTX)
+
+
+def test_the_runs_use_every_name_of_the_libraries_that_the_code_has(
+        repository: Path, used: dict[str, set[str]]) -> None:
+    """So that no line that uses a library is left out above."""
+    run = {name.partition(".")[2] for names in used.values() for name in names}
+    members = {member for name in LIBRARIES for members in Recorded(name).members() for member in members
+               if not member.isupper()}
+    written = {node.attr for module in MODULES
+               for node in ast.walk(ast.parse((repository / "srn_deploy" / module).read_text(encoding="utf-8")))
+               if isinstance(node, ast.Attribute)}
+    assert (written & members) - run - OF_A_REFUSAL - PYTHON_NAMES == set()
+
+
+def test_a_name_that_tensorrt_11_dropped_is_refused() -> None:
+    ten, eleven = Recorded("tensorrt 10.16"), Recorded("tensorrt 11.4")
+    assert ten.BuilderFlag.FP16
+    with pytest.raises(AttributeError):
+        _ = eleven.BuilderFlag.FP16
+    Instance(ten, "ILayer").precision = 1
+    with pytest.raises(AttributeError, match="ILayer has no precision"):
+        Instance(eleven, "ILayer").precision = 1
+    with pytest.raises(AttributeError, match="the library has no IAlgorithmSelector2"):
+        _ = eleven.IAlgorithmSelector2
+
+
+def test_the_recorded_names_are_those_of_the_installed_library() -> None:
     trt = pytest.importorskip("tensorrt_rtx")
-    kept = next(names for library, names in api(repository).items() if library.startswith("tensorrt_rtx"))
-    for owner in {*OBJECTS.values(), "BuilderFlag", "EngineValidity", "TensorIOMode"} - {"ILayer"}:
-        assert {name for name in kept[owner] if not hasattr(getattr(trt, owner), name)} == set()
+    recorded = Recorded("tensorrt_rtx 1.7")
+    for owner in ("Builder", "IBuilderConfig", "INetworkDefinition", "OnnxParser", "IOptimizationProfile",
+                  "ParserError", "ITimingCache", "ICudaEngine", "Runtime", "IExecutionContext", "IRuntimeConfig",
+                  "IRuntimeCache", "BuilderFlag", "EngineValidity", "TensorIOMode"):
+        assert {name for name in recorded.names_of(owner) if not hasattr(getattr(trt, owner), name)} == set()
 
 
-def test_every_name_of_pycuda_exists(repository: Path) -> None:
-    kept = json.loads((repository / "tests/data/pycuda_api.json").read_text(encoding="utf-8"))["api"]
-    used = attributes(parsed(repository, "backends/cuda_session.py"), PYCUDA_OBJECTS)
-    assert [f"{owner}.{name}" for owner, name in sorted(used) if name not in kept[owner]] == []
-    for name in (("driver", "pagelocked_empty"), ("driver", "memcpy_htod_async"), ("Event", "time_till"),
-                 ("Device", "retain_primary_context"), ("Stream", "synchronize"), ("Context", "pop")):
-        assert name in used
+def public(thing: object) -> set[str]:
+    return {name for name in dir(thing) if not name.startswith("_")}
 
 
-def test_every_name_of_cuda_bindings_exists(repository: Path) -> None:
+def test_the_gpu_of_host_memory_has_only_names_of_pycuda(repository: Path) -> None:
+    """Everything that `cuda_session` does is run on it, so `cuda_session` uses no other names either."""
+    recorded = json.loads((repository / "tests/data/pycuda_api.json").read_text(encoding="utf-8"))["api"]
+    gpu = FakeGpu(stack=1)
+    driver = fake_cuda(gpu)
+    things = {"driver": driver, "Context": driver.Context(), "Stream": driver.Stream(1), "Event": driver.Event(),
+              "Device": driver.Device(0), "DeviceAllocation": FakeAllocation(gpu, 1)}
+    assert {owner: sorted(public(thing) - set(recorded[owner])) for owner, thing in things.items()} == {
+        owner: [] for owner in things}
+
+
+@pytest.mark.parametrize("name", [name for name, runtime in LIBRARIES.items() if runtime is Runtime.TENSORRT])
+def test_the_engine_of_host_memory_has_only_names_of_tensorrt(name: str) -> None:
+    recorded, engine = Recorded(name), FakeEngine(FakeGpu(), [profile((8, 8), (64, 64))], 2)
+    assert sorted(public(engine) - set(recorded.names_of("ICudaEngine"))) == []
+    assert sorted(public(FakeExecution(engine)) - set(recorded.names_of("IExecutionContext"))) == []
+    assert [hasattr(recorded, attribute) for attribute in public(fake_tensorrt(engine))] == [True] * 4
+
+
+def test_the_fake_graph_driver_has_only_names_of_cuda_bindings() -> None:
     driver = pytest.importorskip("cuda.bindings.driver")
-    tree = parsed(repository, "backends/cuda_graph.py")
-    used = attributes(tree, {"driver": "", "self._driver": "", "self._driver.CUresult": "CUresult",
-                             "self._driver.CUstreamCaptureMode": "CUstreamCaptureMode"})
-    missing = [name for owner, name in used if not hasattr(getattr(driver, owner) if owner else driver, name)]
-    assert missing == []
-    assert {("", "cuStreamBeginCapture"), ("", "cuGraphLaunch"), ("CUresult", "CUDA_SUCCESS")} <= used
-
-
-def test_the_gpu_of_host_memory_has_no_name_that_the_real_one_lacks(repository: Path) -> None:
-    kept = json.loads((repository / "tests/data/pycuda_api.json").read_text(encoding="utf-8"))["api"]["driver"]
-    assert sorted(set(vars(fake_cuda(FakeGpu()))) - set(kept)) == []
-    for library, names in api(repository).items():
-        for fake, real in ((FakeEngine, "ICudaEngine"), (FakeExecution, "IExecutionContext")):
-            public = {name for name in vars(fake) if not name.startswith("_")}
-            assert sorted(public - set(names[real])) == [], library
+    fake = fake_graph_driver(FakeGpu())
+    assert sorted(name for name in public(fake) if not hasattr(driver, name)) == []
+    for enumeration in ("CUresult", "CUstreamCaptureMode"):
+        names = [name for name in public(getattr(fake, enumeration)) if name.startswith("CU")]
+        assert names
+        assert [name for name in names if not hasattr(getattr(driver, enumeration), name)] == []

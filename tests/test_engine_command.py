@@ -31,7 +31,7 @@ main(["build-engine", "--fp16", "--runtime", "tensorrt-rtx", "--shapes", "48x48"
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Engines of these tests lie in a folder of their own."""
+    """The engines of each test are in a folder of its own."""
     pytest.importorskip("tensorrt_rtx")
     monkeypatch.setenv("SRN_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
@@ -70,7 +70,7 @@ def test_what_cannot_be_built_ends_in_exit_code_1_and_leaves_nothing(
 
 @pytest.mark.parametrize(("missing", "code", "told"), [
     (("torch", "onnxscript", "safetensors"), 0, "HALF"), (("onnx",), 1, "pip install '.[tensorrt-rtx]'")], ids=str)
-def test_a_shipped_graph_is_built_without_pytorch_and_what_is_missing_is_named(
+def test_a_shipped_graph_is_built_without_pytorch_and_missing_packages_are_named(
         missing: tuple[str, ...], code: int, told: str) -> None:
     ended = subprocess.run([sys.executable, "-c", BLOCKED, *missing], capture_output=True, text=True, check=False,
                            env=dict(os.environ))
@@ -80,7 +80,7 @@ def test_a_shipped_graph_is_built_without_pytorch_and_what_is_missing_is_named(
 
 
 class Closed:
-    """A backend of which only that it is closed matters."""
+    """A backend that can only be closed."""
 
     closed = 0
 
@@ -117,7 +117,7 @@ def test_ctrl_c_during_a_build_ends_it_with_exit_code_130_and_leaves_no_engine(
     assert not list(cache.glob("*.engine"))
 
 
-def test_pruning_leaves_files_of_others_alone(cache: Path) -> None:
+def test_pruning_does_not_touch_other_files(cache: Path) -> None:
     cache.mkdir()
     others = [cache / name for name in ("package.json", "a.cache", "mine.engine")]
     for path in others:
@@ -126,7 +126,7 @@ def test_pruning_leaves_files_of_others_alone(cache: Path) -> None:
     assert all(path.exists() for path in others)
 
 
-def test_an_engine_is_no_source_of_one(cache: Path) -> None:
+def test_an_engine_cannot_be_built_from_an_engine(cache: Path) -> None:
     built = CliRunner().invoke(main, ["build-engine", *SHAPES]).stdout.strip()
     ended = CliRunner().invoke(main, ["build-engine", built])
     assert (ended.exit_code, "is an engine already" in ended.stderr) == (1, True)

@@ -1,4 +1,4 @@
-"""Engines between the cache and the GPU: what is refused before loading, what --device auto takes, certificates."""
+"""Stored engines: what is refused before loading, what --device auto takes, certificates."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_an_engine_is_refused_without_a_driver_before_anything_is_loaded(
         assert "graph or the checkpoint" in caught.value.remedy
 
 
-def test_no_gpu_no_library_no_pycuda_each_say_what_to_do(
+def test_without_gpu_library_or_pycuda_the_error_says_what_to_install(
         store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine) -> None:
     engine = stored(store, graph, spec)
     machine.monkeypatch.setitem(sys.modules, "pycuda", None)
@@ -86,11 +86,11 @@ def test_no_gpu_no_library_no_pycuda_each_say_what_to_do(
         open_backend(engine.path)
     assert "pip install '.[tensorrt]'" in caught.value.remedy
     machine.libcuda.count = 0
-    with pytest.raises(DeviceUnavailable, match="the NVIDIA driver sees no GPU"):
+    with pytest.raises(DeviceUnavailable, match="the NVIDIA driver finds no GPU"):
         open_backend(engine.path)
 
 
-def test_a_pycuda_that_was_built_for_another_driver_is_to_be_built_again(
+def test_a_pycuda_built_for_another_driver_has_to_be_built_again(
         store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine) -> None:
     machine.module("pycuda")
     machine.monkeypatch.setitem(sys.modules, "pycuda.driver", None)
@@ -125,24 +125,24 @@ def test_a_plan_that_was_built_for_more_gpus_runs_on_them(
 
 def test_one_changed_byte_is_refused_before_deserialising(
         store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine) -> None:
-    machine.runs(computing(machine.gpu, graph), Runtime=None)  # to touch it would be a TypeError
+    machine.runs(computing(machine.gpu, graph), Runtime=None)  # calling it would be a TypeError
     engine = stored(store, graph, spec)
     engine.path.write_bytes(b"A plan")
     with pytest.raises(DamagedEngine, match="it was not loaded"):
         open_backend(engine.path)
-    machine.libcuda.count = 0  # and that is what is told also where it could not run anyway
+    machine.libcuda.count = 0  # the same error where it could not run anyway
     with pytest.raises(DamagedEngine, match="it was not loaded"):
         open_backend(engine.path)
 
 
-def test_what_the_library_refuses_is_told_and_the_context_given_back(
+def test_a_plan_that_the_library_refuses_is_reported_and_the_context_released(
         store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine) -> None:
     with pytest.raises(EngineError, match=r"cannot load .*: magic tag does not match"):
         open_backend(stored(store, graph, spec).path)
     assert machine.gpu.stack == 0
 
 
-def test_tensorrt_rtx_is_asked_whether_a_plan_is_valid_on_this_gpu(
+def test_tensorrt_rtx_checks_that_a_plan_is_valid_on_this_gpu(
         store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine) -> None:
     rtx = pytest.importorskip("tensorrt_rtx")
 
@@ -181,7 +181,7 @@ def test_auto_takes_the_engine_of_the_cache_certifies_it_once_and_tiles_exactly(
     assert len(told) == 3
 
 
-def test_an_engine_that_fails_its_certificate_is_left_out_by_auto_and_refused_by_name(
+def test_an_engine_that_fails_its_certificate_is_skipped_by_auto_and_refused_by_name(
         store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine) -> None:
     engine, told = stored(store, graph, spec), list[str]()
     machine.runs(computing(machine.gpu, graph, change=9))
@@ -195,7 +195,7 @@ def test_an_engine_that_fails_its_certificate_is_left_out_by_auto_and_refused_by
     assert machine.gpu.used_bytes == 0
 
 
-def test_auto_without_an_engine_says_so_and_what_else_stood_in_the_way(
+def test_auto_without_an_engine_says_why_and_what_else_was_not_possible(
         store: EngineStore, graph: Path, machine: Machine) -> None:
     told: list[str] = []
     open_model(tell=told.append).close()
@@ -203,12 +203,12 @@ def test_auto_without_an_engine_says_so_and_what_else_stood_in_the_way(
     assert "cannot use a GPU" in told[-1]
 
 
-def test_a_certificate_of_another_plan_or_gpu_is_made_anew(
+def test_a_certificate_of_another_plan_or_gpu_is_made_again(
         store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine) -> None:
     engine, told = stored(store, graph, spec), list[str]()
     machine.runs(computing(machine.gpu, graph))
     open_model(tell=told.append).close()
-    stored(store, graph, spec)  # built again: the manifest is a new one
+    stored(store, graph, spec)  # built again, with a new manifest
     kept = store.open(engine.path).manifest
     passed = CertificateRecord(artefact_sha256="another", gpu="Fake GPU 8.9", passed=True, failures=())
     store.certified(engine, passed)
@@ -220,7 +220,7 @@ def test_a_certificate_of_another_plan_or_gpu_is_made_anew(
 
 @pytest.mark.parametrize("change", [
     {"shapes": (ShapeRange.parse("120x160"),)}, {"pixel_type": PixelType.FLOAT32}], ids=["static", "float pixels"])
-def test_auto_leaves_out_engines_that_could_not_take_any_picture(
+def test_auto_skips_engines_that_do_not_take_every_image(
         store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine, change: dict[str, Any]) -> None:
     told: list[str] = []
     kind = {"pixel_type": change.pop("pixel_type", spec.pixel_type)}
@@ -240,7 +240,7 @@ def test_an_fp16_graph_is_certified_against_the_checkpoint_that_its_spec_names(
     assert "is not its reference: " in told[-1]
 
 
-def test_info_tells_what_an_engine_is_by_its_manifest(store: EngineStore, graph: Path, spec: ModelSpec) -> None:
+def test_info_describes_an_engine_by_its_manifest(store: EngineStore, graph: Path, spec: ModelSpec) -> None:
     ended = CliRunner().invoke(main, ["info", str(stored(store, graph, spec).path)])
     assert "not yet certified" in ended.stdout
     assert "tensorrt 11.4.0" in ended.stdout

@@ -90,7 +90,7 @@ def enlarged(batch: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return batch.repeat(2, axis=1).repeat(2, axis=2)
 
 
-def test_a_batch_goes_through_the_gpu_and_comes_back_as_an_array_of_the_callers(opened: Opened) -> None:
+def test_the_result_of_a_batch_belongs_to_the_caller(opened: Opened) -> None:
     bench = opened(profile((8, 8), (64, 64), batch=2))
     first = drawn(2, 20, 30, 3)
     results = [bench.backend.run(batch) for batch in (first, drawn(2, 20, 30, 3, seed=1))]
@@ -131,7 +131,7 @@ def test_only_the_last_shapes_stay_ready(opened: Opened) -> None:
     assert bench.gpu.used_bytes == kept
 
 
-def test_where_a_capture_fails_it_is_said_once_and_the_work_goes_on(
+def test_a_failed_capture_is_logged_once_and_the_work_goes_on(
         opened: Opened, caplog: pytest.LogCaptureFixture) -> None:
     bench = opened(profile((8, 8), (64, 64)), captures_fail=True)
     for seed in range(4):
@@ -142,7 +142,7 @@ def test_where_a_capture_fails_it_is_said_once_and_the_work_goes_on(
     assert bench.gpu.calls["cuGraphLaunch"] == 0
 
 
-def test_a_capture_that_raises_is_ended_all_the_same() -> None:
+def test_a_capture_that_raises_is_ended() -> None:
     gpu = FakeGpu()
 
     def enqueue() -> None:
@@ -157,7 +157,7 @@ def test_the_profile_tuned_nearest_to_the_shape_is_taken(opened: Opened) -> None
     bench = opened(profile((8, 8), (200, 200)), profile((8, 8), (40, 40)), profile((100, 100), (120, 120)))
     for side in (40, 110, 150):
         bench.backend.run(drawn(1, side, side, 3))
-    assert [slot._context.profile for slot in bench.backend._slots.values()] == [1, 2, 0]
+    assert [slot._context._profile for slot in bench.backend._slots.values()] == [1, 2, 0]
 
 
 def test_a_shape_that_no_profile_takes_is_refused_with_what_they_take(opened: Opened) -> None:
@@ -169,22 +169,22 @@ def test_a_shape_that_no_profile_takes_is_refused_with_what_they_take(opened: Op
 
 
 @pytest.mark.parametrize("size", [(150, 170), (64, 300), (20, 20), (5, 200)])
-def test_a_picture_outside_the_profiles_is_tiled_into_them(opened: Opened, size: tuple[int, int]) -> None:
+def test_an_image_outside_the_profiles_is_tiled_into_them(opened: Opened, size: tuple[int, int]) -> None:
     bench = opened(profile((15, 15), (60, 72), esa=True), spec=ESA)
     picture = drawn(*size, 3)
     np.testing.assert_array_equal(upscale_rgb(picture, bench.backend), enlarged(picture[None])[0])
     assert len(bench.backend._slots) <= MOST_SLOTS
 
 
-def test_windows_bring_their_matrices_with_them(opened: Opened) -> None:
+def test_windows_are_run_with_their_own_matrices(opened: Opened) -> None:
     bench = opened(profile((15, 15), (60, 72), batch=2, esa=True), spec=ESA)
     upscale_rgb(drawn(100, 100, 3), bench.backend, TileOptions(tiles_per_batch=2))
     (slot, *_) = bench.backend._slots.values()
-    rows = slot._device["rows"].array(slot._host["rows"].shape, "float32")
+    rows = slot._device["rows"]._array(slot._host["rows"].shape, "float32")
     np.testing.assert_allclose(rows.sum(axis=2), 1, rtol=1e-6)
 
 
-def test_when_memory_runs_out_other_shapes_go_first(opened: Opened) -> None:
+def test_when_memory_runs_out_the_slots_of_other_shapes_are_closed(opened: Opened) -> None:
     one_picture = 64 * 64 * (SCRATCH_BYTES_PER_PX + 15)
     bench = opened(profile((8, 8), (64, 65)), memory_bytes=one_picture * 3 // 2)
     bench.backend.run(drawn(1, 64, 64, 3))
@@ -193,7 +193,7 @@ def test_when_memory_runs_out_other_shapes_go_first(opened: Opened) -> None:
     assert list(bench.backend._slots) == [(1, 64, 63)]
 
 
-def test_what_does_not_fit_at_all_is_tiled_smaller_and_nothing_is_kept_of_it(
+def test_an_image_that_does_not_fit_is_tiled_smaller_and_leaves_no_memory_behind(
         opened: Opened, caplog: pytest.LogCaptureFixture) -> None:
     bench = opened(profile((15, 15), (600, 600), esa=True), spec=ESA, memory_bytes=3_000_000)
     picture = drawn(290, 300, 3)
@@ -212,7 +212,7 @@ def test_the_limits_are_those_of_the_profiles_and_of_the_free_memory(opened: Ope
     assert (limits.largest_batch, limits.activation_bytes) == (1, 5_000)
 
 
-def test_a_prepared_step_survives_that_other_shapes_take_its_place(opened: Opened) -> None:
+def test_a_prepared_step_works_after_other_shapes_took_its_slot(opened: Opened) -> None:
     bench = opened(profile((8, 8), (64, 64)))
     step = bench.backend.prepare((1, 30, 30))
     for side in range(20, 20 + MOST_SLOTS):
@@ -221,7 +221,7 @@ def test_a_prepared_step_survives_that_other_shapes_take_its_place(opened: Opene
     assert (1, 30, 30) in bench.backend._slots
 
 
-def test_a_measured_step_tells_the_milliseconds_of_the_gpus_own_clock(opened: Opened) -> None:
+def test_a_measured_step_returns_milliseconds_of_the_gpus_clock(opened: Opened) -> None:
     bench = opened(profile((8, 8), (64, 64)))
     step = bench.backend.measure((1, 30, 30))
     assert [step(), step()] == [0.25, 0.25]
@@ -229,14 +229,14 @@ def test_a_measured_step_tells_the_milliseconds_of_the_gpus_own_clock(opened: Op
     assert bench.gpu.calls["pagelocked_empty"] == 2
 
 
-def test_memory_held_for_shapes_counts_as_free_for_the_next_picture(opened: Opened) -> None:
+def test_memory_held_by_slots_counts_as_free(opened: Opened) -> None:
     bench = opened(profile((8, 8), (64, 64)))
     before = bench.backend.limits
     bench.backend.run(drawn(1, 64, 64, 3))
     assert bench.backend.limits == before
 
 
-def test_an_error_of_the_bindings_is_ours_and_closing_still_frees_everything(
+def test_an_error_of_the_bindings_is_a_backend_error_and_closing_still_frees_everything(
         opened: Opened, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     bench = opened(profile((8, 8), (64, 64)))
     bench.backend.run(drawn(1, 20, 20, 3))
@@ -261,7 +261,7 @@ def test_a_closed_backend_says_so(opened: Opened) -> None:
         bench.backend.run(drawn(1, 20, 20, 3))
 
 
-def test_an_error_of_cuda_becomes_ours_and_leaves_the_stack_as_it_was(opened: Opened) -> None:
+def test_an_error_of_cuda_is_a_backend_error_and_leaves_the_context_stack_as_it_was(opened: Opened) -> None:
     bench = opened(profile((8, 8), (64, 64)))
     bench.gpu.capturing = []  # whatever waits for the stream fails now
     with pytest.raises(BackendError, match="CUDA failed: cuStreamSynchronize failed"):

@@ -1,1 +1,1 @@
-"""Files, locks, folders, threads and the GPU driver: what the operating system provides."""
+"""What the operating system provides: whole files, locks, cache folders, CPU threads, the GPU driver."""

@@ -1,4 +1,4 @@
-"""Where files that can be made or fetched again are kept: $SRN_CACHE, else the user's cache folder."""
+"""The folders of files that can be made or downloaded again: $SRN_CACHE, else the user's cache folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ VARIABLE = "SRN_CACHE"
 
 
 def engines_folder() -> Path:
-    """$SRN_CACHE, else `engines/` of the checkout, else that of the user's cache folder."""
+    """$SRN_CACHE, else `engines/` of the checkout, else `engines/` of the user's cache folder."""
     if named := os.environ.get(VARIABLE):
         return Path(named)
     checkout = Path(__file__).resolve().parents[2]
@@ -21,13 +21,13 @@ def engines_folder() -> Path:
 
 
 def pulled_folder() -> Path:
-    """`models/` of $SRN_CACHE, else of the user's cache folder: one for all checkouts."""
+    """`models/` of $SRN_CACHE, else of the user's cache folder, which all checkouts share."""
     named = os.environ.get(VARIABLE)
     return (Path(named) if named else _of_user()) / "models"
 
 
 def _of_user() -> Path:
-    """Raises OptionError where there is no home folder."""
+    """Raises OptionError where the user has no home folder."""
     if base := os.environ.get("XDG_CACHE_HOME"):
         return Path(base) / "srn-deploy"
     try:

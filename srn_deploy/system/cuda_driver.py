@@ -1,4 +1,4 @@
-"""Is there an NVIDIA driver with a GPU? Asked before any library that would crash or fall silent without one."""
+"""Questions to the NVIDIA driver, asked before any library that crashes or fails silently without a GPU."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MANAGEMENT = "nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1"
 
 
 def why_no_gpu() -> str:
-    """Why no NVIDIA GPU can be used on this machine; empty when one can."""
+    """Why no NVIDIA GPU can be used on this machine, as a clause; empty when one can."""
     try:
         driver = ctypes.CDLL(_LIBRARY)
     except OSError:
@@ -24,11 +24,11 @@ def why_no_gpu() -> str:
         return f"the NVIDIA driver does not start (cuInit gave {status})"
     count = ctypes.c_int(0)
     driver.cuDeviceGetCount(ctypes.byref(count))
-    return "" if count.value else "the NVIDIA driver sees no GPU"
+    return "" if count.value else "the NVIDIA driver finds no GPU"
 
 
 def gpu_count() -> int:
-    """How many GPUs the driver sees; only where `why_no_gpu` is empty."""
+    """How many GPUs the driver finds; only where `why_no_gpu` is empty."""
     driver, _ = _device(0)
     count = ctypes.c_int(0)
     driver.cuDeviceGetCount(ctypes.byref(count))
@@ -36,7 +36,7 @@ def gpu_count() -> int:
 
 
 def newest_cuda() -> str:
-    """The newest CUDA that the driver knows, as in 13.0; only where `why_no_gpu` is empty."""
+    """The newest CUDA version that the driver supports, as in 13.0; only where `why_no_gpu` is empty."""
     driver, _ = _device(0)
     number = ctypes.c_int(0)
     driver.cuDriverGetVersion(ctypes.byref(number))
@@ -44,7 +44,7 @@ def newest_cuda() -> str:
 
 
 def driver_version() -> str:
-    """As `nvidia-smi` shows it, asked of the management library; empty where that does not tell."""
+    """The version that `nvidia-smi` shows, from the management library; empty where that does not report it."""
     text = ctypes.create_string_buffer(96)
     try:
         management = ctypes.CDLL(_MANAGEMENT)
@@ -65,7 +65,7 @@ def gpu_name(index: int = 0) -> str:
 
 
 def compute_capability(index: int = 0) -> tuple[int, int]:
-    """As in (9, 0); only where `why_no_gpu` is empty."""
+    """Major and minor compute capability, as in (9, 0); only where `why_no_gpu` is empty."""
     driver, device = _device(index)
     numbers = [ctypes.c_int(0), ctypes.c_int(0)]
     for number, attribute in zip(numbers, _CAPABILITY_ATTRIBUTES, strict=True):
@@ -81,9 +81,9 @@ def _device(index: int) -> tuple[Any, ctypes.c_int]:
 
 
 def free_gpu_bytes(index: int = 0) -> int:
-    """Memory that is free on a GPU now; only where `why_no_gpu` is empty. 0 where the driver does not tell.
+    """Free memory of a GPU, or 0 where the driver does not report it; only where `why_no_gpu` is empty.
 
-    Asked in the primary context, which PyTorch, ONNX Runtime and PyCUDA share.
+    Measured in the primary context, which PyTorch, ONNX Runtime and PyCUDA share.
     """
     driver, device = _device(index)
     context, free, total = ctypes.c_void_p(), ctypes.c_size_t(0), ctypes.c_size_t(0)

@@ -1,4 +1,4 @@
-"""SHA-256 of files: the one place where a file is hashed."""
+"""SHA-256 of files: the only place that hashes one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from pathlib import Path
 
 
 def sha256_of_file(path: Path) -> str:
-    """Hex digest of a file's content; raises OSError if it cannot be read."""
+    """The hex digest of a file's content; raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""How many CPU threads a process may use."""
+"""How many CPU threads this process may use; the only place that counts them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 
 def usable_cores() -> int:
-    """Logical cores this process may run on."""
+    """How many logical cores this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -17,5 +17,5 @@ def requested_threads() -> int:
 
 
 def threads_in_use() -> int:
-    """What OMP_NUM_THREADS requests, else one thread per usable core: the rule of the libraries we call."""
+    """What OMP_NUM_THREADS requests, else one thread per usable core, which is the rule of the called libraries too."""
     return requested_threads() or usable_cores()

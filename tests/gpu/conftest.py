@@ -1,4 +1,4 @@
-"""Everything here needs an NVIDIA GPU, and is skipped with the reason where there is none."""
+"""These tests need an NVIDIA GPU; without one they are skipped, and the reason is given."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The runner on a real GPU: build, certificate, exact tiling, graphs, shortage of memory, a context shared with torch.
+"""The TensorRT backend on a real GPU: build, certificate, exact tiling, CUDA graphs, lack of memory, use with torch.
 
 tests/test_tensor_rt.py has the same claims for a GPU made of host memory.
 """
@@ -27,7 +27,7 @@ from srn_deploy.spec import Precision
 from srn_deploy.tiling.windows import TileOptions
 
 HALF_PRECISION_LEVELS = 4
-"""FP16 has ten bits of fraction, and two tiles may take two kernels."""
+"""FP16 has ten bits of fraction, and two tiles may be run by different kernels."""
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_a_shortage_of_memory_makes_tiles_smaller(backend: TensorRtBackend, pict
     hog = open_session()
     with hog.current():
         taken = []
-        for size in (2**30, 2**26, 2**22):  # until almost nothing is left
+        for size in (2**30, 2**26, 2**22):  # until almost nothing is free
             try:
                 while True:
                     taken.append(hog.allocate(size))
@@ -112,7 +112,7 @@ def test_a_shortage_of_memory_makes_tiles_smaller(backend: TensorRtBackend, pict
 def test_torch_in_the_same_process_goes_on_working(backend: TensorRtBackend, picture: NDArray[np.uint8]) -> None:
     torch = pytest.importorskip("torch")
     if not torch.cuda.is_available():
-        pytest.skip("this PyTorch sees no GPU")
+        pytest.skip("this PyTorch finds no GPU")
     batch = np.ascontiguousarray(picture[None, :64, :64])
     before = torch.arange(1000, device="cuda").sum()
     first = backend.run(batch)

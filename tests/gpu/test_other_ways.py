@@ -31,7 +31,7 @@ def test_it_gives_the_picture_of_the_cpu(repository: Path, way: str) -> None:
             assert np.abs(upscale_rgb(picture, backend, options).astype(int) - expected).max() <= 4
 
 
-def test_the_driver_tells_name_capability_and_memory() -> None:
+def test_the_driver_reports_name_capability_and_memory() -> None:
     name, _, capability = gpu_name().rpartition(" ")
     assert name
     assert float(capability) >= 5
