@@ -48,5 +48,5 @@ def test_too_little_memory_halves_the_tile_and_gives_the_same_picture(tmp_path: 
     done = subprocess.run([sys.executable, "-c", SCRIPT, str(path)], cwd=repository, capture_output=True, text=True,
                           timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    assert "out of memory: going on with tiles of" in done.stderr
+    assert "Memory ran out: continuing with tiles of" in done.stderr
     assert int(done.stdout) <= 1

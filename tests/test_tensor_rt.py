@@ -202,7 +202,7 @@ def test_an_image_that_does_not_fit_is_tiled_smaller_and_leaves_no_memory_behind
     assert bench.gpu.used_bytes == 0
     upscaled = upscale_rgb(picture, bench.backend, TileOptions(tile=None))
     np.testing.assert_array_equal(upscaled, enlarged(picture[None])[0])
-    assert "going on with tiles of 150 px" in caplog.text
+    assert "continuing with tiles of 150 px" in caplog.text
 
 
 def test_the_limits_are_those_of_the_profiles_and_of_the_free_memory(opened: Opened) -> None:
