@@ -22,7 +22,7 @@ from srn_deploy.image import Image, write_image
 from srn_deploy.registry.shipped import default_model, shipped_models
 from srn_deploy.system.hashing import sha256_of_file
 from srn_deploy.system.threads import usable_cores
-from srn_deploy.verification.sample_images import proof_pictures
+from srn_deploy.verification.sample_images import sample_images
 
 MOST_BYTES = 3 * 2**30
 """What the project asks of itself for 4000 x 3000 px times 4."""
@@ -57,7 +57,7 @@ def measure(height: int, width: int, threads: int) -> Record:
 
 def large_picture(height: int, width: int) -> NDArray[np.uint8]:
     """A proof picture mirrored on until it fills (height, width, 3), each mirror image in a tint of its own."""
-    *_, patch = proof_pictures()
+    *_, patch = sample_images()
     missing = ((0, max(0, height - patch.shape[0])), (0, max(0, width - patch.shape[1])), (0, 0))
     mirrored = np.pad(patch, missing, mode="symmetric")[:height, :width]
     row, col = np.arange(height) // patch.shape[0], np.arange(width) // patch.shape[1]

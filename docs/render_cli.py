@@ -33,7 +33,7 @@ EXIT_CODES = (
     (0, "done"),
     (Failed.exit_code, "it failed: stderr says what happened and what cures it; other pictures of a folder go on"),
     (click.UsageError.exit_code, "the command line was wrong; nothing was done"),
-    (INTERRUPTED, "Ctrl-C; every file that is there is whole"),
+    (INTERRUPTED, "Ctrl-C; every file that exists is complete"),
 )
 
 _EXTRA = re.compile(r"\s*\[([^\[\]]+)\]$")

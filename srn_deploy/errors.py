@@ -1,4 +1,4 @@
-"""Everything a user can do wrong or run into, as one tree; every error carries its remedy.
+"""All errors that are meant for the user, as one tree; each has a message and a remedy.
 
 SrnDeployError
 ├── OptionError               an option has a value that cannot work
@@ -6,28 +6,28 @@ SrnDeployError
 ├── UnknownModel              no model has that name, or it is not on this machine yet
 ├── DownloadError             a published model cannot be fetched
 ├── CheckpointError
-│   ├── UnsafeCheckpoint      the file holds pickled code, or is no weights file
+│   ├── UnsafeCheckpoint      the file contains pickled code, or is not a weights file
 │   ├── DamagedCheckpoint     truncated, or a Git-LFS pointer
 │   ├── UnknownNetwork        no known network has such keys
-│   └── MismatchedTensors     a known network with missing, surplus or misshapen tensors
+│   └── MismatchedTensors     a known network with missing, surplus or wrongly shaped tensors
 ├── GraphError
-│   ├── GraphWithoutSpec      an ONNX file that does not say what it is
-│   └── ExportMismatch        the graph computes something else than the network
+│   ├── GraphWithoutSpec      an ONNX file without the spec of its model
+│   └── ExportMismatch        the graph computes something other than the network
 ├── EngineError
-│   ├── EngineNotBuilt        the library refuses the graph, the shapes or the machine
-│   ├── NotHalfPrecision      an engine that was to compute in FP16 does not
-│   ├── DamagedEngine         the plan is not the file that its manifest names
-│   └── ForeignEngine         a plan of another GPU, system or version
+│   ├── EngineNotBuilt        the library rejects the graph, the shapes or the machine
+│   ├── NotHalfPrecision      an engine that should compute in FP16 does not
+│   ├── DamagedEngine         the engine file is not the one that its manifest describes
+│   └── ForeignEngine         an engine for another GPU, system or library version
 ├── BackendError
-│   ├── DeviceUnavailable     the asked-for device is not there
-│   ├── OutOfMemory           the device's memory does not hold the batch
-│   └── UnsuitableBatch       the artefact cannot take this dtype or shape
-├── NotCertified             an artefact is too far from its reference
-├── TilingError               a picture cannot be tiled as asked
+│   ├── DeviceUnavailable     the requested device is not available
+│   ├── OutOfMemory           the batch does not fit into the device's memory
+│   └── UnsuitableBatch       the model cannot take this dtype or shape
+├── NotCertified              an artefact is too far from its reference
+├── TilingError               an image cannot be tiled as requested
 ├── ImageError
-│   ├── UnreadableImage       missing, damaged, or no picture
-│   ├── UnsupportedImage      a picture of a kind that cannot be kept whole
-│   └── UnwritableImage       the output cannot be written as asked
+│   ├── UnreadableImage       missing, damaged, or not an image
+│   ├── UnsupportedImage      an image of a kind that would lose content
+│   └── UnwritableImage       the output cannot be written as requested
 └── TrainingError             a recipe and its data do not fit together
 """
 
@@ -35,9 +35,9 @@ from __future__ import annotations
 
 
 class SrnDeployError(Exception):
-    """Base of all errors meant for the user.
+    """Base of all errors that are meant for the user.
 
-    message: what happened and where. remedy: what to do about it, never empty.
+    message: what happened and where. remedy: what to do about it; raises ValueError where it is empty.
     """
 
     def __init__(self, message: str, *, remedy: str) -> None:
@@ -55,7 +55,7 @@ class SrnDeployError(Exception):
 
 
 def _rebuild(kind: type[SrnDeployError], message: str, remedy: str) -> SrnDeployError:
-    """Unpickle: exceptions with keyword-only arguments cannot do it by themselves."""
+    """Unpickle an error; exceptions with keyword-only arguments cannot be unpickled otherwise."""
     return kind(message, remedy=remedy)
 
 
@@ -68,14 +68,14 @@ class MissingPackage(SrnDeployError):
 
 
 def missing_package(package: str, what: str, *, extra: str = "torch") -> MissingPackage:
-    """The error for an optional package: what needs it, and the command that installs it."""
+    """The error for an optional package that is not installed: `what` needs it, and `extra` installs it."""
     return MissingPackage(f"{what} needs {package}, which is not installed.",
                           remedy=f"In the checkout run: pip install '.[{extra}]'")
 
 
 def not_correctable(name: str) -> OptionError:
-    """The error for --set and --value-range on what carries its spec."""
-    return OptionError(f"{name} is what it was exported as.",
+    """The error for --set and --value-range on a graph or an engine, which contains its spec."""
+    return OptionError(f"{name} cannot be corrected: its network was fixed when it was exported.",
                        remedy="Correct its checkpoint instead, and export it again.")
 
 
@@ -84,7 +84,7 @@ class UnknownModel(SrnDeployError):
 
 
 class DownloadError(SrnDeployError):
-    """A published model cannot be fetched, or what came is not it."""
+    """A published model cannot be fetched, or the file that came is a different one."""
 
 
 class CheckpointError(SrnDeployError):
@@ -92,7 +92,7 @@ class CheckpointError(SrnDeployError):
 
 
 class UnsafeCheckpoint(CheckpointError):
-    """The file holds pickled code, or is no weights file; it is not opened."""
+    """The file contains pickled code, or is not a weights file; it is not opened."""
 
 
 class DamagedCheckpoint(CheckpointError):
@@ -104,7 +104,7 @@ class UnknownNetwork(CheckpointError):
 
 
 class MismatchedTensors(CheckpointError):
-    """The network is known, but tensors are missing, left over or misshapen."""
+    """The network is known, but tensors are missing, surplus or wrongly shaped."""
 
 
 class GraphError(SrnDeployError):
@@ -112,11 +112,11 @@ class GraphError(SrnDeployError):
 
 
 class GraphWithoutSpec(GraphError):
-    """The ONNX file does not say what it is."""
+    """The ONNX file does not contain the spec of its model."""
 
 
 class ExportMismatch(GraphError):
-    """The exported graph computes something else than the network."""
+    """The exported graph computes something other than the network."""
 
 
 class EngineError(SrnDeployError):
@@ -124,59 +124,59 @@ class EngineError(SrnDeployError):
 
 
 class EngineNotBuilt(EngineError):
-    """The library refuses the graph, the shapes or the machine."""
+    """The library rejects the graph, the shapes or the machine."""
 
 
 class NotHalfPrecision(EngineError):
-    """An engine that was to compute in FP16 does not."""
+    """An engine that should compute in FP16 does not."""
 
 
 class DamagedEngine(EngineError):
-    """The plan is not the file that its manifest names."""
+    """The engine file is not the one that its manifest describes."""
 
 
 class ForeignEngine(EngineError):
-    """A plan of another GPU, system or version: it would not run here."""
+    """An engine for another GPU, system or library version: it would not run here."""
 
 
 class BackendError(SrnDeployError):
-    """An artefact cannot be run."""
+    """A model cannot be run."""
 
 
 class DeviceUnavailable(BackendError):
-    """The asked-for device is not there."""
+    """The requested device is not available."""
 
 
 class OutOfMemory(BackendError):
-    """The device's memory does not hold the batch."""
+    """The batch does not fit into the device's memory."""
 
 
 class UnsuitableBatch(BackendError):
-    """The artefact cannot take a batch of this dtype or shape."""
+    """The model cannot take a batch of this dtype or shape."""
 
 
 class NotCertified(SrnDeployError):
-    """An artefact is too far from its reference on pictures."""
+    """An artefact is too far from its reference on images."""
 
 
 class TilingError(SrnDeployError):
-    """A picture cannot be tiled as asked."""
+    """An image cannot be tiled as requested."""
 
 
 class ImageError(SrnDeployError):
-    """A picture file cannot be read or written."""
+    """An image file cannot be read or written."""
 
 
 class UnreadableImage(ImageError):
-    """The file is missing, damaged, or no picture."""
+    """The file is missing, damaged, or not an image."""
 
 
 class UnsupportedImage(ImageError):
-    """The picture is of a kind that could not be kept whole."""
+    """The image is of a kind that would lose content."""
 
 
 class UnwritableImage(ImageError):
-    """The output cannot be written as asked."""
+    """The output cannot be written as requested."""
 
 
 class TrainingError(SrnDeployError):

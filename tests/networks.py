@@ -12,7 +12,7 @@ from torch import nn
 
 from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.architectures.checkpoint import LoadedNetwork
-from srn_deploy.verification.sample_images import proof_pictures
+from srn_deploy.verification.sample_images import sample_images
 
 OUTPUT_LAYERS = {"srn": "tail", "rlfn": "upsampler.0", "dipnet": "upsampler.0", "rfdn": "upsampler.0",
                  "imdn": "upsampler.0", "carn": "exit"}
@@ -42,7 +42,7 @@ def seeded_network(architecture: str = "srn", *, seed: int = 0, **options: Any) 
 @torch.no_grad()
 def _tame(network: nn.Module, output_layer: str) -> None:
     """Scale the last layer so that a picture comes out with a mean of 0.5 and a standard deviation of 0.25."""
-    picture = torch.from_numpy(next(iter(proof_pictures()))).permute(2, 0, 1).unsqueeze(0).float() / 255
+    picture = torch.from_numpy(next(iter(sample_images()))).permute(2, 0, 1).unsqueeze(0).float() / 255
     tail = network.get_submodule(output_layer)
     assert isinstance(tail, nn.Conv2d)
     if tail.bias is None:
@@ -55,6 +55,6 @@ def _tame(network: nn.Module, output_layer: str) -> None:
 
 def large_picture(height: int, width: int) -> NDArray[np.float32]:
     """A natural-looking picture (height, width, 3) in 0..1, made of mirrored proof pictures."""
-    (_, _, picture) = proof_pictures()
+    (_, _, picture) = sample_images()
     missing = ((0, max(0, height - picture.shape[0])), (0, max(0, width - picture.shape[1])), (0, 0))
     return (np.pad(picture, missing, mode="reflect")[:height, :width] / np.float32(255)).astype(np.float32)

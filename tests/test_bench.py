@@ -261,7 +261,7 @@ def test_ctrl_c_ends_in_130(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("srn_deploy.benchmark.steady_state.run_steady", interrupted)
     ended = run("--device", "cpu")
-    assert (ended.exit_code, ended.stderr) == (130, "Interrupted; every file that is there is whole.\n")
+    assert (ended.exit_code, ended.stderr) == (130, "Interrupted; every file that exists is complete.\n")
 
 
 def test_json_is_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paper_record: Record) -> None:

@@ -22,9 +22,9 @@ from srn_deploy.graph.export import ExportOptions
 from srn_deploy.image import Image, write_image
 from srn_deploy.registry.shipped import default_model, find_checkpoint, find_graph
 from srn_deploy.spec import Form, Precision
-from srn_deploy.verification.certificate import LARGEST_HALF, Certificate, certify
+from srn_deploy.verification.certificate import LARGEST_HALF, Certificate, Reference, certify
 from srn_deploy.verification.export_proof import export_and_prove
-from srn_deploy.verification.sample_images import originals, proof_pictures
+from srn_deploy.verification.sample_images import originals, sample_images
 from srn_deploy.verification.verify import CERTIFICATE_SUFFIX, verify
 from tests.networks import seeded_network
 
@@ -54,10 +54,11 @@ def certificate(**changes: Any) -> Certificate:
 
 
 @pytest.mark.parametrize(("change", "told"), [
-    ({"psnr_db": 44.9}, "44.9 dB from the reference"), ({"psnr_db": 69.9, "precision": "fp32"}, "70 are asked for"),
+    ({"psnr_db": 44.9}, "44.9 dB from the reference"),
+    ({"psnr_db": 69.9, "precision": "fp32"}, "at least 70 dB are required"),
     ({"psnr_loss_db": 0.011}, "loses 0.011 dB"), ({"non_finite": 2}, "2 values of its output"),
     ({"psnr_db": math.nan}, "nan dB"),
-    ({"psnr_db": 20.0, "overflowing_layers": ("body.1", "tail")}, "leave FP16 in body.1, tail")])
+    ({"psnr_db": 20.0, "overflowing_layers": ("body.1", "tail")}, "leave the range of FP16 in body.1, tail")])
 def test_what_is_too_far_off_fails_and_says_why(change: dict[str, Any], told: str) -> None:
     assert certificate().failures == []
     assert certificate(psnr_db=None).failures == []
@@ -133,7 +134,7 @@ def test_a_half_precision_graph_or_one_of_another_scale_is_no_reference(
 
 def test_pictures_of_a_folder_are_taken_and_none_is_an_error(checkpoint: Path, graph: Path, tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
-    with pytest.raises(OptionError, match="no picture"):
+    with pytest.raises(OptionError, match="no image"):
         verify(str(graph), against=str(checkpoint), images=tmp_path / "pictures", device="cpu")
     write_image(tmp_path / "pictures/one.png", Image(pixels=next(originals())))
     assert verify(str(graph), against=str(checkpoint), images=tmp_path / "pictures", device="cpu").pictures == 1
@@ -149,7 +150,8 @@ def test_peaks_are_those_of_every_layer_and_a_layer_that_overflows_is_named(chec
     network(torch.rand(1, 3, 20, 20) * 1e8)
     assert peaks == before  # the hooks are gone
     backend = OnnxRuntimeBackend(graph)
-    found = certify(backend, backend, proof_pictures(), artefact_sha256="", ran_on="", reference_name="", peaks=peaks)
+    reference = Reference(backend=backend, name="", peaks=peaks)
+    found = certify(backend, reference, sample_images(), artefact_sha256="", ran_on="")
     backend.close()
     assert "tail" in found.overflowing_layers
     assert found.psnr_db is None
@@ -168,8 +170,8 @@ def test_values_that_are_no_numbers_are_counted_and_fail(checkpoint: Path, tmp_p
             result[0, :2, 3] = np.nan
             return result
 
-    found = certify(Broken(), reference, proof_pictures(), artefact_sha256="", ran_on="",  # type: ignore[arg-type]
-                    reference_name="", peaks={"tail": math.nan})
+    found = certify(Broken(), Reference(backend=reference, name="", peaks={"tail": math.nan}),  # type: ignore[arg-type]
+                    sample_images(), artefact_sha256="", ran_on="")
     reference.close()
     assert found.non_finite == 3 * 2 * 3
     assert found.failures

@@ -165,7 +165,7 @@ def test_an_export_that_cannot_be_written_is_refused_before_the_work(tmp_path: P
 
 def test_a_graph_is_not_exported_again_and_not_corrected(graph: Path) -> None:
     for arguments, told in ((("export", graph, "-o", "x.onnx"), "is a graph"),
-                            (("info", graph, "--value-range", "7"), "is what it was exported as")):
+                            (("info", graph, "--value-range", "7"), "cannot be corrected")):
         done = run(*arguments)
         assert done.returncode == 1
         assert told in done.stderr

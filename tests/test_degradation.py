@@ -13,7 +13,7 @@ from torch import Tensor
 from srn_deploy.image.bicubic import resize
 from srn_deploy.training.degradation import Degradation, degrade, draw_degradation
 from srn_deploy.training.jpeg_codec import through_jpeg
-from srn_deploy.verification.sample_images import proof_pictures
+from srn_deploy.verification.sample_images import sample_images
 
 SCALE = 4
 
@@ -24,7 +24,7 @@ MEAN_LEVELS, WORST_SHARE = 0.8, 0.04
 
 def image() -> Tensor:
     """float32 (1, 3, 96, 112) of whole levels in 0..1."""
-    pixels = list(proof_pictures())[-1]
+    pixels = list(sample_images())[-1]
     pixels = np.pad(pixels, ((0, max(0, 96 - pixels.shape[0])), (0, max(0, 112 - pixels.shape[1])), (0, 0)), "reflect")
     return torch.from_numpy(pixels[:96, :112].copy()).permute(2, 0, 1).unsqueeze(0).float() / 255
 

@@ -113,7 +113,7 @@ def test_ctrl_c_during_a_build_ends_it_with_exit_code_130_and_leaves_no_engine(
     monkeypatch.setattr("srn_deploy.cli.build_engine._shown", lambda: nullcontext(interrupting))
     ended = CliRunner().invoke(main, ["build-engine", "--fp16", *SHAPES])
     assert ended.exit_code == 130
-    assert "Interrupted; every file that is there is whole." in ended.stderr
+    assert "Interrupted; every file that exists is complete." in ended.stderr
     assert not list(cache.glob("*.engine"))
 
 

@@ -41,7 +41,7 @@ def test_invalid_shapes_are_refused_with_an_example(text: str) -> None:
 def test_fitted_shapes_take_every_image_and_are_tuned_for_the_median() -> None:
     assert ShapeRange.fitting([(20, 90), (40, 30), (30, 60)]) == ShapeRange(
         smallest=(20, 30), largest=(40, 90), optimum=(30, 60))
-    with pytest.raises(OptionError, match="no picture"):
+    with pytest.raises(OptionError, match="no image"):
         ShapeRange.fitting([])
 
 

@@ -14,7 +14,7 @@ from srn_deploy.cli import main
 from srn_deploy.errors import OptionError, UnreadableImage
 from srn_deploy.image import Image, read_image, write_image
 from srn_deploy.image.bicubic import resize_uint8
-from srn_deploy.quality.evaluate import Measured, Pair, evaluate_pairs, find_pairs, image_targets
+from srn_deploy.quality.evaluate import ImagePair, Measured, evaluate_pairs, find_pairs, image_targets
 from srn_deploy.quality.metrics import cropped, psnr, psnr_y, ssim_y
 from srn_deploy.spec import PixelType
 from srn_deploy.verification.sample_images import originals
@@ -61,19 +61,19 @@ def test_a_picture_that_comes_out_perfect_has_no_psnr_and_leaves_the_mean_withou
 
 def test_an_original_without_its_small_picture_is_named(folder: Path) -> None:
     (folder / "LR/0001x2.png").unlink()
-    with pytest.raises(OptionError, match=r"0001\.png has no small picture") as caught:
+    with pytest.raises(OptionError, match=r"0001\.png has no small image") as caught:
         find_pairs(folder / "HR", folder / "LR", 2)
     assert "0001x2" in caught.value.remedy
 
 
 def test_small_pictures_of_another_scale_are_told(folder: Path) -> None:
-    pair = Pair(name="0000.png", hr=folder / "HR/0000.png", lr=folder / "HR/0001.png")
-    with pytest.raises(OptionError, match=r"a x2 of 0000\.png has"):
+    pair = ImagePair(name="0000.png", hr=folder / "HR/0000.png", lr=folder / "HR/0001.png")
+    with pytest.raises(OptionError, match=r"a x2 of 0000\.png is"):
         evaluate_pairs(NearestBackend(), [pair])
 
 
 def test_an_empty_folder_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableImage, match="holds no picture"):
+    with pytest.raises(UnreadableImage, match="contains no image"):
         find_pairs(tmp_path, None, 2)
 
 
@@ -103,7 +103,7 @@ def test_the_command_prints_a_table_keeps_csv_pictures_and_json(folder: Path, re
 
 def test_what_was_exported_is_not_corrected(folder: Path, repository: Path) -> None:
     ended = run(repository / "models/srn-s-b6-x2.onnx", "--hr", folder / "HR", "--set", "blocks=4")
-    assert (ended.exit_code, "is what it was exported as" in ended.stderr) == (1, True)
+    assert (ended.exit_code, "cannot be corrected" in ended.stderr) == (1, True)
 
 
 @pytest.mark.parametrize("name", ["Set5", "Set14"])
@@ -119,10 +119,10 @@ def test_the_published_figures_of_the_official_checkpoint_come_out(data: Path, n
 def test_pictures_are_not_kept_over_originals_or_each_other(folder: Path, repository: Path) -> None:
     before = (folder / "HR/0000.png").read_bytes()
     ended = run(repository / "models/srn-s-b6-x2.onnx", "--hr", folder / "HR", "--save-images", folder / "HR")
-    assert (ended.exit_code, "one of the pictures that are measured" in ended.stderr) == (1, True)
+    assert (ended.exit_code, "one of the images that are measured" in ended.stderr) == (1, True)
     assert (folder / "HR/0000.png").read_bytes() == before
     (folder / "HR/0000.jpg").write_bytes(before)
-    with pytest.raises(OptionError, match="would have one name"):
+    with pytest.raises(OptionError, match="would have the same name"):
         image_targets(find_pairs(folder / "HR", None, 2), folder / "out")
 
 

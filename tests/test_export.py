@@ -21,9 +21,9 @@ from srn_deploy.graph.onnx_file import half_precision_twin, spec_of
 from srn_deploy.spec import Corrections, Form, PixelType, Precision
 from srn_deploy.tiling.tiles import batches, cut, geometry_of, plan_tiles
 from srn_deploy.verification import export_proof
-from srn_deploy.verification.agreement import compare_backends, whole_pictures
+from srn_deploy.verification.agreement import compare_backends, whole_images
 from srn_deploy.verification.export_proof import default_graph_path, export_and_prove
-from srn_deploy.verification.sample_images import proof_pictures
+from srn_deploy.verification.sample_images import sample_images
 from tests.networks import large_picture, seeded_network
 
 NEW_ESA: dict[str, Any] = {"scale": 2, "channels": 8, "esa_channels": 4, "blocks": 2}
@@ -49,7 +49,7 @@ def test_every_graph_of_every_network_is_proved_equal(tmp_path: Path, architectu
                                                        options: ExportOptions) -> None:
     exported = export_and_prove(saved(tmp_path, architecture, **network), tmp_path / "net.onnx", options)
     # Three whole pictures, and two windows where windows can be run as such.
-    assert exported.agreement.pictures == (5 if read_spec(exported.path).takes_geometry else 3)
+    assert exported.agreement.images == (5 if read_spec(exported.path).takes_geometry else 3)
     spec = read_spec(exported.path)
     assert (spec.form, spec.precision, spec.scale) == (options.form, options.precision, network["scale"])
     assert spec.licence == "a note"
@@ -148,7 +148,7 @@ def test_a_wrong_value_range_changes_the_picture_and_an_override_mends_it(tmp_pa
     torch.save(loaded.network.state_dict(), path)
     right = load_checkpoint(path, Corrections(value_range=1.0))
     assert load_checkpoint(path).spec.value_range == 255.0
-    cases = whole_pictures(proof_pictures())
+    cases = whole_images(sample_images())
     assert compare_backends(PyTorchBackend(right), PyTorchBackend(loaded), cases).worst_levels == 0
 
 
@@ -198,6 +198,6 @@ def test_agreement_in_float_counts_fractions_of_a_level() -> None:
     assert isinstance(tail, nn.Conv2d)
     assert tail.bias is not None
     tail.bias.data += 0.1 / 255
-    agreement = compare_backends(PyTorchBackend(other), PyTorchBackend(loaded), whole_pictures(proof_pictures()))
+    agreement = compare_backends(PyTorchBackend(other), PyTorchBackend(loaded), whole_images(sample_images()))
     assert agreement.worst_levels == pytest.approx(0.1, rel=1e-2)  # float32 next to 1: 1e-7 of 4e-4
     assert agreement.psnr_db == pytest.approx(20 * np.log10(255 / 0.1), abs=0.6)  # a tenth of the values is clipped

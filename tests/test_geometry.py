@@ -44,7 +44,7 @@ def test_rows_of_every_window_sum_to_one(side: int, data: st.DataObject) -> None
 
 
 @given(side=st.integers(100, 700), data=st.data())
-def test_a_window_has_the_whole_pictures_weights_where_it_owns_the_cells(side: int, data: st.DataObject) -> None:
+def test_a_window_has_the_whole_images_weights_where_it_owns_the_cells(side: int, data: st.DataObject) -> None:
     start = CELL_PX * data.draw(st.integers(0, (side - 90) // CELL_PX))
     stop = data.draw(st.integers(start + 90, side))
     first, owned = start // CELL_PX, cell_count(stop - start)

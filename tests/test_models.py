@@ -22,8 +22,8 @@ from srn_deploy.image.bicubic import resize_uint8
 from srn_deploy.quality.metrics import psnr_y
 from srn_deploy.registry import shipped
 from srn_deploy.registry.shipped import default_model, find_checkpoint, find_graph, models_folder, shipped_models
-from srn_deploy.verification.agreement import compare_backends, whole_pictures
-from srn_deploy.verification.sample_images import proof_pictures
+from srn_deploy.verification.agreement import compare_backends, whole_images
+from srn_deploy.verification.sample_images import sample_images
 
 NAMES = sorted(shipped_models())
 
@@ -41,7 +41,7 @@ def test_the_graph_is_the_checkpoints(name: str) -> None:
     graph, loaded = OnnxRuntimeBackend(find_graph(name)), load_checkpoint(find_checkpoint(name))
     assert graph.spec.source_sha256 == loaded.spec.source_sha256
     assert graph.spec.licence == loaded.spec.licence != ""
-    agreement = compare_backends(graph, PyTorchBackend(loaded), whole_pictures(proof_pictures()))
+    agreement = compare_backends(graph, PyTorchBackend(loaded), whole_images(sample_images()))
     assert agreement.worst_levels <= 1  # one rounding
 
 

@@ -53,13 +53,13 @@ def deploy_graph(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 
 def test_the_deploy_graph_is_proved_equal_and_in_windows_where_there_is_esa(deploy_graph: Exported) -> None:
     # Three whole pictures, and two windows where windows can be run as such.
-    assert deploy_graph.agreement.pictures == (5 if read_spec(deploy_graph.path).takes_geometry else 3)
+    assert deploy_graph.agreement.images == (5 if read_spec(deploy_graph.path).takes_geometry else 3)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_the_portable_graph_in_half_precision_is_proved_equal(tmp_path: Path, network: str) -> None:
     exported = proved(tmp_path, network, ExportOptions(form=Form.PORTABLE, precision=Precision.FP16))
-    assert exported.agreement.pictures == 3
+    assert exported.agreement.images == 3
 
 
 def test_a_graph_of_carn_keeps_the_one_upsampler_that_it_uses() -> None:

@@ -118,7 +118,7 @@ def test_sets_that_would_share_a_name_and_pairs_of_another_scale_are_refused(sma
     with pytest.raises(OptionError, match=r"a x2 of .* has"):
         list(read_pairs(find_pairs(small_set / "HR", small_set / "LR", 2), 2))
     (tmp_path / "HR").mkdir()
-    with pytest.raises(UnreadableImage, match="holds no picture"):
+    with pytest.raises(UnreadableImage, match="contains no image"):
         find_pairs(tmp_path / "HR", None, 4)
 
 

@@ -50,7 +50,7 @@ def test_of_several_ranges_the_one_with_the_fewest_pixels_is_taken() -> None:
 
 
 def test_a_static_engine_says_what_it_takes_and_how_to_build_another() -> None:
-    with pytest.raises(TilingError, match=r"takes pictures of 48x64.*500x500 cannot be cut") as caught:
+    with pytest.raises(TilingError, match=r"takes images of 48x64.*500x500 cannot be cut") as caught:
         planned_windows(ESA, limits(STATIC), 500, 500, None, TileOptions())
     assert "more than 134." in caught.value.remedy
 

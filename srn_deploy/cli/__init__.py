@@ -1,4 +1,4 @@
-"""The command line: every command reads options, makes one call of the library and prints."""
+"""The command line: every command reads its options, makes one call of the library and prints."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from srn_deploy.system.atomic import DISK_IS_FULL
 
 COMMANDS = ("upscale", "export", "build-engine", "engines", "verify", "eval", "bench", "compare", "info", "models",
             "recipes", "train", "doctor")
-"""Each is the attribute of its name in the module of its name in this folder."""
+"""The commands in the order in which they are used; each is a function in the module of its name in this folder."""
 
 _MODULES = {"eval": "evaluate"}
-"""Names that Python has taken."""
+"""Modules of commands whose names are taken by Python."""
 
 
 RUNNER_STATUS = "TensorRT runner: built and checked against the API, never executed on hardware."
-"""True until a record of a GPU shows an engine that ran; tests/test_gpu_report.py compares."""
+"""Must hold until a record of a GPU shows an engine that ran; tests/test_gpu_report.py compares both."""
 
 
 class Failed(click.ClickException):
-    """One of our errors, as the command line shows it: what happened, then the remedy; exit code 1."""
+    """A SrnDeployError as the command line shows it: what happened, then the remedy; exit code 1."""
 
     exit_code = 1
 
@@ -43,14 +43,14 @@ class Failed(click.ClickException):
 
 
 class Commands(click.Group):
-    """Loads a command's module only when it is asked for, and turns our errors into exit code 1."""
+    """Loads the module of a command only when it is used, and turns a SrnDeployError into exit code 1."""
 
     def list_commands(self, context: click.Context) -> list[str]:
-        """In the order in which they are used."""
+        """The names of all commands, in the order in which they are used."""
         return list(COMMANDS)
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        """None for an unknown name, as click asks for."""
+        """The command of this name; None for an unknown one, as click requires."""
         if name not in COMMANDS:
             return None
         module = _MODULES.get(name, name.replace("-", "_"))
@@ -58,10 +58,7 @@ class Commands(click.Group):
         return command
 
     def invoke(self, context: click.Context) -> Any:
-        """Run the command; a SrnDeployError ends in exit code 1 with its remedy, as does a full disk behind stdout.
-
-        Ctrl-C ends in 130.
-        """
+        """Run the command; a SrnDeployError or a full disk behind stdout ends in exit code 1, Ctrl-C in 130."""
         try:
             return super().invoke(context)
         except SrnDeployError as error:
@@ -69,16 +66,16 @@ class Commands(click.Group):
         except OSError as error:
             if error.filename is not None or error.errno not in DISK_IS_FULL:  # files have a name, streams none
                 raise
-            told = OptionError(f"What is printed cannot be written: {error.strerror}.",
-                               remedy="Free space where stdout goes; every picture that is there is whole.")
-            raise Failed(told) from error
+            full = OptionError(f"The output of this command cannot be written: {error.strerror}.",
+                               remedy="Free space where stdout goes; every file that exists is complete.")
+            raise Failed(full) from error
         except KeyboardInterrupt as error:
-            click.echo("Interrupted; every file that is there is whole.", err=True)
+            click.echo("Interrupted; every file that exists is complete.", err=True)
             raise click.exceptions.Exit(INTERRUPTED) from error
 
 
 def _as_it_is(error: UnicodeError) -> tuple[str | bytes, int]:
-    """A name's bytes as the system has them, where the text of a stream cannot hold it; all else escaped."""
+    """Encode the bytes of a file name that is not valid text as they are; escape other characters."""
     if isinstance(error, UnicodeEncodeError):
         try:
             return codecs.lookup_error("surrogateescape")(error)

@@ -16,33 +16,34 @@ if TYPE_CHECKING:
     from srn_deploy.spec import Corrections
 
 
-@click.command("eval", short_help="Measure PSNR and SSIM over pairs of pictures.")
+@click.command("eval", short_help="Measure PSNR and SSIM over pairs of images.")
 @click.argument("model", required=False)
 @click.option("--hr", type=options.FILE, required=True, metavar="DIR", help="Originals.")
 @click.option("--lr", type=options.FILE, metavar="DIR",
-              help="Small pictures of the same names, or 0801x4.png for 0801.png.  [default: made from the originals]")
-@click.option("--y/--rgb", "on_y", default=True, show_default=True, help="On luma, or as the NTIRE challenge counts.")
+              help="Small images of the same names, or 0801x4.png for 0801.png.  [default: made from the originals]")
+@click.option("--y/--rgb", "on_y", default=True, show_default=True,
+              help="On luma, or on RGB as the NTIRE challenge counts.")
 @options.device
 @click.option("--tile", default="none", show_default=True, metavar="auto|none|N", callback=options.tile_side,
-              help="Side of a tile in input pixels; none runs the whole picture at once.")
-@click.option("--save-images", type=options.FILE, metavar="DIR", help="Keep the upscaled pictures, as PNG.")
+              help="Side of a tile in input pixels; none runs the whole image at once.")
+@click.option("--save-images", type=options.FILE, metavar="DIR", help="Keep the upscaled images, as PNG.")
 @click.option("--csv", "csv_file", type=options.FILE, metavar="FILE", help="Write the scores as CSV as well.")
 @options.as_json
 @options.corrections
 def evaluate(model: str | None, hr: Path, lr: Path | None, on_y: bool, device: str, tile: int | str | None,
           save_images: Path | None, csv_file: Path | None, as_json: bool, corrections: Corrections) -> None:
-    """Upscale small pictures with MODEL and compare them with their originals: PSNR and SSIM, each and in the mean.
+    """Upscale small images with MODEL and compare them with their originals: PSNR and SSIM of each, and their means.
 
     MODEL is a model's name or a checkpoint, graph or engine file; without it the default model is measured.
-    Output in 8 bits, Y by BT.601 as float, as many pixels cropped on each side as the scale: the convention of
-    published tables.
+    The convention is that of published tables: output in 8 bits, Y by BT.601 as float, and as many pixels cropped on
+    each side as the scale.
     """
     from srn_deploy.benchmark.evaluation_record import record_of
     from srn_deploy.open_model import open_model
     from srn_deploy.quality.evaluate import Measured, evaluate_pairs, find_pairs, image_targets
     from srn_deploy.tiling.windows import TileOptions
 
-    backend = open_model(model, device, corrections=corrections, tell=lambda line: click.echo(f"{line}.", err=True))
+    backend = open_model(model, device, corrections=corrections)
     try:
         pairs = find_pairs(hr, lr, backend.spec.scale)
         targets = {} if save_images is None else image_targets(pairs, save_images)
@@ -63,7 +64,7 @@ def evaluate(model: str | None, hr: Path, lr: Path | None, on_y: bool, device: s
         return
     perfect = evaluation.psnr_db is None and any(score.psnr_db is not None for score in evaluation.scores)
     click.echo(_line("mean", math.inf if perfect else evaluation.psnr_db, evaluation.ssim))
-    click.echo(f"{len(evaluation.scores)} pictures, on {evaluation.measured}", err=True)
+    click.echo(f"{len(evaluation.scores)} images, on {evaluation.measured}", err=True)
 
 
 def _keep(target: Path | None, image: Image) -> None:

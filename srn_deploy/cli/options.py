@@ -23,7 +23,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for p
 FILE = click.Path(path_type=Path)
 
 INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it: 128 and the number of the signal."""
+"""Exit code after Ctrl-C, as in shells: 128 plus the number of the signal."""
 
 
 def corrections(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -41,7 +41,7 @@ def corrections(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def tile_side(context: click.Context, parameter: click.Parameter, value: str) -> int | str | None:
-    """auto, none or a number of pixels."""
+    """Parse the value of --tile: auto, none or a number of pixels."""
     if value == "none":
         return None
     if value == "auto":
@@ -49,11 +49,11 @@ def tile_side(context: click.Context, parameter: click.Parameter, value: str) ->
     try:
         return int(value)
     except ValueError:
-        raise click.BadParameter("is auto, none or a number of pixels") from None
+        raise click.BadParameter("must be auto, none or a number of pixels") from None
 
 
 def write_text(path: Path, text: str) -> None:
-    """A result that the user wants in a file, whole or not at all; raises OptionError."""
+    """Write a result to a file, completely or not at all; raises OptionError."""
     from srn_deploy.errors import OptionError
     from srn_deploy.system.atomic import replacing
 
@@ -73,18 +73,18 @@ def as_csv(rows: Iterable[Sequence[object]]) -> str:
 
 
 def need_torch(what: str) -> None:
-    """Raise MissingPackage, before anything is imported, for the first package of the torch extra that is not there."""
+    """Raise MissingPackage, before anything is imported, if a package of the torch extra is not installed."""
     _need(("torch", "onnx", "onnxscript", "safetensors"), what, extra="torch")
 
 
 def need_plots(wanted: bool) -> None:
-    """The same for drawing."""
+    """Raise MissingPackage if a plot is wanted and cannot be drawn."""
     if wanted:
         _need(("matplotlib",), "Drawing a plot", extra="torch")
 
 
 def need_engine_packages(what: str) -> None:
-    """The same for what building an engine takes beside TensorRT itself."""
+    """Raise MissingPackage for what building an engine needs besides TensorRT itself."""
     _need(("onnx",), what, extra="tensorrt-rtx")
 
 

@@ -40,7 +40,7 @@ def show(total: int, skipped: int, run: Run, *, resume: str) -> None:
                 done += outcome.error is None
                 display.on_outcome(outcome)
     except KeyboardInterrupt:
-        click.echo(f"Stopped after {done} of {total}; every file that is there is whole. {resume}", err=True)
+        click.echo(f"Stopped after {done} of {total}; every file that exists is complete. {resume}", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
     if total + skipped > 1:
         seconds = time.monotonic() - began

@@ -1,6 +1,6 @@
 """PSNR and SSIM by the convention of published super-resolution tables.
 
-Output rounded to uint8 first, BT.601 Y kept as float, `scale` pixels cropped on every side.
+The output is rounded to uint8 first, BT.601 Y is kept as float, and `scale` pixels are cropped on every side.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from srn_deploy.errors import OptionError
 
-Pixels = NDArray[np.generic]
+Rgb8 = NDArray[np.uint8]
+"""An RGB image (H, W, 3) in 0..255."""
+
 Element = TypeVar("Element", bound=np.generic)
 
 _Y_OF_RGB = np.array([65.481, 128.553, 24.966]) / 255.0
@@ -24,25 +26,25 @@ SSIM_WINDOW_PX = 11
 """Side of the Gaussian window (Wang et al. 2004)."""
 
 
-def luma(rgb_hwc: Pixels) -> NDArray[np.float64]:
+def luma(rgb_hwc: NDArray[np.generic]) -> NDArray[np.float64]:
     """BT.601 Y (H, W) in 16..235, float64, not rounded, from RGB (H, W, 3) in 0..255."""
     return rgb_hwc.astype(np.float64) @ _Y_OF_RGB + 16.0
 
 
 def cropped(image: NDArray[Element], border_px: int) -> NDArray[Element]:
-    """Without `border_px` pixels on every side; height and width are the first two axes.
+    """A view of an image (H, W, ...) without `border_px` pixels on every side.
 
     Raises OptionError when nothing would be left.
     """
     if not 0 <= 2 * border_px < min(image.shape[:2]):
         raise OptionError(f"{border_px} px cannot be cropped on every side of {image.shape[0]} x {image.shape[1]} px.",
-                          remedy="Compare larger pictures, or crop less.")
+                          remedy="Compare larger images, or crop less.")
     if border_px == 0:
         return image
     return image[border_px:-border_px, border_px:-border_px]
 
 
-def psnr(first: Pixels, second: Pixels) -> float:
+def psnr(first: NDArray[np.generic], second: NDArray[np.generic]) -> float:
     """Peak signal-to-noise ratio in dB of two arrays in 0..255; infinite when they are equal.
 
     Raises OptionError when their shapes differ.
@@ -52,8 +54,8 @@ def psnr(first: Pixels, second: Pixels) -> float:
     return float("inf") if error == 0 else float(10 * np.log10(PEAK**2 / error))
 
 
-def psnr_y(sr_rgb: Pixels, hr_rgb: Pixels, *, border_px: int) -> float:
-    """PSNR in dB on Y of two uint8 RGB pictures (H, W, 3), `border_px` cropped on every side."""
+def psnr_y(sr_rgb: NDArray[np.generic], hr_rgb: NDArray[np.generic], *, border_px: int) -> float:
+    """PSNR in dB on Y of two uint8 RGB images (H, W, 3), `border_px` cropped on every side."""
     return psnr(cropped(luma(sr_rgb), border_px), cropped(luma(hr_rgb), border_px))
 
 
@@ -65,7 +67,7 @@ def ssim(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     _check_same_shape(first, second)
     if min(first.shape) < SSIM_WINDOW_PX:
         raise OptionError(f"SSIM needs at least {SSIM_WINDOW_PX} px a side, not {first.shape[0]} x {first.shape[1]}.",
-                          remedy="Compare larger pictures, or crop less.")
+                          remedy="Compare larger images, or crop less.")
     c1, c2 = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
     mean_1, mean_2 = _blurred(first), _blurred(second)
     variance_1 = _blurred(first**2) - mean_1**2
@@ -76,13 +78,13 @@ def ssim(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     return float(similarity.mean())
 
 
-def ssim_y(sr_rgb: Pixels, hr_rgb: Pixels, *, border_px: int) -> float:
-    """SSIM on Y of two uint8 RGB pictures (H, W, 3), `border_px` cropped on every side."""
+def ssim_y(sr_rgb: NDArray[np.generic], hr_rgb: NDArray[np.generic], *, border_px: int) -> float:
+    """SSIM on Y of two uint8 RGB images (H, W, 3), `border_px` cropped on every side."""
     return ssim(cropped(luma(sr_rgb), border_px), cropped(luma(hr_rgb), border_px))
 
 
 def _blurred(plane: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The valid part of a Gaussian blur: 5 pixels less on every side."""
+    """A Gaussian blur of (H, W) where the window fits: the result is 5 pixels smaller on every side."""
     offsets = np.arange(SSIM_WINDOW_PX) - SSIM_WINDOW_PX // 2
     kernel = np.exp(-(offsets**2) / (2 * 1.5**2))
     kernel /= kernel.sum()
@@ -93,7 +95,7 @@ def _blurred(plane: NDArray[np.float64]) -> NDArray[np.float64]:
     return plane
 
 
-def _check_same_shape(first: Pixels, second: Pixels) -> None:
+def _check_same_shape(first: NDArray[np.generic], second: NDArray[np.generic]) -> None:
     if first.shape != second.shape:
-        raise OptionError(f"Pictures of {first.shape} and {second.shape} cannot be compared.",
-                          remedy="Compare pictures of one size and one number of channels.")
+        raise OptionError(f"Images of {first.shape} and {second.shape} cannot be compared.",
+                          remedy="Compare images of the same size and number of channels.")

@@ -1,4 +1,4 @@
-"""Which sizes of pictures an artefact takes: an engine is built for ranges of them."""
+"""Which sizes of images a model takes: an engine is built for ranges of them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Size = tuple[int, int]
 """(height, width) in LR pixels."""
 
 ACTIVATION_BYTES = 2**30
-"""What the activations of one window may take where nothing else is known: 1 GiB."""
+"""Memory that the activations of one window may take where nothing else is known: 1 GiB."""
 
 _RANGE = re.compile(r"(\d+)x(\d+)(?:\.\.(\d+)x(\d+)(?:@(\d+)x(\d+))?)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShapeRange:
-    """One optimisation profile: the pictures it takes, and those that it is tuned for."""
+    """One optimisation profile: the sizes it takes, and the one it is tuned for. Raises OptionError if inconsistent."""
 
     smallest: Size
     largest: Size
@@ -41,16 +41,16 @@ class ShapeRange:
 
     @property
     def is_static(self) -> bool:
-        """Whether it takes pictures of one size alone."""
+        """Whether it takes images of one size only."""
         return self.smallest == self.largest
 
     def takes(self, height: int, width: int) -> bool:
-        """Whether pictures of this size run in it."""
+        """Whether images of this size in LR pixels run in it."""
         return self.smallest[0] <= height <= self.largest[0] and self.smallest[1] <= width <= self.largest[1]
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """HxW, MIN..MAX or MIN..MAX@OPT; without OPT it is tuned for MAX. Raises OptionError."""
+        """Parse HxW, MIN..MAX or MIN..MAX@OPT; without OPT the range is tuned for MAX. Raises OptionError."""
         found = _RANGE.fullmatch(text.strip())
         if found is None:
             raise OptionError(f"Shapes {text!r} cannot be read.",
@@ -61,9 +61,9 @@ class ShapeRange:
 
     @classmethod
     def fitting(cls, sizes: Sequence[Size]) -> Self:
-        """The range that holds all sizes, tuned for their median; raises OptionError without one."""
+        """The range that contains all sizes, tuned for their median. Raises OptionError without any size."""
         if not sizes:
-            raise OptionError("There is no picture to fit shapes to.", remedy="Give a folder with pictures.")
+            raise OptionError("There is no image to fit shapes to.", remedy="Give a folder with images.")
         heights, widths = zip(*sizes, strict=True)
         return cls(smallest=(min(heights), min(widths)), largest=(max(heights), max(widths)),
                    optimum=(round(median(heights)), round(median(widths))))
@@ -71,11 +71,11 @@ class ShapeRange:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What an opened artefact can take at once, on the device it was opened on."""
+    """What an opened model takes at once on its device."""
 
     shapes: tuple[ShapeRange, ...] = ()
-    """Windows must lie in one of them; empty: any size."""
+    """The sizes of windows must lie in one of these; empty: any size."""
     largest_batch: int | None = None
-    """Pictures of one size at once; None: any number."""
+    """Images of one size at once; None: any number."""
     activation_bytes: int = ACTIVATION_BYTES
-    """What the activations of one batch may take of the device's memory."""
+    """Memory of the device that the activations of one batch may take."""

@@ -1,8 +1,8 @@
-"""Cut a picture into overlapping windows and join the results: planning first, pixels later.
+"""Cut an image into overlapping windows and join the results: first the plan, then the pixels.
 
-All windows of a side have one length but the last, which ends exactly at the border and is at most
-one alignment step shorter; so there are at most two heights and two widths, and equal shapes can be
-batched. Where two windows overlap, each contributes up to the middle.
+All windows of a side have the same length except the last, which ends exactly at the border and is at
+most one alignment step shorter. So there are at most two heights and two widths, and windows of equal
+shape can be batched. Where two windows overlap, each contributes up to the middle.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ PixelArray = NDArray[Any]
 0..1."""
 
 SMALLEST_TILE_PX = 32
-"""Below this a tile is nearly all halo, and smaller ones cure no lack of memory."""
+"""A smaller tile would be nearly all halo, and would save hardly any memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """One side of a window, in LR pixels: it reads [start, stop) and contributes [core_start, core_stop)."""
+    """One side of a window in LR pixels: it reads [start, stop) and contributes [core_start, core_stop)."""
 
     start: int
     stop: int
@@ -44,7 +44,7 @@ class Span:
 
 @dataclass(frozen=True, kw_only=True)
 class Tile:
-    """One window of a picture."""
+    """One window of an image."""
 
     rows: Span
     cols: Span
@@ -56,11 +56,11 @@ class Tile:
 
 
 def plan_side(side_px: int, *, tile_px: int, halo_px: int, alignment_px: int = 1, min_side_px: int = 1) -> list[Span]:
-    """Windows that cover one side: as few as tiles of at most tile_px (rounded up to the alignment) allow,
-    spread evenly, each with a halo on both ends.
+    """Plan the windows that cover one side: as few as tiles of at most tile_px (rounded up to the alignment) allow.
 
-    Starts are multiples of the alignment, the last window ends at the border, every inner cut has at
-    least halo_px of context on both sides, and the cores cover the side without gap or overlap.
+    They are spread evenly, each with a halo on both ends. Starts are multiples of the alignment, the last window
+    ends at the border, every inner cut has at least halo_px of context on both sides, and the cores cover the side
+    without gap or overlap. Raises TilingError for a tile below 1 px or a negative halo.
     """
     if tile_px < 1 or halo_px < 0:
         raise TilingError(f"A tile of {tile_px} px with a halo of {halo_px} px is not possible.",
@@ -80,7 +80,7 @@ def plan_side(side_px: int, *, tile_px: int, halo_px: int, alignment_px: int = 1
 
 def plan_tiles(height: int, width: int, *, tile_px: int | None, halo_px: int, alignment_px: int = 1,
                min_side_px: int = 1) -> list[Tile]:
-    """Tiles of a picture in reading order; tile_px None is one window, the whole picture."""
+    """Tiles of an image in reading order; tile_px None is one window, the whole image. Raises TilingError."""
     if tile_px is None:
         tile_px = max(height, width)
     sides = [plan_side(side, tile_px=tile_px, halo_px=halo_px, alignment_px=alignment_px, min_side_px=min_side_px)
@@ -95,7 +95,7 @@ def largest_tile_px(*, budget_bytes: int, bytes_per_px: int, halo_px: int, align
 
 
 def batches(tiles: Sequence[Tile], size: int) -> Iterator[list[Tile]]:
-    """Runs of neighbouring tiles of equal shape, at most `size` each, in order."""
+    """Groups of neighbouring tiles of equal shape, at most `size` each, in order."""
     batch: list[Tile] = []
     for tile in tiles:
         if batch and (len(batch) == size or tile.shape != batch[0].shape):
@@ -107,19 +107,19 @@ def batches(tiles: Sequence[Tile], size: int) -> Iterator[list[Tile]]:
 
 
 def cut(image_hwc: PixelArray, tiles: Sequence[Tile]) -> PixelArray:
-    """The windows of some tiles of equal shape as a fresh batch (N, h, w, C) of the image's dtype."""
+    """The windows of tiles of equal shape as a fresh batch (N, h, w, C) of the image's dtype."""
     return np.stack([image_hwc[t.rows.start:t.rows.stop, t.cols.start:t.cols.stop] for t in tiles])
 
 
 def geometry_of(tiles: Sequence[Tile], height: int, width: int) -> Geometry:
-    """The ESA matrices of some tiles of equal shape within a picture of (height, width) LR pixels."""
+    """The ESA matrices of tiles of equal shape within an image of height x width LR pixels."""
     return Geometry(
         rows=np.stack([stretch_matrix(height, t.rows.start, t.rows.stop) for t in tiles]),
         cols=np.stack([stretch_matrix(width, t.cols.start, t.cols.stop) for t in tiles]))
 
 
 def join(canvas_hwc: PixelArray, tile: Tile, upscaled_hwc: PixelArray, scale: int) -> None:
-    """Copy what a tile contributes from its upscaled window (scale*h, scale*w, C) into the canvas."""
+    """Copy what a tile contributes from its upscaled window (scale*h, scale*w, C) into the canvas, in place."""
     rows, cols = tile.rows, tile.cols
     canvas_hwc[rows.core_start * scale:rows.core_stop * scale, cols.core_start * scale:cols.core_stop * scale] = \
         upscaled_hwc[(rows.core_start - rows.start) * scale:(rows.core_stop - rows.start) * scale,
@@ -127,10 +127,10 @@ def join(canvas_hwc: PixelArray, tile: Tile, upscaled_hwc: PixelArray, scale: in
 
 
 def reflected(image_hwc: PixelArray, min_height_px: int, min_width_px: int) -> PixelArray:
-    """The picture grown at bottom and right by reflection to at least these sides.
+    """Pad an image (H, W, C) at the bottom and the right by reflection to at least these sides.
 
-    Reflection goes back and forth where the picture is smaller than what is missing (a single row or
-    column is repeated); the same array where nothing is missing.
+    Reflection goes back and forth where the image is smaller than what is missing (a single row or column is
+    repeated). Returns the same array where nothing is missing.
     """
     missing = [max(0, least - side) for least, side in zip((min_height_px, min_width_px), image_hwc.shape[:2],
                                                            strict=True)]

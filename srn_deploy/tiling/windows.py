@@ -1,4 +1,4 @@
-"""Which windows a picture is run in: from what the network, the device and the user allow."""
+"""Which windows an image is run in: from what the network, the device and the user allow."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class TileOptions:
-    """How a picture is cut. Sides in LR pixels."""
+    """How an image is cut into tiles; sides are in LR pixels. Raises OptionError for values that cannot work."""
 
     tile: int | str | None = "auto"
-    """The side that a tile contributes; "auto" by the memory bound; None for the whole picture at once."""
+    """The side that a tile contributes; "auto" chooses it by the memory bound; None runs the whole image at once."""
     halo: int | None = None
-    """Context around it; None takes the network's measured one."""
+    """Context around a tile; None takes what was measured for the network."""
     activation_bytes: int | None = None
-    """What the activations of a batch may take; None takes the device's own bound."""
+    """Memory that the activations of a batch may take; None takes the device's bound."""
     tiles_per_batch: int = 1
 
     def __post_init__(self) -> None:
@@ -38,15 +38,19 @@ class TileOptions:
         least = 1 if self.activation_bytes is None else self.activation_bytes
         if (self.halo or 0) < 0 or min(least, self.tiles_per_batch) < 1:
             raise OptionError("Halo, activation bytes and tiles per batch cannot be negative or zero.",
-                              remedy="Leave them away for sensible values.")
+                              remedy="Leave them out for sensible values.")
 
     def halo_of(self, spec: ModelSpec) -> int:
-        """The context around a tile of this network."""
+        """The context around a tile of this network, in LR pixels."""
         return spec.halo_px if self.halo is None else self.halo
 
 
+WHOLE_IMAGE = TileOptions(tile=None)
+"""No tiles: the whole image at once."""
+
+
 def _whole_number(name: str, value: object) -> int:
-    """Any integer type as int; raises OptionError for everything else."""
+    """Any integer type as int; raises OptionError for other types."""
     try:
         return operator.index(value)  # type: ignore[arg-type]  # what is none is caught
     except TypeError as error:
@@ -54,7 +58,7 @@ def _whole_number(name: str, value: object) -> int:
 
 
 def choose_tile_px(spec: ModelSpec, limits: Limits, height: int, width: int, options: TileOptions) -> int | None:
-    """The tile side for a picture by the memory it may take, None for the whole of it at once."""
+    """The tile side for an image by the memory it may take; None runs the whole image at once."""
     if options.tile is None or isinstance(options.tile, int):
         return options.tile
     allowed = options.activation_bytes or limits.activation_bytes
@@ -65,27 +69,27 @@ def choose_tile_px(spec: ModelSpec, limits: Limits, height: int, width: int, opt
                               bytes_per_px=spec.activation_bytes_per_px, alignment_px=spec.alignment_px)
     window_px = tile_px + 2 * halo_px
     if _working_bytes(spec, min(window_px, height), min(window_px, width)) > allowed:
-        _log.warning("the smallest sensible tile (%d px and its halo) takes more memory than the bound", tile_px)
+        _log.warning("The smallest sensible tile (%d px and its halo) takes more memory than the bound.", tile_px)
     return tile_px
 
 
 def _working_bytes(spec: ModelSpec, height: int, width: int) -> int:
-    """Activations of one window, and its float32 matrices, which exist twice while they are stacked."""
+    """Memory for the activations of one window and its float32 matrices, which exist twice while they are stacked."""
     matrices = 2 * 4 * (height**2 + width**2) // CELL_PX if spec.takes_geometry else 0
     return height * width * spec.activation_bytes_per_px + matrices
 
 
 def is_tileable(spec: ModelSpec) -> bool:
-    """A portable graph of a network with ESA computes something else on tiles."""
+    """Whether a model can run tiles: a portable graph of a network with ESA computes something else on them."""
     return spec.takes_geometry or not spec.has_esa
 
 
 def planned_windows(spec: ModelSpec, limits: Limits, height: int, width: int, tile_px: int | None,
                     options: TileOptions) -> list[Tile]:
-    """Tiles of at most tile_px (None: the whole picture) whose windows the opened artefact takes.
+    """Tiles of at most tile_px (None: the whole image) whose windows the opened model takes.
 
-    Of several ranges of shapes the one is taken that has the fewest pixels to run. Raises TilingError where
-    none can be tiled into, and where the network cannot be tiled at all.
+    Of several ranges of shapes, the one with the fewest pixels to run is taken. Raises TilingError where the image
+    cannot be cut into any of them, and where the network cannot be tiled at all.
     """
     halo_px = options.halo_of(spec)
     if limits.shapes:
@@ -95,19 +99,19 @@ def planned_windows(spec: ModelSpec, limits: Limits, height: int, width: int, ti
                            min_side_px=spec.min_side_px)
     if not tiles:
         takes = ", ".join(map(str, limits.shapes))
-        raise TilingError(f"The engine takes pictures of {takes} (height x width); {height}x{width} cannot be cut "
+        raise TilingError(f"The engine takes images of {takes} (height x width); {height}x{width} cannot be cut "
                           f"into them with a halo of {halo_px} px.",
                           remedy="Build one with other --shapes: for tiles they must span more than "
                                  f"{spec.alignment_px} px a side, up to more than {2 * halo_px + spec.alignment_px}.")
     if len(tiles) > 1 and not is_tileable(spec):
-        raise TilingError(f"A picture of {width} x {height} px needs tiles, and a portable graph of a network with "
+        raise TilingError(f"An image of {width} x {height} px needs tiles, and a portable graph of a network with "
                           "ESA computes something else on tiles.",
                           remedy="Use the deploy graph (srn-deploy export without --portable), or --tile none.")
     return tiles
 
 
 def _fewest_pixels(plans: list[list[Tile]]) -> list[Tile]:
-    """The best plan; empty where all are."""
+    """The plan with the fewest pixels to run; empty where all plans are."""
     possible = [plan for plan in plans if plan]
     return min(possible, key=lambda plan: sum(tile.rows.length * tile.cols.length for tile in plan), default=[])
 

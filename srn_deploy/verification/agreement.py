@@ -1,4 +1,4 @@
-"""How far two backends differ on pictures: the worst pixel in levels, and dB."""
+"""How far two backends differ on images: the largest difference in levels, and PSNR in dB."""
 
 from __future__ import annotations
 
@@ -15,35 +15,36 @@ from srn_deploy.tiling.interpolation import Geometry
 LEVELS = 255.0
 
 LEAST_PSNR_DB = {Precision.FP32: 70.0, Precision.FP16: 45.0}
-"""One value in 150 turned by one level gives 70 dB; 45 dB is far below what an eye can tell."""
+"""70 dB is one value in 150 that differs by one level; 45 dB is a difference far too small to be seen."""
 
 Case = tuple[Batch, Geometry | None]
-"""A uint8 batch (N, H, W, 3), and the geometry of its windows or None for whole pictures."""
+"""A uint8 batch (N, H, W, 3), and the geometry of its windows or None for whole images."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """The difference of two artefacts over all pictures together, in 8-bit levels."""
+    """The difference of two backends over all images together, in levels of 0..255."""
 
-    pictures: int
+    images: int
     worst_levels: float
-    """The largest difference of a single value; a fraction for float pixels."""
+    """The largest difference of a single value; it has a fraction for float pixels."""
     psnr_db: float
-    """Infinite when nothing differs."""
+    """Over all values; infinite when nothing differs."""
 
     def __str__(self) -> str:
-        return f"worst difference {self.worst_levels:.3g} of 255, {self.psnr_db:.1f} dB on {self.pictures} pictures"
+        return f"worst difference {self.worst_levels:.3g} of 255, {self.psnr_db:.1f} dB on {self.images} images"
 
 
-def whole_pictures(pictures: Iterable[Batch]) -> Iterator[Case]:
-    """Each uint8 picture (H, W, 3) as a batch of its own."""
-    return ((picture[None], None) for picture in pictures)
+def whole_images(images: Iterable[Batch]) -> Iterator[Case]:
+    """Each uint8 image (H, W, 3) as a batch of its own."""
+    return ((image[None], None) for image in images)
 
 
 def compare_backends(candidate: Backend, reference: Backend, cases: Iterable[Case]) -> Agreement:
-    """Run both on uint8 batches (N, H, W, 3) with their geometry, and compare what comes out.
+    """Run both backends on uint8 batches (N, H, W, 3) with their geometry and compare their outputs.
 
-    Float artefacts get the batches as float32 in 0..1, so that differences below half a level count.
+    Backends with float pixels get the batches as float32 in 0..1, so that differences below half a level count.
+    Raises OptionError without a case.
     """
     worst, squares, values, count = 0.0, 0.0, 0, 0
     for pixels, geometry in cases:
@@ -54,9 +55,9 @@ def compare_backends(candidate: Backend, reference: Backend, cases: Iterable[Cas
         worst = float(np.maximum(worst, np.abs(difference).max()))  # max() would forget a NaN
         squares, values, count = squares + float((difference**2).sum()), values + difference.size, count + len(pixels)
     if not count:
-        raise OptionError("There is no picture to compare on.", remedy="Give at least one.")
+        raise OptionError("There is no image to compare on.", remedy="Give at least one.")
     psnr_db = float("inf") if squares == 0 else 10 * float(np.log10(LEVELS**2 * values / squares))
-    return Agreement(pictures=count, worst_levels=worst, psnr_db=psnr_db)
+    return Agreement(images=count, worst_levels=worst, psnr_db=psnr_db)
 
 
 def _batch_for(backend: Backend, pixels: Batch) -> Batch:

@@ -17,8 +17,8 @@ from srn_deploy.spec import AS_RECOGNISED, GRAPH_SUFFIX, Corrections, Form, Mode
 from srn_deploy.system.atomic import replacing
 from srn_deploy.tiling.interpolation import CELL_PX
 from srn_deploy.tiling.tiles import SMALLEST_TILE_PX, batches, cut, geometry_of, plan_tiles
-from srn_deploy.verification.agreement import LEAST_PSNR_DB, Agreement, Case, compare_backends, whole_pictures
-from srn_deploy.verification.sample_images import proof_pictures
+from srn_deploy.verification.agreement import LEAST_PSNR_DB, Agreement, Case, compare_backends, whole_images
+from srn_deploy.verification.sample_images import sample_images
 
 WORST_LEVELS = {Precision.FP32: 1.0, Precision.FP16: 4.0}
 """Largest difference of one value. FP32 differs by summation order alone, which can turn one rounding;
@@ -70,9 +70,9 @@ def export_and_prove(checkpoint: Path, output: Path, options: ExportOptions | No
 
 def _proof_cases(spec: ModelSpec) -> Iterator[Case]:
     """Whole pictures and, where windows can be run as such, a batch of two windows of a larger picture."""
-    yield from whole_pictures(proof_pictures())
+    yield from whole_images(sample_images())
     if spec.takes_geometry:
-        *_, picture = proof_pictures()
+        *_, picture = sample_images()
         height, width = picture.shape[:2]
         tiles = next(batches(plan_tiles(height, width, tile_px=SMALLEST_TILE_PX, halo_px=CELL_PX,
                                         alignment_px=spec.alignment_px, min_side_px=spec.min_side_px), 2))

@@ -1,6 +1,6 @@
-"""Pictures to prove an artefact on: natural in their statistics, drawn here, the same every time.
+"""Images to compare artefacts on: drawn here, natural in their statistics, and the same every time.
 
-White noise will not do: networks trained on photographs amplify rounding on it without bound.
+White noise does not work: networks trained on photographs amplify rounding errors on it without bound.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ SHAPES = ((48, 64), (61, 47), (96, 90))
 
 
 ORIGINAL_SHAPES = ((384, 512), (391, 358), (512, 384))
-"""(height, width) of what is made small first: large enough for a certificate."""
+"""(height, width) of images that are made small first: large enough for a certificate."""
 
 
 def originals() -> Iterator[NDArray[np.uint8]]:
-    """Three larger RGB pictures (H, W, 3), to be made small and enlarged again."""
+    """Three larger RGB images (H, W, 3) in 0..255, to be made small and enlarged again."""
     for seed, (height, width) in enumerate(ORIGINAL_SHAPES, start=len(SHAPES)):
         yield _drawn(np.random.default_rng(seed), height, width)
 
 
-def proof_pictures() -> Iterator[NDArray[np.uint8]]:
-    """Three RGB pictures (H, W, 3): slopes, discs, edges and a mild texture of 1/f noise."""
+def sample_images() -> Iterator[NDArray[np.uint8]]:
+    """Three small RGB images (H, W, 3) in 0..255: slopes, discs, edges and a mild texture of 1/f noise."""
     for seed, (height, width) in enumerate(SHAPES):
         yield _drawn(np.random.default_rng(seed), height, width)
 
 
 def _drawn(random: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
     row, col = np.mgrid[0:height, 0:width] / max(height, width)
-    picture: NDArray[np.float64] = np.stack([
+    image: NDArray[np.float64] = np.stack([
         random.uniform(60, 180) + 60 * (random.uniform(-1, 1) * row + random.uniform(-1, 1) * col)
         for _ in range(3)], axis=2)
     for _ in range(6):
@@ -40,9 +40,9 @@ def _drawn(random: np.random.Generator, height: int, width: int) -> NDArray[np.u
         softness = 1.0 / max(height, width)
         distance = np.hypot(row - centre[0], col - centre[1])
         cover = np.clip((radius - distance) / softness + 0.5, 0, 1)[..., None]
-        picture = picture * (1 - cover) + random.uniform(20, 235, 3) * cover
-    picture += _texture(random, height, width)[..., None]
-    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+        image = image * (1 - cover) + random.uniform(20, 235, 3) * cover
+    image += _texture(random, height, width)[..., None]
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
 def _texture(random: np.random.Generator, height: int, width: int) -> NDArray[np.float64]:

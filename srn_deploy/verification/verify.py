@@ -14,6 +14,7 @@ from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend, read_spec
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import EngineError, NotCertified, OptionError
 from srn_deploy.image import find_images, read_image
+from srn_deploy.quality.metrics import Rgb8
 from srn_deploy.registry.shipped import (
     checked_pulled,
     corrections_for,
@@ -26,7 +27,7 @@ from srn_deploy.spec import Corrections, ModelSpec, Precision, is_engine, is_gra
 from srn_deploy.system.atomic import replacing
 from srn_deploy.system.cuda_driver import gpu_name
 from srn_deploy.system.hashing import sha256_of_file
-from srn_deploy.verification.certificate import Certificate, Pixels, certify
+from srn_deploy.verification.certificate import Certificate, Reference, certify
 from srn_deploy.verification.sample_images import originals
 
 CERTIFICATE_SUFFIX = ".certificate.json"
@@ -54,8 +55,8 @@ def certificate_of(candidate: Backend, path: Path, ran_on: str, *, against: str 
     """The certificate of an artefact that is open; nothing is written. Raises OptionError without a reference."""
     with ExitStack() as stack:
         reference, name, peaks = _reference(candidate.spec, against, stack)
-        return certify(candidate, reference, _originals(images), artefact_sha256=sha256_of_file(path), ran_on=ran_on,
-                       reference_name=name, peaks=peaks, gpu=gpu_name() if is_engine(path) else "")
+        return certify(candidate, Reference(backend=reference, name=name, peaks=peaks), _originals(images),
+                       artefact_sha256=sha256_of_file(path), ran_on=ran_on, gpu=gpu_name() if is_engine(path) else "")
 
 
 def write_down(path: Path, certificate: Certificate) -> None:
@@ -120,7 +121,7 @@ def reference_of(made_from: Path) -> str | None:
     return str(made_from) if is_graph(made_from) and read_spec(made_from).precision is Precision.FP32 else None
 
 
-def _originals(folder: Path | None) -> Iterator[Pixels]:
+def _originals(folder: Path | None) -> Iterator[Rgb8]:
     if folder is None:
         yield from originals()
         return
