@@ -89,7 +89,7 @@ def test_a_graph_that_computes_a_wrong_result_is_refused(tmp_path: Path, monkeyp
 
 
 def test_every_requirement_for_users_in_setup_cfg_is_examined_once() -> None:
-    names = [entry["name"] for entry in requirements.read_requirements()]
+    names = [package.name for package in requirements.read_requirements()]
     assert len(names) == len(set(names))
     assert {"numpy", "torch", "onnx", "tensorrt", "tensorrt-rtx", "pycuda", "nvidia-ml-py"} <= set(names)
     assert "pytest" not in names
@@ -104,10 +104,10 @@ def test_an_installation_without_its_checkout_is_read_by_its_metadata(tmp_path: 
         "Requires-Dist: never; python_version < '3'\nRequires-Dist: onnx>=1.18; extra == 'torch'\n", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(requirements, "CHECKOUT", None)
-    found = {entry["name"]: entry for entry in requirements.read_requirements()}
-    assert {name: (entry["extra"], entry["requirement"]) for name, entry in found.items()} == {
+    found = {package.name: package for package in requirements.read_requirements()}
+    assert {name: (package.extra, package.requirement) for name, package in found.items()} == {
         "numpy": ("", "numpy>=99"), "onnx": ("torch", "onnx>=1.18")}
-    assert (found["numpy"]["fits"], found["onnx"]["fits"]) == (False, True)
+    assert (found["numpy"].fits, found["onnx"].fits) == (False, True)
 
 
 @pytest.mark.parametrize(("result", "installed", "fits", "state", "fix"), [

@@ -17,6 +17,7 @@ from srn_deploy.doctor.engines import library_finding, pycuda_finding
 from srn_deploy.doctor.findings import Status
 from srn_deploy.doctor.gpu import cpu_finding, driver_findings, runtime_findings, torch_findings
 from srn_deploy.doctor.probe import needed_by_onnx_runtime
+from srn_deploy.doctor.probe_reports import DriverReport, GpuReport
 from srn_deploy.doctor.subprocesses import ProbeResult
 from srn_deploy.doctor.verdict import judge
 from tests.fake_libcuda import FakeLibcuda
@@ -52,8 +53,8 @@ def test_the_probe_reports_the_gpus_of_a_driver(monkeypatch: pytest.MonkeyPatch)
         return Driver(count=2)
 
     monkeypatch.setattr(ctypes, "CDLL", load)
-    assert probe.driver() == {"reason": "", "version": "", "cuda": "13.1",
-                              "gpus": 2 * [{"name": "Fake GPU 8.9", "free_bytes": 0}]}
+    assert probe.driver() == DriverReport(reason="", version="", cuda="13.1",
+                                          gpus=2 * [GpuReport(name="Fake GPU 8.9", free_bytes=0)])
 
 
 @pytest.mark.parametrize(("result", "states"), [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from srn_deploy.doctor import fixes
 from srn_deploy.doctor.findings import Finding, Status
 from srn_deploy.doctor.packages import Package
+from srn_deploy.doctor.probe_reports import PycudaReport, VersionReport
 from srn_deploy.doctor.subprocesses import ProbeResult
 
 
@@ -24,7 +25,7 @@ def library_finding(package: Package, result: ProbeResult, extra_fix: str) -> Fi
                         fixes.install(package.requirement, options="--force-reinstall"))
     if package.installed and not package.fits:
         return _unfit(package, fix)
-    return _finding(package, Status.OK, f"{result.reported['version']}, loaded")
+    return _finding(package, Status.OK, f"{result.read(VersionReport).version}, loaded")
 
 
 def pycuda_finding(package: Package, result: ProbeResult) -> Finding:
@@ -40,7 +41,7 @@ def pycuda_finding(package: Package, result: ProbeResult) -> Finding:
                         fixes.build_pycuda(package.requirement, again=True))
     if not package.fits:
         return _unfit(package, fix)
-    if result.reported["reason"]:
+    if result.read(PycudaReport).reason:
         return _finding(package, Status.UNTRIED, f"{package.installed}: no GPU to try it on")
     return _finding(package, Status.OK, f"{package.installed}, opened the GPU")
 

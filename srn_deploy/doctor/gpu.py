@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from srn_deploy.doctor import fixes
 from srn_deploy.doctor.findings import Finding, Status
 from srn_deploy.doctor.machine import RUN_BYTES
 from srn_deploy.doctor.packages import BASE, FEATURES, ONNX_RUNTIME, Package, installed_version
+from srn_deploy.doctor.probe_reports import CudaLibrariesReport, DriverReport, GpuReport, TorchReport
 from srn_deploy.doctor.subprocesses import ProbeResult
 
 GPU = "NVIDIA GPU"
@@ -18,7 +16,7 @@ _RUNTIME = "ONNX Runtime"
 
 def has_gpu(driver: ProbeResult) -> bool:
     """Whether the driver works and sees a GPU."""
-    return driver.ok and not driver.reported["reason"]
+    return driver.ok and not driver.read(DriverReport).reason
 
 
 def driver_findings(driver: ProbeResult) -> list[Finding]:
@@ -26,24 +24,24 @@ def driver_findings(driver: ProbeResult) -> list[Finding]:
     if not driver.ok:
         return [_gpu("driver", Status.BROKEN, f"querying the NVIDIA driver: {driver.text}",
                      "Reboot, and check what nvidia-smi says.")]
-    reason = driver.reported["reason"]
+    report = driver.read(DriverReport)
+    reason = report.reason
     if reason.startswith("no NVIDIA driver"):
         return [_gpu("driver", Status.OPTIONAL, f"{reason}; needed for --device cuda", fixes.install_driver())]
     if reason:
         return [_gpu("driver", Status.BROKEN, reason,
                      "Check what nvidia-smi says; reboot after an update of the driver. In a container: --gpus all.")]
-    detail = f"{driver.reported['version'] or 'version unknown'}, for CUDA up to {driver.reported['cuda']}"
+    detail = f"{report.version or 'version unknown'}, for CUDA up to {report.cuda}"
     return [_gpu("driver", Status.OK, detail),
-            *(_memory(f"GPU {index}", gpu) for index, gpu in enumerate(driver.reported["gpus"]))]
+            *(_memory(f"GPU {index}", gpu) for index, gpu in enumerate(report.gpus))]
 
 
-def _memory(name: str, gpu: Mapping[str, Any]) -> Finding:
-    free_bytes = gpu["free_bytes"]
-    if not free_bytes:
-        return _gpu(name, Status.WARNING, f"{gpu['name']}; its driver does not report its free memory",
+def _memory(name: str, gpu: GpuReport) -> Finding:
+    if not gpu.free_bytes:
+        return _gpu(name, Status.WARNING, f"{gpu.name}; its driver does not report its free memory",
                     "Check what nvidia-smi says: another program may have exclusive use of the GPU.")
-    detail = f"{gpu['name']}, {free_bytes / 2**30:.1f} GiB free"
-    if free_bytes >= RUN_BYTES:
+    detail = f"{gpu.name}, {gpu.free_bytes / 2**30:.1f} GiB free"
+    if gpu.free_bytes >= RUN_BYTES:
         return _gpu(name, Status.OK, detail)
     return _gpu(name, Status.WARNING, f"{detail}; a run needs about 1 GiB",
                 "End other programs on the GPU (nvidia-smi lists them), or give upscale a smaller --tile.")
@@ -77,12 +75,14 @@ def runtime_findings(graph: ProbeResult, libraries: ProbeResult, driver: ProbeRe
 def _runtime_fix(graph: ProbeResult, libraries: ProbeResult, driver: ProbeResult, runtime: Package,
                  with_libraries: str) -> str:
     """What is certain to be wrong comes first: the build, the driver, the libraries."""
-    if libraries.ok and not libraries.reported["cuda"]:
+    build = libraries.read(CudaLibrariesReport) if libraries.ok else None
+    if build and not build.cuda:
         return _gpu_build(runtime)
-    if libraries.ok and has_gpu(driver) and _major(driver.reported["cuda"]) < _major(libraries.reported["cuda"]):
-        return (f"Update the NVIDIA driver: it supports CUDA up to {driver.reported['cuda']}, but this ONNX Runtime is "
-                f"built for {libraries.reported['cuda']}.")
-    if libraries.ok and libraries.reported["missing"]:
+    newest = driver.read(DriverReport).cuda if has_gpu(driver) else ""
+    if build and newest and _major(newest) < _major(build.cuda):
+        return (f"Update the NVIDIA driver: it supports CUDA up to {newest}, but this ONNX Runtime is built for "
+                f"{build.cuda}.")
+    if build and build.missing:
         return with_libraries
     return graph.remedy or fixes.reinstall(runtime.requirement)
 
@@ -102,11 +102,12 @@ def _libraries(graph: ProbeResult, libraries: ProbeResult, driver: ProbeResult, 
     name = "CUDA libraries"
     if not libraries.ok:
         return [_gpu(name, Status.UNTRIED, f"not checked: ONNX Runtime cannot be imported ({libraries.text})")]
-    cuda, missing = libraries.reported["cuda"], libraries.reported["missing"]
+    report = libraries.read(CudaLibrariesReport)
+    cuda, missing = report.cuda, report.missing
     if not cuda:
         return [_gpu(name, Status.OPTIONAL, f"{runtime.module} {_version(runtime)} is built without CUDA",
                      _gpu_build(runtime))]
-    if not libraries.reported["names"]:
+    if not report.names:
         return [_gpu(name, Status.UNTRIED, f"for CUDA {cuda}: not checked on this system")]
     if not missing:
         return [_gpu(name, Status.OK, f"all that ONNX Runtime needs of CUDA {cuda}")]
@@ -140,23 +141,24 @@ def torch_findings(torch: ProbeResult, driver: ProbeResult, package: Package, ex
     if not torch.ok:
         fix = fixes.missing_library(torch.text) or f"{by_hand} --force-reinstall"
         return [_torch(Status.BROKEN, f"{package.installed}: importing it fails: {torch.text}".lstrip(": "), fix)]
-    version, cuda = torch.reported["version"], torch.reported["cuda"]
+    report = torch.read(TorchReport)
+    version, cuda = report.version, report.cuda
     build = f"{version}, built for CUDA {cuda}" if cuda else f"{version}, built for the CPU"
     if package.installed and not package.fits:
         return [_torch(Status.BROKEN, f"{build}; {package.requirement} is required", by_hand)]
-    return [_torch(Status.OK, build), *_torch_on_gpu(torch, driver, package)]
+    return [_torch(Status.OK, build), *_torch_on_gpu(report, driver, package)]
 
 
-def _torch_on_gpu(torch: ProbeResult, driver: ProbeResult, package: Package) -> list[Finding]:
+def _torch_on_gpu(torch: TorchReport, driver: ProbeResult, package: Package) -> list[Finding]:
     name = "PyTorch on CUDA"
     if not has_gpu(driver):
         return []
     with_cuda = fixes.install(package.requirement, options="--force-reinstall")
-    if not torch.reported["cuda"]:
+    if not torch.cuda:
         return [_gpu(name, Status.OPTIONAL, "built for the CPU; a CUDA build is needed to train on the GPU", with_cuda)]
-    if reason := torch.reported["reason"]:
-        return [_gpu(name, Status.BROKEN, f"a convolution on the GPU: {reason}",
-                     f"Install a build for CUDA {driver.reported['cuda']} or older "
+    if torch.reason:
+        return [_gpu(name, Status.BROKEN, f"a convolution on the GPU: {torch.reason}",
+                     f"Install a build for CUDA {driver.read(DriverReport).cuda} or older "
                      "(https://pytorch.org/get-started/locally), or update the driver.")]
     return [_gpu(name, Status.OK, "ran a convolution on the GPU")]
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from srn_deploy.doctor import fixes
 from srn_deploy.doctor.findings import Finding, Status
 from srn_deploy.doctor.packages import BASE, FEATURES
+from srn_deploy.doctor.probe_reports import EnginesReport
 from srn_deploy.doctor.subprocesses import ProbeResult
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import DamagedCheckpoint, OptionError, SrnDeployError
@@ -202,7 +203,7 @@ def engine_findings(result: ProbeResult) -> list[Finding]:
     if not result.ok:
         return [_engines(Status.BROKEN, f"{count} in the cache; opening them: {result.text}",
                          "srn-deploy engines prune --all")]
-    obstacles = [reason for reason in result.reported["engines"].values() if reason]
+    obstacles = [reason for reason in result.read(EnginesReport).engines.values() if reason]
     fit = f"{count} in the cache, {count - len(obstacles)} of them for this machine"
     return [_engines(Status.OK, f"{fit} ({obstacles[0].rstrip('.')})" if obstacles else fit)]
 

@@ -8,6 +8,7 @@ from importlib import metadata
 
 from srn_deploy.doctor import fixes
 from srn_deploy.doctor.findings import Finding, Status
+from srn_deploy.doctor.probe_reports import VersionReport
 from srn_deploy.doctor.subprocesses import ProbeResult
 
 DISTRIBUTION = "srn-deploy"
@@ -85,6 +86,13 @@ class Package:
         return [name for name in names if installed_version(name)]
 
 
+@dataclass(frozen=True, kw_only=True)
+class RequirementsReport:
+    """What the probe of the requirements reports."""
+
+    packages: list[Package]
+
+
 def installed_version(name: str) -> str:
     """Version of an installed package; empty where it is not installed."""
     try:
@@ -96,7 +104,7 @@ def installed_version(name: str) -> str:
 def read_packages(result: ProbeResult) -> list[Package]:
     """The required packages; where the metadata cannot be read, the few that nothing runs without."""
     if result.ok:
-        return [Package(**package) for package in result.reported["packages"]]
+        return result.read(RequirementsReport).packages
     return [Package(name=name, extra=BASE, requirement=name, installed=installed_version(name), fits=True)
             for name in _AT_LEAST]
 
@@ -121,7 +129,7 @@ def module_finding(package: Package, result: ProbeResult, extra_fix: str) -> Fin
     if not result.ok:
         return _finding(package, Status.BROKEN, f"{package.installed}: importing it fails: {result.text}".lstrip(": "),
                         _import_fix(package, result))
-    version = package.installed or str(result.reported["version"])
+    version = package.installed or result.read(VersionReport).version
     if package.installed and not package.fits:
         return _finding(package, Status.BROKEN, f"{version} is installed, {package.requirement} is required",
                         fixes.install(package.requirement))

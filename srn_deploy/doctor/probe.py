@@ -13,8 +13,21 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+
+from srn_deploy.doctor.packages import RequirementsReport
+from srn_deploy.doctor.probe_reports import (
+    CudaLibrariesReport,
+    DriverReport,
+    EnginesReport,
+    GpuReport,
+    GraphReport,
+    PycudaReport,
+    TorchReport,
+    VersionReport,
+)
 
 TINY_GRAPH = Path(__file__).with_name("tiny.onnx")
 """One 3x3 convolution that halves every value; a test compares it with a new one."""
@@ -25,31 +38,31 @@ _CUFFT = {"12": "11", "13": "12"}
 """Major version of CUDA to that of its cuFFT."""
 
 
-def module(name: str) -> dict[str, Any]:
+def module(name: str) -> VersionReport:
     """Import a module, and report its version where it has one."""
     imported = importlib.import_module(name)
-    return {"version": str(getattr(imported, "__version__", ""))}
+    return VersionReport(version=str(getattr(imported, "__version__", "")))
 
 
-def packages() -> dict[str, Any]:
+def packages() -> RequirementsReport:
     """The packages that srn-deploy requires, and which are installed."""
     from srn_deploy.doctor.requirements import read_requirements
 
-    return {"packages": read_requirements()}
+    return RequirementsReport(packages=read_requirements())
 
 
-def driver() -> dict[str, Any]:
+def driver() -> DriverReport:
     """The NVIDIA driver and its GPUs."""
     from srn_deploy.system import cuda_driver
 
     if reason := cuda_driver.why_no_gpu():
-        return {"reason": reason}
-    gpus = [{"name": cuda_driver.gpu_name(index), "free_bytes": cuda_driver.free_gpu_bytes(index)}
+        return DriverReport(reason=reason)
+    gpus = [GpuReport(name=cuda_driver.gpu_name(index), free_bytes=cuda_driver.free_gpu_bytes(index))
             for index in range(cuda_driver.gpu_count())]
-    return {"reason": "", "version": cuda_driver.driver_version(), "cuda": cuda_driver.newest_cuda(), "gpus": gpus}
+    return DriverReport(reason="", version=cuda_driver.driver_version(), cuda=cuda_driver.newest_cuda(), gpus=gpus)
 
 
-def graph(device: str) -> dict[str, Any]:
+def graph(device: str) -> GraphReport:
     """Run the tiny graph on a device as `upscale` runs a model, and check its output.
 
     Raises BackendError for a wrong output, and what the backend raises.
@@ -66,10 +79,10 @@ def graph(device: str) -> dict[str, Any]:
     if halved.shape != ramp.shape or not np.allclose(halved, ramp / 2, atol=1e-3):
         raise BackendError(f"{title} computes a wrong result for the tiny graph.",
                            remedy="Install ONNX Runtime again.")
-    return {"runtime": title}
+    return GraphReport(runtime=title)
 
 
-def cuda_libraries() -> dict[str, Any]:
+def cuda_libraries() -> CudaLibrariesReport:
     """The shared libraries that ONNX Runtime's CUDA provider loads, and those that are not found."""
     ort = importlib.import_module("onnxruntime")
     from onnxruntime.capi import build_and_package_info
@@ -77,7 +90,7 @@ def cuda_libraries() -> dict[str, Any]:
     cuda = str(getattr(build_and_package_info, "cuda_version", "") or "")
     names = needed_by_onnx_runtime(cuda.partition(".")[0]) if sys.platform == "linux" else []
     ort.preload_dlls()  # finds those installed as wheels
-    return {"cuda": cuda, "names": names, "missing": [name for name in names if not _loads(name)]}
+    return CudaLibrariesReport(cuda=cuda, names=names, missing=[name for name in names if not _loads(name)])
 
 
 def needed_by_onnx_runtime(cuda: str) -> list[str]:
@@ -96,43 +109,43 @@ def _loads(name: str) -> bool:
     return True
 
 
-def torch() -> dict[str, Any]:
+def torch() -> TorchReport:
     """Version of PyTorch, the CUDA it was built for and, where there is a GPU, why it cannot use it."""
     import torch as library
 
     from srn_deploy.system.cuda_driver import why_no_gpu
 
-    report = {"version": str(library.__version__), "cuda": library.version.cuda or "", "reason": why_no_gpu()}
-    if report["reason"] or not report["cuda"]:
+    report = TorchReport(version=str(library.__version__), cuda=library.version.cuda or "", reason=why_no_gpu())
+    if report.reason or not report.cuda:
         return report
     try:
         library.nn.functional.conv2d(library.zeros(1, 1, 8, 8, device="cuda"),
                                      library.zeros(1, 1, 3, 3, device="cuda"))
         library.cuda.synchronize()
     except (RuntimeError, AssertionError) as error:  # the second: a build that sees no driver
-        report["reason"] = str(error).splitlines()[0][:200]
+        return replace(report, reason=str(error).splitlines()[0][:200])
     return report
 
 
-def engine_library(flavour: str) -> dict[str, Any]:
+def engine_library(runtime: str) -> VersionReport:
     """Open TensorRT or TensorRT-RTX as building an engine does: after checking the driver, and with its version."""
     from srn_deploy.engine.library import open_library
 
-    return {"version": open_library(flavour).version}
+    return VersionReport(version=open_library(runtime).version)
 
 
-def pycuda() -> dict[str, Any]:
+def pycuda() -> PycudaReport:
     """Open a session on the first GPU with PyCUDA."""
     from srn_deploy.backends.cuda_session import open_session
     from srn_deploy.system.cuda_driver import why_no_gpu
 
     if reason := why_no_gpu():
-        return {"reason": reason}
+        return PycudaReport(reason=reason)
     open_session().close()
-    return {"reason": ""}
+    return PycudaReport(reason="")
 
 
-def engines() -> dict[str, Any]:
+def engines() -> EnginesReport:
     """For each engine in the cache, why it does not run here; empty for one that does."""
     from srn_deploy.engine.load import find_plan
     from srn_deploy.engine.store import EngineStore
@@ -145,10 +158,10 @@ def engines() -> dict[str, Any]:
             obstacles[engine.path.name] = ""
         except SrnDeployError as error:
             obstacles[engine.path.name] = error.message
-    return {"engines": obstacles}
+    return EnginesReport(engines=obstacles)
 
 
-PROBES: Mapping[str, Callable[..., dict[str, Any]]] = {
+PROBES: Mapping[str, Callable[..., Any]] = {
     probe.__name__: probe for probe in (module, packages, driver, graph, cuda_libraries, torch, engine_library, pycuda,
                                         engines)}
 
@@ -159,7 +172,7 @@ def main(name: str, *arguments: str) -> None:
     output = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # libraries print to stdout too
     try:
-        result: dict[str, Any] = {"reported": PROBES[name](*arguments)}
+        result: dict[str, Any] = {"reported": asdict(PROBES[name](*arguments))}
     except BaseException as error:
         result = {"error": type(error).__name__, "text": getattr(error, "message", "") or str(error),
                   "remedy": getattr(error, "remedy", ""), "missing_module": getattr(error, "name", None) or ""}

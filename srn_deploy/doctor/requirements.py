@@ -5,21 +5,20 @@ from __future__ import annotations
 import configparser
 from collections.abc import Iterator
 from importlib import metadata
-from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from srn_deploy.doctor.fixes import CHECKOUT
-from srn_deploy.doctor.packages import BASE, DISTRIBUTION, EXTRAS, installed_version
+from srn_deploy.doctor.packages import BASE, DISTRIBUTION, EXTRAS, Package, installed_version
 
 
-def read_requirements() -> list[dict[str, Any]]:
-    """The required packages, each once, as the fields of `Package`.
+def read_requirements() -> list[Package]:
+    """The required packages, each once.
 
     Raises PackageNotFoundError where there is neither a checkout nor metadata.
     """
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Package] = {}
     written = _of_checkout() if CHECKOUT else _of_metadata()
     for extra, text in sorted(written, key=lambda pair: EXTRAS.index(pair[0])):
         requirement = Requirement(text)
@@ -29,8 +28,8 @@ def read_requirements() -> list[dict[str, Any]]:
             continue
         installed = installed_version(name)
         fits = bool(installed) and requirement.specifier.contains(installed, prereleases=True)
-        found[name] = {"name": name, "extra": extra, "requirement": _as_typed(requirement),
-                       "installed": installed, "fits": fits}
+        found[name] = Package(name=name, extra=extra, requirement=_as_typed(requirement), installed=installed,
+                              fits=fits)
     return list(found.values())
 
 

@@ -9,8 +9,11 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
+from srn_deploy.errors import OptionError
+from srn_deploy.system.documents import convert
 from srn_deploy.system.threads import usable_cores
 
 MOST_AT_ONCE = 8
@@ -21,13 +24,15 @@ _PROBE_MODULE = "srn_deploy.doctor.probe"
 _LONGEST_TEXT = 300
 """Characters of a library's error message that are kept."""
 
+Report = TypeVar("Report")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeResult:
     """What one probe reported, or how it failed."""
 
     reported: Mapping[str, Any] = field(default_factory=dict)
-    """What the probe returned; empty where it failed."""
+    """What the probe returned, as a mapping; empty where it failed."""
     error: str = ""
     """Class of the exception that ended it."""
     text: str = ""
@@ -38,6 +43,10 @@ class ProbeResult:
     """The module that a ModuleNotFoundError names."""
     crashed: bool = False
     """It crashed or hung, as would every program that does the same."""
+
+    def read(self, kind: type[Report]) -> Report:
+        """What the probe reported, as its class in `probe_reports`; only for a probe that succeeded."""
+        return convert(self.reported, kind, partial(OptionError, remedy="Install srn-deploy again."))
 
     @property
     def ok(self) -> bool:

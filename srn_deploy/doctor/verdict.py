@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from srn_deploy.doctor.gpu import has_gpu
+from srn_deploy.doctor.probe_reports import DriverReport, TorchReport
 from srn_deploy.doctor.subprocesses import ProbeResult
 
 GRAPH_ON = {"cpu": "graph on the CPU", "cuda": "graph on the GPU"}
@@ -41,7 +42,7 @@ def _automatic(results: Mapping[str, ProbeResult]) -> tuple[bool, str]:
     driver = results["driver"]
     if not driver.ok:
         return False, f"the NVIDIA driver: {driver.text}; use --device cpu"
-    obstacles = [] if has_gpu(driver) else [driver.reported["reason"]]
+    obstacles = [] if has_gpu(driver) else [driver.read(DriverReport).reason]
     for title, name in _WAYS.items() if has_gpu(driver) else ():
         result = results[name]
         obstacle = result.text or _why_not_torch(results) if name == "torch" else result.text
@@ -62,7 +63,5 @@ def _stops(result: ProbeResult) -> bool:
 
 def _why_not_torch(results: Mapping[str, ProbeResult]) -> str:
     """Why an installed PyTorch does not run the default model on the GPU; empty where it does."""
-    torch, safetensors = results["torch"].reported, results["import safetensors"]
-    if not torch["cuda"]:
-        return "built for the CPU"
-    return str(torch["reason"]) or safetensors.text
+    torch, safetensors = results["torch"].read(TorchReport), results["import safetensors"]
+    return (torch.reason if torch.cuda else "built for the CPU") or safetensors.text
