@@ -44,11 +44,18 @@ def test_information_is_plain_and_a_warning_says_so() -> None:
 
 @pytest.mark.usefixtures("speaking")
 def test_the_library_is_silent_again_after_a_command(capfd: pytest.CaptureFixture[str]) -> None:
+    before = list(logging.getLogger("srn_deploy").handlers)
     CliRunner().invoke(main, ["recipes"])
     LOG.info("nobody hears this")
     assert capfd.readouterr().err == ""
-    assert logging.getLogger("srn_deploy").handlers == []
+    assert logging.getLogger("srn_deploy").handlers == before
     assert not LOG.isEnabledFor(logging.INFO)
+
+
+def test_the_library_is_silent_where_a_program_does_not_configure_logging() -> None:
+    code = "import logging, srn_deploy; logging.getLogger('srn_deploy.training').warning('A message.')"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (ended.stdout, ended.stderr) == ("", "")
 
 
 @pytest.mark.usefixtures("speaking")
