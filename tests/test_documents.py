@@ -25,7 +25,7 @@ EXECUTED = {
     "docs/tiling.md": ("whole.png", "tiled.png"),
     "docs/troubleshooting.md": ("doctor.json", "demo_x4.png"),
     "docs/pictures.md": ("demo.webp", "large/demo.tif", "small.jpg", "lifted.png"),
-    "docs/guard.md": ("watched.png", "mended.png"),
+    "docs/guard.md": ("watched.png", "repaired.png"),
     "docs/models.md": ("models.json", "clean_x4.png"),
 }
 """Documents whose blocks are run in order, and files that are there afterwards."""
