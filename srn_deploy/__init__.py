@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from srn_deploy.spec import Corrections, ModelSpec
     from srn_deploy.tiling.windows import TileOptions
 
-# ONNX Runtime 1.29 and later report usage to their makers, also from Linux and macOS, and keep an identifier in the home
-# folder, unless this is set before they are loaded. A value that the user has set stays.
+# ONNX Runtime 1.29 and later report usage to their makers, also from Linux and macOS, and keep an identifier in the
+# home folder, unless this is set before they are loaded. A value that the user has set stays.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 # Silent unless the program that uses the library configures logging; the command line does.

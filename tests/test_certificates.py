@@ -70,7 +70,7 @@ def test_the_headroom_is_that_of_half_precision() -> None:
     assert certificate(largest_activation=None).headroom is None
 
 
-def test_a_graph_passes_against_its_checkpoint_and_its_certificate_lies_beside_it(
+def test_a_graph_passes_against_its_checkpoint_and_its_certificate_is_written_next_to_it(
         checkpoint: Path, graph: Path) -> None:
     found = verify(str(graph), against=str(checkpoint), device="cpu")
     assert found.pictures == 3

@@ -1,4 +1,4 @@
-"""`srn-deploy eval`: the published figures come out, pairs are found, and what does not fit is told."""
+"""`srn-deploy eval`: the published figures come out, pairs are found, and what does not fit is an error."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.fakes import NEAREST, NearestBackend
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two drawn originals, and their small pictures under names as DIV2K has them."""
+    """Two drawn originals, and their small images named as in DIV2K."""
     for number, original in zip(range(2), originals(), strict=False):
         hr = original[:2 * (original.shape[0] // 2), :2 * (original.shape[1] // 2)]
         write_image(tmp_path / f"HR/{number:04}.png", Image(pixels=hr))
@@ -66,13 +66,13 @@ def test_an_original_without_its_small_picture_is_named(folder: Path) -> None:
     assert "0001x2" in caught.value.remedy
 
 
-def test_small_pictures_of_another_scale_are_told(folder: Path) -> None:
+def test_small_images_of_another_scale_are_an_error(folder: Path) -> None:
     pair = ImagePair(name="0000.png", hr=folder / "HR/0000.png", lr=folder / "HR/0001.png")
     with pytest.raises(OptionError, match=r"a x2 of 0000\.png is"):
         evaluate_pairs(NearestBackend(), [pair])
 
 
-def test_an_empty_folder_is_told(tmp_path: Path) -> None:
+def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UnreadableImage, match="contains no image"):
         find_pairs(tmp_path, None, 2)
 

@@ -1,4 +1,4 @@
-"""The guard tells broken blocks from healthy ones: sharpened, smoothed and denoised pictures pass, garbage does not."""
+"""The guard separates broken blocks from healthy ones: sharpening, smoothing and denoising pass, garbage does not."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_black_on_dark_is_found() -> None:
     assert not inspect(dark // 4, np.zeros((160, 160, 3), np.uint8), SCALE).broken.any()
 
 
-def test_what_is_no_number_is_broken() -> None:
+def test_nan_is_broken() -> None:
     lr = scene().astype(np.float32) / 255
     sr = resize(lr, 4 * lr.shape[0], 4 * lr.shape[1]).astype(np.float32)
     assert not inspect(lr, sr, SCALE).broken.any()

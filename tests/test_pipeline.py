@@ -1,4 +1,4 @@
-"""Files in, files out: nothing overwritten, nothing half written, a bad picture stops nothing."""
+"""Files in, files out: nothing overwritten, nothing half written, a bad image stops nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.fakes import NearestBackend
 
 
 def put(path: Path, seed: int = 0, channels: int = 3) -> Path:
-    """A small picture file."""
+    """A small image file."""
     pixels = np.random.default_rng(seed).integers(0, 256, (12, 17, channels), dtype=np.uint8)
     write_image(path, Image(pixels=pixels))
     return path
@@ -129,7 +129,7 @@ def test_pictures_arrive_in_order_and_equal_to_one_by_one(tmp_path: Path) -> Non
 
 
 class HungryBackend(NearestBackend):
-    """Has no memory for one of the pictures, and says it as Python does."""
+    """Runs out of memory on one of the images, as Python reports it."""
 
     def run(self, batch: NDArray[Any], geometry: Geometry | None = None) -> NDArray[Any]:
         if len(self.shapes) == 1:
@@ -188,7 +188,7 @@ def test_the_output_may_be_the_parent_of_the_input(tmp_path: Path) -> None:
     assert job.target == tmp_path / "sub/a.png"
 
 
-def test_what_is_no_regular_file_is_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
+def test_what_is_not_a_regular_file_is_reported_and_the_rest_continues(tmp_path: Path) -> None:
     put(tmp_path / "in/a.png")
     (tmp_path / "in/loop.png").symlink_to(tmp_path / "in/loop.png")
     os.mkfifo(tmp_path / "in/pipe.png")

@@ -1,4 +1,4 @@
-"""A picture is cut into windows that an engine's shapes hold, whatever its size."""
+"""An image of any size is cut into windows that fit the shapes of an engine."""
 
 from __future__ import annotations
 
