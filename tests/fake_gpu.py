@@ -70,7 +70,8 @@ class FakeAllocation:
         self._gpu.used_bytes -= self._size
 
     def _array(self, shape: Sequence[int], dtype: str) -> NDArray[Any]:
-        return np.frombuffer(self._buffer, dtype, int(np.prod(shape))).reshape(shape)
+        array: NDArray[Any] = np.frombuffer(memoryview(self._buffer), dtype, int(np.prod(shape)))
+        return array.reshape(shape)
 
 
 def fake_cuda(gpu: FakeGpu) -> Any:

@@ -10,7 +10,7 @@ import pytest
 from srn_deploy.system.atomic import TEMPORARY_MARK, replacing
 
 
-def test_the_file_appears_only_when_the_block_ends_well(tmp_path: Path) -> None:
+def test_the_file_appears_only_when_the_block_ends_without_an_exception(tmp_path: Path) -> None:
     target = tmp_path / "new" / "out.bin"
     with replacing(target) as temporary:
         temporary.write_bytes(b"whole")
@@ -43,7 +43,7 @@ def test_a_block_that_writes_nothing_is_an_error_and_leaves_the_old_file(tmp_pat
     assert target.read_bytes() == b"old"
 
 
-def test_the_temporary_name_keeps_the_suffix_and_carries_the_mark(tmp_path: Path) -> None:
+def test_the_temporary_name_has_the_suffix_and_the_mark(tmp_path: Path) -> None:
     with replacing(tmp_path / "out.png") as temporary:
         assert temporary.suffix == ".png"
         assert temporary.name.startswith(TEMPORARY_MARK)
@@ -62,7 +62,7 @@ def test_a_link_stays_a_link_and_its_file_is_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe"])
-def test_what_is_no_file_is_never_replaced(tmp_path: Path, kind: str) -> None:
+def test_what_is_not_a_file_is_never_replaced(tmp_path: Path, kind: str) -> None:
     target = tmp_path / "out.png"
     if kind == "folder":
         target.mkdir()

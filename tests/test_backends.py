@@ -1,4 +1,4 @@
-"""Doors: what is opened where, what is said about it, and what is refused."""
+"""Backends: which one opens an artefact, what is said about it, and what is refused."""
 
 from __future__ import annotations
 
@@ -50,41 +50,41 @@ def artefacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("kind", ["checkpoint", "deploy", "portable"])
-def test_every_artefact_opens_on_the_cpu_and_gives_the_same_picture(artefacts: dict[str, Path], kind: str) -> None:
+def test_every_artefact_opens_on_the_cpu_and_gives_the_same_image(artefacts: dict[str, Path], kind: str) -> None:
     batch = (large_picture(40, 51)[None] * 255).round().astype(np.uint8)
     expected = open_backend(artefacts["checkpoint"], "cpu").run(batch)
     result = open_backend(artefacts[kind], "cpu").run(batch)
     assert result.shape == (1, 80, 102, 3)
-    assert np.abs(result.astype(int) - expected).max() <= 1  # a value next to a half may round either way
+    assert np.abs(result.astype(int) - expected).max() <= 1  # a value next to one half may round either way
 
 
 @pytest.mark.skipif(not why_no_gpu(), reason="this machine has a GPU")
 def test_auto_says_what_it_took_and_why(artefacts: dict[str, Path]) -> None:
-    told: list[str] = []
-    open_backend(artefacts["deploy"], "auto", tell=told.append)
-    open_backend(artefacts["checkpoint"], "auto", tell=told.append)
-    assert told == [f"ONNX Runtime on the CPU ({why_no_gpu()})", f"PyTorch on the CPU ({why_no_gpu()})"]
+    said: list[str] = []
+    open_backend(artefacts["deploy"], "auto", tell=said.append)
+    open_backend(artefacts["checkpoint"], "auto", tell=said.append)
+    assert said == [f"ONNX Runtime on the CPU ({why_no_gpu()})", f"PyTorch on the CPU ({why_no_gpu()})"]
 
 
 @pytest.mark.skipif(not why_no_gpu(), reason="this machine has a GPU")
 @pytest.mark.parametrize("kind", ["checkpoint", "deploy"])
-def test_a_gpu_that_was_asked_for_and_is_not_there_is_an_error(artefacts: dict[str, Path], kind: str,
+def test_a_missing_gpu_that_was_requested_is_an_error(artefacts: dict[str, Path], kind: str,
                                                                capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(DeviceUnavailable, match="--device cpu"):
         open_backend(artefacts[kind], "cuda")
     assert capfd.readouterr().err == ""
 
 
-def test_auto_says_so_when_a_gpu_is_there_but_its_library_fails(artefacts: dict[str, Path],
+def test_auto_says_so_where_there_is_a_gpu_but_its_library_fails(artefacts: dict[str, Path],
                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
     if not why_no_gpu():
         pytest.skip("this machine has a GPU")
     monkeypatch.setattr(backends, "why_no_gpu", lambda: "")
-    told: list[str] = []
-    open_backend(artefacts["checkpoint"], "auto", tell=told.append)
-    assert len(told) == 1
-    assert "on the CPU (PyTorch" in told[0]
-    assert "cannot use a GPU" in told[0]
+    said: list[str] = []
+    open_backend(artefacts["checkpoint"], "auto", tell=said.append)
+    assert len(said) == 1
+    assert "on the CPU (PyTorch" in said[0]
+    assert "cannot use a GPU" in said[0]
 
 
 @pytest.mark.parametrize("name", ["nothing.onnx", "nothing.pt"])
@@ -100,7 +100,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path, name: str) -> None:
         open_backend(str(tmp_path / name))
 
 
-def test_a_folder_is_no_model(tmp_path: Path) -> None:
+def test_a_folder_is_not_a_model(tmp_path: Path) -> None:
     with pytest.raises(UnknownModel, match="There is no file"):
         open_backend(tmp_path)
 
@@ -114,7 +114,7 @@ def test_an_unknown_device_is_refused(artefacts: dict[str, Path]) -> None:
 @pytest.mark.parametrize("batch", [
     np.zeros((20, 20, 3), np.uint8), np.zeros((1, 20, 20, 4), np.uint8), np.zeros((0, 20, 20, 3), np.uint8),
     np.zeros((1, 14, 20, 3), np.uint8), np.zeros((1, 20, 20, 3), np.int32)])
-def test_a_batch_that_does_not_fit_is_refused_at_the_door(artefacts: dict[str, Path], kind: str, batch: Any) -> None:
+def test_an_unsuitable_batch_is_refused(artefacts: dict[str, Path], kind: str, batch: Any) -> None:
     with pytest.raises(UnsuitableBatch):
         open_backend(artefacts[kind], "cpu").run(batch)
 
@@ -160,7 +160,7 @@ def test_a_portable_graph_refuses_geometry_that_it_would_ignore(artefacts: dict[
 
 
 @pytest.mark.parametrize("kind", ["checkpoint", "deploy", "portable"])
-def test_a_flipped_picture_runs_like_its_copy(artefacts: dict[str, Path], kind: str) -> None:
+def test_a_flipped_image_runs_like_its_copy(artefacts: dict[str, Path], kind: str) -> None:
     backend, batch = open_backend(artefacts[kind], "cpu"), (large_picture(20, 31)[None] * 255).astype(np.uint8)
     np.testing.assert_array_equal(backend.run(batch[:, ::-1]), backend.run(batch[:, ::-1].copy()))
 
@@ -171,7 +171,7 @@ def test_a_step_too_small_for_the_network_is_refused(artefacts: dict[str, Path],
         open_backend(artefacts[kind], "cpu").prepare((1, 10, 10))
 
 
-def test_onnx_runtime_may_not_replace_a_failing_gpu_by_the_cpu(artefacts: dict[str, Path]) -> None:
+def test_onnx_runtime_does_not_fall_back_from_a_failing_gpu_to_the_cpu(artefacts: dict[str, Path]) -> None:
     session = OnnxRuntimeBackend(artefacts["deploy"])._session
     assert session is not None
     assert session._enable_fallback is False or session._enable_fallback == 0
@@ -184,7 +184,7 @@ def test_any_thread_setting_of_openmp_is_taken(artefacts: dict[str, Path], threa
     OnnxRuntimeBackend(artefacts["deploy"]).run(np.zeros((1, 20, 20, 3), np.uint8))
 
 
-def test_a_backend_leaves_the_network_it_was_given_alone() -> None:
+def test_a_backend_does_not_change_the_network_it_was_given() -> None:
     loaded = seeded_network(**OPTIONS)
     PyTorchBackend(loaded)
     assert all(value.is_contiguous() for value in loaded.network.parameters())

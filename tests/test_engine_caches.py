@@ -6,7 +6,6 @@ import multiprocessing
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -14,6 +13,7 @@ from srn_deploy.engine.caches import SharedFile, begin_timing, keep_timing, kern
 from srn_deploy.engine.contexts import ContextMaker
 from srn_deploy.engine.library import Library, Runtime
 from srn_deploy.engine.load import LoadedEngine
+from srn_deploy.engine.monitor import message_collector
 from srn_deploy.engine.store import EngineStore
 
 
@@ -97,14 +97,7 @@ def test_timings_of_another_device_are_not_used(tmp_path: Path) -> None:
 def test_the_calls_are_those_of_the_real_library(tmp_path: Path) -> None:
     trt = pytest.importorskip("tensorrt_rtx")
 
-    class Silent(trt.ILogger):  # type: ignore[misc]
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-
-        def log(self, severity: Any, message: str) -> None:
-            pass
-
-    logger = Silent()
+    logger = message_collector(trt)
     builder = trt.Builder(logger)
     config = builder.create_builder_config()
     file = SharedFile(tmp_path / "timing.cache")

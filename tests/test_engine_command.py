@@ -55,27 +55,27 @@ def test_an_engine_is_built_once_listed_and_removed(cache: Path) -> None:
     assert not path.exists()
 
 
-@pytest.mark.parametrize(("arguments", "told"), [
+@pytest.mark.parametrize(("arguments", "message"), [
     (["--shapes", "64x64..32x32"], "are inconsistent"), (["--shapes", "wide"], "cannot be read"),
     (["--opt-level", "9"], "Optimisation level 9"), (["absent.onnx"], "no model"),
     (["--runtime", "tensorrt-rtx", "--hardware-compat", "ampere-plus"], "no hardware compatibility"),
     (["--shapes", "48x48", "--fit", "."], "not both")])
 def test_what_cannot_be_built_ends_in_exit_code_1_and_leaves_nothing(
-        cache: Path, arguments: list[str], told: str) -> None:
+        cache: Path, arguments: list[str], message: str) -> None:
     ended = CliRunner().invoke(main, ["build-engine", *arguments])
     assert ended.exit_code == 1
-    assert told in ended.stderr
+    assert message in ended.stderr
     assert not list(cache.glob("*"))
 
 
-@pytest.mark.parametrize(("missing", "code", "told"), [
+@pytest.mark.parametrize(("missing", "code", "message"), [
     (("torch", "onnxscript", "safetensors"), 0, "HALF"), (("onnx",), 1, "pip install '.[tensorrt-rtx]'")], ids=str)
 def test_a_shipped_graph_is_built_without_pytorch_and_missing_packages_are_named(
-        missing: tuple[str, ...], code: int, told: str) -> None:
+        missing: tuple[str, ...], code: int, message: str) -> None:
     ended = subprocess.run([sys.executable, "-c", BLOCKED, *missing], capture_output=True, text=True, check=False,
                            env=dict(os.environ))
     assert ended.returncode == code, ended.stderr
-    assert told in ended.stderr
+    assert message in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
@@ -89,10 +89,10 @@ class Closed:
 
 
 def test_where_the_engine_can_run_it_is_certified_at_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
+    seen: list[str] = []
 
     def certified(backend: Closed, path: Path, title: str, *, against: str, tell: object) -> None:
-        told.extend([title, Path(against).suffix])
+        seen.extend([title, Path(against).suffix])
         store = EngineStore(path.parent)
         store.certified(store.open(path), CertificateRecord(artefact_sha256="", gpu="", passed=True, failures=()))
 
@@ -100,7 +100,7 @@ def test_where_the_engine_can_run_it_is_certified_at_once(cache: Path, monkeypat
     monkeypatch.setattr("srn_deploy.engine_request.ensure_certified", certified)
     ended = CliRunner().invoke(main, ["build-engine", *SHAPES])
     assert ended.stderr.endswith("26 FLOAT; certified.\n")
-    assert told == ["a GPU", ".safetensors"]
+    assert seen == ["a GPU", ".safetensors"]
     assert Closed.closed == 1
 
 

@@ -100,15 +100,15 @@ def test_a_pycuda_built_for_another_driver_has_to_be_built_again(
     assert "--no-binary pycuda" in caught.value.remedy
 
 
-@pytest.mark.parametrize(("made", "told"), [
+@pytest.mark.parametrize(("made", "message"), [
     ({"version": "10.16.1"}, r"built by tensorrt 10\.16\.1; here is 11\.4\.0"),
     ({"target": "Other GPU 8.9; Linux x86_64"}, "built for Other GPU 8.9; Linux x86_64; here is Fake GPU 8.9"),
     ({"target": "Fake GPU 8.9; Windows AMD64"}, "built for Fake GPU 8.9; Windows AMD64"),
     ({"target": "Other GPU 8.6; Linux x86_64",
       "hardware_compatibility": HardwareCompatibility.SAME_COMPUTE_CAPABILITY}, "built for Other GPU 8.6")])
 def test_a_plan_of_another_version_gpu_or_system_is_not_loaded(
-        store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine, made: dict[str, Any], told: str) -> None:
-    with pytest.raises(ForeignEngine, match=told) as caught:
+        store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine, made: dict[str, Any], message: str) -> None:
+    with pytest.raises(ForeignEngine, match=message) as caught:
         open_backend(stored(store, graph, spec, **made).path)
     assert "srn-deploy build-engine" in caught.value.remedy
 
@@ -162,14 +162,14 @@ def test_tensorrt_rtx_checks_that_a_plan_is_valid_on_this_gpu(
 
 def test_auto_takes_the_engine_of_the_cache_certifies_it_once_and_tiles_exactly(
         store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine, repository: Path) -> None:
-    engine, told = stored(store, graph, spec), list[str]()
+    engine, said = stored(store, graph, spec), list[str]()
     machine.runs(computing(machine.gpu, graph))
-    with closing(open_model(tell=told.append)) as backend, closing(OnnxRuntimeBackend(graph)) as whole:
+    with closing(open_model(tell=said.append)) as backend, closing(OnnxRuntimeBackend(graph)) as whole:
         assert backend.spec.precision is Precision.FP16
         picture = read_image(repository / "benchmarks/pictures/demo.png").as_rgb8()[:100, :340]
         tiled, expected = (upscale_rgb(picture, one) for one in (backend, whole))
         assert np.abs(tiled.astype(int) - expected).max() <= 1
-    assert told == [f"{engine.path.name} is certified before its first use",
+    assert said == [f"{engine.path.name} is certified before its first use",
                     f"TensorRT 11.4.0 in FP16 ({engine.path.name}) on the GPU (an engine of it is in the cache)"]
     certificate = store.open(engine.path).manifest.certificate
     assert certificate is not None
@@ -177,56 +177,56 @@ def test_auto_takes_the_engine_of_the_cache_certifies_it_once_and_tiles_exactly(
     assert certificate.psnr_db is not None
     assert certificate.psnr_db > 80  # ONNX Runtime against PyTorch
     assert certificate.reference.startswith("PyTorch")
-    open_model(tell=told.append).close()
-    assert len(told) == 3
+    open_model(tell=said.append).close()
+    assert len(said) == 3
 
 
 def test_an_engine_that_fails_its_certificate_is_skipped_by_auto_and_refused_by_name(
         store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine) -> None:
-    engine, told = stored(store, graph, spec), list[str]()
+    engine, said = stored(store, graph, spec), list[str]()
     machine.runs(computing(machine.gpu, graph, change=9))
-    open_model(tell=told.append).close()
-    assert "is not its reference: " in told[-1]
-    assert "PyTorch" in told[-1]
-    assert "ONNX Runtime on the CPU" in told[-1]
+    open_model(tell=said.append).close()
+    assert "is not its reference: " in said[-1]
+    assert "PyTorch" in said[-1]
+    assert "ONNX Runtime on the CPU" in said[-1]
     with pytest.raises(NotCertified, match="dB from the reference"):
-        open_model(engine.path, tell=told.append)
+        open_model(engine.path, tell=said.append)
     assert machine.gpu.stack == 0
     assert machine.gpu.used_bytes == 0
 
 
 def test_auto_without_an_engine_says_why_and_what_else_was_not_possible(
         store: EngineStore, graph: Path, machine: Machine) -> None:
-    told: list[str] = []
-    open_model(tell=told.append).close()
-    assert told[-1].startswith("ONNX Runtime on the CPU (no engine of it is in the cache; ONNX Runtime ")
-    assert "cannot use a GPU" in told[-1]
+    said: list[str] = []
+    open_model(tell=said.append).close()
+    assert said[-1].startswith("ONNX Runtime on the CPU (no engine of it is in the cache; ONNX Runtime ")
+    assert "cannot use a GPU" in said[-1]
 
 
 def test_a_certificate_of_another_plan_or_gpu_is_made_again(
         store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine) -> None:
-    engine, told = stored(store, graph, spec), list[str]()
+    engine, said = stored(store, graph, spec), list[str]()
     machine.runs(computing(machine.gpu, graph))
-    open_model(tell=told.append).close()
+    open_model(tell=said.append).close()
     stored(store, graph, spec)  # built again, with a new manifest
     kept = store.open(engine.path).manifest
     passed = CertificateRecord(artefact_sha256="another", gpu="Fake GPU 8.9", passed=True, failures=())
     store.certified(engine, passed)
-    open_model(tell=told.append).close()
+    open_model(tell=said.append).close()
     store.certified(engine, structs.replace(passed, artefact_sha256=kept.engine_sha256, gpu="Other"))
-    open_model(tell=told.append).close()
-    assert sum("is certified before its first use" in line for line in told) == 3
+    open_model(tell=said.append).close()
+    assert sum("is certified before its first use" in line for line in said) == 3
 
 
 @pytest.mark.parametrize("change", [
     {"shapes": (ShapeRange.parse("120x160"),)}, {"pixel_type": PixelType.FLOAT32}], ids=["static", "float pixels"])
 def test_auto_skips_engines_that_do_not_take_every_image(
         store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine, change: dict[str, Any]) -> None:
-    told: list[str] = []
+    said: list[str] = []
     kind = {"pixel_type": change.pop("pixel_type", spec.pixel_type)}
     stored(store, graph, dataclasses.replace(spec, **kind), **change)
-    open_model(tell=told.append).close()
-    assert "no engine of it is in the cache" in told[-1]
+    open_model(tell=said.append).close()
+    assert "no engine of it is in the cache" in said[-1]
 
 
 def test_an_fp16_graph_is_certified_against_the_checkpoint_that_its_spec_names(
@@ -235,9 +235,9 @@ def test_an_fp16_graph_is_certified_against_the_checkpoint_that_its_spec_names(
     save_graph(half_precision_twin(onnx.load(graph)), half)
     stored(store, half, spec)
     machine.runs(computing(machine.gpu, graph, change=9))
-    told: list[str] = []
-    open_model(half, tell=told.append).close()
-    assert "is not its reference: " in told[-1]
+    said: list[str] = []
+    open_model(half, tell=said.append).close()
+    assert "is not its reference: " in said[-1]
 
 
 def test_info_describes_an_engine_by_its_manifest(store: EngineStore, graph: Path, spec: ModelSpec) -> None:
