@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from torch import Tensor
 from srn_deploy.errors import SrnDeployError, TrainingError
 from srn_deploy.image import find_images, read_image
 from srn_deploy.image.bicubic import resize_uint8
+from srn_deploy.system.threads import usable_cores
 from srn_deploy.training.layout import DataFiles, HrFile, find_data_files
 from srn_deploy.training.pixel_file import MappedPixels, PixelFile
 
@@ -151,7 +151,7 @@ def _decoded(files: Sequence[HrFile], scale: int, left_out: _LeftOut, *, made_lr
         except SrnDeployError as error:
             return error
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         for first in range(0, len(files), DECODED_AT_ONCE):
             for pair in pool.map(one, files[first:first + DECODED_AT_ONCE]):
                 if isinstance(pair, SrnDeployError):
