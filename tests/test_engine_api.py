@@ -17,14 +17,14 @@ import pytest
 
 from srn_deploy.backends.cuda_session import CudaSession
 from srn_deploy.backends.tensor_rt import TensorRtBackend
-from srn_deploy.engine.build import GraphToBuild, build_engine
+from srn_deploy.engine.build import GraphToBuild, build_engine, read_graph
 from srn_deploy.engine.library import Library, Runtime
 from srn_deploy.engine.load import FoundPlan, load_engine
 from srn_deploy.engine.options import BuildOptions, HardwareCompatibility
 from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.errors import EngineNotBuilt, ForeignEngine
 from srn_deploy.graph.export import ExportOptions, export_graph
-from srn_deploy.graph.onnx_file import spec_of
+from srn_deploy.graph.onnx_file import save_graph
 from srn_deploy.spec import Precision
 from srn_deploy.tiling.shapes import ShapeRange
 from tests.fake_gpu import (
@@ -66,11 +66,13 @@ def gpu_name() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def graph() -> GraphToBuild:
+def graph(tmp_path_factory: pytest.TempPathFactory) -> GraphToBuild:
     """The FP16 deploy graph of a small network with ESA."""
     exported = export_graph(seeded_network(scale=2, channels=8, esa_channels=4, blocks=1),
                             ExportOptions(precision=Precision.FP16))
-    return GraphToBuild(name="tiny", data=exported.SerializeToString(), spec=spec_of(exported, "tiny"))
+    path = tmp_path_factory.mktemp("graph") / "tiny.onnx"
+    save_graph(exported, path)
+    return read_graph(path)
 
 
 def built(name: str, graph: GraphToBuild, folder: Path, trt: Recorded, **options: Any) -> StoredEngine:
