@@ -83,7 +83,7 @@ def test_a_profile_decides_the_colours_and_is_not_carried_on(tmp_path: Path, suf
     assert np.ptp(image.pixels.astype(int), axis=2).max() <= 2  # a printer of grey inks: no colour is left
     assert np.abs(image.pixels.astype(int) - plain).max() > 100
     assert MetadataKind.ICC not in dict(image.metadata)
-    assert "through its own profile, which is not carried on" in image.remarks[0]
+    assert "through its own profile, which is not kept" in image.remarks[0]
 
 
 def test_inks_that_adobe_stores_the_other_way_round_are_turned(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_bytes_behind_the_last_pixel_are_told_and_passed_over(tmp_path: Path) ->
     data = jpeg()
     image = read_image(saved(tmp_path, data[:-2] + bytes(300) + data[-2:], "in.jpg"))
     assert np.array_equal(image.pixels, read_image(saved(tmp_path, data, "whole.jpg")).pixels)
-    assert "left over behind the last pixel" in image.remarks[0]
+    assert "extra bytes after its last pixel" in image.remarks[0]
 
 
 def test_bytes_between_the_parts_are_told_and_passed_over(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_bytes_between_the_parts_are_told_and_passed_over(tmp_path: Path) -> Non
     frame = data.index(b"\xff\xc0")
     image = read_image(saved(tmp_path, data[:frame] + b"stray" + data[frame:], "in.jpg"))
     assert np.array_equal(image.pixels, read_image(saved(tmp_path, data, "whole.jpg")).pixels)
-    assert image.remarks == (f"{tmp_path / 'in.jpg'}: 5 stray bytes between the parts of the JPEG are passed over.",)
+    assert image.remarks == (f"{tmp_path / 'in.jpg'}: 5 stray bytes between the segments of the JPEG are ignored.",)
 
 
 def test_fill_bytes_before_a_marker_are_no_damage(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_damaged_chunk_without_pixels_is_told_and_passed_over(tmp_path: Path) 
     damaged = bytearray(chunk(b"iCCP", b"ICC\0\0" + zlib.compress(bytes(200))))
     damaged[-1] ^= 1
     path = saved(tmp_path, png(extra=bytes(damaged)))
-    assert read_image(path).remarks == (f"{path}: the damaged chunk iCCP of the PNG is passed over.",)
+    assert read_image(path).remarks == (f"{path}: the damaged chunk iCCP of the PNG is ignored.",)
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 3), (5, 9), (8, 8), (17, 3), (1, 9), (9, 1)])

@@ -63,7 +63,7 @@ def test_what_is_damaged_inside_a_whole_chunk_is_told_and_left_out(tmp_path: Pat
     path = saved(tmp_path, with_chunks(damaged))
     image = read_image(path)
     assert image.metadata == ()
-    assert image.remarks == (f"{path}: the damaged chunk {name} of the PNG is passed over.",)
+    assert image.remarks == (f"{path}: the damaged chunk {name} of the PNG is ignored.",)
 
 
 def test_where_the_profile_is_damaged_the_other_colour_chunks_count(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_profile_that_is_none_is_told_and_left_out_of_every_format(
     path.write_bytes(whole.replace(profile(), damage()))
     image = read_image(path)
     assert dict(image.metadata).get(MetadataKind.ICC) is None
-    assert image.remarks == (f"{path}: the damaged colour profile of the {name} is passed over.",)
+    assert image.remarks == (f"{path}: the damaged colour profile of the {name} is ignored.",)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".bmp"])

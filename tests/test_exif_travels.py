@@ -16,7 +16,7 @@ from PIL import Image as Pillow
 
 from srn_deploy.image import Image, read_image, write_image
 from srn_deploy.image.containers import MetadataKind
-from srn_deploy.image.containers.exif import sized, upright
+from srn_deploy.image.containers.exif import upright, with_size
 
 HOLDERS = (".png", ".jpg", ".webp", ".tif")
 PIXELS = np.zeros((24, 16, 3), np.uint8)
@@ -90,7 +90,7 @@ def test_the_size_in_exif_is_that_of_the_picture_that_is_written(tmp_path: Path)
 
 
 def test_a_size_of_more_than_16_bits_finds_room_in_the_block() -> None:
-    large = sized(block(), height=70_000, width=90_000)
+    large = with_size(block(), height=70_000, width=90_000)
     assert len(large) == len(block())
     exif = Pillow.Exif()
     exif.load(b"Exif\0\0" + large)

@@ -171,4 +171,4 @@ def test_any_name_is_written_and_told_byte_for_byte(tmp_path: Path, variables: d
     assert b"Traceback" not in done.stderr
     assert sorted(os.fsencode(path.name) for path in (tmp_path / "out").iterdir()) == sorted(names)
     assert all(os.fsencode(tmp_path / "out") + b"/" + name + b"\n" in done.stdout for name in names)
-    assert b"bad\xff.png is no PNG" in done.stderr
+    assert b"bad\xff.png is not a PNG" in done.stderr

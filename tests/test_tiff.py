@@ -195,7 +195,7 @@ def test_a_jpeg_in_a_tiff_that_claims_to_be_larger_is_refused_without_being_deco
     frame = data.index(b"\xff\xc0")
     data[frame + 5:frame + 9] = b"\xff\xdc\xff\xdc"
     (tmp_path / "in.tif").write_bytes(data)
-    with pytest.raises(UnreadableImage, match="another size"):
+    with pytest.raises(UnreadableImage, match="a different size"):
         read_image(tmp_path / "in.tif")
 
 

@@ -1,4 +1,8 @@
-"""The networks. `detect` names the family of a state dict; each file is one family."""
+"""The networks: one module per family, with its layers, how its checkpoints are recognised, and its `ModelSpec`.
+
+`detect` finds the family of a state dict. The halo of a network, its value range and its smallest side are decided in
+the `_describe` of its module (for RFDN, in `rfdn.py`). `checkpoint` opens files, `signature` defines what a family is.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +19,13 @@ from srn_deploy.spec import ModelSpec
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
     {module.ARCHITECTURE.name: module.ARCHITECTURE for module in (
         srn, edsr, rlfn, dipnet, rfdn, imdn, carn, ecbsr, srcnn, fsrcnn, vdsr)})
-"""Name to family. To add one: a file here, and its module in this line."""
+"""Family by name. To add one, write a module here and name it in this line (see CONTRIBUTING.md)."""
 
 __all__ = ["ARCHITECTURES", "Architecture", "StateDict", "build_from", "detect"]
 
 
 def build_from(spec: ModelSpec) -> nn.Module:
-    """The network that a spec describes, with fresh weights; raises UnknownNetwork, OptionError."""
+    """Build the network that a spec describes, with random weights; raises UnknownNetwork, OptionError."""
     if spec.architecture not in ARCHITECTURES:
         raise UnknownNetwork(f"This version does not know the network {spec.architecture!r}.",
                              remedy=f"Known: {', '.join(ARCHITECTURES)}. A newer srn-deploy may know more.")
@@ -29,7 +33,7 @@ def build_from(spec: ModelSpec) -> nn.Module:
 
 
 def detect(state: StateDict) -> Architecture:
-    """The one family whose signature matches; raises UnknownNetwork with the keys it saw."""
+    """The one family whose signature matches a state dict; raises UnknownNetwork, which quotes the first keys."""
     found = [family for family in ARCHITECTURES.values() if family.recognises(state.keys())]
     if len(found) == 1:
         return found[0]
@@ -40,12 +44,12 @@ def detect(state: StateDict) -> Architecture:
 
 
 def _resemblance(state: StateDict) -> str:
-    """The nearest family and what is missing from it, as a sentence."""
+    """A sentence that names the nearest family and the keys that differ."""
     nearest = max(ARCHITECTURES.values(), key=lambda family: family.likeness(state.keys())[0])
     likeness, signature = nearest.likeness(state.keys())
     if likeness == 0:
-        return "They resemble none that is known."
+        return "They are not similar to any known network."
     missing = ", ".join(key for key in signature.required if key not in state)
     surplus = ", ".join(key for key in signature.forbidden if key in state)
-    faults = [f"{missing} is missing"] * bool(missing) + [f"{surplus} is too much"] * bool(surplus)
-    return f"Nearest is {nearest.name} ({nearest.title}), but {' and '.join(faults) or 'others fit as well'}."
+    faults = [f"{missing} is missing"] * bool(missing) + [f"{surplus} is not expected"] * bool(surplus)
+    return f"Nearest is {nearest.name} ({nearest.title}), but {' and '.join(faults) or 'others match as well'}."

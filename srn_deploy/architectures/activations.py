@@ -1,4 +1,4 @@
-"""How large the numbers inside a network become: FP16 ends at 65504."""
+"""Measures how large the values inside a network become, because FP16 ends at 65504."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from torch import Tensor, nn
 
 @contextmanager
 def watched_peaks(network: nn.Module) -> Iterator[dict[str, float]]:
-    """Within the block: layer name to the largest absolute value of its output so far; NaN stays NaN."""
+    """Record the largest absolute output of every layer while the `with` block runs.
+
+    Yields a mapping from layer name to that value, which grows with each run of the network; a NaN stays NaN.
+    """
     peaks: dict[str, float] = {}
     handles = [module.register_forward_hook(_hook(peaks, name)) for name, module in network.named_modules()
                if not list(module.children())]

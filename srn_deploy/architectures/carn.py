@@ -1,11 +1,11 @@
-"""CARN and CARN-M (Ahn et al., ECCV 2018): residual blocks cascading on two levels; CARN is a peer of Table 1.
+"""CARN and CARN-M (Ahn et al., ECCV 2018): residual blocks that cascade on two levels. CARN is in the paper's Table 1.
 
 Keys are those of the authors' code: `entry`, `bN.bM.body.0|2|4`, `bN.cM.body.0`, `cN.body.0`, `upsample`, `exit` and
-the frozen mean shifts. CARN-M has grouped convolutions and uses the one residual block of each cascade three times.
+the frozen mean shifts. CARN-M has grouped convolutions and uses one residual block per cascade, three times.
 
 The authors train one network for ×2, ×3 and ×4 with an upsampler for each (`upsample.up2`, `up3`, `up4`), so a file
-does not tell the scale. All three belong to the network, and only with all of them CARN has the 1592K parameters
-(1,591,963) that Table 1 gives for both scales; a graph keeps the one that it uses.
+does not say which scale is meant. All three belong to the network: only with all of them does CARN have the 1592K
+parameters (1,591,963) that Table 1 gives for both scales. An exported graph keeps the one that it uses.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from srn_deploy.errors import OptionError
 from srn_deploy.spec import ModelSpec, Scalar
 
 VALUE_RANGE = 1.0
-"""The authors' test program works on 0..1, and so are their mean shifts."""
+"""The authors' test program works on 0..1, and so do their mean shifts."""
 
 _STEPS = {2: (2,), 3: (3,), 4: (2, 2)}
 
 _CASCADE = (1, 2, 3)
-"""A cascade has three stages, on both levels."""
+"""The stages of a cascade, on both levels."""
 
 REACH_PX = 1 + 2 * 3 * 3 + 2
-"""The receptive field to one side: entry, nine residual blocks, the upsampler and what lies behind it, as in EDSR."""
+"""The receptive field to one side: entry, nine residual blocks, then the upsampler and exit as in EDSR."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +44,9 @@ class CarnOptions:
     mobile: bool = False
     """CARN-M: a residual block ends in a 1x1 convolution, and each cascade has one, used three times."""
     groups: int = 1
-    """Of the 3x3 convolutions in residual blocks and upsamplers."""
+    """Groups of the 3x3 convolutions in residual blocks and upsamplers."""
     multi_scale: bool = True
-    """There is an upsampler for each of ×2, ×3 and ×4."""
+    """Whether there is an upsampler for each of ×2, ×3 and ×4."""
 
     def __post_init__(self) -> None:
         if self.scale not in _STEPS or self.channels % self.groups:
@@ -68,7 +68,7 @@ class Body(nn.Module):
 
 
 class CarnBlock(Body):
-    """The body's result added to its input, then ReLU."""
+    """The output of the body is added to its input, then ReLU."""
 
     def __init__(self, options: CarnOptions) -> None:
         width, groups = options.channels, options.groups
@@ -84,7 +84,7 @@ class CarnBlock(Body):
 
 
 class Cascade(nn.Module):
-    """Three stages; after each, a 1x1 convolution joins the input and the outputs of all stages so far."""
+    """Three stages; after each, a 1x1 convolution combines the input and the outputs of all stages so far."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class Cascade(nn.Module):
 
 
 class LocalCascade(Cascade):
-    """A cascade of residual blocks; CARN-M's are all the same one."""
+    """A cascade of residual blocks; in CARN-M the stages share one block."""
 
     def __init__(self, options: CarnOptions) -> None:
         super().__init__(options.channels)
@@ -164,13 +164,13 @@ def _read_options(state: StateDict) -> dict[str, Scalar]:
     channels = filters(state, "entry.weight")
     filters(state, "b1.b1.body.0.weight")
     per_group = int(state["b1.b1.body.0.weight"].shape[1])
-    told: dict[str, Scalar] = {
+    found: dict[str, Scalar] = {
         "channels": channels, "mobile": "b1.b1.body.4.weight" in state, "groups": max(channels // max(per_group, 1), 1),
         "multi_scale": "upsample.up.body.0.weight" not in state}
-    if not told["multi_scale"]:
+    if not found["multi_scale"]:
         wide = filters(state, "upsample.up.body.0.weight") == 9 * channels
-        told["scale"] = 3 if wide else 4 if "upsample.up.body.3.weight" in state else 2
-    return told
+        found["scale"] = 3 if wide else 4 if "upsample.up.body.3.weight" in state else 2
+    return found
 
 
 def _build(options: Mapping[str, Any]) -> nn.Module:
@@ -194,8 +194,7 @@ ARCHITECTURE = Architecture(
     name="carn",
     title="CARN and CARN-M (Ahn et al., ECCV 2018)",
     signature=Signature(required=("sub_mean.shifter.weight", "entry.weight", "b1.b1.body.0.weight",
-                                  "b1.c1.body.0.weight",
-                             "c3.body.0.weight", "exit.weight")),
+                                  "b1.c1.body.0.weight", "c3.body.0.weight", "exit.weight")),
     read_options=_read_options,
     build=_build,
     describe=_describe,

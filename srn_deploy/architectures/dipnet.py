@@ -1,7 +1,7 @@
-"""DIPNet (Yu et al., CVPRW 2023): MegSR of the paper's Table 5, the fastest entry of NTIRE 2023.
+"""DIPNet (Yu et al., CVPRW 2023), called MegSR in the paper's Table 5: the fastest entry of NTIRE 2023.
 
-What was published is the pruned and folded network: an RLFN with narrower blocks and no biases outside ESA.
-Its keys are RLFN's, the missing biases tell them apart.
+The published checkpoint is the pruned and folded network: an RLFN with narrower blocks and no biases outside ESA. Its
+keys are those of RLFN; only the missing biases distinguish the two.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ ARCHITECTURE = Architecture(
     name="dipnet",
     title="DIPNet (Yu et al., CVPRW 2023), Table 5's MegSR",
     signature=Signature(required=("conv_1.weight", "block_1.c1_r.weight", "block_1.esa.conv1.weight", "conv_2.weight",
-                             "upsampler.0.weight"), forbidden=("conv_1.bias",)),
+                                  "upsampler.0.weight"), forbidden=("conv_1.bias",)),
     read_options=read_rlfn_options,
     build=_build,
     describe=_describe,

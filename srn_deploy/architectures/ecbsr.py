@@ -1,12 +1,13 @@
-"""ECBSR (Zhang et al., ACM MM 2021): a plain chain of 3x3 convolutions, trained as edge-oriented blocks; on luma alone.
+"""ECBSR (Zhang et al., ACM MM 2021): a plain chain of 3x3 convolutions on luma, trained as edge-oriented blocks.
 
-Keys are those of the authors' code. The plain form has `backbone.N.conv3x3` and `backbone.N.act`; the training form
-has beside each of them a 1x1-3x3 pair (`conv1x1_3x3`) and three fixed edge filters (`conv1x1_sbx`, `_sby`, `_lpl`),
-and older code calls `backbone` `head`, `body` and `tail`. Since all branches are linear, a block is one convolution:
-it is folded when a file is read. The branches pad with their own bias, so that is exact at the border too.
+Keys are those of the authors' code. The plain form has `backbone.N.conv3x3` and `backbone.N.act`. The training form
+adds to each of them a 1x1-3x3 pair (`conv1x1_3x3`) and three fixed edge filters (`conv1x1_sbx`, `_sby`, `_lpl`); older
+code calls the parts of `backbone` `head`, `body` and `tail`. All branches are linear, so a block equals one
+convolution, into which it is folded when a file is read. The branches pad with their own bias, so this is exact at the
+border too.
 
 The authors' files work on studio-range Y in 0..255. The paper's Table 1 has 16 blocks of 64 channels on luma: 594,884
-parameters (×2) and 601,808 (×4). Its 596K and 603K come out where the slopes of the 17 PReLUs are counted twice.
+parameters (×2) and 601,808 (×4). Its 596K and 603K result if the slopes of the 17 PReLUs are counted twice.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from srn_deploy.spec import Colour, ModelSpec, Scalar
 
 
 class Activation(StrEnum):
-    """What stands behind every convolution but the last."""
+    """The activation after every convolution but the last."""
 
     PRELU = "prelu"
     RELU = "relu"
@@ -41,13 +42,13 @@ class EcbsrOptions:
     scale: int = 4
     channels: int = 64
     blocks: int = 16
-    """Between the first convolution and the last."""
+    """Convolutions between the first and the last."""
     activation: Activation = Activation.PRELU
     identity: bool = False
-    """The training form also adds a block's input where it is as wide as the output; all published configurations
-    leave it out. Only folding asks for it."""
+    """Whether the training form also adds the input of a block where it is as wide as the output. All published
+    configurations leave it out. Only folding needs to know it."""
     luma_range: float = 255.0
-    """The range that Y was trained in (the authors' code does not divide it)."""
+    """The value range of Y in training (the authors' code does not divide it by 255)."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.scale <= 4 or min(self.channels, self.blocks) < 1 or self.luma_range <= 0:
@@ -70,7 +71,7 @@ class Layer(nn.Module):
 
 
 class Ecbsr(LumaNetwork):
-    """A chain of convolutions; the picture itself is added to each sub-pixel."""
+    """A chain of convolutions; the input itself is added to each sub-pixel."""
 
     def __init__(self, options: EcbsrOptions) -> None:
         super().__init__(options.scale)
@@ -106,17 +107,17 @@ def _read_options(state: StateDict) -> dict[str, Scalar]:
 
 
 def _branch(state: StateDict, key: str, *shape: int) -> Tensor:
-    """One tensor of the training form in double precision; raises OptionError if it is another."""
+    """One tensor of the training form in double precision; raises OptionError if it is missing or has another shape."""
     tensor = state.get(key)
-    # A tensor that repeats its memory may claim any size.
+    # An expanded tensor can claim any size without storing it.
     if tensor is None or tensor.shape != shape or tensor.untyped_storage().nbytes() < tensor.nbytes:
-        raise OptionError(f"{key} is missing or has not the shape {shape}.",
-                          remedy="Save the whole training form, or the folded one.")
+        raise OptionError(f"{key} is missing or does not have the shape {shape}.",
+                          remedy="Save the complete training form, or the folded one.")
     return tensor.double()
 
 
 def _folded_layer(state: StateDict, layer: str, *, identity: bool) -> dict[str, Tensor]:
-    """All branches of one block as one convolution."""
+    """Fold all branches of one block into one convolution."""
     leaving, entering = state[f"{layer}.conv3x3.weight"].shape[:2]
     kernel = _branch(state, f"{layer}.conv3x3.weight", leaving, entering, 3, 3)
     bias = _branch(state, f"{layer}.conv3x3.bias", leaving)
@@ -139,7 +140,7 @@ def _folded_layer(state: StateDict, layer: str, *, identity: bool) -> dict[str, 
 
 
 def _folded(state: StateDict, given: Mapping[str, Any]) -> StateDict:
-    """The training form as the plain one."""
+    """Convert the training form to the plain form."""
     chosen = checked(EcbsrOptions, given)
     folded = {key: value for key, value in state.items() if ".conv1x1_" not in key}
     for number in _layers(state):
@@ -149,7 +150,7 @@ def _folded(state: StateDict, given: Mapping[str, Any]) -> StateDict:
 
 
 def _renamed_and_folded(state: StateDict, given: Mapping[str, Any]) -> StateDict:
-    """The training form under its older names as the plain one."""
+    """Convert the training form with its older names to the plain form."""
     last = 1 + len({key.split(".")[1] for key in state if key.startswith("body.")})
     renamed = {}
     for key, value in state.items():
@@ -186,9 +187,9 @@ ARCHITECTURE = Architecture(
                         forbidden=(f"backbone.0.{_PAIR}",)),
     other_forms=(
         OtherForm(signature=Signature(required=("backbone.0.conv3x3.weight", f"backbone.0.{_PAIR}",
-                                           "backbone.2.conv3x3.weight")), converted=_folded),
+                                                "backbone.2.conv3x3.weight")), converted=_folded),
         OtherForm(signature=Signature(required=("head.0.conv3x3.weight", f"head.0.{_PAIR}", "body.0.conv3x3.weight",
-                                           "tail.0.conv3x3.weight")), converted=_renamed_and_folded)),
+                                                "tail.0.conv3x3.weight")), converted=_renamed_and_folded)),
     read_options=_read_options,
     build=_build,
     describe=_describe,

@@ -2,7 +2,7 @@
 
 Keys are those of the EDSR authors' PyTorch code: `head.0`, `body.N.body.0|2`, `tail.0.N`, `tail.1`
 and the frozen mean shifts. The teacher has 128 channels, 20 blocks, residual scaling 1 and no last
-convolution in the trunk; the paper does not say more, so the rest is EDSR's.
+convolution in the trunk; the paper does not say more, so everything else follows EDSR.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from srn_deploy.errors import OptionError
 from srn_deploy.spec import ModelSpec, Scalar
 
 DIV2K_MEAN_RGB = (0.4488, 0.4371, 0.4040)
-"""Mean colour of the DIV2K training pictures in 0..1 (EDSR's published code)."""
+"""Mean colour of the DIV2K training images in 0..1 (EDSR's published code)."""
 
 VALUE_RANGE = 255.0
 """EDSR's published code trains and tests on 0..255."""
@@ -47,7 +47,7 @@ class EdsrOptions:
                                      "channels and blocks are at least 1.")
 
 
-class MeanShift(nn.Conv2d):
+class EdsrMeanShift(nn.Conv2d):
     """A frozen 1x1 convolution that adds sign * range * mean to each colour (EDSR's published code)."""
 
     def __init__(self, sign: int) -> None:
@@ -57,8 +57,8 @@ class MeanShift(nn.Conv2d):
         self.requires_grad_(False)
 
 
-class ResidualBlock(nn.Module):
-    """Conv, ReLU, conv, scaled and added to the input; no batch normalisation."""
+class EdsrBlock(nn.Module):
+    """Conv, ReLU and conv, scaled and added to the input; no batch normalisation."""
 
     def __init__(self, channels: int, residual_scaling: float) -> None:
         super().__init__()
@@ -81,17 +81,17 @@ class Edsr(nn.Module):
     def __init__(self, options: EdsrOptions) -> None:
         super().__init__()
         width = options.channels
-        trunk: list[nn.Module] = [ResidualBlock(width, options.residual_scaling) for _ in range(options.blocks)]
+        trunk: list[nn.Module] = [EdsrBlock(width, options.residual_scaling) for _ in range(options.blocks)]
         if options.last_conv:
             trunk.append(nn.Conv2d(width, width, 3, padding=1))
         upsampler: list[nn.Module] = []
         for step in _UPSAMPLER_STEPS[options.scale]:
             upsampler += [nn.Conv2d(width, width * step**2, 3, padding=1), nn.PixelShuffle(step)]
-        self.sub_mean = MeanShift(-1) if options.mean_shift else nn.Identity()
+        self.sub_mean = EdsrMeanShift(-1) if options.mean_shift else nn.Identity()
         self.head = nn.Sequential(nn.Conv2d(3, width, 3, padding=1))
         self.body = nn.Sequential(*trunk)
         self.tail = nn.Sequential(nn.Sequential(*upsampler), nn.Conv2d(width, 3, 3, padding=1))
-        self.add_mean = MeanShift(+1) if options.mean_shift else nn.Identity()
+        self.add_mean = EdsrMeanShift(+1) if options.mean_shift else nn.Identity()
 
     def forward(self, lr: Tensor) -> Tensor:
         """RGB (N, 3, H, W) in the trained value range to (N, 3, scale*H, scale*W), not clipped."""
@@ -107,7 +107,7 @@ def _read_scale(state: StateDict) -> int:
 
 
 def _read_value_range(state: StateDict) -> float | None:
-    """The mean shift holds range * mean, and a mean lies within 0..1: more than 1 is the range of 255."""
+    """The mean shift holds range * mean, with a mean within 0..1, so a value above 1 means a range of 255."""
     shift = state.get("add_mean.bias")
     return None if shift is None else 1.0 if float(shift.abs().max()) <= 1.0 else VALUE_RANGE
 
@@ -119,7 +119,7 @@ def _read_options(state: StateDict) -> dict[str, Scalar]:
         scale=_read_scale(state),
         channels=channels,
         blocks=blocks,
-        # Keys do not tell; EDSR scales residuals only in its large version (256 channels).
+        # Not visible in the keys; EDSR scales residuals only in its large version (256 channels).
         residual_scaling=0.1 if channels >= 256 else 1.0,
         last_conv=f"body.{blocks}.weight" in state,
         mean_shift="sub_mean.weight" in state,
@@ -129,8 +129,8 @@ def _read_options(state: StateDict) -> dict[str, Scalar]:
 def _halo_px(options: EdsrOptions) -> int:
     """The exact receptive field: head, blocks and last convolution, then the upsampler and the output convolution.
 
-    Behind the first shuffle a pixel of the finer grid at the border looks one LR pixel further, however
-    many convolutions follow: each reaches one pixel of its own grid, which halves again and again.
+    After the first shuffle, a pixel of the finer grid at the border reaches one LR pixel further, however many
+    convolutions follow: each reaches one pixel of its own grid, whose pitch halves every time.
     """
     return 1 + 2 * options.blocks + options.last_conv + (1 if options.scale == 1 else 2)
 

@@ -1,9 +1,9 @@
 """Enhanced Spatial Attention in its three forms: the paper's new one (section 4.3, figure 4), RLFN's, RFDN's.
 
-The attention map is pooled on a 6-pixel grid of cells (3x3 stride 2 without padding, then 7x7
-max-pool with stride 3) and stretched back over the picture. The stretch depends on the side of
-the whole picture, so a tile must be told it: `rows` and `cols` are the two interpolation
-matrices of the tile (see `srn_deploy.tiling.interpolation`), None for a whole picture.
+The attention map is pooled on a grid of 6-pixel cells (3x3 stride 2 without padding, then 7x7 max-pool with stride 3)
+and stretched back over the image. The stretch depends on the size of the whole image, so a tile needs to know it:
+`rows` and `cols` are the two interpolation matrices of the tile (see `srn_deploy.tiling.interpolation`), and None for a
+whole image.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from torch.nn import functional
 
 
 def stretch_cells(cells: Tensor, like: Tensor, rows: Tensor | None, cols: Tensor | None) -> Tensor:
-    """Bilinear (half-pixel centres) from cells (N, C, p, q) to the height and width of `like`.
+    """Stretch cells (N, C, p, q) to the height and width of `like`, bilinearly with half-pixel centres.
 
-    rows (N, H, p) and cols (N, W, q) hold the weights of this window within the whole picture;
-    without them the window is the whole picture.
+    rows (N, H, p) and cols (N, W, q) hold the weights of this window within the whole image; without them the window is
+    the whole image.
     """
     if rows is None or cols is None:
         return functional.interpolate(cells, size=like.shape[-2:], mode="bilinear", align_corners=False)
@@ -25,7 +25,7 @@ def stretch_cells(cells: Tensor, like: Tensor, rows: Tensor | None, cols: Tensor
 
 
 class NewEsa(nn.Module):
-    """The paper's ESA: one 3x3 on the cells, and the 1x1's own output added back."""
+    """The paper's ESA (figure 4): one 3x3 convolution on the cells, and the output of the first 1x1 added back."""
 
     def __init__(self, channels: int, esa_channels: int) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class NewEsa(nn.Module):
         self.conv4 = nn.Conv2d(esa_channels, channels, 1)
 
     def forward(self, features: Tensor, rows: Tensor | None = None, cols: Tensor | None = None) -> Tensor:
-        """Weigh features (N, C, H, W), H and W at least 15, by an attention map in 0..1."""
+        """Features (N, C, H, W), H and W at least 15, multiplied by an attention map in 0..1 of the same shape."""
         squeezed = self.conv1(features)
         cells = self.conv3(functional.max_pool2d(self.conv2(squeezed), kernel_size=7, stride=3))
         spread = stretch_cells(cells, squeezed, rows, cols)
@@ -43,7 +43,7 @@ class NewEsa(nn.Module):
 
 
 class LightEsa(nn.Module):
-    """ESA of RLFN and DIPNet: one 3x3 on the cells as in the new one, a 1x1 on the skip as in the old one."""
+    """ESA of RLFN and DIPNet: one 3x3 convolution on the cells as in NewEsa, and a 1x1 on the skip as in OldEsa."""
 
     def __init__(self, channels: int, esa_channels: int) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class LightEsa(nn.Module):
         self.conv4 = nn.Conv2d(esa_channels, channels, 1)
 
     def forward(self, features: Tensor, rows: Tensor | None = None, cols: Tensor | None = None) -> Tensor:
-        """Weigh features (N, C, H, W), H and W at least 15, by an attention map in 0..1."""
+        """Features (N, C, H, W), H and W at least 15, multiplied by an attention map in 0..1 of the same shape."""
         squeezed = self.conv1(features)
         cells = self.conv3(functional.max_pool2d(self.conv2(squeezed), kernel_size=7, stride=3))
         spread = stretch_cells(cells, squeezed, rows, cols)
@@ -62,7 +62,7 @@ class LightEsa(nn.Module):
 
 
 class OldEsa(nn.Module):
-    """ESA before the paper's change, as in RFDN: a group of three 3x3 with ReLU on the cells, a 1x1 on the skip."""
+    """ESA before the paper's change, as in RFDN: three 3x3 with ReLU on the cells, and a 1x1 on the skip."""
 
     def __init__(self, channels: int, esa_channels: int) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class OldEsa(nn.Module):
         self.relu = nn.ReLU()
 
     def forward(self, features: Tensor, rows: Tensor | None = None, cols: Tensor | None = None) -> Tensor:
-        """Weigh features (N, C, H, W), H and W at least 15, by an attention map in 0..1."""
+        """Features (N, C, H, W), H and W at least 15, multiplied by an attention map in 0..1 of the same shape."""
         squeezed = self.conv1(features)
         cells = functional.max_pool2d(self.conv2(squeezed), kernel_size=7, stride=3)
         cells = self.conv3_(self.relu(self.conv3(self.relu(self.conv_max(cells)))))

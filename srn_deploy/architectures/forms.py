@@ -1,4 +1,4 @@
-"""A network as its artefacts present it: pixels in, pixels out, the value range folded in."""
+"""The two forms in which a network is exported: pixels in, pixels out, with the value range folded in."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from srn_deploy.spec import PixelType
 
 
 class PortableForm(nn.Module):
-    """float32 NCHW RGB in 0..1 to the same, not clipped: what any runtime can run on whole pictures."""
+    """float32 NCHW RGB in 0..1 to the same, not clipped: any runtime can run this on whole images."""
 
     def __init__(self, network: nn.Module, value_range: float) -> None:
         super().__init__()
@@ -22,14 +22,14 @@ class PortableForm(nn.Module):
 
 
 class HalfCore(nn.Module):
-    """A network in FP16 between float32 inputs and outputs; the network is changed in place."""
+    """A network in FP16 between float32 inputs and outputs; the given network is converted in place."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network.half()
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """As the network, float32 in and out."""
+        """The forward of the network, with float32 inputs and output."""
         upscaled: Tensor = self.network(*(tensor.half() for tensor in inputs))
         return upscaled.float()
 
@@ -37,7 +37,7 @@ class HalfCore(nn.Module):
 class DeployForm(nn.Module):
     """NHWC pixels to NHWC pixels: uint8 in 0..255, or float32 in 0..1; clipped, uint8 also rounded.
 
-    The casts are the first and the last step: TensorRT takes uint8 nowhere else.
+    The casts are the first and the last step, because TensorRT accepts uint8 nowhere else.
     """
 
     def __init__(self, network: nn.Module, value_range: float, pixel_type: PixelType) -> None:
@@ -57,5 +57,5 @@ class DeployForm(nn.Module):
 
 
 def _scaled(values: Tensor, gain: float) -> Tensor:
-    """Times gain, without a node in the graph where the gain is 1."""
+    """Multiply by the gain, without a node in the graph if it is 1."""
     return values if gain == 1.0 else values * gain

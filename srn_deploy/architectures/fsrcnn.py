@@ -1,7 +1,7 @@
-"""FSRCNN (Dong et al., ECCV 2016): the first network that works on small pictures and enlarges at its end.
+"""FSRCNN (Dong et al., ECCV 2016): the first network that works at low resolution and enlarges at its end.
 
 Keys are those of the best known PyTorch port: `first_part.0|1`, `mid_part.N`, `last_part`. The paper's Table 1
-gives it 12K parameters for both scales: its kernels do not depend on the scale, so a file does not tell it.
+gives it 12K parameters for both scales: its kernels do not depend on the scale, so the scale must be given.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class FsrcnnOptions:
 
     scale: int
     features: int = 56
-    """d: of the first layer and of the last."""
+    """d: channels of the first layer and of the last."""
     shrunk: int = 12
-    """s: of the mapping layers."""
+    """s: channels of the mapping layers."""
     mappings: int = 4
-    """m."""
+    """m: the number of mapping layers."""
 
     def __post_init__(self) -> None:
         if not 2 <= self.scale <= 4 or min(self.features, self.shrunk, self.mappings) < 1:
@@ -38,7 +38,7 @@ class FsrcnnOptions:
 
 
 class Fsrcnn(LumaNetwork):
-    """Extract, shrink, map, expand, and one transposed convolution; PReLU between all."""
+    """Extract, shrink, map, expand, then one transposed convolution; PReLU between all of them."""
 
     def __init__(self, options: FsrcnnOptions) -> None:
         super().__init__(options.scale)
@@ -72,7 +72,7 @@ def _describe(options: Mapping[str, Any]) -> ModelSpec:
     chosen = checked(FsrcnnOptions, options)
     return ModelSpec(
         architecture="fsrcnn", options=asdict(chosen), scale=chosen.scale, value_range=1.0, colour=Colour.Y,
-        # 5x5, the mappings, and of the transposed 9x9 what it reaches in pixels of the input.
+        # The 5x5, the mappings, and the reach of the transposed 9x9 in pixels of the input.
         halo_px=2 + chosen.mappings + -(-4 // chosen.scale) + 1,
         activation_bytes_per_px=4 * (2 * chosen.features + 8 * chosen.scale**2))
 

@@ -1,10 +1,10 @@
-"""IMDN (Hui et al., ACM MM 2019), a peer of the paper's Table 1.
+"""IMDN (Hui et al., ACM MM 2019), one of the networks in the paper's Table 1.
 
 Keys are those of the authors' code: `fea_conv`, `IMDBN.c1…c5|cca.conv_du.0|2`, `c.0`, `LR_conv`, `upsampler.0`.
 
-Its contrast-aware channel attention takes the mean and the standard deviation of each channel over the whole
-picture, so a tile sees other statistics than the picture: there are no exact tiles of it. Both sums run over
-millions of values and stay in FP32 whatever the rest computes in.
+Its contrast-aware channel attention takes the mean and the standard deviation of each channel over the whole image, so
+a tile has other statistics than the image and cannot be exact. Both are sums over millions of values, and are computed
+in FP32 whatever the precision of the rest.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class ImdnOptions:
     scale: int = 4
     channels: int = 64
     distilled_channels: int = 16
-    """What each step of a block sets aside: a quarter of the channels."""
+    """Channels that each step of a block sets aside: a quarter of all."""
     squeezed_channels: int = 4
-    """Inside the channel attention: a sixteenth of the channels."""
+    """Channels inside the channel attention: a sixteenth of all."""
     blocks: int = 6
     negative_slope: float = 0.05
-    """Of every LeakyReLU (the authors' published code)."""
+    """The slope of every LeakyReLU (the authors' published code)."""
 
     def __post_init__(self) -> None:
         if (min(self.scale, self.channels, self.distilled_channels, self.squeezed_channels, self.blocks) < 1
@@ -48,7 +48,7 @@ class ImdnOptions:
 
 
 class ContrastAttention(nn.Module):
-    """Weighs each channel by a function of its mean plus its standard deviation over the whole picture."""
+    """Weights each channel by a function of its mean plus its standard deviation over the whole image."""
 
     def __init__(self, channels: int, squeezed_channels: int) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class ContrastAttention(nn.Module):
                                      nn.Conv2d(squeezed_channels, channels, 1), nn.Sigmoid())
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features (N, C, H, W) to weighed features of the same shape."""
+        """Features (N, C, H, W) to weighted features of the same shape."""
         wide = features.float()
         mean = wide.mean(dim=(2, 3), keepdim=True)
         contrast = (wide - mean).square().mean(dim=(2, 3), keepdim=True).sqrt()
@@ -65,7 +65,7 @@ class ContrastAttention(nn.Module):
 
 
 class MultiDistillationBlock(nn.Module):
-    """Four 3x3 convolutions; each of the first three sets a part aside and hands on the rest. Residual."""
+    """Four 3x3 convolutions with a residual; the first three each set some channels aside and pass on the rest."""
 
     def __init__(self, options: ImdnOptions) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class MultiDistillationBlock(nn.Module):
 
 
 class Imdn(nn.Module):
-    """Head, a chain of blocks whose outputs are all joined, one long residual, reconstruction by sub-pixels."""
+    """Head, a chain of blocks whose outputs are concatenated, one long residual, sub-pixel reconstruction."""
 
     def __init__(self, options: ImdnOptions) -> None:
         super().__init__()
@@ -132,7 +132,7 @@ def _build(options: Mapping[str, Any]) -> nn.Module:
 
 def _describe(options: Mapping[str, Any]) -> ModelSpec:
     chosen = checked(ImdnOptions, options)
-    # Measured: every block's output, their join and three more; or the statistics of the last block.
+    # Measured: all block outputs, their concatenation and three more; or the statistics of the last block.
     in_body = max(2 * chosen.blocks + 3, chosen.blocks + 6) * chosen.channels
     in_tail = (chosen.blocks + 2) * chosen.channels + 6 * chosen.scale**2
     return ModelSpec(
@@ -140,7 +140,7 @@ def _describe(options: Mapping[str, Any]) -> ModelSpec:
         options=asdict(chosen),
         scale=chosen.scale,
         value_range=VALUE_RANGE,
-        # The receptive field of the convolutions: what the statistics of another window change, no halo mends.
+        # The receptive field of the convolutions; no halo corrects the different statistics of a tile.
         halo_px=4 * chosen.blocks + 3,
         pools_whole_picture=True,
         activation_bytes_per_px=4 * max(in_body, in_tail),
@@ -151,7 +151,7 @@ ARCHITECTURE = Architecture(
     name="imdn",
     title="IMDN (Hui et al., ACM MM 2019)",
     signature=Signature(required=("fea_conv.weight", "IMDB1.c1.weight", "IMDB1.c4.weight", "IMDB1.cca.conv_du.0.weight",
-                             "c.0.weight", "LR_conv.weight", "upsampler.0.weight")),
+                                  "c.0.weight", "LR_conv.weight", "upsampler.0.weight")),
     read_options=_read_options,
     build=_build,
     describe=_describe,

@@ -1,6 +1,6 @@
-"""Networks that see luma alone: RGB goes in and comes out, Y by the network, chroma by bicubic interpolation.
+"""Networks for luma alone: they take and return RGB; the network enlarges Y, bicubic interpolation the chroma.
 
-All of it is part of the network, so such networks are exported, tiled and built like any other, and 8-bit pixels
+The conversion is part of the network, so these networks are exported, tiled and built like any other, and 8-bit pixels
 are rounded once, at the end.
 """
 
@@ -19,14 +19,14 @@ STUDIO = ((65.481, 128.553, 24.966), (-37.797, -74.203, 112.0), (112.0, -93.786,
 """BT.601 for 8-bit video: rows of Y, Cb, Cr times 255, for RGB in 0..1; offsets 16, 128, 128."""
 
 FULL = ((76.245, 149.685, 29.07), (-43.02768, -84.47232, 127.5), (127.5, -106.76544, -20.73456))
-"""The same matrix stretched to 0..255, as JPEG has it; offsets 0, 128, 128."""
+"""The same matrix stretched to 0..255, as in JPEG; offsets 0, 128, 128."""
 
 _REACH_PX = 2
-"""The cubic kernel never looks further than this from the pixel that an output pixel lies in."""
+"""The largest distance of the cubic kernel from the input pixel that contains an output pixel."""
 
 
 class ColourSpace(nn.Module):
-    """RGB in 0..1 to YCbCr in 0..1 and back, as 1x1 convolutions without learnt weights."""
+    """RGB in 0..1 to YCbCr in 0..1 and back, as 1x1 convolutions with fixed weights."""
 
     def __init__(self, rows: tuple[tuple[float, ...], ...], offsets: tuple[float, float, float]) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class ColourSpace(nn.Module):
 
 
 class Bicubic(nn.Module):
-    """Enlarges by a whole factor as MATLAB's imresize does, without rounding: one convolution, then a shuffle."""
+    """Enlarges by an integer factor as MATLAB's imresize does, without rounding: one convolution, then a shuffle."""
 
     def __init__(self, scale: int, channels: int) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class Bicubic(nn.Module):
 
 
 def _phase_kernels(scale: int, channels: int) -> Tensor:
-    """(C * scale², C, 5, 5): for each output pixel within an input pixel, the weights of its neighbours."""
+    """(C * scale², C, 5, 5): for each output pixel within an input pixel, the weights of the pixels around it."""
     taps = 2 * _REACH_PX + 1
     weights = resize_matrix(3 * taps, 3 * taps * scale)
     middle = 3 * taps // 2  # far enough from both ends
@@ -75,7 +75,7 @@ def _phase_kernels(scale: int, channels: int) -> Tensor:
 
 
 class LumaNetwork(nn.Module, ABC):
-    """A network of its own for luma in a shell of RGB, both in 0..1."""
+    """A network for luma, wrapped so that it takes and returns RGB; both in 0..1."""
 
     def __init__(self, scale: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What the architectures share when they turn keys and shapes into options."""
+"""Helpers for the architectures: checking options, and reading them from keys and shapes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ if TYPE_CHECKING:
 Options = TypeVar("Options", bound="DataclassInstance")
 
 LARGEST = 4096
-"""Of any whole number among the options: what a damaged file may make us build."""
+"""The largest integer option, which limits the network that a damaged file can ask for."""
 
 
 def checked(kind: type[Options], given: Mapping[str, Any]) -> Options:
-    """Make a frozen options object from a mapping; raises OptionError for unknown or wrongly typed ones."""
+    """Build an options dataclass from a mapping.
+
+    Values are converted to the types of its fields. Raises OptionError for unknown, missing or impossible options.
+    """
     if not isinstance(given, Mapping):
         raise OptionError(f"Network options cannot be {given!r}.", remedy="Give names and values.")
     types = get_type_hints(kind)
@@ -37,7 +40,7 @@ def checked(kind: type[Options], given: Mapping[str, Any]) -> Options:
 
 
 def _converted(name: str, kind: type, value: Any) -> Any:
-    """One option in its own type: 'true', 1 and True are all right for a bool, 'maybe' is not."""
+    """One option in the type of its field: a bool may be given as 'true', 1 or True, but not as 'maybe'."""
     try:
         return _CONVERSIONS.get(kind, kind)(str(value).lower())
     except (KeyError, ValueError) as error:
@@ -69,16 +72,16 @@ _CONVERSIONS: Mapping[type, Callable[[str], Any]] = MappingProxyType({bool: _boo
 def _allowed(kind: type) -> str:
     if issubclass(kind, StrEnum):
         return ", ".join(kind)
-    return {bool: "true, false", int: f"a whole number, 1 to {LARGEST}"}.get(kind, "a number")
+    return {bool: "true, false", int: f"an integer, 1 to {LARGEST}"}.get(kind, "a number")
 
 
 def count_blocks(state: StateDict, prefix: str) -> int:
-    """How many different numbers stand behind the prefix in `prefix0.`, `prefix1.`, …"""
+    """The number of different N in keys that start with `prefixN.`"""
     return len({m[1] for key in state if (m := re.match(re.escape(prefix) + r"([0-9]+)\.", key))})
 
 
 def filters(state: StateDict, key: str) -> int:
-    """The number of filters of a convolution; raises OptionError if the tensor is none."""
+    """The number of filters (output channels) of a convolution; raises OptionError if the tensor is not one."""
     if state[key].dim() != 4:
         raise OptionError(f"{key} has {state[key].dim()} dimensions.", remedy="The weights of a convolution have 4.")
     return int(state[key].shape[0])
@@ -89,6 +92,6 @@ def scale_from_tail(state: StateDict, key: str, colours: int = 3) -> int:
     found = filters(state, key)
     scale = isqrt(found // colours)
     if scale < 1 or colours * scale**2 != found:
-        raise OptionError(f"{key} has {found} filters, no scale gives that many.",
+        raise OptionError(f"{key} has {found} filters, which no scale gives.",
                           remedy=f"A tail has {colours} x scale x scale filters: 12, 27 or 48.")
     return scale

@@ -31,12 +31,12 @@ class RfdnOptions:
     scale: int = 4
     channels: int = 50
     distilled_channels: int = 25
-    """What each step of a block sets aside: half of the channels in the published code."""
+    """Channels that each step of a block sets aside: half of all in the published code."""
     blocks: int = 4
     esa_channels: int = 12
-    """A quarter of the channels in the published code."""
+    """Channels inside ESA: a quarter of all in the published code."""
     negative_slope: float = 0.05
-    """Of every LeakyReLU (the authors' published code)."""
+    """The slope of every LeakyReLU (the authors' published code)."""
 
     def __post_init__(self) -> None:
         if min(self.scale, self.channels, self.distilled_channels, self.blocks, self.esa_channels) < 1:
@@ -45,7 +45,7 @@ class RfdnOptions:
 
 
 class DistillationBlock(nn.Module):
-    """Three steps, each setting aside a 1x1 of what it gets and refining it by a residual 3x3; all joined, ESA."""
+    """Three steps that each set aside a 1x1 of their input and refine it by a residual 3x3; then 1x1 and ESA."""
 
     def __init__(self, options: RfdnOptions) -> None:
         super().__init__()
@@ -65,12 +65,12 @@ class DistillationBlock(nn.Module):
             kept.append(self.activation(self.get_submodule(f"c{step}_d")(features)))
             features = self.activation(self.get_submodule(f"c{step}_r")(features) + features)
         kept.append(self.activation(self.c4(features)))
-        weighed: Tensor = self.esa(self.c5(torch.cat(kept, dim=1)), rows, cols)
-        return weighed
+        weighted: Tensor = self.esa(self.c5(torch.cat(kept, dim=1)), rows, cols)
+        return weighted
 
 
 class Rfdn(nn.Module):
-    """Head, a chain of blocks whose outputs are all joined, one long residual, reconstruction by sub-pixels."""
+    """Head, a chain of blocks whose outputs are concatenated, one long residual, sub-pixel reconstruction."""
 
     def __init__(self, options: RfdnOptions) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ def _build(options: Mapping[str, Any]) -> nn.Module:
 
 def _describe(options: Mapping[str, Any]) -> ModelSpec:
     chosen = checked(RfdnOptions, options)
-    # Measured: every block's output, their join and three more; or in the last block its parts and their join.
+    # Measured: all block outputs, their concatenation and three more; or in the last block its parts, concatenated.
     in_join = (2 * chosen.blocks + 3) * chosen.channels
     in_tail = (chosen.blocks + 2) * chosen.channels + 6 * chosen.scale**2
     in_block = (chosen.blocks + 3) * chosen.channels + 8 * chosen.distilled_channels
@@ -122,7 +122,7 @@ def _describe(options: Mapping[str, Any]) -> ModelSpec:
         value_range=VALUE_RANGE,
         min_side_px=MIN_SIDE_PX,
         alignment_px=CELL_PX,
-        # As SRN's with the same attention; held by tests/test_peer_tiling.py.
+        # The formula of SRN with the same attention (old ESA); tests/test_peer_tiling.py proves that it is enough.
         halo_px=36 + 9 * chosen.blocks,
         has_esa=True,
         activation_bytes_per_px=4 * max(in_join, in_block, in_tail),
@@ -133,7 +133,7 @@ ARCHITECTURE = Architecture(
     name="rfdn",
     title="RFDN (Liu et al., ECCVW 2020)",
     signature=Signature(required=("fea_conv.weight", "B1.c1_d.weight", "B1.c1_r.weight", "B1.esa.conv_max.weight",
-                             "c.0.weight", "LR_conv.weight", "upsampler.0.weight")),
+                                  "c.0.weight", "LR_conv.weight", "upsampler.0.weight")),
     read_options=_read_options,
     build=_build,
     describe=_describe,

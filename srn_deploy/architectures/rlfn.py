@@ -1,8 +1,8 @@
 """RLFN (Kong et al., CVPRW 2022), the runtime winner of NTIRE 2022 and the paper's reference for speed (Table 1).
 
-Two namings of the same layers have been published by its authors. Ours is that of their own repository:
-`conv_1`, `block_N.c1_r|c2_r|c3_r|c5|esa`, `conv_2`, `upsampler.0`. The one they handed in to the challenge
-(team 4) calls them `fea_conv`, `BN.…`, `LR_conv`, `upsampler.0`; it is renamed when a file is read.
+Its authors published the same layers under two sets of names. This module uses those of their own repository:
+`conv_1`, `block_N.c1_r|c2_r|c3_r|c5|esa`, `conv_2`, `upsampler.0`. Their entry to the challenge (team 4) calls them
+`fea_conv`, `BN.…`, `LR_conv`, `upsampler.0`; they are renamed when a file is read.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from srn_deploy.spec import ModelSpec, Scalar
 from srn_deploy.tiling.interpolation import CELL_PX, MIN_SIDE_PX
 
 VALUE_RANGE = 255.0
-"""The authors' test programs multiply their 0..1 pictures by 255."""
+"""The authors' test programs multiply their 0..1 images by 255."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +32,11 @@ class RlfnOptions:
     scale: int = 4
     channels: int = 52
     mid_channels: int = 52
-    """Between the 3x3 convolutions of a block; the challenge's pruned network has 48 at 46 channels."""
+    """Channels between the 3x3 convolutions of a block; the challenge's pruned network has 48 with 46 channels."""
     blocks: int = 6
     esa_channels: int = 16
     negative_slope: float = 0.05
-    """Of every LeakyReLU (the authors' published code)."""
+    """The slope of every LeakyReLU (the authors' published code)."""
 
     def __post_init__(self) -> None:
         if min(self.scale, self.channels, self.mid_channels, self.blocks, self.esa_channels) < 1:
@@ -62,14 +62,14 @@ class ResidualLocalBlock(nn.Module):
         refined = features
         for convolution in (self.c1_r, self.c2_r, self.c3_r):
             refined = self.activation(convolution(refined))
-        weighed: Tensor = self.esa(self.c5(refined + features), rows, cols)
-        return weighed
+        weighted: Tensor = self.esa(self.c5(refined + features), rows, cols)
+        return weighted
 
 
 class Rlfn(nn.Module):
-    """Head, a chain of blocks, one long residual around them, reconstruction by sub-pixels.
+    """Head, a chain of blocks, one long residual around them, sub-pixel reconstruction.
 
-    `bias` is that of all convolutions outside ESA: RLFN has them, DIPNet does not.
+    bias: whether convolutions outside ESA have one; they do in RLFN, not in DIPNet.
     """
 
     def __init__(self, options: RlfnOptions, *, bias: bool = True) -> None:
@@ -93,7 +93,7 @@ class Rlfn(nn.Module):
 
 
 def read_rlfn_options(state: StateDict) -> dict[str, Scalar]:
-    """What keys and shapes tell of an RLFN or a DIPNet; raises OptionError."""
+    """The options of an RLFN or a DIPNet, from keys and shapes; raises OptionError."""
     return asdict(RlfnOptions(
         scale=scale_from_tail(state, "upsampler.0.weight"),
         channels=filters(state, "conv_1.weight"),
@@ -104,10 +104,10 @@ def read_rlfn_options(state: StateDict) -> dict[str, Scalar]:
 
 
 def rlfn_spec(architecture: str, options: RlfnOptions, *, value_range: float) -> ModelSpec:
-    """The spec of an RLFN or of a network of its shape.
+    """The spec of an RLFN, or of a network with its layers.
 
-    The halo grows with depth as SRN's does: of seeded networks with strong attention and of the published ones
-    the worst pixel stays within 1/255, which tests/test_peer_tiling.py holds.
+    value_range: the largest pixel value in training, 1 or 255. The halo grows with depth as in SRN: it keeps the worst
+    pixel within 1/255, for seeded networks with strong attention and the published ones (tests/test_peer_tiling.py).
     """
     in_attention, in_tail = 6 * options.channels + 2 * options.esa_channels, 3 * options.channels + 6 * options.scale**2
     return ModelSpec(
@@ -127,7 +127,7 @@ _OWN_NAMES = {"fea_conv": "conv_1", "LR_conv": "conv_2"}
 
 
 def _renamed(state: StateDict, given: Mapping[str, Any]) -> StateDict:
-    """The challenge's names to ours."""
+    """Rename the keys of the challenge entry to those of this module."""
     return {_own_name(key): value for key, value in state.items()}
 
 
@@ -149,10 +149,10 @@ ARCHITECTURE = Architecture(
     name="rlfn",
     title="RLFN (Kong et al., CVPRW 2022)",
     signature=Signature(required=("conv_1.weight", "conv_1.bias", "block_1.c1_r.weight", "block_1.esa.conv1.weight",
-                             "conv_2.weight", "upsampler.0.weight")),
+                                  "conv_2.weight", "upsampler.0.weight")),
     other_forms=(OtherForm(
         signature=Signature(required=("fea_conv.weight", "B1.c1_r.weight", "B1.esa.conv1.weight", "LR_conv.weight",
-                                 "upsampler.0.weight"), forbidden=("B1.c1_d.weight",)),
+                                      "upsampler.0.weight"), forbidden=("B1.c1_d.weight",)),
         converted=_renamed),),
     read_options=read_rlfn_options,
     build=_build,

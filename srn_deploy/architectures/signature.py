@@ -1,4 +1,4 @@
-"""Detection as data: what the keys of a network's state dict must and must not contain."""
+"""How a network family is recognised, built and described; every module of a network fills in one `Architecture`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ StateDict = Mapping[str, Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Signature:
-    """Keys that tell one network from all others."""
+    """The keys of a state dict that distinguish one network family from all others."""
 
     required: tuple[str, ...]
     forbidden: tuple[str, ...] = ()
@@ -31,15 +31,15 @@ class Signature:
 
 @dataclass(frozen=True, kw_only=True)
 class OtherForm:
-    """Another form in which a family's weights were published: other names, or layers that fold into ours."""
+    """Another form in which the weights of a family were published: other names, or layers that can be folded."""
 
     signature: Signature
     converted: Callable[[StateDict, Mapping[str, Any]], StateDict]
-    """The same weights under the family's own keys, what is unknown left as it is; given the user's options.
+    """Converts a state dict in this form, and the user's options, to the family's own keys; unknown keys are kept.
     Raises OptionError for shapes that cannot be converted."""
 
 
-def _not_told(state: StateDict) -> float | None:
+def _unknown_range(state: StateDict) -> float | None:
     return None
 
 
@@ -52,31 +52,35 @@ class Architecture:
 
     name: str
     title: str
-    """For people: the network's name and its source."""
+    """The name and source of the network, for messages and lists."""
     signature: Signature
     read_options: Callable[[StateDict], dict[str, Scalar]]
-    """Keys and shapes to options; what keys cannot tell gets its documented default. May raise OptionError."""
+    """Reads the options from keys and shapes; what these do not show gets its default. May raise OptionError."""
     build: Callable[[Mapping[str, Any]], nn.Module]
-    """Options to a network with fresh weights; raises OptionError for unknown or impossible options."""
+    """Builds a network with random weights from options; raises OptionError for unknown or impossible ones."""
     describe: Callable[[Mapping[str, Any]], ModelSpec]
-    """Options to the spec of the network's checkpoint, with the family's default value range."""
+    """Gives the spec for options, with the default value range of the family: halo, smallest side, alignment."""
     unknown_options: tuple[str, ...] = ()
-    """Options that a file of the family may leave open, so that whoever loads one must give them."""
-    read_value_range: Callable[[StateDict], float | None] = _not_told
-    """The range that the weights themselves give away, as frozen mean shifts do; None where they do not."""
+    """Options that files of the family may not determine, so that the user must give them."""
+    read_value_range: Callable[[StateDict], float | None] = _unknown_range
+    """Reads the value range from the weights, for instance from frozen mean shifts; None if they do not show it."""
     other_forms: tuple[OtherForm, ...] = ()
+    """Other published forms of the weights, which are converted when a file is read."""
 
     def recognises(self, keys: Collection[str]) -> bool:
-        """True for a state dict of this family, in its own form or another."""
+        """Whether these are the keys of this family, in its own form or another."""
         return any(signature.matches(keys) for signature in self._signatures)
 
     def likeness(self, keys: Collection[str]) -> tuple[float, Signature]:
-        """How much of the nearest signature is there, 0..1, and that signature."""
+        """The share of the nearest signature that is present, in 0..1, and that signature."""
         nearest = max(self._signatures, key=lambda signature: signature.likeness(keys))
         return nearest.likeness(keys), nearest
 
     def own_form(self, state: StateDict, given: Mapping[str, Any]) -> StateDict:
-        """A recognised state dict under the family's own keys; raises OptionError."""
+        """Convert a recognised state dict to the family's own keys; `given` are the user's options.
+
+        Raises OptionError for shapes that cannot be converted.
+        """
         form = next((form for form in self.other_forms if form.signature.matches(state.keys())), None)
         return state if form is None else form.converted(state, given)
 

@@ -1,9 +1,9 @@
-"""SRCNN (Dong et al., TPAMI 2016): three convolutions on a picture enlarged by bicubic interpolation.
+"""SRCNN (Dong et al., TPAMI 2016): three convolutions on an image enlarged by bicubic interpolation.
 
-Keys are those of a PyTorch port: `patch_extraction`, `nonlinear_map`, `recon`. Its files work on all three
-channels of full-range YCbCr (JPEG's), the paper's network on luma alone: 9-5-5 on one channel has 57,281
-parameters, the 57K of the paper's Table 1. The convolutions are without padding, which would make the picture
-smaller; here its border is repeated first. One file serves all scales, so the scale must be given.
+Keys are those of a PyTorch port: `patch_extraction`, `nonlinear_map`, `recon`. The files of the port work on all three
+channels of full-range YCbCr (as in JPEG), the paper's network on luma alone: 9-5-5 on one channel has 57,281
+parameters, the 57K of the paper's Table 1. The convolutions have no padding, which would make the image smaller, so
+its border is repeated first. One file serves all scales, so the scale must be given.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class SrcnnOptions:
 
     scale: int
     all_channels: bool = False
-    """Of full-range YCbCr, instead of luma alone."""
+    """Whether it works on full-range YCbCr instead of luma alone."""
     features: int = 64
     mapped: int = 32
     mapping_side: int = 5
@@ -41,7 +41,7 @@ class SrcnnOptions:
 
     @property
     def reach_px(self) -> int:
-        """Of the three convolutions, in pixels of the enlarged picture."""
+        """The reach of the three convolutions, in pixels of the enlarged image."""
         return 4 + self.mapping_side // 2 + 2
 
 

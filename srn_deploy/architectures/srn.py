@@ -2,7 +2,7 @@
 
 One module with four switches: attention (none, old, new ESA), residual or non-residual blocks,
 with or without the last convolution, and the width. Keys are those of the authors' checkpoint
-`team25_srn.pt`; `last_conv` is our name, no checkpoint with it has been published.
+`team25_srn.pt`; the name `last_conv` was chosen here, as no checkpoint with it has been published.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from srn_deploy.tiling.interpolation import CELL_PX, MIN_SIDE_PX
 
 
 class Attention(StrEnum):
-    """What stands at the end of a block (Table 2)."""
+    """The attention at the end of a block (Table 2)."""
 
     NONE = "none"
     OLD = "old"
@@ -42,7 +42,7 @@ class SrnOptions:
     residual: bool = False
     last_conv: bool = False
     negative_slope: float = 0.1
-    """Of the LeakyReLU between the two convolutions (the authors' published code)."""
+    """The slope of the LeakyReLU between the two convolutions (the authors' published code)."""
 
     def __post_init__(self) -> None:
         if min(self.scale, self.channels, self.blocks, self.esa_channels) < 1:
@@ -50,8 +50,8 @@ class SrnOptions:
                               remedy="Scale, channels, blocks and esa_channels are at least 1.")
 
 
-class Block(nn.Module):
-    """Figure 3: conv, LeakyReLU, conv, ESA; with the residual it is an RB, without an NRB."""
+class SrnBlock(nn.Module):
+    """Conv, LeakyReLU, conv, ESA (figure 3): an RB with the residual, an NRB without."""
 
     def __init__(self, options: SrnOptions) -> None:
         super().__init__()
@@ -72,11 +72,11 @@ class Block(nn.Module):
 
 
 class Srn(nn.Module):
-    """Equations 1-3: head, a chain of blocks, one long residual, reconstruction by sub-pixels."""
+    """Head, a chain of blocks, one long residual, sub-pixel reconstruction (equations 1-3)."""
 
     def __init__(self, options: SrnOptions) -> None:
         super().__init__()
-        self.recon_trunk = nn.ModuleList(Block(options) for _ in range(options.blocks))
+        self.recon_trunk = nn.ModuleList(SrnBlock(options) for _ in range(options.blocks))
         if options.last_conv:
             self.last_conv = nn.Conv2d(options.channels, options.channels, 3, padding=1)
         self.head = nn.Conv2d(3, options.channels, 3, padding=1)
@@ -95,18 +95,18 @@ class Srn(nn.Module):
 
 
 VALUE_RANGE = 255.0
-"""The authors' test script runs the checkpoint on 0..255; our own state theirs in the file."""
+"""The authors' test script runs the checkpoint on 0..255; checkpoints from this package state their own range."""
 
 ACTIVATION_FACTOR = 4
-"""Feature maps alive at once: long residual, block input, convolution in and out."""
+"""Feature maps in memory at once: long residual, block input, input and output of a convolution."""
 
 
 def _halo_px(options: SrnOptions) -> int:
-    """Context a tile needs to come within 1/255 of the whole picture.
+    """The context in pixels that a tile needs to come within 1/255 of the whole image.
 
-    The first block reaches as far as its cells do (one convolution on them or three), each further one less.
-    Fitted to seeded networks of every kind with strong attention, which tests/test_exact_tiling.py holds to
-    it; what trained ones gain by it is measured in benchmarks/README.md.
+    The first block reaches as far as its cells (with one convolution on them or three), each further block less. The
+    formula was fitted to seeded networks of every kind with strong attention, for which tests/test_exact_tiling.py
+    checks it; measurements of trained networks are in benchmarks/README.md.
     """
     if options.attention is Attention.NONE:
         return 2 * options.blocks + 2 + options.last_conv  # the exact receptive field
@@ -128,7 +128,7 @@ def _read_options(state: StateDict) -> dict[str, Scalar]:
         blocks=count_blocks(state, "recon_trunk."),
         esa_channels=SrnOptions.esa_channels if attention is Attention.NONE else filters(state, _ESA_KEY),
         attention=attention,
-        # Keys do not tell. Networks with the new ESA are SRNs (NRB); the others are the
+        # Not visible in the keys. Networks with the new ESA are SRNs (NRB); the others are the
         # baseline and ESAN_old of Table 2, which have residual blocks.
         residual=attention is not Attention.NEW,
         last_conv="last_conv.weight" in state,
@@ -159,7 +159,7 @@ ARCHITECTURE = Architecture(
     name="srn",
     title="SRN / SRN-S (Wang and Cai, CVPRW 2023)",
     signature=Signature(required=("recon_trunk.0.conv1.weight", "recon_trunk.0.conv2.weight", "head.weight",
-                             "tail.weight")),
+                                  "tail.weight")),
     read_options=_read_options,
     build=_build,
     describe=_describe,

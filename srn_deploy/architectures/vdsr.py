@@ -1,8 +1,8 @@
-"""VDSR (Kim et al., CVPR 2016): twenty convolutions that correct a picture enlarged by bicubic interpolation.
+"""VDSR (Kim et al., CVPR 2016): twenty convolutions that correct an image enlarged by bicubic interpolation.
 
 Keys are those of the best known PyTorch port: `input`, `residual_layer.N.conv`, `output`, without biases (664,704
 parameters); with them there are 665,921, the 666K of the paper's Table 1. One file serves all scales, so the scale
-must be given. That port's own file is a pickled module, which is never executed: its tensors must be saved apart.
+must be given. That port's own file is a pickled module, which is never executed here: save its state dict instead.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class VdsrOptions:
     scale: int
     channels: int = 64
     layers: int = 18
-    """Between the first convolution and the last."""
+    """Convolutions between the first and the last."""
     bias: bool = True
 
     def __post_init__(self) -> None:
@@ -51,7 +51,7 @@ class _Layer(nn.Module):
 
 
 class Vdsr(LumaNetwork):
-    """The enlarged luma and what the network adds to it."""
+    """The enlarged luma plus a correction computed by the network."""
 
     def __init__(self, options: VdsrOptions) -> None:
         super().__init__(options.scale)

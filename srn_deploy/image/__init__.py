@@ -1,9 +1,13 @@
-"""Picture files and their pixels: PNG, JPEG, WebP, TIFF and BMP; grey or RGB, 8 or 16 bit, with or without alpha."""
+"""Image files and their pixels: PNG, JPEG, WebP, TIFF and BMP; grey or RGB, 8 or 16 bits, with or without alpha.
+
+`reading` and `writing` hold the two main functions, with a codec per format (`jpeg`, `tiff`, `bmp`, `opencv_codec` for
+PNG and WebP); `containers` checks files and handles their metadata. `alpha` and `bicubic` work on arrays alone.
+"""
 
 from __future__ import annotations
 
 from srn_deploy.image.files import SUFFIXES, container_of, find_images
-from srn_deploy.image.picture import Image, Pixels
+from srn_deploy.image.pixels import Image, Pixels
 from srn_deploy.image.reading import MAX_MEGAPIXELS, read_image
 from srn_deploy.image.sizes import image_size
 from srn_deploy.image.writing import WITH_QUALITY, check_writable, losses, write_image

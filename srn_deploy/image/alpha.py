@@ -1,4 +1,4 @@
-"""Pictures with transparency: hidden colour stays out of the visible edge, and what is opaque stays opaque."""
+"""Upscaling images with transparency: hidden colour must not bleed into visible edges, and opaque areas stay opaque."""
 
 from __future__ import annotations
 
@@ -10,24 +10,27 @@ from numpy.typing import NDArray
 Values = NDArray[np.float32]
 
 REACH_PX = 8
-"""Within this distance a network draws one pixel's colour into another's visibly."""
+"""Up to this distance a network visibly mixes the colour of one pixel into another."""
 
 VISIBLE_SHARE = 0.25
-"""A pixel keeps its colour from this share of the largest alpha around it on; below, it is hardly seen beside it."""
+"""A pixel keeps its colour if its alpha is at least this share of the largest alpha around it; others hardly show."""
 
-SETTLED_PX = 2
-"""Where alpha is the same this far around a pixel there is no edge to draw."""
+PLAIN_PX = 2
+"""If alpha is constant within this distance of a pixel, there is no edge to upscale."""
 
 _BAND_ROWS = 256
-"""Rows that are held in float at once: bounds the memory."""
+"""The number of rows held in float at once, which bounds the memory."""
 
 
 def fill_hidden_colour(colour: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
-    """Colour (H, W, C) whose hidden pixels take the colour of visible ones nearby; the same dtype.
+    """Give hidden pixels the colour of the visible pixels around them.
 
-    alpha: (H, W, 1). Hidden is what is transparent beside something much more opaque, all of it at alpha 0; in between
-    both colours are mixed. Nearby is the mean of the square of REACH_PX around, each pixel by its alpha; where nothing
-    there is visible, the mean of the whole. The same array where nothing is hidden.
+    colour: (H, W, C) of uint8, uint16 or float32. alpha: (H, W, 1) of the same dtype. Returns a new array like
+    `colour`, or `colour` itself if nothing or everything is hidden.
+
+    A pixel is hidden to the degree that its alpha is below VISIBLE_SHARE of the largest alpha within REACH_PX: entirely
+    at alpha 0; in between, its own and the new colour are mixed. The new colour is the mean over that square, weighted
+    by alpha, or the mean of the whole image where nothing in the square is visible.
     """
     shares = _visibility(alpha)
     if (shares == 1).all() or not alpha.any():
@@ -44,27 +47,28 @@ def fill_hidden_colour(colour: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any
 
 
 def flatten_plain_alpha(alpha: NDArray[Any], upscaled: NDArray[Any], scale: int) -> None:
-    """Make the upscaled alpha, in place, exactly opaque or transparent where the input is so all around.
+    """Make the upscaled alpha exactly opaque or transparent, in place, where the input is so within PLAIN_PX.
 
-    alpha: (H, W, 1); upscaled: (scale*H, scale*W, 1). A network moves even a plain area by a level or two.
+    alpha: (H, W, 1). upscaled: (scale*H, scale*W, 1) of the same dtype. This is needed because a network changes even a
+    constant area by a level or two.
     """
     opaque = alpha.dtype.type(np.iinfo(alpha.dtype).max if np.issubdtype(alpha.dtype, np.integer) else 1)
     for hidden, level in ((alpha[..., 0], 0), (opaque - alpha[..., 0], opaque)):
-        flat = _largest_around(hidden, SETTLED_PX) == 0
+        flat = _largest_around(hidden, PLAIN_PX) == 0
         for row in np.flatnonzero(flat.any(axis=1)):
             rows = upscaled[row * scale:(row + 1) * scale, :, 0]
             rows[:, np.repeat(flat[row], scale)] = level
 
 
 def _visibility(alpha: NDArray[Any]) -> Values:
-    """(H, W) from 0, hidden, to 1."""
+    """(H, W) from 0 (hidden) to 1 (visible)."""
     largest = _largest_around(alpha[..., 0], REACH_PX).astype(np.float32)
     shares = alpha[..., 0] / np.maximum(VISIBLE_SHARE * largest, np.finfo(np.float32).tiny)
     return np.asarray(np.minimum(shares, 1), np.float32)
 
 
 def _largest_around(values: NDArray[Any], reach: int) -> NDArray[Any]:
-    """The largest of the square of 2 * reach + 1 pixels around each of (H, W); the edge is repeated beyond it."""
+    """The maximum over the square of 2 * reach + 1 pixels around each of (H, W); the edge is repeated outwards."""
     found = np.pad(values, reach, mode="edge")
     for _ in range(2):
         done = 1
@@ -77,7 +81,7 @@ def _largest_around(values: NDArray[Any], reach: int) -> NDArray[Any]:
 
 
 def _mean(colour: NDArray[Any], alpha: NDArray[Any]) -> Values:
-    """Of all pixels, each by its alpha, (C,); band by band."""
+    """The mean colour (C,) of the image, weighted by alpha; computed band by band."""
     sums, weight = np.zeros(colour.shape[2]), 0.0
     for start in range(0, len(colour), _BAND_ROWS):
         weights = alpha[start:start + _BAND_ROWS].astype(np.float64)
@@ -87,7 +91,7 @@ def _mean(colour: NDArray[Any], alpha: NDArray[Any]) -> Values:
 
 
 def _nearby(colour: NDArray[Any], alpha: NDArray[Any], everywhere: Values) -> Values:
-    """The mean colour around each pixel of a band, each pixel by its alpha."""
+    """The mean colour within REACH_PX of each pixel of a band, weighted by alpha."""
     weights = alpha.astype(np.float32)
     sums = _sums_around(np.concatenate([colour * weights, weights], axis=2))
     totals = sums[..., -1:]
@@ -96,7 +100,7 @@ def _nearby(colour: NDArray[Any], alpha: NDArray[Any], everywhere: Values) -> Va
 
 
 def _sums_around(values: Values) -> Values:
-    """Over the square of REACH_PX around each pixel of (H, W, C); beyond the border there is nothing."""
+    """The sum over the square within REACH_PX of each pixel of (H, W, C); there is nothing outside the border."""
     sums = np.pad(values, ((REACH_PX, REACH_PX), (REACH_PX, REACH_PX), (0, 0)))
     for _ in range(2):
         length = len(sums) - 2 * REACH_PX

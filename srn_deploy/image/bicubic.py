@@ -1,9 +1,8 @@
-"""Bicubic resizing as MATLAB's imresize does it (antialiased, a = -0.5), which SR data sets are made with.
+"""Bicubic resizing as in MATLAB's imresize (antialiased, a = -0.5), with which SR data sets are made.
 
-OpenCV's bicubic is another kernel (a = -0.75) and does not antialias. Two habits of the imresize that made
-the published sets are kept, because with them the LR pictures of Set5 and Set14 come out bit for bit: beyond
-the border the edge pixel is repeated (later versions mirror), and 8-bit pictures are rounded after each of
-the two passes.
+OpenCV's bicubic has another kernel (a = -0.75) and does not antialias. Two properties of the imresize that made the
+published data sets are kept, because they reproduce the LR images of Set5 and Set14 bit for bit: beyond the border the
+edge pixel is repeated (later versions mirror), and 8-bit images are rounded after each of the two passes.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ CUBIC_WIDTH = 4.0
 
 
 def cubic(distance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Keys' cubic convolution kernel with a = -0.5 at signed distances in source pixels."""
+    """Keys' cubic convolution kernel (1981) with a = -0.5, at signed distances in source pixels; the same shape."""
     x = np.abs(distance)
     near = (1.5 * x - 2.5) * x * x + 1.0
     far = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
@@ -28,10 +27,10 @@ def cubic(distance: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def resize_matrix(source: int, target: int) -> NDArray[np.float64]:
-    """Weights (target, source) of one side; every row sums to 1. Raises OptionError for an empty side.
+    """The weights (target, source) that resize one side, both in pixels; every row sums to 1.
 
-    When it shrinks, the kernel is widened by the ratio (antialiasing); beyond the border the edge pixel
-    is repeated.
+    When the side shrinks, the kernel is widened by the ratio (antialiasing). Beyond the border the edge pixel is
+    repeated. Raises OptionError for a side below 1.
     """
     if min(source, target) < 1:
         raise OptionError(f"A side of {source} px cannot be resized to {target} px.",
@@ -50,7 +49,10 @@ def resize_matrix(source: int, target: int) -> NDArray[np.float64]:
 
 
 def resize(image_hwc: NDArray[np.generic], height: int, width: int) -> NDArray[np.float64]:
-    """Resize (H, W, C) of any dtype to float64 (height, width, C), neither rounded nor clipped."""
+    """Resize (H, W, C) of any dtype to a new float64 array (height, width, C), neither rounded nor clipped.
+
+    Raises OptionError for a side below 1.
+    """
     pixels = image_hwc.astype(np.float64)
     for axis, side in enumerate((height, width)):
         pixels = _resize_axis(pixels, axis, side)
@@ -58,9 +60,10 @@ def resize(image_hwc: NDArray[np.generic], height: int, width: int) -> NDArray[n
 
 
 def resize_uint8(image_hwc: NDArray[np.generic], height: int, width: int) -> NDArray[np.uint8]:
-    """Resize 8-bit (H, W, C) pixels to uint8 (height, width, C) as MATLAB does: rounded and clipped after each pass.
+    """Resize (H, W, C) in 0..255 to a new uint8 array (height, width, C), rounded and clipped after each pass.
 
-    The side that shrinks more goes first, rows if both shrink alike.
+    This is what MATLAB does. The side that shrinks more is resized first; if both shrink equally, the height. Raises
+    OptionError for a side below 1.
     """
     pixels = image_hwc.astype(np.float64)
     sides = (height, width)

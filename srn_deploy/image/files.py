@@ -1,4 +1,4 @@
-"""Which files are pictures, and their bytes."""
+"""Which files are images, and reading their bytes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _CONTAINERS = {".png": Container.PNG, ".jpg": Container.JPEG, ".jpeg": Container
                ".tif": Container.TIFF, ".tiff": Container.TIFF, ".bmp": Container.BMP}
 
 SUFFIXES = tuple(_CONTAINERS)
-"""What is read and written; the case does not matter."""
+"""Suffixes of the formats that are read and written; their case does not matter."""
 
 
 def find_images(folder: Path) -> list[Path]:
-    """Every picture file under a folder, sorted; raises UnreadableImage for a folder that cannot be listed.
+    """Every image file under a folder and its subfolders, sorted; symbolic links to folders are not followed.
 
-    Symbolic links to folders are not followed.
+    Raises UnreadableImage for a folder that cannot be listed.
     """
     return sorted(_walk(folder))
 
@@ -38,21 +38,21 @@ def _refuse_folder(error: OSError) -> None:
 
 
 def read_bytes(path: Path) -> bytes:
-    """A file as it is; raises UnreadableImage."""
+    """The bytes of a file; raises UnreadableImage if it cannot be read or is not a regular file."""
     try:
         if path.exists() and not path.is_file():  # a pipe would block, a device never end
-            raise UnreadableImage(f"{path} cannot be read: it is no file.", remedy="Give the path of a picture file.")
+            raise UnreadableImage(f"{path} cannot be read: it is not a file.", remedy="Give the path of an image file.")
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL character
         reason = error.strerror if isinstance(error, OSError) else error
         raise UnreadableImage(f"{path} cannot be read: {reason}.",
-                              remedy="Give the path of a picture file that you may read.") from error
+                              remedy="Give the path of an image file that you may read.") from error
 
 
 def container_of(path: Path) -> Container:
-    """The format that a suffix names; raises UnwritableImage for others."""
+    """The format that belongs to the suffix of a path; raises UnwritableImage for an unknown suffix."""
     found = _CONTAINERS.get(path.suffix.lower())
     if found is None:
-        raise UnwritableImage(f"{path}: the suffix {path.suffix.lower()!r} names no picture format.",
+        raise UnwritableImage(f"{path}: the suffix {path.suffix.lower()!r} is not that of an image format.",
                               remedy=f"Choose one of {', '.join(SUFFIXES)}.")
     return found

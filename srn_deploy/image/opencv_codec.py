@@ -1,4 +1,4 @@
-"""PNG and WebP through OpenCV, in a way that is silent."""
+"""PNG and WebP through OpenCV, without its messages on stderr."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ import numpy as np
 
 from srn_deploy.errors import UnreadableImage, UnwritableImage
 from srn_deploy.image.containers import Unpacked, check_png
-from srn_deploy.image.picture import Decoded, Pixels
+from srn_deploy.image.pixels import Decoded, Pixels
 
 LIMIT_VARIABLE = "OPENCV_IO_MAX_IMAGE_PIXELS"
 _LIMIT_PX = 1 << 30
-"""OpenCV decodes no more unless that variable of the environment says so when it is loaded."""
+"""OpenCV's limit, unless that environment variable sets another before OpenCV is loaded."""
 
 # Measured on photographs of 2040 x 1356, one core: 48 ms and 2.70 MB; OpenCV's own choice (every byte
-# less its left neighbour, runs) 67 ms and 3.14 MB; level 6 alone 546 ms and 2.70 MB. The average filter
-# leaves so little to find again that looking for repetitions only costs time.
+# minus its left neighbour, runs) 67 ms and 3.14 MB; level 6 alone 546 ms and 2.70 MB. The average filter
+# leaves so few repetitions that looking for them only costs time.
 PNG_OPTIONS = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY,
                cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_AVG)
 
 
 def webp_options(quality: int | None) -> tuple[int, ...]:
-    """For the encoder; lossless by default, the colour below full transparency too."""
+    """Parameters for OpenCV's encoder: quality 1 to 100, or lossless for None, transparent pixels included."""
     if quality is None:
         return (cv2.IMWRITE_WEBP_LOSSLESS_MODE, cv2.IMWRITE_WEBP_LOSSLESS_PRESERVE_COLOR)
     return (cv2.IMWRITE_WEBP_QUALITY, quality)
 
 
 def decode_png(unpacked: Unpacked, path: Path) -> Decoded:
-    """Raises UnreadableImage for damaged pixels."""
+    """Decode a PNG; raises UnreadableImage for damaged pixels."""
     check_png(unpacked, path)
     return _decode(unpacked, path)
 
 
 def decode_webp(unpacked: Unpacked, path: Path) -> Decoded:
-    """Raises UnreadableImage for damaged pixels."""
+    """Decode a WebP; raises UnreadableImage for damaged pixels."""
     return _decode(unpacked, path)
 
 
 def _decode(unpacked: Unpacked, path: Path) -> Decoded:
     _check_limit(unpacked, path)
-    decoded = decoded_pixels(unpacked.picture, path)
+    decoded = decoded_pixels(unpacked.without_metadata, path)
     channels = decoded.shape[2]
     if channels == 1:
         return Decoded(colour=decoded, alpha=_alpha_of_grey(decoded, unpacked.transparent_grey))
@@ -56,15 +56,18 @@ def _decode(unpacked: Unpacked, path: Path) -> Decoded:
 
 
 def decoded_pixels(data: bytes, path: Path) -> Pixels:
-    """(H, W, 1 grey, 3 BGR or 4 BGRA) of any format that OpenCV knows; raises UnreadableImage."""
+    """Decode any format that OpenCV knows to uint8 or uint16: (H, W, 1) grey, (H, W, 3) BGR or (H, W, 4) BGRA.
+
+    Raises UnreadableImage.
+    """
     try:
         with _quiet_opencv():
             decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         raise UnreadableImage(f"{path} cannot be decoded: {error.err}.",
-                              remedy="The file is damaged; give a whole one.") from error
+                              remedy="The file is damaged; give a complete one.") from error
     if decoded is None or decoded.dtype not in (np.uint8, np.uint16):
-        raise UnreadableImage(f"{path} cannot be decoded.", remedy="The file is damaged; give a whole one.")
+        raise UnreadableImage(f"{path} cannot be decoded.", remedy="The file is damaged; give a complete one.")
     return cast(Pixels, np.atleast_3d(decoded))
 
 
@@ -73,13 +76,13 @@ def _check_limit(unpacked: Unpacked, path: Path) -> None:
     limit = int(stated) if stated.isdecimal() else _LIMIT_PX
     if unpacked.height * unpacked.width > limit:
         raise UnreadableImage(
-            f"{path} has {unpacked.width} x {unpacked.height} px, and OpenCV decodes {limit} pixels at most.",
+            f"{path} has {unpacked.width} x {unpacked.height} px, and OpenCV decodes at most {limit} pixels.",
             remedy=f"Start again with the environment variable {LIMIT_VARIABLE}={unpacked.height * unpacked.width}, "
-                   "or cut the picture into parts.")
+                   "or cut the image into parts.")
 
 
 def reversed_colour(colour: Pixels) -> Pixels:
-    """BGR to RGB, or back; a fresh array. OpenCV does it in a tenth of numpy's time."""
+    """Convert (H, W, 3) from BGR to RGB or back, into a new array; OpenCV takes a tenth of the time of numpy."""
     return cast(Pixels, cv2.cvtColor(np.ascontiguousarray(colour), cv2.COLOR_BGR2RGB))
 
 
@@ -92,7 +95,11 @@ def _alpha_of_grey(decoded: Pixels, transparent: int | None) -> Pixels | None:
 
 
 def encode(path: Path, suffix: str, colour: Pixels, alpha: Pixels | None, options: Sequence[int]) -> bytes:
-    """The file without metadata, in the format of a suffix; grey with alpha becomes four channels."""
+    """Encode in the format of a suffix, without metadata; grey with alpha is stored in four channels.
+
+    colour: (H, W, 1) or (H, W, 3) RGB. alpha: (H, W, 1). options: parameters of OpenCV's encoder. Raises
+    UnwritableImage if OpenCV cannot encode it; `path` is only used in messages.
+    """
     pixels = colour if colour.shape[2] == 1 else reversed_colour(colour)
     if alpha is not None:
         pixels = np.concatenate([np.broadcast_to(pixels, (*pixels.shape[:2], 3)), alpha], axis=2)
@@ -113,7 +120,7 @@ _usual_level = 0
 
 @contextmanager
 def _quiet_opencv() -> Iterator[None]:
-    """Silence OpenCV's log while anyone is inside: what it would tell becomes our error."""
+    """Silence OpenCV's log while any thread is inside: what it would print is raised as an error here."""
     global _quiet_users, _usual_level
     with _quiet_lock:
         _quiet_users += 1

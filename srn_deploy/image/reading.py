@@ -1,4 +1,4 @@
-"""A picture file to an upright picture."""
+"""Reads an image file into an upright image."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from srn_deploy.image import bmp, cmyk, jpeg, opencv_codec, tiff
 from srn_deploy.image.containers import Container, Metadata, MetadataKind, Unpacked, resolution_of_exif, unpack
 from srn_deploy.image.containers.exif import orientation, upright, upright_xmp
 from srn_deploy.image.files import read_bytes
-from srn_deploy.image.picture import Decoded, Image, Pixels
+from srn_deploy.image.pixels import Decoded, Image, Pixels
 
 MAX_MEGAPIXELS = 200.0
-"""What is decoded unless more is asked for: the largest pictures of one exposure, of cameras of 200 megapixels, have
-16,320 x 12,240; RGB of that size and its fourfold enlargement take 10 GB."""
+"""The largest image that is decoded by default, in megapixels.
+
+The largest single exposures, of cameras with 200 megapixels, have 16,320 x 12,240 pixels; RGB of that size and its
+fourfold enlargement take 10 GB.
+"""
 
 _DECODERS: dict[Container, Callable[[Unpacked, Path], Decoded]] = {
     Container.PNG: opencv_codec.decode_png, Container.WEBP: opencv_codec.decode_webp, Container.JPEG: jpeg.decode,
@@ -26,12 +29,12 @@ _DECODERS: dict[Container, Callable[[Unpacked, Path], Decoded]] = {
 
 
 def read_image(path: Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> Image:
-    """Decode a file, turn it upright and keep its metadata.
+    """Decode a file, turn the image upright by its EXIF orientation and keep its metadata.
 
-    Raises UnreadableImage for what is missing, damaged, no picture or of more pixels than allowed (told from the
-    header, before anything is decoded), OptionError for a limit that is not above 0,
-    UnsupportedImage for animations and for kinds that no library here reads right.
-    A JPEG that is whole but has flipped bits cannot always be told from a good one: the format has no checksum.
+    Raises UnreadableImage for a file that is missing, damaged, not an image, or larger than `max_megapixels` (known
+    from its header, before anything is decoded); UnsupportedImage for animations and for variants that cannot be read
+    correctly; OptionError for a limit that is not above 0. Flipped bits in a JPEG cannot always be detected, because
+    the format has no checksum.
     """
     unpacked = unpack_checked(path, max_megapixels=max_megapixels)
     decoded = _DECODERS[unpacked.container](unpacked, path)
@@ -46,8 +49,8 @@ def read_image(path: Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> Image:
 
 
 def unpack_checked(path: Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> Unpacked:
-    """Read a file and take it apart without decoding its pixels; raises as `read_image` does before it decodes."""
-    if not max_megapixels > 0:  # not a number is no limit either
+    """Read a file and take it apart without decoding its pixels; raises the errors of `read_image` up to there."""
+    if not max_megapixels > 0:  # NaN is not a limit either
         raise OptionError(f"A limit of {max_megapixels:g} megapixels is not possible.",
                           remedy="Give a number above 0; inf lifts the limit.")
     unpacked = unpack(read_bytes(path), path)
@@ -55,13 +58,13 @@ def unpack_checked(path: Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> Unp
     if unpacked.animated:
         kind, part = ("a TIFF of several pages", "page") if unpacked.container is Container.TIFF else \
             ("an animation", "frame")
-        raise UnsupportedImage(f"{path} is {kind}, of which only the first {part} would be left.",
-                               remedy=f"Save each {part} as a picture of its own.")
+        raise UnsupportedImage(f"{path} is {kind}, of which only the first {part} would be kept.",
+                               remedy=f"Save each {part} as an image of its own.")
     return unpacked
 
 
 def orientation_of(metadata: Metadata) -> int:
-    """The EXIF orientation, 1 to 8; 1, which is upright, where there is no EXIF."""
+    """The EXIF orientation, 1 to 8; 1 (upright) if there is no EXIF."""
     return next((orientation(block) for kind, block in metadata if kind is MetadataKind.EXIF), 1)
 
 
@@ -69,20 +72,20 @@ def _refuse_bombs(unpacked: Unpacked, path: Path, max_megapixels: float) -> None
     megapixels = unpacked.height * unpacked.width / 1e6
     if megapixels > max_megapixels:
         raise UnreadableImage(
-            f"{path} has {unpacked.width} x {unpacked.height} px, {_plainly(megapixels)} megapixels; "
-            f"more than {_plainly(max_megapixels)} are not decoded unasked.",
+            f"{path} has {unpacked.width} x {unpacked.height} px, {_in_digits(megapixels)} megapixels; "
+            f"more than {_in_digits(max_megapixels)} are not decoded by default.",
             remedy="If you trust the file and have the memory for it, lift the limit: for upscale with "
                    f"--max-megapixels {ceil(megapixels)}, in Python with read_image(path, max_megapixels=...).")
 
 
-def _plainly(megapixels: float) -> str:
-    """Without exponent; small numbers down to the single pixel."""
+def _in_digits(megapixels: float) -> str:
+    """A number without exponent; small ones are exact to the pixel."""
     digits = 0 if megapixels >= 100 else 6
     return f"{megapixels:.{digits}f}".rstrip("0").rstrip(".") if digits else f"{megapixels:.0f}"
 
 
 def _turned(decoded: Pixels, turn: int) -> Pixels:
-    """Pixels turned upright from EXIF orientation 1 to 8, contiguous."""
+    """Pixels turned upright from EXIF orientation 1 to 8, as a contiguous array."""
     if turn >= 5:
         decoded = decoded.swapaxes(0, 1)
     if turn in (3, 4, 7, 8):
@@ -98,7 +101,7 @@ def _without_turn(metadata: Metadata) -> Metadata:
 
 
 def _with_resolution(metadata: Metadata) -> Metadata:
-    """Where the format itself says nothing of the resolution, what EXIF says."""
+    """Add the resolution in EXIF if the format itself does not give one."""
     if any(kind is MetadataKind.RESOLUTION for kind, _ in metadata):
         return metadata
     return metadata + resolution_of_exif(dict(metadata).get(MetadataKind.EXIF, b""))

@@ -1,4 +1,4 @@
-"""Sizes of image files, from their headers: nothing is decoded."""
+"""The sizes of image files, read from their headers without decoding."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ FIRST_TURNED_ORIENTATION = 5
 
 
 def image_size(path: Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> tuple[int, int]:
-    """(height, width) in pixels that `read_image` would give, EXIF orientation included; raises as it does.
+    """(height, width) in pixels of the image that `read_image` would return, with the EXIF orientation applied.
 
-    Damage that only a decoder finds is not noticed.
+    Raises the same errors, except for damage that only a decoder finds.
     """
     unpacked = unpack_checked(path, max_megapixels=max_megapixels)
     if orientation_of(unpacked.metadata) >= FIRST_TURNED_ORIENTATION:

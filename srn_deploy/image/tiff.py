@@ -1,7 +1,7 @@
-"""TIFF: strips and tiles are unpacked by the library of their compression, and put together here.
+"""TIFF: strips and tiles are decompressed by the library for their compression, and assembled here.
 
-No library reads every kind right: OpenCV and Pillow cut, premultiply or drop samples. As bytes, whatever they mean,
-strips come out exactly; what they mean is said by the tags.
+No library reads every variant correctly: OpenCV and Pillow truncate, premultiply or drop samples. Treated as plain
+bytes, strips are decompressed exactly; the tags then say what the bytes mean.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from srn_deploy.image.containers import TiffLayout, Unpacked, broken, unsupporte
 from srn_deploy.image.containers.ifd import longs, shorts, write_directory
 from srn_deploy.image.jpeg import decoded_scan, scan_size
 from srn_deploy.image.opencv_codec import decoded_pixels
-from srn_deploy.image.picture import Decoded, Pixels
+from srn_deploy.image.pixels import Decoded, Pixels
 
 _NONE, _FAX2, _FAX3, _FAX4, _LZW, _JPEG, _DEFLATE, _PACKBITS, _OLD_DEFLATE = 1, 2, 3, 4, 5, 7, 8, 32773, 32946
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _INKS = 0, 1, 2, 3, 5
@@ -27,15 +27,18 @@ _UNSAID, _ASSOCIATED, _ALPHA = 0, 1, 2
 _HORIZONTAL = 2
 
 _STRIP_BYTES = 1 << 20
-"""Of a strip that is written: long enough for deflate, short enough to be read in parts."""
+"""The size of a strip that is written: long enough for deflate, short enough to be read in parts."""
 _LONGEST_ROW_BYTES, _LARGEST_PART_BYTES = 1 << 20, 1 << 30
-"""What OpenCV unpacks at once: the sides and the number of its pixels are limited."""
+"""The most that OpenCV decompresses at once: it limits the sides and the number of pixels."""
 _LEVEL = 1
-"""Of deflate: measured on a photograph of 2040 x 1356, level 6 takes 1.4 times as long for 3 % less."""
+"""The level of deflate: measured on a photograph of 2040 x 1356, level 6 takes 1.4 times as long for 3 % less."""
 
 
 def decode(unpacked: Unpacked, path: Path) -> Decoded:
-    """Grey, RGB or inks, and alpha; raises UnreadableImage for damaged parts."""
+    """Decode a TIFF to grey, RGB or CMYK, and alpha.
+
+    Raises UnreadableImage for damaged strips or tiles, UnsupportedImage for variants that cannot be decoded.
+    """
     assert unpacked.tiff is not None
     layout = unpacked.tiff
     if layout.predictor not in (1, _HORIZONTAL) and layout.compression in (_LZW, _DEFLATE, _OLD_DEFLATE):
@@ -45,7 +48,7 @@ def decode(unpacked: Unpacked, path: Path) -> Decoded:
 
 
 def _assembled(unpacked: Unpacked, layout: TiffLayout, path: Path) -> Pixels:
-    """(H, W, samples) as they are stored, of 8 or 16 bits; fewer bits one to a byte."""
+    """All samples (H, W, samples) as stored, in 8 or 16 bits; samples of fewer bits take a byte each."""
     height, width = unpacked.height, unpacked.width
     canvas = np.empty((height, width, layout.samples), np.uint16 if layout.bits == 16 else np.uint8)
     across = -(-width // layout.part_width)
@@ -54,7 +57,7 @@ def _assembled(unpacked: Unpacked, layout: TiffLayout, path: Path) -> Pixels:
         plane, number = divmod(index, per_plane)
         top, left = number // across * layout.part_height, number % across * layout.part_width
         rows = layout.part_height if layout.is_tiled else min(layout.part_height, height - top)
-        part = _part(unpacked.picture[offset:offset + length], layout, rows, path)
+        part = _part(unpacked.without_metadata[offset:offset + length], layout, rows, path)
         chosen = slice(plane, plane + 1) if layout.is_planar else slice(None)
         place = canvas[top:top + rows, left:left + layout.part_width, chosen]
         place[...] = part[:place.shape[0], :place.shape[1]]
@@ -62,7 +65,7 @@ def _assembled(unpacked: Unpacked, layout: TiffLayout, path: Path) -> Pixels:
 
 
 def _part(packed: bytes, layout: TiffLayout, rows: int, path: Path) -> Pixels:
-    """One strip or tile (rows, part width, samples of it)."""
+    """One strip or tile as (rows, part width, samples)."""
     width, samples = layout.part_width, 1 if layout.is_planar else layout.samples
     if layout.compression == _JPEG:
         return _jpeg_part(packed, layout, rows, samples, path)
@@ -88,23 +91,23 @@ _BITS_REVERSED = np.packbits(np.unpackbits(np.arange(256, dtype=np.uint8)[:, Non
 
 
 def _unpacked(packed: bytes, layout: TiffLayout, rows: int, row_bytes: int, path: Path) -> bytes:
-    """The bytes of a part, at most as many as it has."""
+    """The decompressed bytes of a strip or tile, at most one more than it should have."""
     if layout.compression == _NONE:
         return packed
     if layout.compression in (_LZW, _PACKBITS):
         if row_bytes > _LONGEST_ROW_BYTES or rows * row_bytes > _LARGEST_PART_BYTES:
-            raise unsupported(path, "is a TIFF of strips that are too large for OpenCV")
+            raise unsupported(path, "is a TIFF with strips that are too large for OpenCV")
         bytes_as_grey = _one_strip(packed, rows, row_bytes, layout, bits=8)
         return decoded_pixels(bytes_as_grey, path).tobytes()
     try:
-        # One byte more than there should be, so that the checksum at the end is reached.
+        # One byte more than expected, so that the checksum at the end is reached.
         return zlib.decompressobj().decompress(packed, rows * row_bytes + 1)
     except zlib.error as error:
         raise broken(path, f"is a damaged TIFF: {error}") from error
 
 
 def _one_strip(packed: bytes, rows: int, width: int, layout: TiffLayout, *, bits: int) -> bytes:
-    """A TIFF of a grey picture that is this one strip, for a library to unpack."""
+    """A grey TIFF that consists of this one strip, for a library to decompress."""
     entries = [longs(256, [width]), longs(257, [rows]), shorts(258, bits), shorts(259, layout.compression),
                shorts(262, layout.photometric if bits == 1 else _BLACK_IS_ZERO), shorts(266, layout.fill_order),
                longs(273, [8]), shorts(277, 1), longs(278, [rows]), longs(279, [len(packed)])]
@@ -115,7 +118,7 @@ def _one_strip(packed: bytes, rows: int, width: int, layout: TiffLayout, *, bits
 
 
 def _fax_part(packed: bytes, layout: TiffLayout, rows: int, path: Path) -> Pixels:
-    """Facsimile: 0 and 1 as the tags of the file mean them."""
+    """A facsimile strip as 0 and 1, with the meaning that the tags of the file give them."""
     grey = decoded_pixels(_one_strip(packed, rows, layout.part_width, layout, bits=1), path)
     if grey.shape[:2] != (rows, layout.part_width):
         raise broken(path, "is a damaged TIFF: a part holds too few pixels")
@@ -124,28 +127,28 @@ def _fax_part(packed: bytes, layout: TiffLayout, rows: int, path: Path) -> Pixel
 
 
 def _jpeg_part(packed: bytes, layout: TiffLayout, rows: int, samples: int, path: Path) -> Pixels:
-    """A JPEG whose tables stand in a tag, and whose colours the tags name rather than a marker."""
+    """A JPEG strip or tile: its tables are in a tag, and its colour space is given by tags instead of a marker."""
     transform = 1 if layout.photometric == 6 else 0
     adobe = b"\xff\xee\0\x0eAdobe\0\x64" + bytes(4) + bytes([transform])
     data = b"\xff\xd8" + (adobe if samples >= 3 else b"") + layout.jpeg_tables[2:-2] + packed[2:]
     spaces = {1: "Gray", 3: "RGB", 4: "CMYK"}
     if samples not in spaces or layout.extra:
-        raise unsupported(path, "is a TIFF of JPEG with transparency")
+        raise unsupported(path, "is a TIFF with JPEG compression and transparency")
     height, width = scan_size(data, path)
     if not rows <= height <= max(rows, layout.part_height) or width != layout.part_width:
-        raise broken(path, "is a damaged TIFF: a part has another size than its tags say")
+        raise broken(path, "is a damaged TIFF: a part has a different size than its tags say")
     return decoded_scan(data, spaces[samples], path)[0]
 
 
 def _single(levels: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
-    """Rows of bytes to rows of numbers of 1, 2 or 4 bits each."""
+    """Split rows of bytes into rows of samples of 1, 2 or 4 bits, a byte each."""
     places = np.arange(8 - bits, -1, -bits, dtype=np.uint8)
     numbers = levels[..., None] >> places & np.uint8(2**bits - 1)
     return cast(NDArray[np.uint8], numbers.reshape(levels.shape[0], -1))
 
 
 def _interpreted(samples: Pixels, layout: TiffLayout, path: Path) -> Decoded:
-    """What the samples mean."""
+    """Convert stored samples to colour and alpha by the photometric interpretation."""
     colours = {_INKS: 4, _RGB: 3, 6: 3}.get(layout.photometric, 1)
     colour, alpha = samples[..., :colours], samples[..., colours:] if samples.shape[2] > colours else None
     if layout.photometric == _PALETTE:
@@ -170,7 +173,7 @@ def _with_alpha(colour: Pixels, alpha: Pixels | None, layout: TiffLayout, path: 
 
 
 def _divided(colour: Pixels, alpha: Pixels) -> Pixels:
-    """Colour that had been multiplied with alpha, as it was before; black where nothing of it is left."""
+    """Undo the multiplication of colour with alpha; black where alpha is 0."""
     largest = int(np.iinfo(colour.dtype).max)
     divisor = np.maximum(alpha, 1).astype(np.uint32)
     whole = (colour.astype(np.uint32) * largest + divisor // 2) // divisor
@@ -178,7 +181,10 @@ def _divided(colour: Pixels, alpha: Pixels) -> Pixels:
 
 
 def encode(colour: Pixels, alpha: Pixels | None) -> bytes:
-    """The file without metadata: grey or RGB, deflated with the horizontal predictor."""
+    """Encode without metadata: deflate with the horizontal predictor, little-endian.
+
+    colour: (H, W, 1) or (H, W, 3) RGB, uint8 or uint16. alpha: (H, W, 1) of the same dtype.
+    """
     samples = colour if alpha is None else np.concatenate([colour, alpha], axis=2)
     height, width, count = samples.shape
     strip_rows = max(1, _STRIP_BYTES // (width * count * samples.itemsize))
@@ -196,7 +202,7 @@ def encode(colour: Pixels, alpha: Pixels | None) -> bytes:
 
 
 def _differences(samples: Pixels, strip_rows: int) -> Iterator[bytes]:
-    """Each strip with every pixel less its left neighbour, least byte first."""
+    """The bytes of each strip, every pixel minus its left neighbour, little-endian."""
     for top in range(0, samples.shape[0], strip_rows):
         strip = samples[top:top + strip_rows]
         less = strip.copy()

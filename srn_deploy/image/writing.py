@@ -1,4 +1,4 @@
-"""A picture to a file, and what of it the file can hold."""
+"""Writes an image to a file, and says what the format of the file cannot hold."""
 
 from __future__ import annotations
 
@@ -8,31 +8,35 @@ from pathlib import Path
 from srn_deploy.errors import OptionError, UnsupportedImage, UnwritableImage
 from srn_deploy.image import bmp, jpeg, opencv_codec, tiff
 from srn_deploy.image.containers import Container, Metadata, MetadataKind, pack, select_supported
-from srn_deploy.image.containers.exif import sized
+from srn_deploy.image.containers.exif import with_size
 from srn_deploy.image.files import container_of
-from srn_deploy.image.picture import Image
+from srn_deploy.image.pixels import Image
 from srn_deploy.system.atomic import replacing
 
 LARGEST_SIDE_PX = {Container.PNG: 1_000_000, Container.JPEG: 65_500, Container.WEBP: 16_383,
                    Container.TIFF: 1_000_000, Container.BMP: 1_000_000}
-"""What the libraries write and read again: libpng's user limit, libjpeg's JPEG_MAX_DIMENSION, WebP's 14 bits; TIFF
-and BMP have 31 bits, and are held to what the others read."""
+"""The largest side that the libraries can write and read again: libpng's user limit, libjpeg's JPEG_MAX_DIMENSION and
+the 14 bits of WebP. TIFF and BMP have 31 bits, and get the limit of PNG."""
 
 WITH_QUALITY = frozenset({Container.JPEG, Container.WEBP})
-"""Formats that can be written with losses; the others are always exact."""
+"""Formats that can be written lossily; the others are always lossless."""
 
 LARGEST_PIXELS_BYTES = 4_000_000_000
-"""TIFF and BMP count their bytes in 32 bits; what is left is for headers, metadata and what deflate adds to noise."""
+"""TIFF and BMP have 32-bit sizes; the rest is for headers, metadata and what deflate adds to incompressible pixels."""
 
 
 def check_writable(path: Path, *, height: int, width: int, has_alpha: bool = False, bits: int = 8) -> None:
-    """Raise UnwritableImage or UnsupportedImage before the work, if the format cannot hold the result."""
+    """Check before the work whether a file can be written at all.
+
+    height, width: in pixels. bits: per sample, 8 or 16. Raises UnwritableImage for a path or size that cannot be
+    written, UnsupportedImage if the format cannot hold transparency or 16 bits.
+    """
     container = container_of(path)
     if os.path.isdir(path):  # noqa: PTH112  # Path.is_dir raises for names that are too long
         raise UnwritableImage(f"{path} is a folder.", remedy="Name a file in it.")
     if max(height, width) > LARGEST_SIDE_PX[container]:
         raise UnwritableImage(f"{path}: {width} x {height} px is more than {container} can hold "
-                              f"({LARGEST_SIDE_PX[container]} a side).", remedy="Write a .png, or a smaller part.")
+                              f"({LARGEST_SIDE_PX[container]} per side).", remedy="Write a .png, or a smaller part.")
     size_bytes = height * width * (3 + has_alpha) * bits // 8
     if container in (Container.TIFF, Container.BMP) and size_bytes > LARGEST_PIXELS_BYTES:
         raise UnwritableImage(f"{path}: {width} x {height} px are {size_bytes / 1e9:.1f} GB, more than {container} "
@@ -46,28 +50,29 @@ def check_writable(path: Path, *, height: int, width: int, has_alpha: bool = Fal
 
 
 def losses(path: Path, image: Image) -> tuple[str, ...]:
-    """What would be left behind if the image were written to this path, as sentences; metadata only.
+    """The metadata that would be lost if the image were written to this path, as sentences.
 
-    What must not be lost, alpha and 16 bits, is an error of `check_writable` instead.
+    Alpha and 16 bits must not be lost, so `check_writable` raises an error for them instead.
     """
-    return _sorted_out(path, image)[1]
+    return _kept_and_lost(path, image)[1]
 
 
-def _sorted_out(path: Path, image: Image) -> tuple[Metadata, tuple[str, ...]]:
+def _kept_and_lost(path: Path, image: Image) -> tuple[Metadata, tuple[str, ...]]:
     return select_supported(container_of(path), image.metadata, is_grey=_stored_grey(path, image))
 
 
 def write_image(path: Path, image: Image, *, quality: int | None = None) -> tuple[str, ...]:
-    """Encode and write, whole or not at all; the suffix chooses the format. Returns what `losses` says.
+    """Encode an image in the format of the suffix and write it, completely or not at all; returns its `losses`.
 
-    quality: 1 to 100 for JPEG (default 95) and WebP (default lossless); the others have none and pass it over.
+    quality: 1 to 100 for JPEG (default 95) and WebP (default lossless); ignored for the other formats.
+    Raises UnwritableImage and UnsupportedImage as `check_writable` does, and OptionError for an impossible quality.
     """
     if quality is not None and not 1 <= quality <= 100:
         raise OptionError(f"A quality of {quality} is not possible.", remedy="Use 1 to 100.")
     check_writable(path, height=image.height, width=image.width, has_alpha=image.alpha is not None,
                    bits=8 * image.pixels.dtype.itemsize)
-    kept, lost = _sorted_out(path, image)
-    own = tuple((kind, sized(block, height=image.height, width=image.width) if kind is MetadataKind.EXIF else block)
+    kept, lost = _kept_and_lost(path, image)
+    own = tuple((kind, with_size(block, height=image.height, width=image.width) if kind is MetadataKind.EXIF else block)
                 for kind, block in kept)
     encoded = pack(container_of(path), _encoded(path, image, quality), own,
                    height=image.height, width=image.width, has_alpha=image.alpha is not None)
@@ -82,9 +87,9 @@ def write_image(path: Path, image: Image, *, quality: int | None = None) -> tupl
 
 
 def _stored_grey(path: Path, image: Image) -> bool:
-    """Whether the file will have one channel of colour.
+    """Whether the file will have a single channel of colour.
 
-    OpenCV writes WebP, and PNG of grey with alpha, as RGB; so is BMP with alpha, and its greys are a palette.
+    OpenCV writes WebP, and grey PNG with alpha, as RGB. A BMP with alpha is RGB too, and a grey one has a palette.
     """
     container = container_of(path)
     is_grey = image.pixels.shape[2] == 1
@@ -93,7 +98,7 @@ def _stored_grey(path: Path, image: Image) -> bool:
 
 
 def _encoded(path: Path, image: Image, quality: int | None) -> bytes:
-    """The file without metadata."""
+    """The encoded file without metadata."""
     container = container_of(path)
     if container is Container.TIFF:
         return tiff.encode(image.pixels, image.alpha)

@@ -1,8 +1,11 @@
-"""Picture files as the chunks they are made of: is the file whole, and what travels beside its pixels.
+"""The structure of image files: checks that a file is complete, and takes its metadata out or puts it in.
 
-Codecs fill missing parts with grey, lose metadata without a word and complain on stderr; so files are
-checked here, and metadata is taken out and put in by the formats' own rules. EXIF, XMP, colour profiles,
-the resolution, PNG's colour and text chunks, and JPEG's comments travel; thumbnails beside EXIF do not.
+Codecs fill missing parts with grey, drop metadata silently and complain on stderr. So files are checked here before a
+codec sees them, and metadata is read and written by the rules of each format. EXIF, XMP, colour profiles, the
+resolution, PNG's colour and text chunks, and JPEG's comments are carried over; thumbnails next to EXIF are not.
+
+One module per format (`png`, `jpeg`, `webp`, `tiff`, `bmp`) finds the pieces; `exif` reads and changes EXIF and XMP,
+`ifd` is the directory that EXIF and TIFF share, `resolution` is pixels per inch in one notation.
 """
 
 from __future__ import annotations
@@ -31,16 +34,17 @@ __all__ = ["Container", "Metadata", "MetadataKind", "TiffLayout", "Unpacked", "b
 
 
 def unpack(data: bytes, path: Path) -> Unpacked:
-    """Take a file apart; raises UnreadableImage, naming `path`, if it is empty, of another kind, or not whole.
+    """Separate the bytes of an image file into pixels and metadata, without decoding the pixels.
 
-    A colour profile that is none is passed over with a remark.
+    Raises UnreadableImage if the data is empty, of an unknown format or incomplete, and UnsupportedImage for variants
+    that cannot be read correctly; `path` is only used in messages. A damaged colour profile is ignored with a remark.
     """
     unpacked = _unpacked(data, path)
     metadata = tuple((kind, block) for kind, block in unpacked.metadata
                      if kind is not MetadataKind.ICC or is_profile(block))
     if len(metadata) == len(unpacked.metadata):
         return unpacked
-    said = f"{path}: the damaged colour profile of the {unpacked.container} is passed over."
+    said = f"{path}: the damaged colour profile of the {unpacked.container} is ignored."
     return replace(unpacked, metadata=metadata, remarks=(*unpacked.remarks, said))
 
 
@@ -57,12 +61,15 @@ def _unpacked(data: bytes, path: Path) -> Unpacked:
         return tiff.unpack(data, path)
     if data.startswith(bmp.START):
         return bmp.unpack(data, path)
-    raise broken(path, "is no PNG, JPEG, WebP, TIFF or BMP file")
+    raise broken(path, "is not a PNG, JPEG, WebP, TIFF or BMP file")
 
 
 def pack(container: Container, encoded: bytes, metadata: Metadata, *, height: int, width: int,
          has_alpha: bool) -> bytes:
-    """Put metadata that `select_supported` kept into a freshly encoded file, which has none; sizes in pixels."""
+    """Insert metadata into an encoded file that has none yet, and return the file.
+
+    metadata: what `select_supported` kept. height, width: of the image, in pixels.
+    """
     if not metadata:
         return encoded
     if container is Container.PNG:
@@ -77,22 +84,22 @@ def pack(container: Container, encoded: bytes, metadata: Metadata, *, height: in
 
 
 def resolution_of_exif(exif: bytes) -> Metadata:
-    """What an EXIF block says of the resolution, as a block of its own; none if it says nothing."""
+    """The resolution given in an EXIF block, as metadata of its own; empty if EXIF does not give one."""
     return as_metadata(from_exif(exif))
 
 
 def select_supported(container: Container, metadata: Metadata, *, is_grey: bool) -> tuple[Metadata, tuple[str, ...]]:
-    """What the container can hold, and a sentence for each block that it cannot.
+    """Split metadata into what a format can hold, and one sentence for each kind that it cannot.
 
-    PNG chunks that only say sRGB go without a word: that is what the other formats mean anyway.
     is_grey: the pixels are stored as one channel, not as RGB with or without alpha.
+    PNG chunks that only say sRGB are dropped without a sentence, because the other formats assume sRGB anyway.
     """
     if container is not Container.PNG:
         metadata = tuple((kind, block) for kind, block in metadata
                          if kind is not MetadataKind.PNG_COLOUR or not png.is_plain_srgb(block))
     reasons = [_why_lost(container, kind, block, is_grey=is_grey) for kind, block in metadata]
     kept = tuple(block for block, reason in zip(metadata, reasons, strict=True) if not reason)
-    # Where the EXIF that is kept says the same there is nothing to tell.
+    # A resolution that the kept EXIF repeats is not lost.
     repeated = [from_exif(block) for kind, block in kept if kind is MetadataKind.EXIF]
     reasons = [reason if kind is not MetadataKind.RESOLUTION or from_block(block) not in repeated else ""
                for (kind, block), reason in zip(metadata, reasons, strict=True)]
@@ -111,11 +118,11 @@ _WITHOUT = {
     Container.TIFF: (*_OF_PNG, *_OF_JPEG),
     Container.BMP: (*_OF_PNG, *_OF_JPEG, MetadataKind.EXIF, MetadataKind.XMP),
 }
-"""What a format has no place for."""
+"""The kinds of metadata that a format cannot hold."""
 
 
 def _why_lost(container: Container, kind: MetadataKind, block: bytes, *, is_grey: bool) -> str:
-    """A clause; empty if the block can be kept."""
+    """The reason as a clause; empty if the block can be kept."""
     if kind in _WITHOUT[container]:
         return f"{container} has no place for it"
     if kind is MetadataKind.RESOLUTION:
@@ -130,7 +137,7 @@ def _why_lost(container: Container, kind: MetadataKind, block: bytes, *, is_grey
 
 def _why_unsuitable(container: Container, profile: bytes, stored: str) -> str:
     described = profile[16:20].decode("latin-1").strip()  # the field "data colour space" of ICC.1:2022
-    # Many grey JPEG files carry an RGB profile, and readers pass over it.
+    # Many grey JPEG files carry an RGB profile, and readers ignore it.
     if described == stored or (container is Container.JPEG and (described, stored) == ("RGB", "GRAY")):
         return ""
     return f"it describes {described or 'nothing'}, the pixels are stored as {stored}"

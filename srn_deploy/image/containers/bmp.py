@@ -1,4 +1,4 @@
-"""BMP: a header of which there are many lengths, in the end BITMAPV5HEADER (Microsoft's Windows GDI)."""
+"""BMP files: headers of several lengths, the latest of which is BITMAPV5HEADER (Microsoft's Windows GDI)."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _EMBEDDED_PROFILE, _SRGB = 0x4D424544, 0x73524742
 """`MBED` and `sRGB` as numbers."""
 _INTENT_IMAGES = 4
 
-# Within the file: where the number of pixels per metre, the colour space and the place of the profile stand.
+# Offsets in the file of the pixels per metre, the colour space, and the offset of the profile.
 _PER_METRE_AT, _SPACE_AT, _PROFILE_AT = 38, 70, 126
 
 
 def unpack(data: bytes, path: Path) -> Unpacked:
-    """Take a BMP apart; raises UnreadableImage if it is not whole, UnsupportedImage for kinds nobody writes."""
+    """Take a BMP apart; raises UnreadableImage if it is incomplete, UnsupportedImage for rare variants."""
     if len(data) < _FILE_HEADER_BYTES + _OS2_BYTES:
         raise broken(path, "is a truncated BMP")
     pixels_at, header_bytes = struct.unpack_from("<II", data, 10)
@@ -36,13 +36,13 @@ def unpack(data: bytes, path: Path) -> Unpacked:
     else:
         width, height, _, depth, compression = struct.unpack_from("<iiHHI", data, 18)
     if not (width > 0 and height):
-        raise broken(path, "is a damaged BMP: its header names an impossible size")
+        raise broken(path, "is a damaged BMP: its header gives an impossible size")
     if depth not in _DEPTHS.get(compression, ()):
         raise unsupported(path, f"is a BMP of {depth} bits in compression {compression}")
     row_bytes = (width * depth + 31) // 32 * 4
     if compression not in (_RUNS_8, _RUNS_4) and pixels_at + row_bytes * abs(height) > len(data):
         raise broken(path, "is a truncated BMP")
-    return Unpacked(container=Container.BMP, picture=data, height=abs(height), width=width,
+    return Unpacked(container=Container.BMP, without_metadata=data, height=abs(height), width=width,
                     metadata=_metadata(data, header_bytes))
 
 
@@ -59,7 +59,7 @@ def _metadata(data: bytes, header_bytes: int) -> Metadata:
 
 
 def pack(encoded: bytes, metadata: Metadata) -> bytes:
-    """Put a profile behind the pixels of a BMP of ours, whose header has a place for it, and the resolution in it."""
+    """Append the colour profile to a BMP with a header from `header`, and write the resolution into that header."""
     data, blocks = bytearray(encoded), dict(metadata)
     if MetadataKind.RESOLUTION in blocks:
         struct.pack_into("<ii", data, _PER_METRE_AT, *from_block(blocks[MetadataKind.RESOLUTION]).per_metre())
@@ -73,9 +73,10 @@ def pack(encoded: bytes, metadata: Metadata) -> bytes:
 
 
 def header(*, height: int, width: int, depth: int, palette: bytes, masks: tuple[int, int, int, int]) -> bytes:
-    """What stands before the rows, the lowest of which is the first; masks only for 32 bits.
+    """The file header, BITMAPV5HEADER and palette that precede the rows, which are stored from the bottom up.
 
-    palette: 4 bytes for each colour, or empty. The header has a place for a profile, and says sRGB until there is one.
+    depth: bits per pixel. palette: 4 bytes per colour, or empty. masks: red, green, blue and alpha, all 0 below 32
+    bits. The header declares sRGB and has room for the profile that `pack` may add.
     """
     row_bytes = (width * depth + 31) // 32 * 4
     pixels_at = _FILE_HEADER_BYTES + _V5_BYTES + len(palette)

@@ -1,4 +1,4 @@
-"""Statements of EXIF and XMP that upscaling changes: the orientation, the thumbnail, the size in pixels."""
+"""Reads and changes the fields of EXIF and XMP that upscaling affects: orientation, thumbnail, size in pixels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:\s*=\s*["']|>)\s*)[1-8](?
 
 
 def orientation(exif: bytes) -> int:
-    """1 to 8 as EXIF numbers them; 1 (upright) where the block does not say or is damaged."""
+    """The orientation, 1 to 8 as EXIF numbers them; 1 (upright) if the block is damaged or does not give one."""
     order, first = _first(exif)
     entry = first.entries.get(_ORIENTATION)
     value = entry.numbers(order)[:1] if entry is not None and entry.kind == SHORT else ()
@@ -24,9 +24,9 @@ def orientation(exif: bytes) -> int:
 
 
 def upright(exif: bytes) -> bytes:
-    """The same block with its orientation set to 1, for pixels that have been turned already.
+    """The same EXIF block with its orientation set to 1, for pixels that have already been turned upright.
 
-    Where they were turned, the thumbnail beside them would lie: it is wiped out.
+    If the pixels were turned, the embedded thumbnail would still be rotated, so it is removed.
     """
     order, first = _first(exif)
     entry = first.entries.get(_ORIENTATION)
@@ -37,12 +37,12 @@ def upright(exif: bytes) -> bytes:
 
 
 def upright_xmp(packet: bytes) -> bytes:
-    """The same XMP packet with its orientation set to 1; XMP repeats what EXIF says."""
+    """The same XMP packet with its orientation, which repeats that of EXIF, set to 1."""
     return _XMP_ORIENTATION.sub(rb"\g<1>1", packet)
 
 
-def sized(exif: bytes, *, height: int, width: int) -> bytes:
-    """The same block with the size of the picture, in pixels, wherever the block speaks of it."""
+def with_size(exif: bytes, *, height: int, width: int) -> bytes:
+    """The same EXIF block with every field for the size of the image, in pixels, set to this size."""
     order, first = _first(exif)
     pointer = first.entries.get(_EXIF_DIRECTORY)
     at = pointer.numbers(order)[:1] if pointer is not None else ()
@@ -56,7 +56,7 @@ def sized(exif: bytes, *, height: int, width: int) -> bytes:
 
 
 def _first(exif: bytes) -> tuple[str, Directory]:
-    """Byte order and first directory; an empty one for what is no such block."""
+    """Byte order and first directory; an empty directory if this is not an EXIF block."""
     order = byte_order(exif)
     if order is None:
         return "<", Directory({}, 0, 0, is_whole=False)
@@ -64,7 +64,7 @@ def _first(exif: bytes) -> tuple[str, Directory]:
 
 
 def _without_thumbnail(exif: bytes, order: str, first: Directory) -> bytes:
-    """The same block without a second directory; nothing is moved, because maker notes count from the start."""
+    """The same block without its second directory; nothing is moved, because maker notes hold absolute offsets."""
     second = read_directory(exif, order, first.next).entries
     if not second:
         return exif

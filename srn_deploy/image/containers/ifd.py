@@ -1,4 +1,4 @@
-"""Directories of tagged values as TIFF 6.0 lays them down; EXIF blocks are made of them too."""
+"""Image file directories (IFD): tables of tagged values as TIFF 6.0 defines them; EXIF blocks consist of them too."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ HEADER_BYTES = 8
 _ENTRY_BYTES = 12
 
 ASCII, SHORT, LONG, RATIONAL, UNDEFINED = 2, 3, 4, 5, 7
-"""Kinds of values; numbered by TIFF 6.0."""
+"""Types of values, by their numbers in TIFF 6.0."""
 BYTE = 1
 
 _UNIT_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 1, 7: 1, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4}
-"""The length of what is stored in one byte order; a rational is two such units."""
+"""Bytes per unit by type; bytes are swapped within a unit, and a rational has two of them."""
 _UNITS = {5: 2, 10: 2}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One tag with its values as they are stored."""
+    """One tag with its values as stored."""
 
     tag: int
     kind: int
     stored: bytes
     """In the byte order of the block."""
     at: int = 0
-    """Where in the block the entry begins; its kind follows the two bytes of its tag."""
+    """Offset of the entry in the block; its type follows the two bytes of its tag."""
     stored_at: int = 0
-    """Where in the block the values begin."""
+    """Offset of its values in the block."""
 
     @property
     def count(self) -> int:
@@ -39,12 +39,12 @@ class Entry:
         return len(self.stored) // (_UNIT_BYTES[self.kind] * _UNITS.get(self.kind, 1))
 
     def numbers(self, order: str) -> tuple[int, ...]:
-        """Whole numbers without sign; none for other kinds."""
+        """The values as unsigned integers; empty for other types."""
         letter = {1: "B", 3: "H", 4: "I", 13: "I", 7: "B"}.get(self.kind)
         return struct.unpack(f"{order}{self.count}{letter}", self.stored) if letter else ()
 
     def fractions(self, order: str) -> tuple[Fraction, ...]:
-        """Rationals without sign; none for other kinds, and none where something is divided by zero."""
+        """The values as unsigned fractions; empty for other types, and if any denominator is 0."""
         if self.kind != RATIONAL:
             return ()
         pairs = list(struct.iter_unpack(order + "II", self.stored))
@@ -60,31 +60,31 @@ class Entry:
 
 
 class Directory(NamedTuple):
-    """What a directory holds."""
+    """A directory that has been read."""
 
     entries: dict[int, Entry]
     """By tag."""
     next_at: int
-    """Where the offset of the next directory is stored; 0 where there is no place for it."""
+    """Where the offset of the next directory is stored; 0 if the block ends before it."""
     next: int
-    """The offset of the next directory; 0 where there is none."""
+    """The offset of the next directory; 0 if there is none."""
     is_whole: bool
-    """Whether all of it lies within the block, its values too."""
+    """Whether the directory and all of its values lie within the block."""
 
 
 def byte_order(block: bytes) -> str | None:
-    """`<` or `>` as `struct` has it; None for what is no such block."""
+    """`<` or `>`, as in `struct`; None if the block does not start with a TIFF header."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
     return order if len(block) >= HEADER_BYTES else None
 
 
 def first_directory(block: bytes, order: str) -> int:
-    """Where the first directory begins."""
+    """The offset of the first directory."""
     return int(struct.unpack_from(order + "I", block, 4)[0])
 
 
 def read_directory(block: bytes, order: str, at: int) -> Directory:
-    """The directory at an offset; what is damaged is passed over: unknown kinds, values outside the block."""
+    """The directory at an offset. Damaged entries, whose values lie outside the block, are left out."""
     if not HEADER_BYTES <= at <= len(block) - 2:
         return Directory({}, 0, 0, is_whole=False)
     (count,) = struct.unpack_from(order + "H", block, at)
@@ -100,7 +100,7 @@ def read_directory(block: bytes, order: str, at: int) -> Directory:
 def _entry(block: bytes, order: str, at: int) -> Entry | None:
     tag, kind, count = struct.unpack_from(order + "HHI", block, at)
     if kind not in _UNIT_BYTES:
-        kind, count = UNDEFINED, 4  # a kind of a later day: its entry is whole, whatever it means
+        kind, count = UNDEFINED, 4  # a type that TIFF 6.0 does not know: keep its four bytes
     length = count * _UNIT_BYTES[kind] * _UNITS.get(kind, 1)
     stored_at = at + 8 if length <= 4 else int(struct.unpack_from(order + "I", block, at + 8)[0])
     if stored_at + length > len(block):
@@ -109,7 +109,7 @@ def _entry(block: bytes, order: str, at: int) -> Entry | None:
 
 
 def write_directory(entries: Iterable[Entry], order: str, at: int) -> bytes:
-    """A directory that begins at `at`, its longer values behind it; it is the last."""
+    """The bytes of a directory for the offset `at`, followed by its longer values; it has no next directory."""
     chosen = sorted(entries, key=lambda entry: entry.tag)
     values_at = at + 2 + len(chosen) * _ENTRY_BYTES + 4
     table, values = struct.pack(order + "H", len(chosen)), b""
@@ -124,16 +124,16 @@ def write_directory(entries: Iterable[Entry], order: str, at: int) -> bytes:
 
 
 def shorts(tag: int, *values: int) -> Entry:
-    """An entry of 16-bit numbers, least byte first."""
+    """An entry of 16-bit integers, little-endian."""
     return Entry(tag=tag, kind=SHORT, stored=struct.pack(f"<{len(values)}H", *values))
 
 
 def longs(tag: int, values: Sequence[int]) -> Entry:
-    """An entry of 32-bit numbers, least byte first."""
+    """An entry of 32-bit integers, little-endian."""
     return Entry(tag=tag, kind=LONG, stored=struct.pack(f"<{len(values)}I", *values))
 
 
 def rational(tag: int, value: Fraction) -> Entry:
-    """An entry of one fraction, least byte first; rounded where its terms are longer than 32 bits."""
+    """An entry of one fraction, little-endian; rounded if a term needs more than 32 bits."""
     fitting = value if max(value.numerator, value.denominator) < 2**32 else value.limit_denominator(2**16)
     return Entry(tag=tag, kind=RATIONAL, stored=struct.pack("<II", fitting.numerator, fitting.denominator))

@@ -1,4 +1,4 @@
-"""JPEG: marked segments (ITU-T T.81 annex B), with metadata as EXIF, Adobe's XMP part 3 and the ICC lay it down."""
+"""JPEG files: marked segments (ITU-T T.81 annex B), among them EXIF, XMP (Adobe, part 3) and ICC profiles."""
 
 from __future__ import annotations
 
@@ -36,20 +36,23 @@ _FILL = 0xFF
 _WITHOUT_CONTENT = {0x00, 0x01, _FILL, *range(0xD0, 0xD9)}
 
 MAX_ASPECT_TERM = 10_000
-"""Of the shape of a pixel as a fraction."""
+"""The largest numerator or denominator of a pixel's aspect ratio."""
 
 _WHOLE_SEGMENTS = (MetadataKind.EXTENDED_XMP, MetadataKind.JPEG_NOTES)
 
 _SEGMENT_BYTES = 65533
-"""What a segment holds besides its marker and its 16-bit length."""
+"""The capacity of a segment without its marker and its 16-bit length."""
 _PROFILE_PART_BYTES = _SEGMENT_BYTES - len(_ICC_MARK) - 2
 
-# Within coded pixels FF is followed by 0 (a stuffed byte) or a restart marker; all else ends them.
+# Within coded pixels FF is followed by 0 (a stuffed byte) or a restart marker; anything else ends them.
 _END_OF_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
 def unpack(data: bytes, path: Path) -> Unpacked:
-    """Take a JPEG apart up to its end marker; raises UnreadableImage if there is none."""
+    """Take a JPEG apart up to its end marker.
+
+    Raises UnreadableImage if the end marker is missing, UnsupportedImage for other than 8 bits or 1, 3 or 4 components.
+    """
     kept, metadata = [data[:2]], []
     profile: list[tuple[int, bytes]] = []
     extended, notes, density, frame, inverted, end, strays = b"", b"", b"", b"", False, len(kept[0]), 0
@@ -78,14 +81,14 @@ def unpack(data: bytes, path: Path) -> Unpacked:
     others = ((MetadataKind.EXTENDED_XMP, extended), (MetadataKind.JPEG_NOTES, notes))
     metadata += [(kind, whole) for kind, whole in others if whole]
     height, width, components = _frame(frame, path)
-    said = f"{path}: {strays} stray bytes between the parts of the JPEG are passed over."
-    return Unpacked(container=Container.JPEG, height=height, width=width, picture=b"".join(kept),
+    said = f"{path}: {strays} stray bytes between the segments of the JPEG are ignored."
+    return Unpacked(container=Container.JPEG, height=height, width=width, without_metadata=b"".join(kept),
                     metadata=(*metadata, *as_metadata(_resolution(density))),
                     remarks=(said,) if strays else (), jpeg=JpegKind(components=components, inverted=inverted))
 
 
 def pack(encoded: bytes, metadata: Metadata) -> bytes:
-    """Put metadata behind the JFIF header of a JPEG, where readers look for it."""
+    """Insert metadata after the JFIF header of a JPEG, where readers expect it."""
     at = 4 + int.from_bytes(encoded[4:6], "big") if encoded[3] == _APP0 else 2
     density = next((_density(from_block(block)) for kind, block in metadata if kind is MetadataKind.RESOLUTION), b"")
     header = _segment(_APP0, _JFIF_MARK + b"\1\2" + density + bytes(2)) if density else encoded[2:at]
@@ -94,26 +97,26 @@ def pack(encoded: bytes, metadata: Metadata) -> bytes:
 
 
 def why_no_density(block: bytes) -> str:
-    """A clause if the resolution cannot be told in JFIF's 16 bits, else empty."""
-    return "" if _density(from_block(block)) else "JPEG counts on the inch or cm, from 1 to 65535"
+    """The reason, as a clause, why JFIF's 16 bits cannot hold a resolution; empty if they can."""
+    return "" if _density(from_block(block)) else "JPEG can hold from 1 to 65535 pixels per inch or cm"
 
 
 def _frame(body: bytes, path: Path) -> tuple[int, int, int]:
-    """Height, width and components of a start of frame."""
+    """Height, width and number of components, from a start-of-frame segment."""
     if len(body) < 6:
-        raise broken(path, "is a JPEG without a picture")
+        raise broken(path, "is a JPEG without an image")
     bits, height, width, components = struct.unpack(">BHHB", body[:6])
     if bits != 8:
         raise unsupported(path, f"is a JPEG of {bits} bits, which few programs read")
     if components not in (1, 3, 4):
         raise unsupported(path, f"is a JPEG of {components} components")
     if not (height and width):
-        raise broken(path, "is a JPEG that does not say its size")
+        raise broken(path, "is a JPEG that does not give its size")
     return height, width, components
 
 
 def _resolution(body: bytes) -> Resolution | None:
-    """What a JFIF header says."""
+    """The resolution in a JFIF header."""
     if len(body) < 12:
         return None
     unit, x, y = struct.unpack(">BHH", body[7:12])
@@ -123,7 +126,7 @@ def _resolution(body: bytes) -> Resolution | None:
 
 
 def _density(resolution: Resolution) -> bytes:
-    """As JFIF has it, rounded to whole numbers; empty where 16 bits do not hold them."""
+    """The JFIF fields for a resolution, rounded to integers; empty if 16 bits cannot hold them."""
     x, y = resolution.x, resolution.y
     if resolution.unit is Unit.NONE:
         x, y = map(Fraction, (x / y).limit_denominator(MAX_ASPECT_TERM).as_integer_ratio())
@@ -136,7 +139,10 @@ def _density(resolution: Resolution) -> bytes:
 
 
 def why_too_long(kind: MetadataKind, block: bytes) -> str:
-    """A clause if the block does not fit, else empty: only a profile may be spread over several segments."""
+    """The reason, as a clause, why a block does not fit; empty if it does.
+
+    Only a profile may be spread over several segments.
+    """
     if kind in _WHOLE_SEGMENTS:
         return ""
     if kind is MetadataKind.ICC:
@@ -146,7 +152,7 @@ def why_too_long(kind: MetadataKind, block: bytes) -> str:
 
 
 def _segments(data: bytes, path: Path) -> Iterator[tuple[int, int, bytes]]:
-    """Offset, marker and whole of each segment, a scan together with its coded pixels, up to the end marker."""
+    """Offset, marker and bytes of each segment up to the end marker; a scan includes its coded pixels."""
     at = 2
     while (at := data.find(b"\xff", at)) >= 0 and at + 2 <= len(data):
         marker, end = data[at + 1], at + 2

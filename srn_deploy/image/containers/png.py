@@ -1,4 +1,4 @@
-"""PNG: chunks with checksums (PNG specification, third edition)."""
+"""PNG files: chunks with checksums (PNG specification, third edition)."""
 
 from __future__ import annotations
 
@@ -26,41 +26,41 @@ _HEADER_END = len(START) + 12 + 13
 _PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _COLOUR_CHUNKS = (b"cICP", b"cHRM", b"gAMA", b"sRGB")
 _ABOVE_A_PROFILE = (b"cICP",)
-"""Of them, what counts where there is a profile too (PNG specification, "Color chunk precedence")."""
+"""Those that still count if there is a profile (PNG specification, "Color chunk precedence")."""
 _TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 _XMP_KEYWORD = b"XML:com.adobe.xmp\0"
 _GREY, _GREY_ALPHA = 0, 4
 
-# What the sRGB chunk stands for (PNG specification, table "gAMA and cHRM values corresponding to sRGB").
+# The values that the sRGB chunk stands for (PNG specification, table "gAMA and cHRM values corresponding to sRGB").
 _SRGB_GAMMA = b"gAMA" + struct.pack(">I", 45455)
 _SRGB_CHROMATICITIES = b"cHRM" + struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
 
 MAX_ASPECT_TERM = 10_000
-"""Of the shape of a pixel as a fraction."""
+"""The largest numerator or denominator of a pixel's aspect ratio."""
 
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 """Bits by colour type (PNG specification, table "Allowed combinations of colour type and bit depth")."""
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PALETTE = 3
 _CHECKED_BYTES = 1 << 18
-"""Pixels of up to 256 KiB are inflated once more to look at them; of larger pictures it would cost half the time of
-decoding, for files that no transmission damages but only their maker."""
+"""Up to 256 KiB of pixels are inflated an extra time to check them. For larger images that would take half as long as
+decoding, to find damage that does not come from transmission but only from the program that wrote the file."""
 _DEFLATE_RATIO = 1032
-"""Deflate cannot make more of a byte than this (zlib's technical details, "Maximum Compression Factor")."""
+"""The most bytes that deflate can get out of one (zlib's technical details, "Maximum Compression Factor")."""
 
 MAX_INFLATED_BYTES = 1 << 24
-"""Profiles and XMP are inflated up to 16 MiB; real ones stay below 4."""
+"""Profiles and XMP are inflated up to 16 MiB; real ones stay below 4 MiB."""
 
 
 def unpack(data: bytes, path: Path) -> Unpacked:
-    """Take a PNG apart; raises UnreadableImage if it is truncated or a checksum of its pixels is wrong."""
-    passed_over: list[str] = []
-    chunks = list(_chunks(data, path, passed_over))
+    """Take a PNG apart; raises UnreadableImage if it is truncated or a checksum of its pixel chunks is wrong."""
+    ignored: list[str] = []
+    chunks = list(_chunks(data, path, ignored))
     found = {kind: body for kind, body, _ in reversed(chunks)}
     header = found.get(b"IHDR", b"")
     if len(header) != 13 or b"IDAT" not in found:
-        raise broken(path, "is a PNG without a picture")
-    metadata = _metadata(chunks, passed_over) + list(as_metadata(_resolution(found.get(b"pHYs", b""))))
+        raise broken(path, "is a PNG without an image")
+    metadata = _metadata(chunks, ignored) + list(as_metadata(_resolution(found.get(b"pHYs", b""))))
     _check_header(header, found, path)
     pixels = [(body, whole) for kind, body, whole in chunks if kind == b"IDAT"]
     packed_bytes, colour_type = sum(len(body) for body, _ in pixels), header[9]
@@ -70,9 +70,9 @@ def unpack(data: bytes, path: Path) -> Unpacked:
         container=Container.PNG,
         width=int.from_bytes(header[:4], "big"),
         height=int.from_bytes(header[4:8], "big"),
-        picture=b"".join((START, *kept, *(whole for _, whole in pixels), _chunk(b"IEND", b""))),
+        without_metadata=b"".join((START, *kept, *(whole for _, whole in pixels), _chunk(b"IEND", b""))),
         metadata=tuple(metadata),
-        remarks=tuple(f"{path}: the damaged chunk {name} of the PNG is passed over." for name in passed_over),
+        remarks=tuple(f"{path}: the damaged chunk {name} of the PNG is ignored." for name in ignored),
         animated=int.from_bytes(found.get(b"acTL", b"")[:4], "big") > 1,
         grey_alpha=colour_type == _GREY_ALPHA,
         transparent_grey=_transparent_grey(found.get(b"tRNS"), header[8]) if colour_type == _GREY else None,
@@ -81,22 +81,22 @@ def unpack(data: bytes, path: Path) -> Unpacked:
 
 
 def pack(encoded: bytes, metadata: Metadata) -> bytes:
-    """Put metadata behind the header of a PNG; of resolutions the ones that it can hold."""
+    """Insert metadata after the header chunk of a PNG."""
     return encoded[:_HEADER_END] + b"".join(_written(*block) for block in metadata) + encoded[_HEADER_END:]
 
 
 def is_plain_srgb(colour: bytes) -> bool:
-    """Whether PNG's colour chunks say no more than what is taken for granted elsewhere."""
+    """Whether PNG's colour chunks say no more than sRGB, which other formats assume anyway."""
     odd_gamma = b"gAMA" in colour and _SRGB_GAMMA not in colour
     odd_chromaticities = b"cHRM" in colour and _SRGB_CHROMATICITIES not in colour
     return b"cICP" not in colour and (b"sRGB" in colour or not (odd_gamma or odd_chromaticities))
 
 
 def check_pixels(unpacked: Unpacked, path: Path) -> None:
-    """Raise UnreadableImage for pixels whose checksums are right and whose stream is not.
+    """Raise UnreadableImage if the checksums of the pixels are right but their deflate stream is not.
 
-    libpng would write a line of its own about them, and does where they are too many to be looked at here. What is
-    too short for its size is found by its length alone, so that nothing is inflated or held for it.
+    libpng would print a line of its own about them, and still does for images that are too large to be checked here.
+    A stream that is too short for the size of the image is recognised by its length, without inflating it.
     """
     if unpacked.png is None:
         return
@@ -120,12 +120,12 @@ def _check_stream(packed: bytes, rows: list[tuple[int, int]], needed: int, path:
     for height, row_bytes in rows:
         filters = pixels[at:at + height * (1 + row_bytes):1 + row_bytes]
         if any(number > 4 for number in filters):
-            raise broken(path, "is a damaged PNG: its pixels are filtered in a way that does not exist")
+            raise broken(path, "is a damaged PNG: its pixels have a filter type that does not exist")
         at += height * (1 + row_bytes)
 
 
 def _passes(header: bytes) -> Iterator[tuple[int, int]]:
-    """Rows and bytes per row of each pass; one pass where the picture is not interlaced."""
+    """Rows and bytes per row of each pass; a single pass if the image is not interlaced."""
     width, height, depth, colour_type = struct.unpack(">IIBB", header[:10])
     steps = ((0, 0, 1, 1),) if not header[12] else (
         (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
@@ -136,22 +136,22 @@ def _passes(header: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _check_header(header: bytes, found: dict[bytes, bytes], path: Path) -> None:
-    """Raise UnreadableImage for what the specification forbids, before libpng says it in its own way."""
+    """Raise UnreadableImage for what the specification forbids, before libpng prints its own message."""
     width, height, depth, colour_type, compression, filtering, interlacing = struct.unpack(">IIBBBBB", header)
     palette = found.get(b"PLTE", b"")
     if depth not in _DEPTHS.get(colour_type, ()) or compression or filtering or interlacing > 1:
-        raise broken(path, "is a damaged PNG: its header names a kind of pixels that does not exist")
+        raise broken(path, "is a damaged PNG: its header gives a type of pixels that does not exist")
     if not (0 < width < 2**31 and 0 < height < 2**31):
-        raise broken(path, "is a damaged PNG: its header names an impossible size")
+        raise broken(path, "is a damaged PNG: its header gives an impossible size")
     if colour_type == _PALETTE and not (0 < len(palette) <= 3 << depth and len(palette) % 3 == 0):
-        raise broken(path, "is a damaged PNG: its palette is missing or of the wrong length")
+        raise broken(path, "is a damaged PNG: its palette is missing or has the wrong length")
     transparent = {_GREY: (2,), 2: (6,), _PALETTE: range(1, len(palette) // 3 + 1)}.get(colour_type, ())
     if b"tRNS" in found and len(found[b"tRNS"]) not in transparent:
-        raise broken(path, "is a damaged PNG: its transparency is of the wrong length")
+        raise broken(path, "is a damaged PNG: its transparency chunk has the wrong length")
 
 
-def _chunks(data: bytes, path: Path, passed_over: list[str]) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """Kind, content and whole of each chunk; a damaged one without pixels is passed over, and its name noted."""
+def _chunks(data: bytes, path: Path, ignored: list[str]) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Type, content and bytes of each chunk. A damaged one without pixels is skipped, its name added to `ignored`."""
     at = len(START)
     while at + 12 <= len(data):
         end = at + 12 + int.from_bytes(data[at:at + 4], "big")
@@ -163,22 +163,22 @@ def _chunks(data: bytes, path: Path, passed_over: list[str]) -> Iterator[tuple[b
         elif kind in _PIXEL_CHUNKS or not kind.isalpha():
             raise broken(path, "is a damaged PNG: a checksum is wrong")
         else:
-            passed_over.append(kind.decode("ascii"))
+            ignored.append(kind.decode("ascii"))
         if kind == b"IEND":
             return
         at = end
     raise broken(path, "is a truncated PNG")
 
 
-def _metadata(chunks: list[tuple[bytes, bytes, bytes]], passed_over: list[str]) -> list[tuple[MetadataKind, bytes]]:
-    """All but the resolution; what is damaged inside a whole chunk is passed over, and the chunk's name noted."""
+def _metadata(chunks: list[tuple[bytes, bytes, bytes]], ignored: list[str]) -> list[tuple[MetadataKind, bytes]]:
+    """All metadata except the resolution. A chunk with damaged content is skipped, and its name added to `ignored`."""
     metadata, text = [], b""
     for kind, body, whole in chunks:
         block = _block(kind, body)
         if block is not None and block[1]:
             metadata.append(block)
         elif block is not None:
-            passed_over.append(kind.decode("ascii"))
+            ignored.append(kind.decode("ascii"))
         elif kind in _TEXT_CHUNKS:
             text += whole
     has_profile = any(kind is MetadataKind.ICC for kind, _ in metadata)
@@ -189,7 +189,7 @@ def _metadata(chunks: list[tuple[bytes, bytes, bytes]], passed_over: list[str]) 
 
 
 def _block(kind: bytes, body: bytes) -> tuple[MetadataKind, bytes] | None:
-    """The metadata in a chunk, empty where it is damaged; None if the chunk has none."""
+    """The metadata in a chunk, with empty bytes if it is damaged; None for other chunks."""
     if kind == b"eXIf":
         return MetadataKind.EXIF, body.removeprefix(EXIF_MARK)
     if kind == b"iCCP":
@@ -197,13 +197,13 @@ def _block(kind: bytes, body: bytes) -> tuple[MetadataKind, bytes] | None:
         return MetadataKind.ICC, profile if is_profile(profile) else b""
     if kind == b"iTXt" and body.startswith(_XMP_KEYWORD):
         is_compressed = body[len(_XMP_KEYWORD):].startswith(b"\1")
-        packet = body[len(_XMP_KEYWORD) + 2:].split(b"\0", 2)[-1]  # behind language and translated keyword
+        packet = body[len(_XMP_KEYWORD) + 2:].split(b"\0", 2)[-1]  # after the language and the translated keyword
         return MetadataKind.XMP, (_inflated(packet) if is_compressed else packet).rstrip(b"\0")
     return None
 
 
 def _inflated(packed: bytes) -> bytes:
-    """Empty for a stream that is damaged, cut, or longer than is inflated."""
+    """The inflated bytes; empty if the stream is damaged, truncated or longer than the limit."""
     inflater = zlib.decompressobj()
     try:
         inflated = inflater.decompress(packed, MAX_INFLATED_BYTES)
@@ -213,7 +213,7 @@ def _inflated(packed: bytes) -> bytes:
 
 
 def _resolution(body: bytes) -> Resolution | None:
-    """What a pHYs chunk says: pixels per metre, or only the shape of a pixel."""
+    """The resolution in a pHYs chunk: pixels per metre, or only the aspect ratio of a pixel."""
     if len(body) != 9:
         return None
     x, y, unit = struct.unpack(">IIB", body)

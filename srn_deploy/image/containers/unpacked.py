@@ -1,4 +1,4 @@
-"""What a picture file is made of, whatever its format."""
+"""What an image file consists of, whatever its format: the common types of this package."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ class Container(StrEnum):
 
 
 class MetadataKind(StrEnum):
-    """A kind of metadata, by the name that people know; its bytes are the same in every format."""
+    """A kind of metadata; the value is its name in messages. Its bytes are the same in every format."""
 
     EXIF = "EXIF"
-    """From its TIFF header on, without JPEG's `Exif` in front."""
+    """From its TIFF header on, without the `Exif` that JPEG puts before it."""
     XMP = "XMP"
     """The XML packet alone."""
     ICC = "colour profile"
     RESOLUTION = "resolution"
-    """As `resolution.Resolution` writes it, not as any format does."""
+    """As `Resolution.block` writes it, which is not the notation of any format."""
     PNG_COLOUR = "PNG colour description"
     """Whole cICP, cHRM, gAMA and sRGB chunks."""
     EXTENDED_XMP = "extended XMP"
-    """Whole JPEG segments: what did not fit the first XMP packet."""
+    """Whole JPEG segments: what did not fit into the first XMP packet."""
     JPEG_NOTES = "comment or IPTC block"
     """Whole JPEG segments COM and APP13."""
-    PNG_TEXT = "text beside the picture"
-    """Whole tEXt, zTXt and iTXt chunks but for XMP's."""
+    PNG_TEXT = "PNG text"
+    """Whole tEXt, zTXt and iTXt chunks, except the iTXt of XMP."""
 
 
 Metadata = tuple[tuple[MetadataKind, bytes], ...]
 
 EXIF_MARK = b"Exif\0\0"
-"""Stands before EXIF in JPEG; some programs write it into the other formats too."""
+"""Precedes EXIF in JPEG; some programs write it into the other formats too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,25 +54,25 @@ class PngKind:
     packed_bytes: int
     """The length of the deflated pixels."""
     packed: bytes
-    """They themselves where they are few, else empty."""
+    """The deflated pixels if there are few enough to check, else empty."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class JpegKind:
-    """What the pixels of a JPEG stand for."""
+    """How the colours of a JPEG are stored."""
 
     components: int
-    """1 grey, 3 colours, 4 inks."""
+    """1 for grey, 3 for colour, 4 for CMYK."""
     inverted: bool = False
-    """Adobe's programs store inks the other way round, and leave their mark."""
+    """Adobe's programs store CMYK inverted, and mark it with an APP14 segment."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TiffLayout:
-    """How the pixels of a TIFF are stored; names and numbers are those of TIFF 6.0."""
+    """How the pixels of a TIFF are stored; names and values are those of TIFF 6.0."""
 
     order: str
-    """`<` or `>`."""
+    """The byte order: `<` or `>`, as in `struct`."""
     bits: int
     samples: int
     """Per pixel."""
@@ -81,7 +81,7 @@ class TiffLayout:
     predictor: int
     is_planar: bool
     extra: tuple[int, ...]
-    """What each sample beyond the colour is: 0 is not said, 1 associated alpha, 2 alpha."""
+    """What each sample beyond the colour is: 0 unspecified, 1 associated alpha, 2 unassociated alpha."""
     part_height: int
     part_width: int
     """Of a strip or a tile, in pixels."""
@@ -96,23 +96,23 @@ class TiffLayout:
 
 @dataclass(frozen=True, kw_only=True)
 class Unpacked:
-    """A file that is whole as far as its structure tells."""
+    """An image file taken apart; it is complete as far as its structure shows."""
 
     container: Container
-    picture: bytes
-    """The same file without metadata, so that no codec acts on it or complains about it."""
+    without_metadata: bytes
+    """The same file without its metadata, so that no codec acts on it or complains about it."""
     height: int
     width: int
-    """In pixels, as they lie in the file."""
+    """Both in pixels as stored, before the EXIF orientation is applied."""
     metadata: Metadata = ()
     animated: bool = False
-    """More pictures than one, whether they are called frames or pages."""
+    """Whether there is more than one frame or page."""
     remarks: tuple[str, ...] = ()
-    """What was passed over although somebody may miss it, as sentences."""
+    """What was ignored although the user may miss it, as sentences."""
     grey_alpha: bool = False
     """A PNG of grey and alpha, which OpenCV decodes to four channels."""
     transparent_grey: int | None = None
-    """The decoded level that means transparent in a grey PNG; OpenCV passes it over."""
+    """The decoded level that means transparent in a grey PNG; OpenCV ignores it."""
     png: PngKind | None = None
     jpeg: JpegKind | None = None
     tiff: TiffLayout | None = None
@@ -123,19 +123,19 @@ _PROFILE_SIGNATURE, _PROFILE_SIGNATURE_AT = b"acsp", 36
 
 
 def is_profile(data: bytes) -> bool:
-    """Whether a colour profile is whole as far as its header tells (ICC.1:2022, section 7.2): length and signature.
+    """Whether the header of a colour profile has the right length and signature (ICC.1:2022, section 7.2).
 
-    Some writers pad profiles, so that more bytes than the length says are no damage.
+    Some writers pad profiles, so more bytes than the length says do not count as damage.
     """
     return _PROFILE_HEADER_BYTES <= int.from_bytes(data[:4], "big") <= len(data) and \
         data.startswith(_PROFILE_SIGNATURE, _PROFILE_SIGNATURE_AT)
 
 
 def broken(path: Path, what: str) -> UnreadableImage:
-    """The error for a file that is not whole; `what` continues the sentence that its path begins."""
-    return UnreadableImage(f"{path} {what}.", remedy="Give a whole PNG, JPEG, WebP, TIFF or BMP file.")
+    """The error for an incomplete or damaged file; `what` continues a sentence that starts with the path."""
+    return UnreadableImage(f"{path} {what}.", remedy="Give a complete PNG, JPEG, WebP, TIFF or BMP file.")
 
 
 def unsupported(path: Path, what: str) -> UnsupportedImage:
-    """The error for a whole file of a kind that no library here reads right; `what` continues its path."""
-    return UnsupportedImage(f"{path} {what}.", remedy="Save it as PNG, or as TIFF with 8 or 16 bits in grey or RGB.")
+    """The error for a complete file of a variant that cannot be read correctly; `what` continues as in `broken`."""
+    return UnsupportedImage(f"{path} {what}.", remedy="Save it as PNG, or as an 8-bit or 16-bit TIFF in grey or RGB.")

@@ -1,4 +1,4 @@
-"""WebP: RIFF chunks (Google's WebP container specification)."""
+"""WebP files: RIFF chunks (Google's WebP container specification)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ALPHA_FLAG = 0x10
 
 
 def is_webp(data: bytes) -> bool:
-    """Whether a file begins as a WebP does."""
+    """Whether a file starts like a WebP."""
     return data[:4] == b"RIFF" and data[8:12] == b"WEBP"
 
 
@@ -27,14 +27,17 @@ def unpack(data: bytes, path: Path) -> Unpacked:
         container=Container.WEBP,
         height=height,
         width=width,
-        picture=_joined((kind, _without_flags(body) if kind == b"VP8X" else body)
+        without_metadata=_joined((kind, _without_flags(body) if kind == b"VP8X" else body)
                         for kind, body in chunks if kind not in _BLOCKS),
         metadata=tuple((_BLOCKS[kind], body.removeprefix(EXIF_MARK)) for kind, body in chunks if kind in _BLOCKS),
         animated=kinds.count(b"ANMF") > 1)
 
 
 def pack(encoded: bytes, metadata: Metadata, *, height: int, width: int, has_alpha: bool) -> bytes:
-    """Put metadata into a WebP in the order of the specification: header, profile, pixels, EXIF, XMP."""
+    """Insert metadata into a WebP in the order of the specification: header, profile, pixels, EXIF, XMP.
+
+    height, width: of the image, in pixels, for the extended header.
+    """
     blocks = dict(metadata)
     flags = _ALPHA_FLAG * has_alpha + sum(_FLAGS[kind] for kind in blocks)
     header = struct.pack("<I", flags) + struct.pack("<I", width - 1)[:3] + struct.pack("<I", height - 1)[:3]
@@ -45,10 +48,10 @@ def pack(encoded: bytes, metadata: Metadata, *, height: int, width: int, has_alp
 
 
 def _size(chunks: list[tuple[bytes, bytes]], path: Path) -> tuple[int, int]:
-    """Height and width: the larger of what the canvas and the picture on it say."""
+    """Height and width: the larger of the canvas and the image on it."""
     sides = [_SIZES[kind](body) for kind, body in chunks if kind in _SIZES and len(body) >= _LEAST_BYTES]
     if not sides:
-        raise broken(path, "is a WebP without a picture")
+        raise broken(path, "is a WebP without an image")
     return max(height for height, _ in sides), max(width for _, width in sides)
 
 
@@ -57,12 +60,12 @@ def _canvas_size(body: bytes) -> tuple[int, int]:
 
 
 def _lossy_size(body: bytes) -> tuple[int, int]:
-    """Behind the frame tag and its start code (RFC 6386, section 9.1)."""
+    """After the frame tag and its start code (RFC 6386, section 9.1)."""
     return int.from_bytes(body[8:10], "little") & _FOURTEEN_BITS, int.from_bytes(body[6:8], "little") & _FOURTEEN_BITS
 
 
 def _lossless_size(body: bytes) -> tuple[int, int]:
-    """Behind the signature byte, 14 bits each (WebP lossless specification, section 3)."""
+    """After the signature byte, 14 bits each (WebP lossless specification, section 3)."""
     bits = int.from_bytes(body[1:5], "little")
     return (bits >> 14 & _FOURTEEN_BITS) + 1, (bits & _FOURTEEN_BITS) + 1
 
@@ -73,7 +76,7 @@ _SIZES = {b"VP8X": _canvas_size, b"VP8 ": _lossy_size, b"VP8L": _lossless_size}
 
 
 def _chunks(data: bytes, path: Path) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and content of each chunk; odd lengths are padded, which some programs forget at the very end."""
+    """Type and content of each chunk; odd lengths are padded, which some programs omit at the very end."""
     at, end = 12, 8 + int.from_bytes(data[4:8], "little")
     while at + 8 <= min(end, len(data)):
         length = int.from_bytes(data[at + 4:at + 8], "little")
@@ -86,7 +89,7 @@ def _chunks(data: bytes, path: Path) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _without_flags(header: bytes) -> bytes:
-    """The extended header of a file whose metadata has been taken out."""
+    """The extended header with the flags for metadata cleared."""
     return bytes([header[0] & ~sum(_FLAGS.values())]) + header[1:] if header else header
 
 
