@@ -30,11 +30,11 @@ BEGIN, END = "<!-- made by tests/picture_table.py -->\n", "<!-- end -->\n"
 FORMATS = {"PNG": ".png", "JPEG": ".jpg", "WebP": ".webp", "TIFF": ".tif", "BMP": ".bmp"}
 
 NEAR_LEVELS = 8
-"""Smooth pictures at the default quality of JPEG stay within so many levels."""
+"""Smooth images change by at most this many levels at the default quality of JPEG."""
 
 
 class Hole(AssertionError):
-    """Something was neither kept nor told nor refused."""
+    """Something was neither kept nor reported nor refused."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +46,8 @@ class Kind:
     alpha: bool
     bits: int
 
-    def picture(self) -> Image:
-        """Smooth ramps, so that formats with losses stay near; not symmetrical, so that a turn shows."""
+    def image(self) -> Image:
+        """Smooth ramps, which lossy formats change little; not symmetrical, so that a rotation shows."""
         ramp = np.linspace(40, 200, 24)[:, None] + np.linspace(0, 30, 16)[None]
         planes = np.stack([ramp, ramp[::-1], ramp[:, ::-1], ramp / 2 + 60], axis=2)
         whole = planes.astype(np.uint8) if self.bits == 8 else (planes * 257).astype(np.uint16)
@@ -60,8 +60,8 @@ KINDS = tuple(Kind(name=f"{name}, {bits} bits", colours=colours, alpha=alpha, bi
 
 
 def pixels_cell(folder: Path, suffix: str, kind: Kind) -> str:
-    """What becomes of the pixels."""
-    image, path = kind.picture(), folder / f"out{suffix}"
+    """What happens to the pixels: exact, near or refused."""
+    image, path = kind.image(), folder / f"out{suffix}"
     try:
         write_image(path, image)
     except UnsupportedImage:
@@ -84,7 +84,7 @@ def _distance(first: Pixels | None, second: Pixels | None) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Information:
-    """One kind of metadata: how it is made for a picture, and whether a file has it."""
+    """One kind of metadata: how it is made for an image, and whether a file has it."""
 
     name: str
     make: Callable[[Kind], tuple[MetadataKind, bytes]]
@@ -93,7 +93,7 @@ class Information:
 
 def _block_is_there(kind: MetadataKind, others_find: Callable[[Opened, bytes], bool] | None = None,
                     ) -> Callable[[Path, bytes], bool]:
-    """For our reader, and for Pillow where it is told how to look and opens the file."""
+    """Whether `read_image` finds it, and Pillow too if `others_find` says how and Pillow opens the file."""
     def is_there(path: Path, block: bytes) -> bool:
         return dict(read_image(path).metadata).get(kind) == block and (
             others_find is None or _others(path, lambda opened: others_find(opened, block)))
@@ -101,10 +101,10 @@ def _block_is_there(kind: MetadataKind, others_find: Callable[[Opened, bytes], b
 
 
 def _others(path: Path, find: Callable[[Opened], bool]) -> bool:
-    """What Pillow finds; it opens no TIFF of grey and alpha in 16 bits, where our reader stands alone."""
+    """What Pillow finds. It cannot open a TIFF of grey and alpha in 16 bits, where only `read_image` is checked."""
     try:
         with Pillow.open(path) as opened:
-            opened.load()  # PNG's chunks may stand behind the pixels
+            opened.load()  # chunks of a PNG may follow the pixels
             return find(opened)
     except UnidentifiedImageError as error:
         image = read_image(path)
@@ -114,7 +114,7 @@ def _others(path: Path, find: Callable[[Opened], bool]) -> bool:
 
 
 def _others_find_profile(opened: Opened, block: bytes) -> bool:
-    """Pillow reads no profile of a BMP; there it must lie where BITMAPV5HEADER says, counted from that header."""
+    """Pillow does not read the profile of a BMP; it must be where BITMAPV5HEADER says, counted from that header."""
     if opened.format == "BMP":
         data = Path(opened.filename).read_bytes()
         at, length = struct.unpack_from("<II", data, 14 + 112)
@@ -128,19 +128,19 @@ def _others_find_xmp(opened: Opened, block: bytes) -> bool:
 
 
 def _others_find_300_dpi(opened: Opened, block: bytes) -> bool:
-    """Within what whole dots on the metre allow."""
+    """Within the rounding of integers per metre."""
     return all(abs(float(value) - 300) < 0.02 for value in opened.info["dpi"])
 
 
 def _others_find_twice_as_high(opened: Opened, block: bytes) -> bool:
-    """Under the name that Pillow has for it in the format."""
+    """Under the name that Pillow uses for the format."""
     name = {"PNG": "aspect", "JPEG": "jfif_density", "TIFF": "resolution"}[str(opened.format)]
     x, y = opened.info[name]
     return bool(x == 2 * y and opened.info.get("jfif_unit", 0) == 0)
 
 
 def _exif_is_there(path: Path, block: bytes) -> bool:
-    """In the block that our reader takes out, and in the file as Pillow opens it."""
+    """In the block that `read_image` returns, and in the file as Pillow opens it."""
     def is_whole(exif: Pillow.Exif) -> bool:
         return bool(exif.get(MAKER) and exif.get_ifd(EXIF_TAG) and exif.get_ifd(GPS_TAG))
     exif = Pillow.Exif()
@@ -149,7 +149,7 @@ def _exif_is_there(path: Path, block: bytes) -> bool:
 
 
 def _is_upright(path: Path, block: bytes) -> bool:
-    """The file was written with pixels that lay on their side."""
+    """The file was written with pixels that are turned by 90 degrees."""
     once = read_image(path)
     again = path.with_name(f"again{path.suffix}")
     write_image(again, once)
@@ -183,7 +183,7 @@ INFORMATION = (
 
 
 def information_cell(folder: Path, suffix: str, information: Information) -> str:
-    """What becomes of it, over all kinds of pixels that the format takes."""
+    """What happens to it, for all kinds of pixels that the format can hold."""
     ends: dict[str, list[str]] = {}
     for kind in KINDS:
         if pixels_cell(folder, suffix, kind) != "refused":
@@ -195,15 +195,15 @@ def information_cell(folder: Path, suffix: str, information: Information) -> str
 
 def _end(path: Path, kind: Kind, information: Information) -> str:
     label, block = information.make(kind)
-    plain = kind.picture()
+    plain = kind.image()
     image = Image(pixels=plain.pixels, alpha=plain.alpha, metadata=((label, block),))
     before = losses(path, image)
     if write_image(path, image) != before:
-        raise Hole(f"{information.name} in {path.suffix}: told after the work what was not told before")
+        raise Hole(f"{information.name} in {path.suffix}: reported after writing what was not reported before")
     if before:
         return "told"
     if not information.is_there(path, block):
-        raise Hole(f"{information.name} of {kind.name} in {path.suffix} is lost without a word")
+        raise Hole(f"{information.name} of {kind.name} in {path.suffix} is lost silently")
     return "kept"
 
 
@@ -219,7 +219,7 @@ def table(head: str, rows: dict[str, list[str]]) -> str:
 
 
 def tables() -> str:
-    """Both tables; raises Hole for what is neither kept nor told nor refused."""
+    """Both tables; raises Hole for what is neither kept nor reported nor refused."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         pixels = {kind.name: [pixels_cell(folder, suffix, kind) for suffix in FORMATS.values()] for kind in KINDS}
@@ -229,7 +229,7 @@ def tables() -> str:
 
 
 def documented() -> str:
-    """The tables as they stand in the document."""
+    """The tables in the document."""
     return DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
 
 

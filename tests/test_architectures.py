@@ -1,4 +1,4 @@
-"""The networks: recognised from keys and shapes, built as published, described truly."""
+"""The networks are recognised from keys and shapes, built as published, and described correctly."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ VARIED = [
     ("edsr", EDSR | {"mean_shift": False}),
     ("edsr", EDSR | {"channels": 256, "blocks": 1, "residual_scaling": 0.1, "last_conv": True}),
 ]
-"""What keys can tell is varied; what they cannot (residual, scaling) has the default of its kind."""
+"""What keys and shapes show is varied; what they do not (residual, scaling) has its default."""
 
 
 def seeded(name: str, options: dict[str, Any]) -> nn.Module:
@@ -66,13 +66,13 @@ def test_a_spec_carries_the_options_that_build_the_network_again(name: str, opti
 
 
 def reach_px(network: nn.Module, scale: int, side: int = 51) -> int:
-    """How far from the middle pixel an input may lie and still change what stands there, in LR pixels."""
+    """The largest distance of an input pixel that changes the middle pixel, in LR pixels."""
     middle = side // 2
-    # The trained range: around EDSR's mean colour, else its ReLUs would be all on or all off.
-    picture = (255 * torch.rand(1, 3, side, side, dtype=torch.float64)).requires_grad_()
-    network(picture)[..., scale * middle:scale * (middle + 1), scale * middle:scale * (middle + 1)].sum().backward()
-    assert picture.grad is not None
-    rows = picture.grad.abs().sum(dim=(0, 1, 3)).nonzero().flatten()
+    # In the trained range, around EDSR's mean colour; otherwise its ReLUs would be all on or all off.
+    image = (255 * torch.rand(1, 3, side, side, dtype=torch.float64)).requires_grad_()
+    network(image)[..., scale * middle:scale * (middle + 1), scale * middle:scale * (middle + 1)].sum().backward()
+    assert image.grad is not None
+    rows = image.grad.abs().sum(dim=(0, 1, 3)).nonzero().flatten()
     return int(max(middle - rows.min(), rows.max() - middle))
 
 
@@ -80,7 +80,7 @@ def reach_px(network: nn.Module, scale: int, side: int = 51) -> int:
     (name, options) for name, options in VARIED
     if options.get("attention", "none") == "none" and options["blocks"] < 9])
 def test_the_halo_of_a_network_without_attention_is_its_receptive_field(name: str, options: dict[str, Any]) -> None:
-    network = seeded(name, options).double()  # single precision would round the faintest influences away
+    network = seeded(name, options).double()  # single precision would round the smallest gradients to 0
     spec = ARCHITECTURES[name].describe(options)
     assert reach_px(network, spec.scale) == spec.halo_px
 
@@ -92,7 +92,7 @@ def test_the_keys_of_srn_are_those_of_the_published_checkpoint() -> None:
     assert set(keys) == {f"{layer}.{part}" for layer in layers for part in ("weight", "bias")}
 
 
-def test_the_old_attention_has_the_layers_of_its_publication() -> None:
+def test_the_old_attention_has_the_layers_of_its_published_code() -> None:
     keys = seeded("srn", SRN | {"blocks": 1, "attention": "old"}).state_dict().keys()
     layers = {key.split(".")[3] for key in keys if ".ESA." in key}
     assert layers == {"conv1", "conv_f", "conv_max", "conv2", "conv3", "conv3_", "conv4"}  # RFDN's published code
@@ -137,7 +137,7 @@ def output_of(name: str, options: dict[str, Any]) -> Tensor:
     ("srn", SRN | {"attention": "none"}, {"residual": True}),
     ("edsr", EDSR, {"residual_scaling": 0.1}),
 ])
-def test_an_option_that_keys_do_not_tell_changes_the_output_and_not_the_weights(
+def test_an_option_that_keys_do_not_show_changes_the_output_and_not_the_weights(
         name: str, options: dict[str, Any], change: dict[str, Any]) -> None:
     assert seeded(name, options).state_dict().keys() == seeded(name, options | change).state_dict().keys()
     assert not torch.allclose(output_of(name, options), output_of(name, options | change))
@@ -157,7 +157,7 @@ def test_an_impossible_option_is_refused_with_what_is_possible(name: str, option
 
 
 @pytest.mark.parametrize("value", ["true", "TRUE", 1])
-def test_a_yes_is_understood_however_it_is_written(value: object) -> None:
+def test_true_is_understood_in_every_spelling(value: object) -> None:
     assert ARCHITECTURES["srn"].describe({"residual": value}).options["residual"] is True
 
 
@@ -170,7 +170,7 @@ def test_an_unknown_network_is_refused_with_its_keys_and_the_nearest_family() ->
     assert "tail.weight is missing" in caught.value.remedy
 
 
-def test_a_network_that_resembles_nothing_is_not_called_near_to_anything() -> None:
+def test_for_a_network_without_similar_keys_no_nearest_family_is_named() -> None:
     with pytest.raises(UnknownNetwork, match="first keys: embed") as caught:
         detect({"embed.weight": torch.zeros(1)})
     assert "Nearest" not in caught.value.remedy

@@ -1,4 +1,4 @@
-"""BMP of every kind, byte by byte, against what OpenCV and Pillow make of the same files."""
+"""BMP of every kind, byte by byte, compared with how OpenCV and Pillow read the same files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RANDOM = np.random.default_rng(0)
 
 def bmp(depth: int, data: bytes, *, height: int = HEIGHT, compression: int = 0, colours: int = 0, masks: bytes = b"",
         size: int = 40, extra: bytes = b"") -> bytes:
-    """A file of a header, `extra` in it, masks behind it, a palette of odd colours, and rows."""
+    """A file of a header that ends in `extra`, masks, a palette of arbitrary colours, and rows."""
     palette = b"".join(bytes([i * 7 % 256, i * 13 % 256, i * 29 % 256, 0]) for i in range(colours))
     at = 14 + size + len(masks) + len(palette)
     head = struct.pack("<2sIII", b"BM", at + len(data), 0, at)
@@ -67,7 +67,7 @@ def test_every_kind_is_read_as_opencv_reads_it(tmp_path: Path, kind: str) -> Non
 
 
 @pytest.mark.parametrize("masks", [b"", struct.pack("<III", 0xF800, 0x07E0, 0x1F)], ids=["5-5-5", "5-6-5"])
-def test_sixteen_bits_a_pixel_are_spread_over_all_levels(tmp_path: Path, masks: bytes) -> None:
+def test_sixteen_bits_per_pixel_are_scaled_to_the_full_range(tmp_path: Path, masks: bytes) -> None:
     words = np.random.default_rng(1).integers(0, 2**16, (HEIGHT, 10), dtype=np.uint16)
     words[0, :2] = 0, 0xFFFF
     path = saved(tmp_path, bmp(16, words.tobytes(), compression=3 if masks else 0, masks=masks))
@@ -77,7 +77,7 @@ def test_sixteen_bits_a_pixel_are_spread_over_all_levels(tmp_path: Path, masks: 
     assert np.array_equal(pixels >> 3, seen_by_opencv(path) >> 3)
 
 
-def test_an_alpha_mask_is_alpha(tmp_path: Path) -> None:
+def test_an_alpha_mask_is_read_as_alpha(tmp_path: Path) -> None:
     rows = RANDOM.bytes(36 * HEIGHT)
     image = read_image(saved(tmp_path, bmp(32, rows, compression=3, size=108, extra=V4_ALPHA)))
     expected = np.frombuffer(rows, np.uint8).reshape(HEIGHT, WIDTH, 4)[::-1]
@@ -86,7 +86,7 @@ def test_an_alpha_mask_is_alpha(tmp_path: Path) -> None:
     assert np.array_equal(image.pixels, expected[..., 2::-1])
 
 
-def test_a_palette_of_greys_is_grey(tmp_path: Path) -> None:
+def test_a_palette_of_greys_is_read_as_grey(tmp_path: Path) -> None:
     grey = np.random.default_rng(0).integers(0, 256, (7, 5), dtype=np.uint8)
     assert cv2.imwrite(str(tmp_path / "in.bmp"), grey)
     assert np.array_equal(read_image(tmp_path / "in.bmp").pixels[..., 0], grey)
@@ -94,8 +94,8 @@ def test_a_palette_of_greys_is_grey(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("alpha", [False, True])
 @pytest.mark.parametrize("colours", [1, 3])
-@pytest.mark.parametrize("width", [4, 5, 6, 7])  # rows are filled up to a multiple of 4 bytes
-def test_others_read_exactly_what_we_write(tmp_path: Path, width: int, colours: int, alpha: bool) -> None:
+@pytest.mark.parametrize("width", [4, 5, 6, 7])  # rows are padded to a multiple of 4 bytes
+def test_other_programs_read_exactly_what_was_written(tmp_path: Path, width: int, colours: int, alpha: bool) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (5, width, 4), dtype=np.uint8)
     image = Image(pixels=noise[..., :colours], alpha=noise[..., 3:] if alpha else None)
     assert write_image(tmp_path / "out.bmp", image) == ()
@@ -109,11 +109,11 @@ def test_others_read_exactly_what_we_write(tmp_path: Path, width: int, colours: 
             assert np.array_equal(np.asarray(opened)[..., 3], noise[..., 3])
 
 
-def test_a_profile_lies_where_the_header_says(tmp_path: Path) -> None:
+def test_a_profile_is_stored_where_the_header_says(tmp_path: Path) -> None:
     image = Image(pixels=np.zeros((4, 5, 3), np.uint8), metadata=((MetadataKind.ICC, profile()),))
     assert write_image(tmp_path / "out.bmp", image) == ()
     data = (tmp_path / "out.bmp").read_bytes()
-    # BITMAPV5HEADER: the space at 56, the place of the profile, counted from the header, at 112.
+    # BITMAPV5HEADER: the colour space at 56, and at 112 the offset of the profile, counted from the header.
     assert data[14 + 56:14 + 60] == b"DEBM"
     at, length = struct.unpack_from("<II", data, 14 + 112)
     assert data[14 + at:14 + at + length] == profile()
@@ -121,23 +121,23 @@ def test_a_profile_lies_where_the_header_says(tmp_path: Path) -> None:
     assert dict(read_image(tmp_path / "out.bmp").metadata) == {MetadataKind.ICC: profile()}
 
 
-def test_exif_and_xmp_are_told_as_losses() -> None:
+def test_exif_and_xmp_are_reported_as_lost() -> None:
     blocks = ((MetadataKind.EXIF, b"II*\0\x08\0\0\0\0\0\0\0\0\0"), (MetadataKind.XMP, b"<x/>"))
-    told = losses(Path("out.bmp"), Image(pixels=np.zeros((4, 5, 3), np.uint8), metadata=blocks))
-    assert told == tuple(f"The {name} is left behind: BMP has no place for it." for name in ("EXIF", "XMP"))
+    lost = losses(Path("out.bmp"), Image(pixels=np.zeros((4, 5, 3), np.uint8), metadata=blocks))
+    assert lost == tuple(f"The {name} is left behind: BMP has no place for it." for name in ("EXIF", "XMP"))
 
 
 @pytest.mark.parametrize(("data", "error"), [
     (b"BM", UnreadableImage), (KINDS["24 bits"][:60], UnreadableImage), (KINDS["24 bits"][:-1], UnreadableImage),
     (bmp(24, bytes(84), height=0), UnreadableImage), (bmp(24, bytes(84), size=41), UnreadableImage),
     (bmp(32, bytes(200), compression=4), UnsupportedImage), (bmp(5, bytes(200)), UnsupportedImage)])
-def test_what_is_no_whole_bmp_is_refused(tmp_path: Path, data: bytes, error: type[Exception]) -> None:
+def test_a_file_that_is_not_a_complete_bmp_is_refused(tmp_path: Path, data: bytes, error: type[Exception]) -> None:
     with pytest.raises(error, match=r"in\.bmp is a"):
         read_image(saved(tmp_path, data))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_damaged_bytes_end_in_a_picture_or_in_our_error_and_in_silence(
+def test_damaged_bytes_give_an_image_or_an_image_error_and_print_nothing(
         tmp_path: Path, kind: str, capfd: pytest.CaptureFixture[str]) -> None:
     random = np.random.default_rng(1)
     for _ in range(60):

@@ -1,4 +1,4 @@
-"""CMYK, in JPEG and TIFF: converted through its profile or plainly, and never without a word."""
+"""CMYK in JPEG and TIFF: converted through its profile or by a plain formula, always with a remark."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def tag(kind: bytes, body: bytes) -> bytes:
 
 
 def ink_profile() -> bytes:
-    """A profile of a printer whose inks are all grey: only how much ink there is makes a difference (ICC.1:2001)."""
+    """A profile of a printer with four grey inks, where only the amount of ink matters (ICC.1:2001)."""
     ramp = bytes(range(256))
-    # Lab of the 16 corners, the first ink the slowest: lightness falls with the number of inks; a = b = 0.
+    # Lab of the 16 corners, the first ink varying slowest: lightness falls with the number of inks; a = b = 0.
     corners = b"".join(bytes([255 - 63 * bin(corner).count("1"), 128, 128]) for corner in range(16))
     to_lab = tag(b"mft1", bytes([4, 3, 2, 0]) + struct.pack(">9i", *(65536 * (i % 4 == 0) for i in range(9)))
                  + ramp * 4 + corners + ramp * 3)
@@ -43,7 +43,7 @@ def ink_profile() -> bytes:
 
 
 def inks() -> NDArray[np.uint8]:
-    """Red, white, black and half of cyan in patches of 8 x 8: 255 is full ink."""
+    """Patches of 8 x 8 in red, white, black and half cyan; 255 is full ink."""
     patches = np.array([[[0, 255, 255, 0], [0, 0, 0, 0]], [[0, 0, 0, 255], [128, 0, 0, 0]]], np.uint8)
     return patches.repeat(8, 0).repeat(8, 1)
 
@@ -56,20 +56,20 @@ def saved(folder: Path, suffix: str, profile: bytes | None = None) -> Path:
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".tif"])
-def test_without_a_profile_cmyk_is_converted_plainly_as_pillow_does(tmp_path: Path, suffix: str) -> None:
+def test_without_a_profile_cmyk_is_converted_as_pillow_does(tmp_path: Path, suffix: str) -> None:
     path = saved(tmp_path, suffix)
     image = read_image(path)
     with Pillow.open(path) as opened:
         assert np.array_equal(image.pixels, np.asarray(opened.convert("RGB")))
     corners = image.pixels[[2, 2, 12, 12], [2, 12, 2, 12]].astype(int)
-    # JPEG at quality 100 moves an ink by a level or two.
+    # JPEG at quality 100 changes an ink by a level or two.
     assert np.abs(corners - [[255, 0, 0], [255, 255, 255], [0, 0, 0], [127, 255, 255]]).max() <= 3
     assert image.remarks == ((f"{path}: its CMYK colours are converted to sRGB, without a profile, so colours are "
                              "approximate."),)
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".tif"])
-def test_a_profile_decides_the_colours_and_is_not_carried_on(tmp_path: Path, suffix: str) -> None:
+def test_a_profile_determines_the_colours_and_is_not_kept(tmp_path: Path, suffix: str) -> None:
     path = saved(tmp_path, suffix, ink_profile())
     image = read_image(path)
     with Pillow.open(path) as opened:
@@ -80,13 +80,13 @@ def test_a_profile_decides_the_colours_and_is_not_carried_on(tmp_path: Path, suf
         plain = np.asarray(opened.convert("RGB"))
     assert expected is not None
     assert np.array_equal(image.pixels, np.asarray(expected))
-    assert np.ptp(image.pixels.astype(int), axis=2).max() <= 2  # a printer of grey inks: no colour is left
+    assert np.ptp(image.pixels.astype(int), axis=2).max() <= 2  # the inks are grey, so no colour is left
     assert np.abs(image.pixels.astype(int) - plain).max() > 100
     assert MetadataKind.ICC not in dict(image.metadata)
     assert "through its own profile, which is not kept" in image.remarks[0]
 
 
-def test_inks_that_adobe_stores_the_other_way_round_are_turned(tmp_path: Path) -> None:
+def test_inks_that_adobe_stores_inverted_are_inverted(tmp_path: Path) -> None:
     marked = simplejpeg.encode_jpeg(255 - inks(), quality=100, colorspace="CMYK", colorsubsampling="444")
     assert b"Adobe" in marked
     (tmp_path / "in.jpg").write_bytes(marked)
@@ -95,7 +95,7 @@ def test_inks_that_adobe_stores_the_other_way_round_are_turned(tmp_path: Path) -
 
 def test_inks_without_adobes_mark_are_taken_as_they_are(tmp_path: Path) -> None:
     file = io.BytesIO()
-    Pillow.fromarray(255 - inks(), "CMYK").save(file, "JPEG", quality=100)  # Pillow turns them and leaves the mark
+    Pillow.fromarray(255 - inks(), "CMYK").save(file, "JPEG", quality=100)  # Pillow inverts them and adds the mark
     marked = file.getvalue()
     at = marked.index(b"\xff\xee")
     (tmp_path / "in.jpg").write_bytes(marked[:at] + marked[at + 16:])
@@ -111,7 +111,7 @@ def test_sixteen_bits_of_ink_are_converted_in_sixteen_bits(tmp_path: Path) -> No
     assert pixels[2, 2].tolist() == [65535, 0, 0]
 
 
-def test_sixteen_bits_with_a_profile_are_refused_rather_than_cut(tmp_path: Path) -> None:
+def test_sixteen_bits_with_a_profile_are_refused_rather_than_truncated(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "in.tif", inks().astype(np.uint16) * 257, photometric="separated", metadata=None,
                      iccprofile=ink_profile())
     with pytest.raises(UnsupportedImage, match="16 bits"):
@@ -119,6 +119,6 @@ def test_sixteen_bits_with_a_profile_are_refused_rather_than_cut(tmp_path: Path)
 
 
 def test_a_profile_that_cannot_be_applied_is_an_error_with_a_remedy(tmp_path: Path) -> None:
-    broken = profile(b"CMYK")  # with a header that is right, but without a table of its inks
+    broken = profile(b"CMYK")  # with a correct header, but without a table of its inks
     with pytest.raises(UnsupportedImage, match="cannot be applied"):
         read_image(saved(tmp_path, ".tif", broken))

@@ -43,7 +43,7 @@ def test_every_count_equals_that_of_the_challenge_tool(data: Path, name: str, op
     assert asdict(count(srn(**options))) == {ours: numbers[theirs] for ours, theirs in expected.items()}
 
 
-def test_counts_follow_from_the_shapes_of_a_picture() -> None:
+def test_counts_follow_the_size_of_the_input() -> None:
     network = nn.Sequential(nn.Conv2d(4, 6, 3, padding=1, groups=2), nn.ReLU(), nn.Conv2d(6, 2, 1, stride=2))
     found = count(network, height=8, width=10, channels=4)
     grouped, strided = 6 * 8 * 10, 2 * 4 * 5
@@ -51,7 +51,7 @@ def test_counts_follow_from_the_shapes_of_a_picture() -> None:
                                flops=9 * 2 * grouped + grouped + 6 * strided)
 
 
-def test_counting_leaves_the_network_as_it_was() -> None:
+def test_counting_does_not_change_the_network() -> None:
     network = srn(channels=4, blocks=1, esa_channels=2)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     count(network)

@@ -1,4 +1,4 @@
-"""Whole and broken files, and the metadata that must outlive every conversion."""
+"""Complete and broken files, and the metadata that must survive every conversion."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ def chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def exif(turn: int) -> bytes:
-    """A TIFF block that holds an orientation and nothing else."""
+    """An EXIF block that holds nothing but an orientation."""
     return b"II*\0" + struct.pack("<IHHHIHH", 8, 1, 0x0112, 3, 1, turn, 0) + bytes(4)
 
 
 def with_chunks(chunks: bytes) -> bytes:
-    """A PNG with chunks of ours behind its header."""
+    """A PNG with these chunks after its header."""
     return WHOLE[".png"][:PNG_HEADER_END] + chunks + WHOLE[".png"][PNG_HEADER_END:]
 
 
 def profile(space: bytes = b"RGB ", size: int = 600) -> bytes:
-    """A profile of `size` bytes that readers accept: header, and one tag of noise."""
-    noise = np.random.default_rng(0).bytes(size - 144 - 8)  # libpng takes what compresses too well for broken
+    """A profile of `size` bytes that readers accept: a header and one tag of noise."""
+    noise = np.random.default_rng(0).bytes(size - 144 - 8)  # libpng rejects what compresses too well
     tag = b"text\0\0\0\0" + noise
     header = struct.pack(">I4sI4s4s4s", size, b"none", 0x02400000, b"mntr", space, b"XYZ ")
     header += struct.pack(">6H4s", 2026, 1, 1, 0, 0, 0, b"acsp") + bytes(24)
@@ -76,12 +76,12 @@ def test_metadata_survives_every_conversion(tmp_path: Path, first: str, second: 
     found = dict(read_image(tmp_path / f"b{second}").metadata)
     assert found.keys() - {MetadataKind.EXIF} == {MetadataKind.XMP, MetadataKind.ICC}
     assert (found[MetadataKind.XMP], found[MetadataKind.ICC]) == (XMP, profile())
-    # TIFF has its own numbers for what EXIF says; an orientation of 1 is what it means without a word too.
+    # TIFF has its own tags for EXIF, and means an orientation of 1 if there is none.
     assert found.get(MetadataKind.EXIF, exif(1)) == exif(1)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_other_readers_find_our_metadata(tmp_path: Path, suffix: str) -> None:
+def test_other_programs_find_the_metadata(tmp_path: Path, suffix: str) -> None:
     write_image(tmp_path / f"out{suffix}", Image(pixels=noise(8, 9, 3), metadata=ALL_BLOCKS))
     data = np.frombuffer((tmp_path / f"out{suffix}").read_bytes(), np.uint8)
     decoded, kinds, blocks = cv2.imdecodeWithMetadata(data, cv2.IMREAD_UNCHANGED)
@@ -89,10 +89,10 @@ def test_other_readers_find_our_metadata(tmp_path: Path, suffix: str) -> None:
     assert decoded.shape == (8, 9, 3)
     assert seen[cv2.IMAGE_METADATA_EXIF] == exif(1)
     assert seen[cv2.IMAGE_METADATA_ICCP] == profile()
-    assert XMP in seen[cv2.IMAGE_METADATA_XMP]  # OpenCV leaves JPEG's mark and PNG's zero byte on it
+    assert XMP in seen[cv2.IMAGE_METADATA_XMP]  # OpenCV does not remove JPEG's mark and PNG's zero byte
 
 
-def test_what_other_writers_wrote_is_read_bare(tmp_path: Path) -> None:
+def test_metadata_of_other_programs_is_read_without_its_marks(tmp_path: Path) -> None:
     blocks = [np.frombuffer(block, np.uint8) for block in (exif(1), profile())]
     _, data = cv2.imencodeWithMetadata(".jpg", noise(8, 9, 3),
                                        [cv2.IMAGE_METADATA_EXIF, cv2.IMAGE_METADATA_ICCP], blocks)
@@ -109,14 +109,14 @@ def test_what_other_writers_wrote_is_read_bare(tmp_path: Path) -> None:
     (".webp", False, (MetadataKind.PNG_COLOUR, chunk(b"gAMA", bytes([0, 1, 0x86, 0xA0]))), "WebP has no place for it"),
     (".png", False, (MetadataKind.EXTENDED_XMP, b"\xff\xe1"), "PNG has no place for it"),
 ])
-def test_what_a_file_cannot_hold_is_said_in_a_sentence(
+def test_metadata_that_a_file_cannot_hold_is_reported_in_a_sentence(
         tmp_path: Path, suffix: str, grey: bool, block: tuple[MetadataKind, bytes], reason: str) -> None:
     image = Image(pixels=noise(8, 8, 1 if grey else 3), metadata=(block, (MetadataKind.XMP, XMP)))
-    said = write_image(tmp_path / f"out{suffix}", image)
-    assert len(said) == 1
-    assert said[0].startswith(f"The {block[0]} is left behind: ")
-    assert reason in said[0]
-    assert losses(tmp_path / f"out{suffix}", image) == said
+    lost = write_image(tmp_path / f"out{suffix}", image)
+    assert len(lost) == 1
+    assert lost[0].startswith(f"The {block[0]} is left behind: ")
+    assert reason in lost[0]
+    assert losses(tmp_path / f"out{suffix}", image) == lost
     assert read_image(tmp_path / f"out{suffix}").metadata == ((MetadataKind.XMP, XMP),)
 
 
@@ -126,7 +126,7 @@ def test_a_long_profile_is_spread_over_jpeg_segments(tmp_path: Path) -> None:
     assert read_image(tmp_path / "out.jpg").metadata == ((MetadataKind.ICC, long),)
 
 
-def test_a_png_keeps_its_own_colour_chunks_and_sRGB_is_no_loss_elsewhere(tmp_path: Path) -> None:  # noqa: N802
+def test_a_png_keeps_its_colour_chunks_and_losing_sRGB_is_not_reported(tmp_path: Path) -> None:  # noqa: N802
     chunks = chunk(b"sRGB", b"\0") + chunk(b"gAMA", (45455).to_bytes(4, "big"))
     image = read_image(saved(tmp_path, with_chunks(chunks)))
     write_image(tmp_path / "out.png", image)
@@ -137,12 +137,12 @@ def test_a_png_keeps_its_own_colour_chunks_and_sRGB_is_no_loss_elsewhere(tmp_pat
 @pytest.mark.parametrize("suffix", WHOLE)
 def test_every_truncation_is_refused(suffix: str) -> None:
     for length in range(len(WHOLE[suffix])):
-        with pytest.raises(UnreadableImage, match=r"truncated|empty|no PNG"):
+        with pytest.raises(UnreadableImage, match=r"truncated|empty|not a PNG"):
             unpack(WHOLE[suffix][:length], Path("cut"))
 
 
 @pytest.mark.parametrize("suffix", WHOLE)
-def test_damaged_bytes_end_in_a_picture_or_in_our_error(tmp_path: Path, suffix: str) -> None:
+def test_damaged_bytes_give_an_image_or_an_image_error(tmp_path: Path, suffix: str) -> None:
     random = np.random.default_rng(1)
     ends = set()
     for _ in range(150):
@@ -157,7 +157,7 @@ def test_damaged_bytes_end_in_a_picture_or_in_our_error(tmp_path: Path, suffix: 
     assert UnreadableImage in ends
 
 
-def test_a_flipped_bit_in_a_png_never_passes_for_another_picture(tmp_path: Path) -> None:
+def test_a_flipped_bit_in_a_png_is_always_noticed(tmp_path: Path) -> None:
     for at in range(8, len(WHOLE[".png"]), 7):
         damaged = bytearray(WHOLE[".png"])
         damaged[at] ^= 1
@@ -165,7 +165,7 @@ def test_a_flipped_bit_in_a_png_never_passes_for_another_picture(tmp_path: Path)
             read_image(saved(tmp_path, bytes(damaged)))
 
 
-def test_the_end_of_a_thumbnail_is_not_taken_for_the_end_of_the_picture(tmp_path: Path) -> None:
+def test_the_end_of_a_thumbnail_is_not_taken_for_the_end_of_the_image(tmp_path: Path) -> None:
     write_image(tmp_path / "in.jpg", Image(pixels=noise(16, 16, 3),
                                            metadata=((MetadataKind.EXIF, exif(1) + WHOLE[".jpg"]),)))
     data = (tmp_path / "in.jpg").read_bytes()
@@ -173,7 +173,7 @@ def test_the_end_of_a_thumbnail_is_not_taken_for_the_end_of_the_picture(tmp_path
         read_image(saved(tmp_path, data[:-40], "cut.jpg"))
 
 
-def test_bytes_behind_the_end_of_a_picture_are_passed_over(tmp_path: Path) -> None:
+def test_bytes_after_the_end_of_an_image_are_ignored(tmp_path: Path) -> None:
     for suffix, data in WHOLE.items():
         whole = read_image(saved(tmp_path, data, f"a{suffix}"))
         assert np.array_equal(read_image(saved(tmp_path, data + b"trailer", f"b{suffix}")).pixels, whole.pixels)
@@ -181,10 +181,10 @@ def test_bytes_behind_the_end_of_a_picture_are_passed_over(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("data", [
     b"", b"GIF89a", b"text, not pixels", b"\x89PNG\r\n\x1a\n" + chunk(b"IEND", b"")])
-def test_what_is_no_picture_is_refused_with_a_remedy(tmp_path: Path, data: bytes) -> None:
+def test_a_file_that_is_not_an_image_is_refused_with_a_remedy(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(UnreadableImage, match=r"in\.png is") as caught:
         read_image(saved(tmp_path, data))
-    assert "whole PNG, JPEG, WebP, TIFF or BMP" in caught.value.remedy
+    assert "complete PNG, JPEG, WebP, TIFF or BMP" in caught.value.remedy
 
 
 def test_animations_are_refused_because_all_frames_but_one_would_be_lost(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md is walked through: what it tells a newcomer to write is written, and it works."""
+"""The example in CONTRIBUTING.md works when it is followed step by step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BLOCK = re.compile(r"^```(?P<kind>python|diff) file=(?P<file>\S+)\n(?P<text>.*?)
 
 
 def apply_diff(old: str, diff: str) -> str:
-    """Replace each `-` line, which must be there once, by the `+` line that follows it."""
+    """Replace each `-` line, which must occur once, by the `+` line after it."""
     lines = diff.splitlines()
     for removed, added in zip(lines[::2], lines[1::2], strict=True):
         assert (removed[:1], added[:1]) == ("-", "+")
@@ -24,8 +24,8 @@ def apply_diff(old: str, diff: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def house_with_the_example(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the package and its set-up, changed as the document says."""
+def package_with_the_example(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package and its configuration, changed as the document says."""
     house = tmp_path_factory.mktemp("house")
     shutil.copytree(repository / "srn_deploy", house / "srn_deploy", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("setup.cfg", "ruff.toml", "tests/conftest.py"):
@@ -46,13 +46,13 @@ def run(house: Path, *arguments: str) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
-def test_the_example_network_passes_its_own_test(house_with_the_example: Path) -> None:
-    run(house_with_the_example, "pytest", "-q", "tests/test_espcn.py")
+def test_the_example_network_passes_its_own_test(package_with_the_example: Path) -> None:
+    run(package_with_the_example, "pytest", "-q", "tests/test_espcn.py")
 
 
-def test_the_example_network_passes_the_linter(house_with_the_example: Path) -> None:
-    run(house_with_the_example, "ruff", "check", "srn_deploy/architectures", "tests/test_espcn.py")
+def test_the_example_network_passes_the_linter(package_with_the_example: Path) -> None:
+    run(package_with_the_example, "ruff", "check", "srn_deploy/architectures", "tests/test_espcn.py")
 
 
-def test_the_example_network_passes_the_type_checker(house_with_the_example: Path) -> None:
-    run(house_with_the_example, "mypy", "srn_deploy/architectures/espcn.py")
+def test_the_example_network_passes_the_type_checker(package_with_the_example: Path) -> None:
+    run(package_with_the_example, "mypy", "srn_deploy/architectures/espcn.py")

@@ -1,4 +1,4 @@
-"""Damaged JPEG and PNG files: no picture with glitches, and no line on stderr that is not ours."""
+"""Damaged JPEG and PNG files give no image with glitches, and no library prints on stderr."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_jpeg_that_stores_rgb_is_not_taken_for_ycbcr(tmp_path: Path) -> None:
     assert np.abs(read_image(tmp_path / "in.jpg").pixels.astype(int) - SMOOTH).max() <= 3
 
 
-def test_a_scan_that_ends_early_is_no_picture(tmp_path: Path) -> None:
+def test_a_scan_that_ends_early_is_refused(tmp_path: Path) -> None:
     data = jpeg()
     cut = data[:len(data) // 2].rstrip(b"\xff") + b"\xff\xd9"
     with pytest.raises(UnreadableImage, match=r"damaged JPEG: .*premature end") as caught:
@@ -47,14 +47,14 @@ def test_a_scan_that_ends_early_is_no_picture(tmp_path: Path) -> None:
     assert caught.value.remedy
 
 
-def test_bytes_behind_the_last_pixel_are_told_and_passed_over(tmp_path: Path) -> None:
+def test_bytes_after_the_last_pixel_are_reported_and_ignored(tmp_path: Path) -> None:
     data = jpeg()
     image = read_image(saved(tmp_path, data[:-2] + bytes(300) + data[-2:], "in.jpg"))
     assert np.array_equal(image.pixels, read_image(saved(tmp_path, data, "whole.jpg")).pixels)
     assert "extra bytes after its last pixel" in image.remarks[0]
 
 
-def test_bytes_between_the_parts_are_told_and_passed_over(tmp_path: Path) -> None:
+def test_bytes_between_segments_are_reported_and_ignored(tmp_path: Path) -> None:
     data = jpeg()
     frame = data.index(b"\xff\xc0")
     image = read_image(saved(tmp_path, data[:frame] + b"stray" + data[frame:], "in.jpg"))
@@ -62,14 +62,14 @@ def test_bytes_between_the_parts_are_told_and_passed_over(tmp_path: Path) -> Non
     assert image.remarks == (f"{tmp_path / 'in.jpg'}: 5 stray bytes between the segments of the JPEG are ignored.",)
 
 
-def test_fill_bytes_before_a_marker_are_no_damage(tmp_path: Path) -> None:
+def test_fill_bytes_before_a_marker_are_not_damage(tmp_path: Path) -> None:
     data = jpeg()
     frame = data.index(b"\xff\xc0")
     assert read_image(saved(tmp_path, data[:frame] + b"\xff\xff" + data[frame:], "in.jpg")).remarks == ()
 
 
 @pytest.mark.parametrize("options", [(), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1), (cv2.IMWRITE_JPEG_RST_INTERVAL, 3)])
-def test_flipped_bits_make_no_noise(tmp_path: Path, options: tuple[int, ...],
+def test_flipped_bits_print_nothing(tmp_path: Path, options: tuple[int, ...],
                                     capfd: pytest.CaptureFixture[str]) -> None:
     whole, random, refused = jpeg(SMOOTH, *options), np.random.default_rng(2), 0
     for _ in range(150):
@@ -90,7 +90,7 @@ PACKED = zlib.compress(RAW)
 
 def png(packed: bytes = PACKED, *, depth: int = 8, colour: int = RGB, tail: tuple[int, int, int] = (0, 0, 0),
         width: int = 8, extra: bytes = b"") -> bytes:
-    """8 rows; `tail` is compression, filter method and interlacing. All checksums are right."""
+    """8 rows; `tail` is compression, filter method and interlacing. All checksums are correct."""
     header = struct.pack(">IIBB", width, 8, depth, colour) + bytes(tail)
     return PNG_START + chunk(b"IHDR", header) + extra + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
 
@@ -103,7 +103,7 @@ def png(packed: bytes = PACKED, *, depth: int = 8, colour: int = RGB, tail: tupl
     png(tail=(0, 1, 0)), png(tail=(0, 0, 3)), png(tail=(0, 0, 1)), png(width=0), png(colour=PALETTE),
     png(colour=PALETTE, extra=chunk(b"PLTE", bytes(7))), png(extra=chunk(b"tRNS", bytes(5))),
     png(colour=GREY, width=24, extra=chunk(b"tRNS", b"a"))])
-def test_a_png_with_right_checksums_and_wrong_pixels_is_refused_in_silence(
+def test_a_png_with_valid_checksums_and_invalid_pixels_is_refused_silently(
         tmp_path: Path, data: bytes, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UnreadableImage, match="is a damaged PNG"):
         read_image(saved(tmp_path, data))
@@ -114,13 +114,13 @@ def test_a_png_with_right_checksums_and_wrong_pixels_is_refused_in_silence(
     png(extra=chunk(b"PLTE", b"")), png(extra=chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 2, 0, 0, 0))),
     png(zlib.compress(b"".join(b"\0" + bytes(range(8)) for _ in range(8))), colour=PALETTE,
         extra=chunk(b"PLTE", bytes(6)))])
-def test_needless_chunks_and_colours_outside_the_palette_make_no_noise(
+def test_needless_chunks_and_colours_outside_the_palette_print_nothing(
         tmp_path: Path, data: bytes, capfd: pytest.CaptureFixture[str]) -> None:
     assert read_image(saved(tmp_path, data)).width == 8
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_damaged_chunk_without_pixels_is_told_and_passed_over(tmp_path: Path) -> None:
+def test_a_damaged_chunk_without_pixels_is_reported_and_ignored(tmp_path: Path) -> None:
     damaged = bytearray(chunk(b"iCCP", b"ICC\0\0" + zlib.compress(bytes(200))))
     damaged[-1] ^= 1
     path = saved(tmp_path, png(extra=bytes(damaged)))

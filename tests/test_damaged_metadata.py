@@ -1,4 +1,4 @@
-"""Profiles and XMP that are damaged inside whole chunks are left out with a remark; what counts beside them stays."""
+"""Profiles and XMP that are damaged inside intact chunks are ignored with a remark; other metadata is kept."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ def of_xmp(packed: bytes) -> bytes:
     return chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + packed)
 
 
-def longer_than_it_is() -> bytes:
+def with_too_large_a_length() -> bytes:
     return struct.pack(">I", 601) + profile()[4:]
 
 
-def unsigned() -> bytes:
+def without_signature() -> bytes:
     return profile().replace(b"acsp", b"none")
 
 
-def test_cicp_travels_beside_a_profile_and_what_the_profile_outranks_does_not(tmp_path: Path) -> None:
+def test_next_to_a_profile_cicp_is_kept_and_lower_ranking_chunks_are_not(tmp_path: Path) -> None:
     once = read_image(saved(tmp_path, with_chunks(CICP + of_profile(zlib.compress(profile())) + GAMMA)))
     assert dict(once.metadata) == {MetadataKind.ICC: profile(), MetadataKind.PNG_COLOUR: CICP}
     assert write_image(tmp_path / "out.png", once) == ()
     assert dict(read_image(tmp_path / "out.png").metadata) == dict(once.metadata)
 
 
-def test_cicp_beside_a_profile_is_told_where_it_is_lost(tmp_path: Path) -> None:
+def test_losing_cicp_next_to_a_profile_is_reported(tmp_path: Path) -> None:
     once = read_image(saved(tmp_path, with_chunks(CICP + of_profile(zlib.compress(profile())))))
     (lost,) = write_image(tmp_path / "out.jpg", once)
     assert "PNG colour description is left behind" in lost
@@ -53,27 +53,27 @@ def test_cicp_beside_a_profile_is_told_where_it_is_lost(tmp_path: Path) -> None:
     (of_profile(zlib.compress(profile())[:-9]), "iCCP"),
     (of_profile(b"no stream"), "iCCP"),
     (of_profile(zlib.compress(bytes(600))), "iCCP"),
-    (of_profile(zlib.compress(longer_than_it_is())), "iCCP"),
-    (of_profile(zlib.compress(unsigned())), "iCCP"),
+    (of_profile(zlib.compress(with_too_large_a_length())), "iCCP"),
+    (of_profile(zlib.compress(without_signature())), "iCCP"),
     (of_xmp(zlib.compress(XMP)[:-9]), "iTXt"),
     (of_xmp(b"no stream"), "iTXt"),
     (of_xmp(zlib.compress(bytes(MAX_INFLATED_BYTES) + XMP)), "iTXt"),
 ])
-def test_what_is_damaged_inside_a_whole_chunk_is_told_and_left_out(tmp_path: Path, damaged: bytes, name: str) -> None:
+def test_damage_inside_an_intact_chunk_is_reported_and_ignored(tmp_path: Path, damaged: bytes, name: str) -> None:
     path = saved(tmp_path, with_chunks(damaged))
     image = read_image(path)
     assert image.metadata == ()
     assert image.remarks == (f"{path}: the damaged chunk {name} of the PNG is ignored.",)
 
 
-def test_where_the_profile_is_damaged_the_other_colour_chunks_count(tmp_path: Path) -> None:
-    image = read_image(saved(tmp_path, with_chunks(of_profile(zlib.compress(unsigned())) + GAMMA)))
+def test_if_the_profile_is_damaged_the_other_colour_chunks_count(tmp_path: Path) -> None:
+    image = read_image(saved(tmp_path, with_chunks(of_profile(zlib.compress(without_signature())) + GAMMA)))
     assert image.metadata == ((MetadataKind.PNG_COLOUR, GAMMA),)
 
 
 @pytest.mark.parametrize(("suffix", "name"), [(".jpg", "JPEG"), (".webp", "WebP"), (".tif", "TIFF"), (".bmp", "BMP")])
-@pytest.mark.parametrize("damage", [longer_than_it_is, unsigned])
-def test_a_profile_that_is_none_is_told_and_left_out_of_every_format(
+@pytest.mark.parametrize("damage", [with_too_large_a_length, without_signature])
+def test_a_damaged_profile_is_reported_and_ignored_in_every_format(
         tmp_path: Path, suffix: str, name: str, damage: Callable[[], bytes]) -> None:
     path = tmp_path / f"in{suffix}"
     write_image(path, Image(pixels=noise(8, 8, 3), metadata=((MetadataKind.ICC, profile()),)))

@@ -1,4 +1,4 @@
-"""The orientation in EXIF and XMP, also where the block is damaged."""
+"""The orientation in EXIF and XMP, in damaged blocks too."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from srn_deploy.image.containers.exif import orientation, upright, upright_xmp
 
 
 def exif(turn: int, order: str = "<") -> bytes:
-    """A TIFF block with an ImageWidth and an Orientation."""
+    """An EXIF block with an ImageWidth and an Orientation."""
     mark = b"II*\0" if order == "<" else b"MM\0*"
     entries = struct.pack(order + "HHII", 0x0100, 4, 1, 640) + struct.pack(order + "HHIHH", 0x0112, 3, 1, turn, 0)
     return mark + struct.pack(order + "IH", 8, 2) + entries + bytes(4)

@@ -1,4 +1,4 @@
-"""EXIF through every format that has a place for it: as Pillow writes it, and as Pillow reads it again."""
+"""EXIF through every format that can hold it, written and read again by Pillow."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EXPOSURE, ISO, COMMENT, PIXEL_WIDTH, PIXEL_HEIGHT, INTEROPERABILITY = 0x829A, 0x
 
 
 def block(turn: int = 1, endian: str = "<") -> bytes:
-    """A camera's block, with directories in directories."""
+    """An EXIF block as a camera writes it, with nested directories."""
     exif = Pillow.Exif()
     exif.endian = endian
     exif[MAKER], exif[ORIENTATION], exif[DATE] = "a maker with a long name", turn, "2026:01:02 03:04:05"
@@ -52,7 +52,7 @@ def described(path: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("endian", ["<", ">"])
 @pytest.mark.parametrize("chain", list(itertools.product(HOLDERS, repeat=2)), ids="".join)
-def test_a_cameras_block_arrives_whole(tmp_path: Path, chain: tuple[str, ...], endian: str) -> None:
+def test_the_exif_of_a_camera_survives_unchanged(tmp_path: Path, chain: tuple[str, ...], endian: str) -> None:
     image = Image(pixels=PIXELS, metadata=((MetadataKind.EXIF, block(endian=endian)),))
     for number, suffix in enumerate(chain):
         path = tmp_path / f"{number}{suffix}"
@@ -73,7 +73,7 @@ def test_a_tiff_is_turned_upright_exactly_once(tmp_path: Path, endian: str, turn
     tifffile.imwrite(tmp_path / "in.tif", pixels, photometric="rgb", metadata=None, byteorder=endian,
                      extratags=[(ORIENTATION, 3, 1, turn, True)])
     image = read_image(tmp_path / "in.tif")
-    png = tmp_path / "in.png"  # the same pixels and the same turn, by the way that OpenCV is the reference of
+    png = tmp_path / "in.png"  # the same pixels and orientation in the format that another test compares with OpenCV
     write_image(png, Image(pixels=pixels, metadata=((MetadataKind.EXIF, block(turn)),)))
     assert np.array_equal(image.pixels, read_image(png).pixels)
     write_image(tmp_path / "out.tif", image)
@@ -81,7 +81,7 @@ def test_a_tiff_is_turned_upright_exactly_once(tmp_path: Path, endian: str, turn
     assert np.array_equal(read_image(tmp_path / "out.tif").pixels, image.pixels)
 
 
-def test_the_size_in_exif_is_that_of_the_picture_that_is_written(tmp_path: Path) -> None:
+def test_the_size_in_exif_is_that_of_the_written_image(tmp_path: Path) -> None:
     for suffix in HOLDERS:
         path = tmp_path / f"out{suffix}"
         write_image(path, Image(pixels=np.zeros((48, 70, 3), np.uint8), metadata=((MetadataKind.EXIF, block()),)))
@@ -89,7 +89,7 @@ def test_the_size_in_exif_is_that_of_the_picture_that_is_written(tmp_path: Path)
         assert (inner[PIXEL_WIDTH], inner[PIXEL_HEIGHT]) == ("70", "48")
 
 
-def test_a_size_of_more_than_16_bits_finds_room_in_the_block() -> None:
+def test_a_size_of_more_than_16_bits_fits_into_the_block() -> None:
     large = with_size(block(), height=70_000, width=90_000)
     assert len(large) == len(block())
     exif = Pillow.Exif()
@@ -99,7 +99,7 @@ def test_a_size_of_more_than_16_bits_finds_room_in_the_block() -> None:
 
 
 def with_thumbnail(turn: int, thumbnail: bytes, behind: bytes = b"") -> bytes:
-    """An orientation, and a second directory that points at a small JPEG."""
+    """An orientation, and a second directory that points to a small JPEG."""
     first = struct.pack("<HHHIHHI", 1, ORIENTATION, 3, 1, turn, 0, 26)
     second = struct.pack("<HHHIIHHIII", 2, 0x0201, 4, 1, 56, 0x0202, 4, 1, len(thumbnail), 0)
     return b"II*\0" + struct.pack("<I", 8) + first + second + thumbnail + behind
@@ -108,20 +108,20 @@ def with_thumbnail(turn: int, thumbnail: bytes, behind: bytes = b"") -> bytes:
 THUMBNAIL = b"\xff\xd8 a small picture, lying on its side \xff\xd9"
 
 
-def test_the_thumbnail_of_a_picture_that_is_turned_is_wiped_out() -> None:
+def test_the_thumbnail_of_an_image_that_is_turned_is_removed() -> None:
     assert upright(with_thumbnail(6, THUMBNAIL)) == with_thumbnail(1, b"")[:22] + bytes(4) + with_thumbnail(
         1, THUMBNAIL)[26:56]
-    # What lies behind is not moved: maker notes count from the start of the block.
+    # What follows is not moved: maker notes hold offsets from the start of the block.
     kept = upright(with_thumbnail(6, THUMBNAIL, b"maker notes"))
     assert len(kept) == len(with_thumbnail(6, THUMBNAIL, b"maker notes"))
     assert kept.endswith(bytes(len(THUMBNAIL)) + b"maker notes")
 
 
-def test_the_thumbnail_of_a_picture_that_lay_right_stays() -> None:
+def test_the_thumbnail_of_an_upright_image_is_kept() -> None:
     assert upright(with_thumbnail(1, THUMBNAIL)) == with_thumbnail(1, THUMBNAIL)
 
 
-def test_a_turned_jpeg_has_no_thumbnail_for_other_readers(tmp_path: Path) -> None:
+def test_other_programs_find_no_thumbnail_in_a_turned_jpeg(tmp_path: Path) -> None:
     file = io.BytesIO()
     Pillow.new("RGB", (8, 6), "red").save(file, "JPEG")
     exif = with_thumbnail(6, file.getvalue())
@@ -134,7 +134,7 @@ def test_a_turned_jpeg_has_no_thumbnail_for_other_readers(tmp_path: Path) -> Non
         assert opened.getexif()[ORIENTATION] == 1
 
 
-def test_a_block_whose_directories_point_at_themselves_ends(tmp_path: Path) -> None:
+def test_directories_that_point_to_themselves_are_read_once(tmp_path: Path) -> None:
     circle = b"II*\0" + struct.pack("<IHHHIII", 8, 1, EXIF_TAG, 4, 1, 8, 8)
     image = Image(pixels=PIXELS, metadata=((MetadataKind.EXIF, circle),))
     write_image(tmp_path / "out.tif", image)

@@ -1,4 +1,4 @@
-"""Pixels to picture files and back: every kind of picture, and every way in which it can fail."""
+"""Reading and writing image files: every kind of image, and every way in which it can fail."""
 
 from __future__ import annotations
 
@@ -51,21 +51,21 @@ def chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def png(rows: Sequence[bytes], width: int, *, depth: int, colour_type: int, extra: bytes = b"") -> bytes:
-    """A PNG of unfiltered rows; `extra` chunks stand before the pixels."""
+    """A PNG of unfiltered rows, with `extra` chunks before the pixels."""
     header = struct.pack(">IIBBBBB", width, len(rows), depth, colour_type, 0, 0, 0)
     pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
     return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + extra + chunk(b"IDAT", pixels) + chunk(b"IEND", b""))
 
 
 def png_of(pixels: NDArray[np.uint8] | NDArray[np.uint16], *, extra: bytes = b"") -> bytes:
-    """A PNG of (H, W, 1 to 4) samples, 8 or 16 bit."""
+    """A PNG of (H, W, 1 to 4) samples with 8 or 16 bits."""
     kinds = {1: GREY, 2: GREY_ALPHA, 3: RGB, 4: RGBA}
     rows = [row.astype(row.dtype.newbyteorder(">")).tobytes() for row in pixels]
     return png(rows, pixels.shape[1], depth=8 * pixels.itemsize, colour_type=kinds[pixels.shape[2]], extra=extra)
 
 
 def exif(turn: int) -> bytes:
-    """A TIFF block that holds an orientation and nothing else."""
+    """An EXIF block that holds nothing but an orientation."""
     return b"II*\0" + struct.pack("<IHHHIHH", 8, 1, 0x0112, 3, 1, turn, 0) + bytes(4)
 
 
@@ -92,7 +92,7 @@ def test_a_png_is_written_and_read_back_exactly(tmp_path: Path, colours: int, al
     assert back.alpha is None if image.alpha is None else np.array_equal(back.alpha, image.alpha)
 
 
-def test_lossless_webp_keeps_every_pixel_even_below_full_transparency(tmp_path: Path) -> None:
+def test_lossless_webp_keeps_transparent_pixels_too(tmp_path: Path) -> None:
     pixels = noise(9, 8, 4)
     pixels[:4, :, 3] = 0
     write_image(tmp_path / "out.webp", Image(pixels=pixels[..., :3], alpha=pixels[..., 3:]))
@@ -102,7 +102,7 @@ def test_lossless_webp_keeps_every_pixel_even_below_full_transparency(tmp_path: 
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 8])
-def test_a_palette_png_becomes_its_colours(tmp_path: Path, depth: int) -> None:
+def test_a_palette_png_is_read_as_its_colours(tmp_path: Path, depth: int) -> None:
     row = bytes([0b01_00_00_01]) if depth < 8 else bytes([0, 1])
     width = 8 // depth if depth < 8 else 2
     palette = chunk(b"PLTE", bytes([10, 20, 30, 40, 50, 60]))
@@ -158,11 +158,11 @@ def test_a_cmyk_jpeg_is_read_as_rgb(tmp_path: Path) -> None:
     assert np.abs(pixels[:, 5:] - 255).max() <= 8
 
 
-def test_a_jpeg_keeps_the_full_resolution_of_colour(tmp_path: Path) -> None:
+def test_a_jpeg_is_written_with_full_colour_resolution(tmp_path: Path) -> None:
     pixels = np.zeros((16, 16, 3), np.uint8)
-    pixels[:, ::2, 0] = 255  # red columns one pixel wide, which halved colour would mix
+    pixels[:, ::2, 0] = 255  # red columns one pixel wide, which halved colour resolution would mix
     write_image(tmp_path / "out.jpg", Image(pixels=pixels))
-    # Quality 95 moves such an extreme pattern by a few levels; halved colour by more than 100.
+    # Quality 95 changes such an extreme pattern by a few levels; halved colour resolution by more than 100.
     assert np.abs(read_image(tmp_path / "out.jpg").pixels.astype(int) - pixels).max() <= 16
 
 
@@ -173,16 +173,16 @@ def test_as_rgb8_repeats_grey_and_rounds_16_bit() -> None:
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("turn", range(1, 9))
-def test_a_picture_is_turned_upright_exactly_once(tmp_path: Path, turn: int, suffix: str) -> None:
+def test_an_image_is_turned_upright_exactly_once(tmp_path: Path, turn: int, suffix: str) -> None:
     pixels = np.zeros((16, 24, 3), np.uint8)
     pixels[:8, :8], pixels[:8, 16:], pixels[8:, :8] = 255, 160, 80
     first, second = tmp_path / f"first{suffix}", tmp_path / f"second{suffix}"
     write_image(first, Image(pixels=pixels, metadata=((MetadataKind.EXIF, exif(turn)),)))
     image = read_image(first)
     write_image(second, image)
-    # OpenCV turns by itself only where it is asked for colour: an independent reference for both files.
+    # OpenCV applies the orientation only when asked for colour: an independent reference for both files.
     assert np.array_equal(image.pixels, cv2.imread(str(first), cv2.IMREAD_COLOR_RGB))
-    # A second pass through JPEG moves a pixel by a level or two, a second turn by 80 or more.
+    # A second pass through JPEG changes a pixel by a level or two, a second rotation by 80 or more.
     assert np.abs(cv2.imread(str(second), cv2.IMREAD_COLOR_RGB).astype(int) - image.pixels).max() <= 4
     assert read_image(second).pixels.shape == image.pixels.shape == ((16, 24, 3) if turn < 5 else (24, 16, 3))
 
@@ -195,8 +195,8 @@ def test_a_path_that_cannot_be_read_is_refused_with_a_remedy(tmp_path: Path, nam
         read_image(tmp_path / name)
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the super-user may read everything")
-def test_a_forbidden_file_is_refused(tmp_path: Path) -> None:
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root can read every file")
+def test_a_file_without_read_permission_is_refused(tmp_path: Path) -> None:
     path = saved(tmp_path, png_of(noise(20, 30, 3)))
     path.chmod(0)
     with pytest.raises(UnreadableImage, match="Permission denied"):
@@ -204,7 +204,7 @@ def test_a_forbidden_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["with space.png", "zeilen\numbruch.png", "ümlaut-画像.png", "100%s{}.PNG", "-o.png"])
-def test_odd_names_are_read_and_written(tmp_path: Path, name: str) -> None:
+def test_unusual_file_names_are_read_and_written(tmp_path: Path, name: str) -> None:
     write_image(tmp_path / name, read_image(saved(tmp_path, png_of(noise(20, 30, 3)))))
     assert np.array_equal(read_image(tmp_path / name).pixels, noise(20, 30, 3))
 
@@ -220,7 +220,7 @@ def test_odd_names_are_read_and_written(tmp_path: Path, name: str) -> None:
     ("out.jpg", {"bits": 16}, UnsupportedImage, "16 bits"),
     ("out.webp", {"bits": 16}, UnsupportedImage, "16 bits"),
 ])
-def test_what_a_format_cannot_hold_is_refused_before_the_work(
+def test_an_image_that_a_format_cannot_hold_is_refused_in_advance(
         tmp_path: Path, name: str, wanted: dict[str, int], error: type[ImageError], text: str) -> None:
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(error, match=text):
@@ -228,7 +228,7 @@ def test_what_a_format_cannot_hold_is_refused_before_the_work(
 
 
 @pytest.mark.parametrize(("suffix", "side"), [(".webp", 16383), (".jpg", 65500), (".png", 1_000_000)])
-def test_the_longest_side_of_each_format_is_really_written_and_read(tmp_path: Path, suffix: str, side: int) -> None:
+def test_the_longest_side_of_each_format_can_be_written_and_read(tmp_path: Path, suffix: str, side: int) -> None:
     write_image(tmp_path / f"long{suffix}", Image(pixels=np.zeros((1, side, 1), np.uint8)))
     assert read_image(tmp_path / f"long{suffix}").width == side
 
@@ -265,7 +265,7 @@ def test_a_path_that_cannot_be_written_is_refused_with_a_remedy(tmp_path: Path, 
         write_image(tmp_path / name, Image(pixels=noise(8, 8, 3)))
 
 
-def test_pictures_are_found_in_a_tree_and_half_written_ones_are_not(tmp_path: Path) -> None:
+def test_find_images_lists_all_subfolders_but_no_temporary_files(tmp_path: Path) -> None:
     (tmp_path / "b" / "deep").mkdir(parents=True)
     for name in ("b/deep/1.JPG", "a.png", "b/2.webp", "notes.txt", ".srn-part-00ff.png"):
         (tmp_path / name).write_bytes(b"")
@@ -277,7 +277,7 @@ def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path: Path) -> None:
         find_images(tmp_path / "missing")
 
 
-def test_broken_files_make_no_noise_and_leave_the_log_level_of_opencv_as_it_was(
+def test_broken_files_print_nothing_and_restore_the_log_level_of_opencv(
         tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     level = cv2.utils.logging.getLogLevel()
     whole = cv2.imencode(".webp", noise(20, 30, 3))[1].tobytes()

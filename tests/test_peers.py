@@ -1,4 +1,4 @@
-"""The paper's peers: recognised by their published keys, built with the published counts, folded without a trace."""
+"""The networks of Table 1 are recognised by their published keys, have the published counts, and fold exactly."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ VARIED = [
     ("carn", CARN | {"mobile": True, "groups": 4}), ("carn", CARN | {"mobile": True, "groups": 2, "scale": 4}),
     ("ecbsr", ECBSR), ("ecbsr", ECBSR | {"scale": 4, "blocks": 1, "activation": "relu"}),
 ]
-"""What keys can tell is varied; what they cannot has its default. A multi-scale CARN is told its scale."""
+"""What keys and shapes show is varied; what they do not has its default. A multi-scale CARN is given its scale."""
 
 
 def seeded(name: str, options: dict[str, Any]) -> nn.Module:
@@ -54,17 +54,17 @@ def saved(folder: Path, state: Mapping[str, Tensor]) -> Path:
 
 
 def outputs(*networks: nn.Module) -> list[Tensor]:
-    picture = torch.rand(1, 3, 19, 23, generator=torch.Generator().manual_seed(1))
+    image = torch.rand(1, 3, 19, 23, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        return [network(picture) for network in networks]
+        return [network(image) for network in networks]
 
 
 @pytest.mark.parametrize(("name", "options"), VARIED)
 def test_a_saved_network_comes_back_with_its_options_and_computes_the_same(
         tmp_path: Path, name: str, options: dict[str, Any]) -> None:
     network = seeded(name, options)
-    told = Corrections(options={"scale": options["scale"]}) if options.get("multi_scale") else AS_RECOGNISED
-    loaded = load_checkpoint(saved(tmp_path, network.state_dict()), told)
+    corrections = Corrections(options={"scale": options["scale"]}) if options.get("multi_scale") else AS_RECOGNISED
+    loaded = load_checkpoint(saved(tmp_path, network.state_dict()), corrections)
     assert (loaded.spec.architecture, dict(loaded.spec.options)) == (name, options)
     found, expected = outputs(loaded.network, network)
     assert torch.equal(found, expected)
@@ -101,7 +101,7 @@ def test_every_count_equals_that_of_the_challenge_tool(data: Path, name: str, ar
 
 
 def in_challenge_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """An RLFN as its authors handed it in at NTIRE 2022."""
+    """An RLFN under the names of its authors' entry to NTIRE 2022."""
     names = {"conv_1": "fea_conv", "conv_2": "LR_conv"}
     layers = {key: key.split(".")[0] for key in state}
     return {key.replace(layer, names.get(layer, layer.replace("block_", "B")), 1): state[key]
@@ -117,7 +117,7 @@ def test_an_rlfn_in_the_names_of_the_challenge_is_the_same_network(tmp_path: Pat
     assert torch.equal(*outputs(loaded.network, network))
 
 
-def test_a_file_of_carn_for_several_scales_must_be_told_which(tmp_path: Path) -> None:
+def test_for_a_carn_of_several_scales_the_scale_must_be_given(tmp_path: Path) -> None:
     path = saved(tmp_path, seeded("carn", CARN).state_dict())
     with pytest.raises(OptionError, match="more than one scale") as caught:
         load_checkpoint(path)
@@ -137,7 +137,7 @@ EDGES = {"sbx": [[1, 0, -1], [2, 0, -2], [1, 0, -1]], "sby": [[1, 2, 1], [0, 0, 
 
 
 def training_layer(layer: str, entering: int, leaving: int) -> dict[str, Tensor]:
-    """The tensors of one edge-oriented block under the authors' names, their size as after training."""
+    """The tensors of one edge-oriented block under the authors' names, as large as after training."""
     middle = 2 * leaving
     state = {"conv3x3.weight": torch.randn(leaving, entering, 3, 3) / 8, "conv3x3.bias": torch.randn(leaving),
              "conv1x1_3x3.k0": torch.randn(middle, entering, 1, 1) / 4, "conv1x1_3x3.b0": torch.randn(middle),
@@ -151,7 +151,7 @@ def training_layer(layer: str, entering: int, leaving: int) -> dict[str, Tensor]
 
 
 def branches(state: Mapping[str, Tensor], layer: str, features: Tensor) -> Tensor:
-    """One block as it is trained: all branches apart, each padded with the bias of its 1x1."""
+    """One block as it is trained, with separate branches, each padded with the bias of its 1x1."""
     part = {key.removeprefix(f"{layer}."): value for key, value in state.items() if key.startswith(f"{layer}.")}
 
     def padded(name: str) -> Tensor:
@@ -199,7 +199,7 @@ def test_a_folded_ecbsr_equals_its_training_form(tmp_path: Path, *, older: bool,
             features = functional.prelu(features, state[f"backbone.{number}.act.weight"])
     expected = functional.pixel_shuffle(features + 255 * luma, 2) / 255
     found = loaded.network.upscale_luma(luma)  # type: ignore[operator]
-    # Single precision, a sum of some hundred terms in another order, relative to the largest value.
+    # Single precision: a sum of some hundred terms in another order, relative to the largest value.
     assert float((found - expected).abs().max()) < 1e-5 * float(expected.abs().max())
 
 

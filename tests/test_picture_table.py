@@ -1,4 +1,4 @@
-"""The tables of docs/pictures.md are what round trips give."""
+"""The tables of docs/pictures.md are the results of round trips."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ def test_the_document_says_what_the_round_trips_give() -> None:
     assert documented() == tables(), "run python -m tests.picture_table"
 
 
-def test_what_only_our_reader_finds_is_not_called_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metadata_that_pillow_does_not_find_is_not_called_kept(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("PIL.PngImagePlugin.PngStream.chunk_iCCP", lambda stream, pos, length: stream.fp.read(length))
     (of_profiles,) = [information for information in INFORMATION if "ICC" in information.name]
-    with pytest.raises(Hole, match="is lost without a word"):
+    with pytest.raises(Hole, match="is lost silently"):
         information_cell(tmp_path, ".png", of_profiles)
 
 

@@ -19,7 +19,7 @@ from srn_deploy.image import Image, Pixels, check_writable, read_image, write_im
 from srn_deploy.image.containers.ifd import longs, shorts, write_directory
 
 HEIGHT, WIDTH = 37, 53
-"""Multiples of no tile and no strip below."""
+"""Not multiples of any tile or strip below."""
 ALPHA = {2: ["unassalpha"], 4: ["unassalpha"]}
 LAYOUTS: tuple[dict[str, Any], ...] = ({}, {"tile": (16, 32)}, {"rowsperstrip": 5})
 MAX_LEVELS = {8: 255, 16: 65535}
@@ -31,12 +31,12 @@ def noise(channels: int, bits: int = 8) -> Pixels:
 
 
 def samples(image: Image) -> NDArray[Any]:
-    """Colour and alpha side by side."""
+    """Colour and alpha as the channels of one array."""
     return image.pixels if image.alpha is None else np.concatenate([image.pixels, image.alpha], axis=2)
 
 
 def written(path: Path, pixels: Pixels, **chosen: Any) -> Path:
-    """A TIFF of tifffile's."""
+    """A TIFF written by tifffile."""
     channels = pixels.shape[2]
     options: dict[str, Any] = {"photometric": "minisblack" if channels < 3 else "rgb", "metadata": None,
                                "planarconfig": None if channels == 1 else "contig", "extrasamples": ALPHA.get(channels)}
@@ -58,7 +58,7 @@ def test_every_layout_is_read_exactly(tmp_path: Path, channels: int, bits: int) 
 
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("compression", [1, 5, 8, 32773, 32946])
-def test_what_opencv_compresses_is_read_exactly(tmp_path: Path, compression: int, bits: int) -> None:
+def test_a_tiff_compressed_by_opencv_is_read_exactly(tmp_path: Path, compression: int, bits: int) -> None:
     pixels = noise(3, bits)
     assert cv2.imwrite(str(tmp_path / "in.tif"), pixels[..., ::-1], [cv2.IMWRITE_TIFF_COMPRESSION, compression])
     assert np.array_equal(read_image(tmp_path / "in.tif").pixels, pixels)
@@ -66,7 +66,7 @@ def test_what_opencv_compresses_is_read_exactly(tmp_path: Path, compression: int
 
 @pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits"])
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
-def test_what_pillow_writes_is_read_exactly(tmp_path: Path, mode: str, compression: str) -> None:
+def test_a_tiff_written_by_pillow_is_read_exactly(tmp_path: Path, mode: str, compression: str) -> None:
     source = Pillow.fromarray(noise(3))
     page = Pillow.fromarray(noise(1, 16)[..., 0]) if mode == "I;16" else source.convert(mode)
     page.save(tmp_path / "in.tif", compression=compression)
@@ -82,7 +82,7 @@ def test_facsimile_is_read_exactly(tmp_path: Path, compression: str) -> None:
 
 
 @pytest.mark.parametrize("bits", [2, 4])
-def test_few_bits_of_grey_are_spread_over_all_levels(tmp_path: Path, bits: int) -> None:
+def test_grey_of_fewer_bits_is_scaled_to_the_full_range(tmp_path: Path, bits: int) -> None:
     levels = noise(1)[..., 0] >> (8 - bits)
     rows = np.packbits(np.unpackbits(levels[..., None], axis=2)[..., 8 - bits:].reshape(HEIGHT, -1), axis=1).tobytes()
     entries = [longs(256, [WIDTH]), longs(257, [HEIGHT]), shorts(258, bits), shorts(259, 1), shorts(262, 1),
@@ -97,17 +97,17 @@ def test_few_bits_of_grey_are_spread_over_all_levels(tmp_path: Path, bits: int) 
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_jpeg_within_tiff_is_what_pillow_makes_of_it(tmp_path: Path, mode: str) -> None:
+def test_jpeg_within_tiff_is_read_as_pillow_reads_it(tmp_path: Path, mode: str) -> None:
     smooth = cv2.GaussianBlur(noise(3), (9, 9), 0)
     Pillow.fromarray(smooth).convert(mode).save(tmp_path / "in.tif", compression="jpeg", quality=90)
     with Pillow.open(tmp_path / "in.tif") as opened:
         expected = np.atleast_3d(np.asarray(opened)).astype(int)
-    # Two builds of libjpeg-turbo round alike; a level is what any two decoders may differ by.
+    # Two builds of libjpeg-turbo round alike; any two decoders may differ by one level.
     assert np.abs(read_image(tmp_path / "in.tif").pixels.astype(int) - expected).max() <= 1
 
 
 @pytest.mark.parametrize("bits", [8, 16])
-def test_planes_one_after_another_are_put_together(tmp_path: Path, bits: int) -> None:
+def test_separate_planes_are_combined(tmp_path: Path, bits: int) -> None:
     pixels = noise(3, bits)
     for layout in LAYOUTS:
         tifffile.imwrite(tmp_path / "in.tif", np.moveaxis(pixels, 2, 0).copy(), photometric="rgb", metadata=None,
@@ -116,13 +116,13 @@ def test_planes_one_after_another_are_put_together(tmp_path: Path, bits: int) ->
 
 
 @pytest.mark.parametrize("bits", [8, 16])
-def test_white_is_zero_is_turned_round(tmp_path: Path, bits: int) -> None:
+def test_white_is_zero_is_inverted(tmp_path: Path, bits: int) -> None:
     pixels = noise(1, bits)
     path = written(tmp_path / "in.tif", pixels, photometric="miniswhite")
     assert np.array_equal(read_image(path).pixels, MAX_LEVELS[bits] - pixels)
 
 
-def test_associated_alpha_is_taken_out_of_the_colour(tmp_path: Path) -> None:
+def test_associated_alpha_is_divided_out_of_the_colour(tmp_path: Path) -> None:
     multiplied = np.array([[[100, 50, 25, 128], [9, 9, 9, 0], [200, 0, 255, 255]]], np.uint8)
     image = read_image(written(tmp_path / "in.tif", multiplied, extrasamples=["assocalpha"]))
     assert image.pixels.tolist() == [[[199, 100, 50], [0, 0, 0], [200, 0, 255]]]
@@ -132,7 +132,7 @@ def test_associated_alpha_is_taken_out_of_the_colour(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("compression", [1, 5])
-def test_a_channel_without_a_meaning_is_taken_as_transparency_with_a_word(
+def test_an_unspecified_channel_is_taken_as_transparency_with_a_remark(
         tmp_path: Path, compression: int, bits: int) -> None:
     pixels = noise(4, bits)
     assert cv2.imwrite(str(tmp_path / "in.tif"), pixels[..., [2, 1, 0, 3]],
@@ -145,14 +145,14 @@ def test_a_channel_without_a_meaning_is_taken_as_transparency_with_a_word(
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("alpha", [False, True])
 @pytest.mark.parametrize("colours", [1, 3])
-def test_others_read_exactly_what_we_write(tmp_path: Path, colours: int, alpha: bool, bits: int) -> None:
+def test_other_programs_read_exactly_what_was_written(tmp_path: Path, colours: int, alpha: bool, bits: int) -> None:
     pixels = noise(colours + 1, bits)
     image = Image(pixels=pixels[..., :colours], alpha=pixels[..., colours:] if alpha else None)
     assert write_image(tmp_path / "out.tif", image) == ()
     expected = samples(image)
     assert np.array_equal(np.atleast_3d(tifffile.imread(tmp_path / "out.tif")), expected)
     assert np.array_equal(samples(read_image(tmp_path / "out.tif")), expected)
-    if bits == 8:  # Pillow cuts 16 bits of colour to 8
+    if bits == 8:  # Pillow truncates 16 bits of colour to 8
         with Pillow.open(tmp_path / "out.tif") as opened:
             assert np.array_equal(np.atleast_3d(np.asarray(opened)), expected)
     if not alpha:
@@ -160,8 +160,8 @@ def test_others_read_exactly_what_we_write(tmp_path: Path, colours: int, alpha: 
         assert np.array_equal(unchanged[..., ::-1], expected)
 
 
-def test_a_picture_of_many_strips_is_written_and_read(tmp_path: Path) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (700, 900, 3), dtype=np.uint8)  # more than one strip of a MiB
+def test_an_image_of_many_strips_is_written_and_read(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (700, 900, 3), dtype=np.uint8)  # more than one strip of 1 MiB
     write_image(tmp_path / "out.tif", Image(pixels=pixels))
     assert np.array_equal(tifffile.imread(tmp_path / "out.tif"), pixels)
 
@@ -176,14 +176,14 @@ def test_a_picture_of_many_strips_is_written_and_read(tmp_path: Path) -> None:
     ({"pixels": np.zeros((8, 8), np.uint8), "compression": "lzma"}, "LZMA"),
     ({"pixels": np.zeros((2, 8, 8), np.uint8), "photometric": "minisblack"}, "several pages"),
 ])
-def test_what_would_be_read_wrong_is_refused_with_its_name(tmp_path: Path, chosen: dict[str, Any], words: str) -> None:
+def test_an_unsupported_variant_is_refused_by_its_name(tmp_path: Path, chosen: dict[str, Any], words: str) -> None:
     tifffile.imwrite(tmp_path / "in.tif", chosen.pop("pixels"), metadata=None, **chosen)
     with pytest.raises(UnsupportedImage, match=words):
         read_image(tmp_path / "in.tif")
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".bmp"])
-def test_more_than_four_gigabytes_are_refused_before_the_work(suffix: str) -> None:
+def test_more_than_four_gigabytes_are_refused_in_advance(suffix: str) -> None:
     check_writable(Path(f"out{suffix}"), height=30_000, width=44_000)
     with pytest.raises(UnwritableImage, match=r"6\.0 GB"):
         check_writable(Path(f"out{suffix}"), height=40_000, width=50_000)
@@ -211,14 +211,14 @@ def test_a_wrong_checksum_of_deflate_is_noticed(tmp_path: Path) -> None:
         read_image(path)
 
 
-def test_what_of_photoshop_and_iptc_stays_behind_is_told(tmp_path: Path) -> None:
+def test_photoshop_and_iptc_blocks_are_lost_with_a_remark(tmp_path: Path) -> None:
     tags = [(33723, "B", 4, b"IPTC", True), (37724, "B", 4, b"8BIM", True)]
     tifffile.imwrite(tmp_path / "in.tif", np.zeros((8, 8), np.uint8), extratags=tags)
     assert [remark.partition(": ")[2] for remark in read_image(tmp_path / "in.tif").remarks] == [
         "the IPTC block of the TIFF is left behind.", "the layer block of the TIFF is left behind."]
 
 
-def test_a_thumbnail_is_no_second_page(tmp_path: Path) -> None:
+def test_a_thumbnail_does_not_count_as_a_page(tmp_path: Path) -> None:
     with tifffile.TiffWriter(tmp_path / "in.tif") as writer:
         writer.write(noise(3), photometric="rgb", metadata=None)
         writer.write(noise(3)[:8, :8], photometric="rgb", metadata=None, subfiletype=1)
@@ -226,7 +226,7 @@ def test_a_thumbnail_is_no_second_page(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("compression", [1, 5, 8, 32773])
-def test_damaged_bytes_end_in_a_picture_or_in_our_error_and_in_silence(
+def test_damaged_bytes_give_an_image_or_an_image_error_and_print_nothing(
         tmp_path: Path, compression: int, capfd: pytest.CaptureFixture[str]) -> None:
     assert cv2.imwrite(str(tmp_path / "in.tif"), noise(3), [cv2.IMWRITE_TIFF_COMPRESSION, compression])
     whole, random = (tmp_path / "in.tif").read_bytes(), np.random.default_rng(1)

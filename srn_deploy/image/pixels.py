@@ -12,8 +12,8 @@ from srn_deploy.image.containers import Metadata
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 """(H, W, C) as files hold them: uint8 in 0..255 or uint16 in 0..65535."""
 
-Pixels8 = NDArray[np.uint8]
-"""(H, W, C) of 8 bits, in 0..255."""
+Rgb8 = NDArray[np.uint8]
+"""An RGB image (H, W, 3) of 8 bits, in 0..255."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,7 +39,7 @@ class Image:
         """In pixels."""
         return int(self.pixels.shape[1])
 
-    def as_rgb8(self) -> Pixels8:
+    def as_rgb8(self) -> Rgb8:
         """A new uint8 array (H, W, 3) in RGB, without alpha; grey is repeated and 16 bits are rounded to 8."""
         pixels = self.pixels if self.pixels.dtype == np.uint8 else np.rint(self.pixels / 257.0)
         return np.broadcast_to(pixels, (self.height, self.width, 3)).astype(np.uint8, order="C")

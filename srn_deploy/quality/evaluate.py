@@ -24,8 +24,9 @@ from srn_deploy.backends.protocol import Backend
 from srn_deploy.errors import OptionError, UnreadableImage
 from srn_deploy.image import Image, find_images, read_image
 from srn_deploy.image.bicubic import resize_uint8
+from srn_deploy.image.pixels import Rgb8
 from srn_deploy.inference.upscale import upscale_rgb
-from srn_deploy.quality.metrics import SSIM_WINDOW_PX, Rgb8, cropped, luma, psnr, ssim
+from srn_deploy.quality.metrics import SSIM_WINDOW_PX, cropped, luma, psnr, ssim
 from srn_deploy.spec import Colour
 from srn_deploy.tiling.windows import WHOLE_IMAGE, TileOptions
 

@@ -12,9 +12,6 @@ from numpy.typing import NDArray
 
 from srn_deploy.errors import OptionError
 
-Rgb8 = NDArray[np.uint8]
-"""An RGB image (H, W, 3) in 0..255."""
-
 Element = TypeVar("Element", bound=np.generic)
 
 _Y_OF_RGB = np.array([65.481, 128.553, 24.966]) / 255.0

@@ -19,8 +19,9 @@ from srn_deploy.backends.protocol import Backend
 from srn_deploy.engine.manifest import CertificateRecord
 from srn_deploy.errors import OptionError
 from srn_deploy.image.bicubic import resize_uint8
+from srn_deploy.image.pixels import Rgb8
 from srn_deploy.inference.upscale import upscale_rgb
-from srn_deploy.quality.metrics import Rgb8, psnr_y
+from srn_deploy.quality.metrics import psnr_y
 from srn_deploy.spec import PixelType, Precision
 from srn_deploy.system.documents import to_builtins
 from srn_deploy.tiling.shapes import Limits

@@ -14,7 +14,7 @@ from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend, read_spec
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import EngineError, NotCertified, OptionError
 from srn_deploy.image import find_images, read_image
-from srn_deploy.quality.metrics import Rgb8
+from srn_deploy.image.pixels import Rgb8
 from srn_deploy.registry.shipped import (
     checked_pulled,
     corrections_for,
