@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from srn_deploy.benchmark.records import FEW_SAMPLES, Record
+from srn_deploy.benchmark.environment import differences
+from srn_deploy.benchmark.records import Record
+from srn_deploy.benchmark.results import TimedResults
+from srn_deploy.benchmark.summary import FEW_SAMPLES
 from srn_deploy.errors import OptionError
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
 
 SMALLEST_CHANGE = 0.02
-"""A convention: less is nothing to act upon, however sure."""
+"""A convention: a smaller change is not worth acting upon, however certain it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """Of one contestant, as time after over time before."""
+    """Of one candidate: the time after, divided by the time before."""
 
     name: str
     samples: int
@@ -37,7 +39,7 @@ class Change:
 
     @property
     def verdict(self) -> str:
-        """For people."""
+        """As one phrase: no real change, or how many times as fast or as slow."""
         if not self.is_real:
             return "no real change"
         return f"{self.ratio:.2f} times as slow" if self.ratio > 1 else f"{1 / self.ratio:.2f} times as fast"
@@ -45,43 +47,52 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """All changes, and what differs beside the code."""
+    """All changes, and what differs besides the code."""
 
     changes: tuple[Change, ...]
     only_before: tuple[str, ...]
     only_after: tuple[str, ...]
-    circumstances: tuple[str, ...]
+    environment: tuple[str, ...]
+    """What differs in it, as `name: before -> after`."""
 
 
 def compare(before: Record, after: Record) -> Comparison:
-    """Compare contestants of the same names; raises OptionError for records of different kinds or without samples."""
+    """Compare candidates of the same names; raises OptionError for records of different tasks or without samples."""
     if before.kind != after.kind:
         raise OptionError(f"A record of {before.kind} and one of {after.kind} cannot be compared.",
                           remedy="Compare two records of one benchmark.")
-    for name in ("size", "device", "inputs"):
-        if before.results.get(name) != after.results.get(name):
-            told = f"{before.results.get(name)} and {after.results.get(name)}"
-            raise OptionError(f"The records differ in {name}: {told}.", remedy="Compare records of one task.")
-    ours, theirs = _samples(before), _samples(after)
-    if not ours.keys() & theirs.keys():
-        raise OptionError("The records have no contestant in common.", remedy="Measure the same contestants twice.")
-    changes = tuple(_change(name, ours[name], theirs[name]) for name in ours if name in theirs)
-    return Comparison(changes=changes, only_before=tuple(name for name in ours if name not in theirs),
-                      only_after=tuple(name for name in theirs if name not in ours),
-                      circumstances=tuple(_differences(before.circumstances, after.circumstances)))
+    first, second = _timed(before), _timed(after)
+    for name, ours, theirs in (("size", first.size, second.size), ("device", first.device, second.device),
+                               ("inputs", first.inputs, second.inputs)):
+        if ours != theirs:
+            raise OptionError(f"The records differ in {name}: {ours} and {theirs}.",
+                              remedy="Compare records of one task.")
+    samples_before, samples_after = _samples(before, first), _samples(after, second)
+    if not samples_before.keys() & samples_after.keys():
+        raise OptionError("The records have no candidate in common.", remedy="Measure the same candidates twice.")
+    changes = tuple(_change(name, samples, samples_after[name]) for name, samples in samples_before.items()
+                    if name in samples_after)
+    return Comparison(changes=changes, only_before=tuple(name for name in samples_before if name not in samples_after),
+                      only_after=tuple(name for name in samples_after if name not in samples_before),
+                      environment=tuple(differences(before.environment, after.environment)))
 
 
-def _samples(record: Record) -> Mapping[str, Sequence[float]]:
+def _timed(record: Record) -> TimedResults:
     try:
-        found = record.results.get("contestants") or record.results.get("networks") or {}
-        samples = {name: [float(sample) for sample in told["samples_ms"]] for name, told in found.items()
-                   if told.get("samples_ms")}
-    except (AttributeError, KeyError, TypeError, ValueError):
-        samples = {}
-    if not samples:
-        raise OptionError(f"The record {record.title!r} holds no samples.",
-                          remedy="Give records that `srn-deploy bench --save FILE` wrote.")
-    return samples
+        return record.results_as(TimedResults)
+    except OptionError as error:
+        raise _without_samples(record) from error
+
+
+def _samples(record: Record, timed: TimedResults) -> Mapping[str, Sequence[float]]:
+    if not timed.series:
+        raise _without_samples(record)
+    return timed.series
+
+
+def _without_samples(record: Record) -> OptionError:
+    return OptionError(f"The record {record.title!r} holds no samples.",
+                       remedy="Give records that `srn-deploy bench --save FILE` wrote.")
 
 
 def _change(name: str, before: Sequence[float], after: Sequence[float]) -> Change:
@@ -92,10 +103,3 @@ def _change(name: str, before: Sequence[float], after: Sequence[float]) -> Chang
     low, high = np.quantile(medians[1] / medians[0], ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
     return Change(name=name, samples=min(len(before), len(after)), low=float(low), high=float(high),
                   ratio=float(np.median(after) / np.median(before)))
-
-
-def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Circumstances that are not the same, apart from the day and the load."""
-    ignored = {"date", "load_1min", "after", "ceilings"}
-    names = [name for name in {**before, **after} if name not in ignored and before.get(name) != after.get(name)]
-    return [f"{name}: {before.get(name)} -> {after.get(name)}" for name in names]

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from srn_deploy.benchmark.records import Record, circumstances
+from srn_deploy.benchmark.environment import current_environment
+from srn_deploy.benchmark.records import Record
 from srn_deploy.quality.evaluate import Evaluation, set_name
 from srn_deploy.spec import ModelSpec
 from srn_deploy.system.threads import threads_in_use
 
 
 def record_of(evaluation: Evaluation, spec: ModelSpec, *, hr: Path, lr: Path | None) -> Record:
-    """The evaluation with the artefact's spec, the names of the folders and the machine."""
+    """The evaluation with the artefact's spec, the names of the folders and the environment."""
     small = "made from the originals by MATLAB's bicubic" if lr is None else lr.name
     return Record(kind="eval", title=f"{spec.architecture} x{spec.scale} on {set_name(hr)}",
-                  circumstances=circumstances(threads=threads_in_use()),
+                  environment=current_environment(threads=threads_in_use()),
                   results={"spec": json.loads(spec.to_json()), "set": set_name(hr), "hr": hr.name, "lr": small,
                            **evaluation.as_results()})

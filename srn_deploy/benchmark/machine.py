@@ -1,15 +1,16 @@
-"""The machine a benchmark ran on: what it is, what state it is in, and how much it can do at most."""
+"""The machine a benchmark runs on: the state of its GPU, the most it can do, and the memory of this process."""
 
 from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import numpy as np
 
+from srn_deploy.benchmark.environment import Ceilings, GpuState
 from srn_deploy.system.cuda_driver import gpu_name, why_no_gpu
 
 THROTTLE_REASONS = {0x4: "power cap", 0x8: "hardware slowdown", 0x20: "software thermal slowdown",
@@ -21,56 +22,50 @@ _MATRIX_SIDE = 2048
 _COPIED_BYTES = 2**28
 
 
-def gpu_state() -> dict[str, Any]:
-    """Name, clocks, temperature, throttling and driver of the first GPU; what nvidia-ml-py adds where it is there."""
+def gpu_state() -> GpuState:
+    """Name, clocks, temperature, throttling and driver of the first GPU; without nvidia-ml-py the name alone."""
     if reason := why_no_gpu():
-        return {"gpu": f"none: {reason}"}
-    state: dict[str, Any] = {"gpu": gpu_name()}
+        return GpuState(gpu=f"none: {reason}")
+    named = GpuState(gpu=gpu_name())
     if importlib.util.find_spec("pynvml") is None:
-        return state | {"gpu_state": "not told: pip install nvidia-ml-py"}
+        return msgspec.structs.replace(named, gpu_state="not known: pip install nvidia-ml-py")
     import pynvml
 
     try:
         pynvml.nvmlInit()
         handle = pynvml.nvmlDeviceGetHandleByIndex(0)
         held_back = int(pynvml.nvmlDeviceGetCurrentClocksEventReasons(handle))
-        state |= {
-            "driver": str(pynvml.nvmlSystemGetDriverVersion()),
-            "sm_clock_mhz": int(pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM)),
-            "memory_clock_mhz": int(pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_MEM)),
-            "temperature_c": int(pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU)),
-            "gpu_throttled_by": [name for bit, name in THROTTLE_REASONS.items() if held_back & bit],
-        }
+        state = GpuState(
+            gpu=named.gpu, driver=str(pynvml.nvmlSystemGetDriverVersion()),
+            sm_clock_mhz=int(pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM)),
+            memory_clock_mhz=int(pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_MEM)),
+            temperature_c=int(pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU)),
+            gpu_throttled_by=[name for bit, name in THROTTLE_REASONS.items() if held_back & bit])
         pynvml.nvmlShutdown()
     except pynvml.NVMLError as error:
-        state["gpu_state"] = f"not told: {error}"
+        return msgspec.structs.replace(named, gpu_state=f"not known: {error}")
     return state
 
 
-def larger(first: Mapping[str, float], second: Mapping[str, float]) -> dict[str, float]:
-    """Of ceilings at two moments."""
-    return {name: max(value, second[name]) for name, value in first.items()}
-
-
-def throttling(states: Iterable[Mapping[str, Any]]) -> list[str]:
+def throttling(states: Iterable[GpuState]) -> list[str]:
     """Everything that held the GPU back in any of some states."""
-    return sorted({reason for state in states for reason in state.get("gpu_throttled_by", ())})
+    return sorted({reason for state in states for reason in state.gpu_throttled_by or ()})
 
 
-def ceilings(device: str) -> dict[str, float]:
-    """GFLOP/s of a large matrix product and GB/s of a large copy, the best of some.
+def ceilings(device: str) -> Ceilings:
+    """GFLOP/s of a large matrix product and GB/s of a large copy, the best of a few.
 
-    No network exceeds them on a machine that does nothing else; one that is busy then shows too little, so take
-    the larger of two moments. On the CPU in float32; on a GPU, through PyTorch, in float16; empty without it.
+    No network exceeds them on a machine that does nothing else. A busy machine shows too little, so take the larger
+    of two measurements. On the CPU in float32; on a GPU, through PyTorch, in float16, and unknown without PyTorch.
     """
     if device == "cuda":
-        return _gpu_ceilings() if importlib.util.find_spec("torch") is not None else {}
+        return _gpu_ceilings() if importlib.util.find_spec("torch") is not None else Ceilings()
     matrix, block = np.ones((_MATRIX_SIDE, _MATRIX_SIDE), np.float32), np.ones(_COPIED_BYTES, np.uint8)
     other = np.empty_like(block)
     return _rates(lambda: matrix @ matrix, lambda: np.copyto(other, block), 2 * _MATRIX_SIDE**3, 2 * _COPIED_BYTES)
 
 
-def _gpu_ceilings() -> dict[str, float]:
+def _gpu_ceilings() -> Ceilings:
     import torch
 
     side = 4 * _MATRIX_SIDE
@@ -89,8 +84,8 @@ def _gpu_ceilings() -> dict[str, float]:
                   2 * _COPIED_BYTES)
 
 
-def _rates(product: Callable[[], object], copy: Callable[[], object], flops: int, moved_bytes: int) -> dict[str, float]:
-    return {"gflops": flops / _fastest(product) / 1e9, "gbytes_per_s": moved_bytes / _fastest(copy) / 1e9}
+def _rates(product: Callable[[], object], copy: Callable[[], object], flops: int, moved_bytes: int) -> Ceilings:
+    return Ceilings(gflops=flops / _fastest(product) / 1e9, gbytes_per_s=moved_bytes / _fastest(copy) / 1e9)
 
 
 def _fastest(work: Callable[[], object]) -> float:
@@ -105,7 +100,7 @@ def _fastest(work: Callable[[], object]) -> float:
 
 
 class PeakMemory:
-    """The largest resident set of this process since `begin`, where the system tells it (Linux)."""
+    """The largest resident set of this process since `begin`, where the system reports it (Linux)."""
 
     _RESET = Path("/proc/self/clear_refs")
     _STATUS = Path("/proc/self/status")
@@ -115,14 +110,14 @@ class PeakMemory:
         try:
             self._RESET.write_text("5", encoding="ascii")
         except OSError:
-            self._can_tell = False
+            self._is_known = False
         else:
-            self._can_tell = True
+            self._is_known = True
 
     def mebibytes(self) -> float | None:
-        """None where the system does not tell."""
-        if not self._can_tell:
+        """None where the system does not report it."""
+        if not self._is_known:
             return None
         lines = self._STATUS.read_text(encoding="ascii").splitlines()
-        told = [line.split()[1] for line in lines if line.startswith("VmHWM")]
-        return int(told[0]) / 1024 if told else None
+        peaks = [line.split()[1] for line in lines if line.startswith("VmHWM")]
+        return int(peaks[0]) / 1024 if peaks else None

@@ -6,12 +6,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+
+import msgspec
 
 from srn_deploy.architectures import ARCHITECTURES
-from srn_deploy.benchmark.contestants import ratios
-from srn_deploy.benchmark.records import WIDE_SPREAD
+from srn_deploy.benchmark.candidates import ratios
+from srn_deploy.benchmark.results import NetworkResult
+from srn_deploy.benchmark.summary import WIDE_SPREAD
+from srn_deploy.errors import OptionError
 from srn_deploy.spec import Scalar
+from srn_deploy.system.documents import decode_json
 
 TABLES = ("table1", "table2", "table3", "table4", "table5")
 
@@ -20,24 +24,64 @@ Inferred, because the paper does not say it: PyTorch in FP32, no warm-up, cudnn.
 (on for convolutions). Milliseconds of the paper: an NVIDIA GeForce RTX 3080."""
 
 
+class QuotedQuality(msgspec.Struct, frozen=True, kw_only=True):
+    """On one test set, as printed; None where nothing is printed."""
+
+    psnr_y_db: float | None = None
+    ssim_y: float | None = None
+
+
+class Quoted(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of a table as printed, and the network that stands behind it. None: not printed."""
+
+    model: str
+    architecture: str | None
+    options: dict[str, Scalar] | None
+    runtime_ms: float | None
+    quality: dict[str, QuotedQuality] = {}
+    last_conv: bool = False
+    residual: bool = False
+    distillation: bool = False
+    parameters_k: int | None = None
+    parameters_m: float | None = None
+    flops_g: float | None = None
+    activations_m: float | None = None
+    memory_mb: float | None = None
+    convolutions: int | None = None
+    psnr_rgb_val_db: float | None = None
+    psnr_rgb_test_db: float | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """One row of a table: what is printed, and the network that is run for it."""
 
     table: str
-    model: str
-    quoted: Mapping[str, Any]
-    architecture: str | None
-    options: Mapping[str, Scalar]
+    quoted: Quoted
+
+    @property
+    def model(self) -> str:
+        """The name that the paper prints."""
+        return self.quoted.model
+
+    @property
+    def architecture(self) -> str | None:
+        """None for a network that is not public."""
+        return self.quoted.architecture
+
+    @property
+    def options(self) -> Mapping[str, Scalar]:
+        """Of the architecture."""
+        return self.quoted.options or {}
 
     @property
     def scale(self) -> int:
-        """Of the table's part."""
+        """The factor of upscaling."""
         return int(self.options.get("scale", 4))
 
     @property
     def network(self) -> str:
-        """What tells one network from another: equal rows of several tables are run once."""
+        """Identifies the network: equal rows of several tables are run once."""
         return f"{self.architecture} {json.dumps(dict(sorted(self.options.items())))}"
 
     @property
@@ -49,25 +93,32 @@ class Row:
 def paper_rows() -> list[Row]:
     """All rows of Tables 1 to 5 in their order."""
     text = resources.files("srn_deploy.benchmark").joinpath("paper_tables.json").read_text(encoding="utf-8")
-    data = json.loads(text)
-    return [Row(table=table, model=str(row["model"]), architecture=row["architecture"], options=row["options"] or {},
-                quoted={name: value for name, value in row.items() if name not in ("architecture", "options")})
-            for table in TABLES for row in data[table]]
+    tables = decode_json(text, _PaperTables, lambda fault: OptionError(
+        f"The paper's tables are damaged ({fault}).", remedy="Install srn-deploy again."))
+    return [Row(table=table, quoted=quoted) for table in TABLES for quoted in getattr(tables, table)]
 
 
-def noise(networks: Mapping[str, Any]) -> list[str]:
-    """Inputs differ in size, so what tells noise is how far the ratios to RLFN lie apart."""
-    told = []
+class _PaperTables(msgspec.Struct, frozen=True):
+    table1: list[Quoted]
+    table2: list[Quoted]
+    table3: list[Quoted]
+    table4: list[Quoted]
+    table5: list[Quoted]
+
+
+def noise(networks: Mapping[str, NetworkResult]) -> list[str]:
+    """Sentences on noise. Inputs differ in size, so noise shows in how far the ratios to RLFN lie apart."""
+    sentences = []
     for scale in (2, 4):
         rows = [row for row in paper_rows() if row.table == "table1" and row.scale == scale and row.network in networks]
         peer = next((networks[row.network] for row in rows if row.model == "RLFN"), None)
         spreads = {} if peer is None else {row.model: _spread(networks[row.network], peer) for row in rows}
         if noisy := [model for model, spread in spreads.items() if spread > WIDE_SPREAD]:
-            told.append(f"×{scale}: the quartiles of the ratios to RLFN lie more than {WIDE_SPREAD:.0%} of the median "
-                        f"apart for {', '.join(noisy)}; end other programs and give more inputs.")
-    return told
+            sentences.append(f"×{scale}: the quartiles of the ratios to RLFN lie more than {WIDE_SPREAD:.0%} of the "
+                             f"median apart for {', '.join(noisy)}; end other programs and give more inputs.")
+    return sentences
 
 
-def _spread(network: Mapping[str, Any], peer: Mapping[str, Any]) -> float:
-    found = ratios(network["samples_ms"], peer["samples_ms"])
-    return (found["upper_quartile"] - found["lower_quartile"]) / found["median"]
+def _spread(network: NetworkResult, peer: NetworkResult) -> float:
+    found = ratios(network.samples_ms, peer.samples_ms)
+    return (found.upper_quartile - found.lower_quartile) / found.median

@@ -1,20 +1,18 @@
-"""The paper's tables with our figures beside them: measured (m) or quoted (q), never mixed up."""
+"""The paper's tables with our figures next to the printed ones: measured (m) or quoted (q), never mixed up."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from srn_deploy.architectures import ARCHITECTURES
-from srn_deploy.benchmark.contestants import ratios
-from srn_deploy.benchmark.paper import TABLES, Row, paper_rows
-from srn_deploy.benchmark.records import Record, markdown_table
+from srn_deploy.benchmark.candidates import ratios
+from srn_deploy.benchmark.paper import TABLES, QuotedQuality, Row, paper_rows
+from srn_deploy.benchmark.records import Record
+from srn_deploy.benchmark.results import EvaluationResults, NetworkResult, PaperResults
+from srn_deploy.benchmark.tables import Table, markdown_table
 from srn_deploy.errors import OptionError
 
 SETS = ("Set5", "Set14", "BSD100", "Urban100")
-
-Table = list[tuple[str, ...]]
-"""A head and its rows."""
 
 TITLES = {"table1": "Table 1", "table2": "Table 2: ESA", "table3": "Table 3: residuals",
           "table4": "Table 4: distillation", "table5": "Table 5: the challenge"}
@@ -23,33 +21,44 @@ LEGEND = """m: measured here. q: quoted from the paper. Ratios: RLFN's time over
 pair by pair, median and quartiles. PSNR in dB / SSIM on Y."""
 
 
+Networks = Mapping[str, NetworkResult]
+Evaluations = Sequence[EvaluationResults]
+
+
 def tables(record: Record, evaluations: Sequence[Record] = ()) -> dict[str, Table]:
     """Title to table, all rows of Tables 1 to 5; evaluations: records of `srn-deploy eval`."""
-    networks = record.results["networks"]
-    return {TITLES[name] + part: _table(name, rows, networks, evaluations)
+    networks = record.results_as(PaperResults).networks
+    measured = read_evaluations(evaluations)
+    return {TITLES[name] + part: _table(name, rows, networks, measured)
             for name in TABLES for part, rows in _parts(name)}
 
 
 def page(record: Record, evaluations: Sequence[Record] = ()) -> str:
     """All tables as Markdown, with what they were measured on."""
-    inputs = "; ".join(f"×{scale[1:]}: {label}" for scale, label in record.results["inputs"].items())
-    clock = "On this CPU the clock takes the place of device events." if record.results["device"] == "cpu" else ""
-    parts = [f"# {record.title}", f"{record.results['protocol']} {clock}".strip(), f"Inputs: {inputs}.", LEGEND]
-    parts += [f"Caution: {told}" for told in record.results["cautions"]]
+    parts = preface(record)
     for title, table in tables(record, evaluations).items():
         parts += [f"## {title}", markdown_table(table)]
     return "\n\n".join(parts) + "\n"
 
 
+def preface(record: Record) -> list[str]:
+    """The paragraphs before the tables: a heading, the protocol, the inputs, the legend and what to be careful about."""
+    results = record.results_as(PaperResults)
+    inputs = "; ".join(f"×{scale[1:]}: {label}" for scale, label in results.inputs.items())
+    clock = "On this CPU the clock takes the place of device events." if results.device == "cpu" else ""
+    return [f"# {record.title}", f"{results.protocol} {clock}".strip(), f"Inputs: {inputs}.", LEGEND,
+            *(f"Caution: {caution}" for caution in results.cautions)]
+
+
 def _parts(name: str) -> list[tuple[str, list[Row]]]:
-    """Table 1 falls into its two scales."""
+    """Table 1 is split by scale."""
     rows = [row for row in paper_rows() if row.table == name]
     if name != "table1":
         return [("", rows)]
     return [(f", ×{scale}", [row for row in rows if row.scale == scale]) for scale in (2, 4)]
 
 
-def _table(name: str, rows: Sequence[Row], networks: Mapping[str, Any], evaluations: Sequence[Record]) -> Table:
+def _table(name: str, rows: Sequence[Row], networks: Networks, evaluations: Evaluations) -> Table:
     if name == "table5":
         return [("team", "PSNR val q", "PSNR test q", "ms q", "ms m", "params, M q", "params, M m", "FLOPs, G q",
                  "FLOPs, G m", "activations, M q", "activations, M m", "memory, MB q",
@@ -62,81 +71,90 @@ def _table(name: str, rows: Sequence[Row], networks: Mapping[str, Any], evaluati
     return [head, *(_row(row, peer if with_ratios else None, networks, evaluations) for row in rows)]
 
 
-def _row(row: Row, peer: Row | None, networks: Mapping[str, Any], evaluations: Sequence[Record]) -> tuple[str, ...]:
-    network = networks.get(row.network)
-    told = [_name(row), _text(row.quoted.get("parameters_k"), "d"),
-            _text(network and network["parameters"] / 1000, ".1f"), _text(row.quoted["runtime_ms"], ".2f"),
-            _mean_ms(network)]
+def _row(row: Row, peer: Row | None, networks: Networks, evaluations: Evaluations) -> tuple[str, ...]:
+    quoted, network = row.quoted, networks.get(row.network)
+    cells = [_name(row), _text(quoted.parameters_k, "d"), _text(network and network.parameters / 1000, ".1f"),
+             _text(quoted.runtime_ms, ".2f"), _mean_ms(row, network)]
     if peer is not None:
-        told += [_quoted_ratio(row, peer), _measured_ratio(network, networks.get(peer.network))]
-    return (*told, *(_quality(row, name, evaluations) for name in SETS))
+        cells += [_quoted_ratio(row, peer), _measured_ratio(network, networks.get(peer.network))]
+    return (*cells, *(_quality(row, name, evaluations) for name in SETS))
 
 
 def _name(row: Row) -> str:
     """With what distinguishes rows of one model: no last convolution, residuals, distillation."""
-    marks = [text for field, text in (("last_conv", "last conv"), ("residual", "residual"),
-                                      ("distillation", "distilled")) if row.quoted.get(field)]
+    quoted = row.quoted
+    marks = [text for text, is_marked in (("last conv", quoted.last_conv), ("residual", quoted.residual),
+                                          ("distilled", quoted.distillation)) if is_marked]
     return f"{row.model} ({', '.join(marks)})" if marks else row.model
 
 
-def _challenge_row(row: Row, networks: Mapping[str, Any]) -> tuple[str, ...]:
+def _challenge_row(row: Row, networks: Networks) -> tuple[str, ...]:
     quoted, network = row.quoted, networks.get(row.network)
-    return (row.model, _text(quoted["psnr_rgb_val_db"], ".2f"), _text(quoted["psnr_rgb_test_db"], ".2f"),
-            _text(quoted["runtime_ms"], ".2f"), _mean_ms(network),
-            _text(quoted["parameters_m"], ".3f"), _text(network and network["parameters"] / 1e6, ".3f"),
-            _text(quoted["flops_g"], ".2f"), _text(network and network["flops"] / 1e9, ".2f"),
-            _text(quoted["activations_m"], ".2f"), _text(network and network["activations"] / 1e6, ".2f"),
-            _text(quoted["memory_mb"], ".1f"), _text(network and network["peak_mib"], ".0f"),
-            _text(quoted["convolutions"], "d"), _text(network and network["convolutions"], "d"))
+    return (row.model, _text(quoted.psnr_rgb_val_db, ".2f"), _text(quoted.psnr_rgb_test_db, ".2f"),
+            _text(quoted.runtime_ms, ".2f"), _mean_ms(row, network),
+            _text(quoted.parameters_m, ".3f"), _text(network and network.parameters / 1e6, ".3f"),
+            _text(quoted.flops_g, ".2f"), _text(network and network.flops / 1e9, ".2f"),
+            _text(quoted.activations_m, ".2f"), _text(network and network.activations / 1e6, ".2f"),
+            _text(quoted.memory_mb, ".1f"), _text(network and network.peak_mib, ".0f"),
+            _text(quoted.convolutions, "d"), _text(network and network.convolutions, "d"))
 
 
 def _text(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
 
 
-def _mean_ms(network: Mapping[str, Any] | None) -> str:
-    """The arithmetic mean, as the paper has it."""
-    return "not run: no public network" if network is None else \
-        f"{sum(network['samples_ms']) / len(network['samples_ms']):.2f}"
+def _mean_ms(row: Row, network: NetworkResult | None) -> str:
+    if network is not None:
+        return f"{network.mean_ms:.2f}"
+    return "not run" if row.is_runnable else "not run: no public network"
 
 
 def _quoted_ratio(row: Row, peer: Row) -> str:
-    return f"{peer.quoted['runtime_ms'] / row.quoted['runtime_ms']:.3f}"
+    own, others = row.quoted.runtime_ms, peer.quoted.runtime_ms
+    return "–" if own is None or others is None else f"{others / own:.3f}"
 
 
-def _measured_ratio(network: Mapping[str, Any] | None, peer: Mapping[str, Any] | None) -> str:
+def _measured_ratio(network: NetworkResult | None, peer: NetworkResult | None) -> str:
     if network is None or peer is None:
         return "–"
-    found = ratios(network["samples_ms"], peer["samples_ms"])
-    return f"{found['median']:.3f} ({found['lower_quartile']:.3f}–{found['upper_quartile']:.3f})"
+    found = ratios(network.samples_ms, peer.samples_ms)
+    return f"{found.median:.3f} ({found.lower_quartile:.3f}–{found.upper_quartile:.3f})"
 
 
-def _quality(row: Row, name: str, evaluations: Sequence[Record]) -> str:
-    """Quoted and, where an evaluation of this very network on this set is there, measured."""
-    quoted = row.quoted["quality"].get(name, {})
-    told = [f"{quoted['psnr_y_db']:.2f}" + (f" / {quoted['ssim_y']:.4f}" if "ssim_y" in quoted else "") + " q"] \
-        if quoted.get("psnr_y_db") is not None else []
-    told += [f"{record.results['psnr_db']:.2f} / {record.results['ssim']:.4f} m" for record in evaluations
-             if record.results["set"] == name and _is_of(record, row)]
-    return "; ".join(told) or f"needs {name}"
+def _quality(row: Row, name: str, evaluations: Evaluations) -> str:
+    """Quoted and, where this very network was evaluated on this set, measured."""
+    quoted = row.quoted.quality.get(name, QuotedQuality())
+    cells = []
+    if quoted.psnr_y_db is not None:
+        cells.append(f"{quoted.psnr_y_db:.2f}" + ("" if quoted.ssim_y is None else f" / {quoted.ssim_y:.4f}") + " q")
+    cells += [f"{found.psnr_db:.2f} / {found.ssim:.4f} m" for found in evaluations
+              if found.set == name and _is_of(found, row)]
+    return "; ".join(cells) or f"needs {name}"
 
 
-def _is_of(record: Record, row: Row) -> bool:
-    """Whether an evaluation on Y is of a network of exactly the row's options, on given small pictures.
+def _is_of(evaluation: EvaluationResults, row: Row) -> bool:
+    """Whether an evaluation on Y is of a network of exactly the row's options, on given small images.
 
-    Tables 2 to 4 are about how networks were trained, which no checkpoint tells: nothing is taken for theirs.
+    Tables 2 to 4 are about how networks were trained, which a checkpoint does not say: their rows take no evaluation.
     """
-    results, spec = record.results, record.results["spec"]
-    if row.table != "table1" or spec["architecture"] != row.architecture or spec["scale"] != row.scale:
+    network = evaluation.spec
+    if row.table != "table1" or network.architecture != row.architecture or network.scale != row.scale:
         return False
-    wanted = ARCHITECTURES[str(row.architecture)].describe(row.options).options
-    return results["measured"] != "RGB" and "made from" not in results["lr"] and dict(wanted) == spec["options"]
+    expected = ARCHITECTURES[str(row.architecture)].describe(row.options).options
+    return evaluation.measured != "RGB" and "made from" not in evaluation.lr and dict(expected) == network.options
 
 
-def check_evaluations(records: Sequence[Record]) -> None:
-    """Raise OptionError for records that are no evaluations; before the hours that a run may take."""
-    for record in records:
-        missing = {"set", "spec", "psnr_db", "ssim", "measured", "lr"} - record.results.keys()
-        if record.kind != "eval" or missing or record.results["psnr_db"] is None:
-            raise OptionError(f"The record {record.title!r} is no evaluation that can stand in a table.",
-                              remedy="Give what `srn-deploy eval --json` printed.")
+def read_evaluations(records: Sequence[Record]) -> list[EvaluationResults]:
+    """The results of evaluations; raises OptionError for other records, so check before the hours a run may take."""
+    return [_read_evaluation(record) for record in records]
+
+
+def _read_evaluation(record: Record) -> EvaluationResults:
+    try:
+        if record.kind == "eval":
+            return record.results_as(EvaluationResults)
+        fault: OptionError | None = None
+    except OptionError as error:
+        fault = error
+    raise OptionError(f"The record {record.title!r} is not an evaluation that can stand in a table.",
+                      remedy="Give what `srn-deploy eval --json` printed.") from fault
