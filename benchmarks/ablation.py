@@ -22,7 +22,8 @@ from benchmarks.inputs import RECORDS, data_path
 from benchmarks.scores import evaluated, set_names
 from srn_deploy.architectures.checkpoint import LoadedNetwork, load_checkpoint
 from srn_deploy.backends.pytorch import PyTorchBackend
-from srn_deploy.benchmark.records import Record, circumstances
+from srn_deploy.benchmark.environment import current_environment
+from srn_deploy.benchmark.records import Record
 from srn_deploy.errors import OptionError
 from srn_deploy.registry.shipped import find_checkpoint
 from srn_deploy.system.hashing import sha256_of_file
@@ -87,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    told = circumstances(threads=options.threads)
+    told = current_environment(threads=options.threads)
     teachers = {"": None, "compact": options.teacher, "strong": find_checkpoint(options.strong_teacher)}
     for seed in options.seeds:
         for name in options.only or ROWS:
@@ -139,7 +140,7 @@ def made_record(options: argparse.Namespace, teachers: dict[str, Path | None], t
             ranges = [output_range(loaded, picture) for picture in hard_pictures().values()]
             rows.append({"row": name, **asdict(row), "seed": seed, "psnr_y_db": scores(loaded, sets),
                          "smallest_level": min(low for low, _ in ranges), "largest_level": max(h for _, h in ranges)})
-    return Record(kind="ablation", title="The paper's claims, tried", circumstances=told, results={
+    return Record(kind="ablation", title="The paper's claims, tried", environment=told, results={
         "recipe": RECIPE, "steps": options.steps, "batch": recipe.batch, "hr_patch_px": recipe.hr_patch_px,
         "learning_rates": {"muon": recipe.learning_rate, "adam": ADAM_LEARNING_RATE},
         "blocks": recipe.options["blocks"], "seeds": options.seeds, "teachers": taught, "sets": set_names(sets),

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.hard_pictures import LIMITS
-from srn_deploy.benchmark.records import Record, markdown_table
+from srn_deploy.benchmark.records import Record
+from srn_deploy.benchmark.tables import markdown_table
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,9 @@ from benchmarks.tiling_study import WAYS, Difference, levels, tiled_both_ways
 from srn_deploy.architectures.checkpoint import LoadedNetwork, load_checkpoint
 from srn_deploy.architectures.complexity import count
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
-from srn_deploy.benchmark.records import Record, circumstances, markdown_table
+from srn_deploy.benchmark.environment import current_environment
+from srn_deploy.benchmark.records import Record
+from srn_deploy.benchmark.tables import markdown_table
 from srn_deploy.graph.export import ExportOptions
 from srn_deploy.image import read_image
 from srn_deploy.registry.shipped import default_model, find_checkpoint
@@ -70,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def explained(checkpoint: Path, picture: Path, threads: int) -> tuple[Record, list[Tile], dict[str, Levels]]:
     """The record, the tiles, and for each way the largest difference of a pixel's colours, in 8-bit levels."""
-    told = circumstances(threads=threads)
+    told = current_environment(threads=threads)
     loaded = load_checkpoint(checkpoint)
     pixels = read_image(picture).as_rgb8().astype(np.float32) / np.float32(255)
     height, width = pixels.shape[:2]
@@ -86,7 +88,7 @@ def explained(checkpoint: Path, picture: Path, threads: int) -> tuple[Record, li
                "largest_shift_px": max(abs(shift) for side in (height, width)
                                        for _, shifts in shifts_px(side, spec) for shift in shifts),
                "matrix_shares": matrix_shares(loaded)}
-    return (Record(kind="explain-tiling", title="One drawn picture, tiled by both ways", circumstances=told,
+    return (Record(kind="explain-tiling", title="One drawn picture, tiled by both ways", environment=told,
                    results=results), tiles, {way: found.max(axis=2) for way, found in differences.items()})
 
 

@@ -19,7 +19,9 @@ import numpy as np
 
 from benchmarks.inputs import BENCHMARKS, EXAMPLE_PICTURE, RECORDS, data_path
 from benchmarks.whole_process import ProcessRun, run_process
-from srn_deploy.benchmark.records import Record, circumstances, doubts, paired_ratios
+from srn_deploy.benchmark.environment import current_environment
+from srn_deploy.benchmark.records import Record
+from srn_deploy.benchmark.summary import doubts, paired_ratios
 from srn_deploy.image import read_image
 from srn_deploy.registry.shipped import default_model, find_checkpoint, shipped_models
 from srn_deploy.system.hashing import sha256_of_file
@@ -53,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def measure(picture: Path, checkpoint_name: str, pairs: int, warm_up_pairs: int, threads: int) -> Record:
     """Run all pairs and gather what they took."""
-    told = circumstances(threads=threads)
+    told = current_environment(threads=threads)
     checkpoint = find_checkpoint(checkpoint_name)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -66,7 +68,7 @@ def measure(picture: Path, checkpoint_name: str, pairs: int, warm_up_pairs: int,
         worst, size = worst_levels(ours, theirs), read_image(picture)
     mine, other = as_columns([pair[0] for pair in runs]), as_columns([pair[1] for pair in runs])
     return Record(
-        kind="file-to-file", title="From file to file, whole process", circumstances=told,
+        kind="file-to-file", title="From file to file, whole process", environment=told,
         results={"checkpoint": checkpoint.stem, "sha256": sha256_of_file(checkpoint), "picture": picture.name,
                  "width_px": size.width, "height_px": size.height, "pairs": pairs, "warm_up_pairs": warm_up_pairs,
                  "upscale": mine, "script": other, "time_ratios": paired_ratios(other["seconds"], mine["seconds"]),

@@ -24,7 +24,8 @@ from typing import Any
 from benchmarks import gpu_sections
 from benchmarks.gpu_table import report_table
 from benchmarks.inputs import BENCHMARKS, RECORDS
-from srn_deploy.benchmark.records import Record, circumstances
+from srn_deploy.benchmark.environment import current_environment
+from srn_deploy.benchmark.records import Record
 from srn_deploy.errors import SrnDeployError
 from srn_deploy.system.cuda_driver import gpu_name, why_no_gpu
 from srn_deploy.system.threads import usable_cores
@@ -82,10 +83,10 @@ def report(budget_seconds: float, names: Sequence[str] = tuple(SECTIONS), *, run
            keep: Callable[[Record], None] = lambda record: None) -> Record:
     """Run sections one after the other, each in a process of its own; `keep` gets the record after each."""
     reason, began = why_no_gpu(), time.monotonic()
-    told = circumstances(threads=usable_cores())
+    told = current_environment(threads=usable_cores())
     device = f"the CPU, reduced ({reason})" if reason else gpu_name()
     results: dict[str, Any] = {}
-    record = Record(kind="gpu-report", title=f"What works on {device}", circumstances=told,
+    record = Record(kind="gpu-report", title=f"What works on {device}", environment=told,
                     results={"device": device, "reduced": bool(reason), "sections": results})
     for name in names:
         left = budget_seconds - (time.monotonic() - began)

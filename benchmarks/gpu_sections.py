@@ -17,8 +17,8 @@ import numpy as np
 
 from benchmarks.inputs import BENCHMARKS
 from srn_deploy.backends import Backend, open_on
-from srn_deploy.benchmark.contestants import Pass, alternated, wall_clock
-from srn_deploy.benchmark.records import summarise
+from srn_deploy.benchmark.candidates import Pass, alternated, wall_clock
+from srn_deploy.benchmark.summary import summarise
 from srn_deploy.engine.library import Runtime, open_library
 from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.engine_request import EngineRequest, request_engine

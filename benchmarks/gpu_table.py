@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from srn_deploy.benchmark.records import markdown_table
+from srn_deploy.benchmark.tables import markdown_table
 
 
 def report_table(results: Mapping[str, Any]) -> str:

@@ -15,7 +15,9 @@ from pathlib import Path
 
 from benchmarks.inputs import EXAMPLE_PICTURE, RECORDS, data_path
 from srn_deploy.backends import open_backend
-from srn_deploy.benchmark.records import Record, circumstances, doubts, paired_ratios
+from srn_deploy.benchmark.environment import current_environment
+from srn_deploy.benchmark.records import Record
+from srn_deploy.benchmark.summary import doubts, paired_ratios
 from srn_deploy.image import read_image
 from srn_deploy.inference.arrays import upscale_guarded
 from srn_deploy.inference.guard import Guard
@@ -46,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def measure(picture: Path, pairs: int) -> Record:
     """All pairs on the default model's graph."""
-    told, pixels, graph = circumstances(threads=threads_in_use()), read_image(picture).as_rgb8(), find_graph()
+    told, pixels, graph = current_environment(threads=threads_in_use()), read_image(picture).as_rgb8(), find_graph()
     seconds: dict[str, list[float]] = {"off": [], "warn": []}
     with closing(open_backend(graph, "cpu")) as backend:
         for number in range(WARM_UP_PAIRS + pairs):
@@ -56,7 +58,7 @@ def measure(picture: Path, pairs: int) -> Record:
                 if number >= WARM_UP_PAIRS:
                     samples.append(time.perf_counter() - start)
     height, width = pixels.shape[:2]
-    return Record(kind="guard-cost", title="The guard's share of a run on the CPU", circumstances=told, results={
+    return Record(kind="guard-cost", title="The guard's share of a run on the CPU", environment=told, results={
         "model": default_model(), "sha256": sha256_of_file(graph), "picture": picture.name, "height_px": height,
         "width_px": width, "pairs": pairs, "warm_up_pairs": WARM_UP_PAIRS, "most_share": MOST_SHARE,
         "seconds": seconds, "ratios": paired_ratios(seconds["warn"], seconds["off"])})

@@ -12,7 +12,9 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from benchmarks.guard_study import BOUNDS, verdicts
 from benchmarks.plots import DOTS_PER_INCH, digest
-from srn_deploy.benchmark.records import Record, markdown_table, summarise
+from srn_deploy.benchmark.records import Record
+from srn_deploy.benchmark.summary import summarise
+from srn_deploy.benchmark.tables import markdown_table
 
 PLOT = "guard.png"
 

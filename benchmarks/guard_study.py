@@ -26,7 +26,8 @@ from benchmarks.hard_pictures import hard_pictures
 from benchmarks.inputs import BENCHMARKS, EXAMPLE_PICTURE, RECORDS, data_path
 from srn_deploy.architectures.checkpoint import load_checkpoint
 from srn_deploy.backends import Backend, open_backend
-from srn_deploy.benchmark.records import Record, circumstances
+from srn_deploy.benchmark.environment import current_environment
+from srn_deploy.benchmark.records import Record
 from srn_deploy.image import find_images, read_image
 from srn_deploy.inference.guard import COLOUR_LEVELS, LOST_LEVELS, SHIFT_LEVELS, STRAY_LEVELS, inspect, signs_of
 from srn_deploy.inference.upscale import upscale_rgb
@@ -193,7 +194,7 @@ def _draw(folder: Path | None, network: str, outputs: Mapping[str, Pixels]) -> N
 
 
 def _save(kind: str, title: str, path: Path, results: Mapping[str, Any]) -> None:
-    Record(kind=kind, title=title, circumstances=circumstances(threads=threads_in_use()),
+    Record(kind=kind, title=title, environment=current_environment(threads=threads_in_use()),
            results=results).save(path)
 
 

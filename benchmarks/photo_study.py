@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from benchmarks.inputs import RECORDS, data_path
 from benchmarks.scores import evaluated, set_names
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
-from srn_deploy.benchmark.records import Record, circumstances
+from srn_deploy.benchmark.environment import current_environment
+from srn_deploy.benchmark.records import Record
 from srn_deploy.registry.shipped import find_graph, shipped_models
 from srn_deploy.system.hashing import sha256_of_file
 from srn_deploy.system.threads import usable_cores
@@ -83,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     names = options.models or [model.name for model in shipped_models().values() if model.scale == SCALE]
     sets = options.sets or [data_path(name) for name in SETS]
-    told = circumstances(threads=options.threads)
+    told = current_environment(threads=options.threads)
     rows, hashes = [], {}
     for name in names:
         graph = find_graph(name)
@@ -97,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 for key in ("psnr_y_db", "ssim_y", "bicubic_psnr_y_db", "bicubic_ssim_y")}})
             print(f"{name}: {title}: {rows[-1]['psnr_y_db']:.2f} dB", flush=True)
         backend.close()
-    Record(kind="photo", title="Models on damaged pictures", circumstances=told,
+    Record(kind="photo", title="Models on damaged pictures", environment=told,
            results={"sets": set_names(sets), "sha256": hashes, "rows": rows},
            ).save(options.records / "photo.json")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,16 @@ COLOURS = {"naive": "#d95f02", "global": "#1b7abf"}
 TITLES = {"naive": "naive tiles", "global": "global geometry"}
 MARKERS = ("o", "s", "^", "D", "v")
 
+
 def digest(records: Sequence[Record]) -> str:
     """Of the records a plot is drawn from; stands in the plot, so that a stale one is found."""
-    return hashlib.sha256(json.dumps([asdict(record) for record in records], sort_keys=True).encode()).hexdigest()
+    told = [{name: value for name, value in record.as_json().items() if name != "format_version"} for record in records]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def is_stale(plot: Path, records: Sequence[Record]) -> bool:
+    """True unless the plot was drawn from exactly these records; it carries their digest."""
+    return digest(records).encode() not in plot.read_bytes()
 
 
 def draw_tiling(records: Sequence[Record], png: Path) -> None:

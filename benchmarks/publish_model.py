@@ -23,7 +23,7 @@ from benchmarks.inputs import data_path
 from benchmarks.scores import evaluated
 from srn_deploy.architectures.checkpoint import load_checkpoint, save_checkpoint
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
-from srn_deploy.benchmark.records import markdown_table
+from srn_deploy.benchmark.tables import markdown_table
 from srn_deploy.errors import OptionError
 from srn_deploy.graph.export import ExportOptions
 from srn_deploy.registry.shipped import MANIFEST, models_folder

@@ -14,9 +14,12 @@ from benchmarks.ablation_page import rendered_ablation
 from benchmarks.gpu_table import report_table
 from benchmarks.inputs import BENCHMARKS, PLOTS, RECORDS
 from benchmarks.plots import digest, draw_tiling
+from srn_deploy.benchmark.environment import Environment
 from srn_deploy.benchmark.figure import draw_figure_1
 from srn_deploy.benchmark.paper_page import page as paper_page
-from srn_deploy.benchmark.records import Record, doubts, markdown_table, summarise
+from srn_deploy.benchmark.records import Record
+from srn_deploy.benchmark.summary import doubts, summarise
+from srn_deploy.benchmark.tables import markdown_table
 from srn_deploy.registry.shipped import shipped_models
 from srn_deploy.system.atomic import replacing
 
@@ -27,7 +30,7 @@ TILING_PLOT = "tiling.png"
 INTRODUCTION = f"""# Benchmarks
 
 This page and its plots are rendered by `{COMMAND}` from the records in [records/](records);
-a test fails when they are stale. A record is the figures of one run with its circumstances. All commands run in
+a test fails when they are stale. A record is the figures of one run with its environment. All commands run in
 the root of a checkout with the `dev` extra installed. Pictures come from the folder that `SRN_DATA` names."""
 
 TILING = """## Tiles against the whole picture
@@ -75,7 +78,7 @@ GPU = """## What works on a GPU
 
 What a machine with a GPU proves in under ten minutes, with whatever of PyTorch, ONNX Runtime, PyCUDA, TensorRT and
 TensorRT-RTX is installed there; a section that cannot run says why. Times are milliseconds for one pass over one
-picture of 510 × 339 px (×4), contestants in turn, after warm-up.
+picture of 510 × 339 px (×4), candidates in turn, after warm-up.
 
 Measure: `python -m benchmarks.gpu_report`."""
 
@@ -130,7 +133,7 @@ def pages(records: Sequence[Record]) -> dict[str, str]:
     """File name to Markdown."""
     made = {"README.md": rendered(records)}
     for record in of_kind(records, "ablation"):
-        made["ablation.md"] = f"{rendered_ablation(record)}\n\n{circumstances_line(record.circumstances)}\n"
+        made["ablation.md"] = f"{rendered_ablation(record)}\n\n{environment_line(record.environment)}\n"
     return made
 
 
@@ -148,10 +151,10 @@ def rendered(records: Sequence[Record]) -> str:
 
 
 def section(records: Sequence[Record], tables: Callable[[Mapping[str, Any]], list[str]]) -> list[str]:
-    """Tables of some records, each with its circumstances."""
+    """Tables of some records, each with its environment."""
     return [part for record in records
             for part in (f"### {record.title}", *tables(record.results), *cautions(record),
-                         circumstances_line(record.circumstances))] or [NOT_MEASURED]
+                         environment_line(record.environment))] or [NOT_MEASURED]
 
 
 def paper_section(records: Sequence[Record]) -> list[str]:
@@ -160,7 +163,7 @@ def paper_section(records: Sequence[Record]) -> list[str]:
     plot = [f"![PSNR against time, the area of a point its parameters](plots/{FIGURE_1_PLOT})"] if runs else []
     parts = [part for run in runs for part in (
         paper_page(run, evaluations).rstrip().replace("\n## ", "\n#### ").replace("# ", "### ", 1),
-        circumstances_line(run.circumstances))]
+        environment_line(run.environment))]
     return plot + parts or [NOT_MEASURED]
 
 
@@ -263,7 +266,7 @@ def cautions(record: Record) -> list[str]:
     if record.kind == "file-to-file":
         told += doubts({"srn-deploy upscale": results["upscale"]["seconds"], "script": results["script"]["seconds"],
                         "ratio": results["time_ratios"]})
-    load = record.circumstances["load_1min"]
+    load = record.environment.load_1min
     if record.kind in ("file-to-file", "memory") and load is not None and load > BUSY_LOAD:
         told.append(f"Other programs were running (load {load:g} before the start): measure again without them.")
     told += outdated(results)
@@ -280,19 +283,14 @@ def outdated(results: Mapping[str, Any]) -> list[str]:
             if name in shipped and sha256 not in (shipped[name].checkpoint.sha256, shipped[name].graph.sha256)]
 
 
-def circumstances_line(told: Mapping[str, Any]) -> str:
-    """All circumstances as one sentence."""
-    memory = "memory unknown" if told["memory_gib"] is None else f"{told['memory_gib']} GiB"
-    load = "" if told["load_1min"] is None else f", load {told['load_1min']:g} before the start"
-    versions = ", ".join(f"{library} {version}" for library, version in told["versions"].items())
-    return (f"Circumstances: {told['date']}; {told['cpu']}, {told['threads']} threads on {told['logical_cores']} "
-            f"logical cores, {memory}{load}; GPU: {told['gpu']}; {told['system']}; Python {told['python']}, "
-            f"{versions}.")
-
-
-def is_stale(plot: Path, records: Sequence[Record]) -> bool:
-    """True unless the plot was drawn from exactly these records; it carries their digest."""
-    return digest(records).encode() not in plot.read_bytes()
+def environment_line(environment: Environment) -> str:
+    """The whole environment as one sentence."""
+    memory = "memory unknown" if environment.memory_gib is None else f"{environment.memory_gib} GiB"
+    load = "" if environment.load_1min is None else f", load {environment.load_1min:g} before the start"
+    versions = ", ".join(f"{library} {version}" for library, version in environment.versions.items())
+    return (f"Environment: {environment.date}; {environment.cpu}, {environment.threads} threads on "
+            f"{environment.logical_cores} logical cores, {memory}{load}; GPU: {environment.gpu}; {environment.system}; "
+            f"Python {environment.python}, {versions}.")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from benchmarks.inputs import EXAMPLE_PICTURE, RECORDS, data_path
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
-from srn_deploy.benchmark.records import Record, circumstances
+from srn_deploy.benchmark.environment import current_environment
+from srn_deploy.benchmark.records import Record
 from srn_deploy.errors import OptionError
 from srn_deploy.graph.export import ExportOptions
 from srn_deploy.image import find_images, read_image
@@ -88,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def study(checkpoint: Path, pictures: Sequence[Path], tile_px: int, halos_px: Sequence[int], threads: int) -> Record:
     """Measure one checkpoint on its float graph; 8-bit figures come from the same outputs, rounded."""
-    told = circumstances(threads=threads)
+    told = current_environment(threads=threads)
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / "float.onnx"
         export_and_prove(checkpoint, graph, ExportOptions(pixel_type=PixelType.FLOAT32))
@@ -100,7 +101,7 @@ def study(checkpoint: Path, pictures: Sequence[Path], tile_px: int, halos_px: Se
             spec = backend.spec
         finally:
             backend.close()
-    return Record(kind="tiling", title=f"Tiles of {checkpoint.stem} against the whole picture", circumstances=told,
+    return Record(kind="tiling", title=f"Tiles of {checkpoint.stem} against the whole picture", environment=told,
                   results={"checkpoint": checkpoint.stem, "sha256": sha256_of_file(checkpoint),
                            "spec_halo_px": spec.halo_px, "architecture": spec.architecture,
                            "blocks": spec.options.get("blocks"), "scale": spec.scale, "tile_px": tile_px,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from srn_deploy.benchmark.records import markdown_table
+from srn_deploy.benchmark.tables import markdown_table
 from srn_deploy.cli import Failed, main
 from srn_deploy.cli.options import INTERRUPTED
 from srn_deploy.system.atomic import replacing

@@ -1,4 +1,4 @@
-"""Benchmarks: contestants run in turn, figures are what was measured, names are honest, and nothing is hidden."""
+"""Benchmarks: candidates run in turn, figures are what was measured, names are honest, and nothing is hidden."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ from click.testing import CliRunner, Result
 
 from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.benchmark import machine, paper_page
-from srn_deploy.benchmark.contestants import alternated, cautions, ratios, statistics_of, warm_up
+from srn_deploy.benchmark.candidates import alternated, cautions, ratios, statistics_of, warm_up
+from srn_deploy.benchmark.environment import Ceilings, GpuState
 from srn_deploy.benchmark.figure import draw_figure_1
 from srn_deploy.benchmark.inputs import TEST, VALIDATION, Inputs, div2k_test_sizes, open_inputs
 from srn_deploy.benchmark.paper import paper_rows
 from srn_deploy.benchmark.paper_protocol import run_paper
 from srn_deploy.benchmark.records import Record
+from srn_deploy.benchmark.results import CandidateResult, Ratio
 from srn_deploy.benchmark.steady_state import beyond_ceilings
 from srn_deploy.cli import main
 from srn_deploy.image import Image, read_image, write_image
+from tests.environments import ENVIRONMENT
 
 WITHOUT_NETWORK = {"DFCDN", "KaiBai_Group", "RIP_ShopeeVideo"}
 """Teams of Table 5 whose networks are not public here."""
@@ -34,14 +37,14 @@ def run(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, ["bench", *map(str, arguments)])
 
 
-def test_contestants_run_in_turn_round_after_round() -> None:
+def test_candidates_run_in_turn_round_after_round() -> None:
     order: list[str] = []
 
-    def contestant(name: str) -> float:
+    def candidate(name: str) -> float:
         order.append(name)
         return float(len(order))
 
-    samples = alternated({name: (lambda name=name: contestant(name)) for name in "ABC"}, 2)
+    samples = alternated({name: (lambda name=name: candidate(name)) for name in "ABC"}, 2)
     assert "".join(order) == "ABCABC"
     assert samples == {"A": [1, 4], "B": [2, 5], "C": [3, 6]}
 
@@ -53,18 +56,19 @@ def test_warming_up_ends_when_the_last_passes_are_alike() -> None:
 
 def test_figures_are_those_of_the_samples() -> None:
     figures = statistics_of([1.0, 2.0, 3.0, 4.0, 100.0])
-    assert (figures["median_ms"], figures["mean_ms"]) == (3.0, 22.0)
-    assert figures["p99_ms"] == pytest.approx(np.percentile([1, 2, 3, 4, 100], 99))
-    assert ratios([1.0, 2.0, 4.0], [2.0, 4.0, 8.0]) == {"median": 2.0, "lower_quartile": 2.0, "upper_quartile": 2.0}
+    assert (figures.median_ms, figures.mean_ms) == (3.0, 22.0)
+    assert figures.p99_ms == pytest.approx(np.percentile([1, 2, 3, 4, 100], 99))
+    assert ratios([1.0, 2.0, 4.0], [2.0, 4.0, 8.0]) == Ratio(median=2.0, lower_quartile=2.0, upper_quartile=2.0)
 
 
 def test_noise_throttling_and_few_rounds_are_told_with_what_to_do() -> None:
-    told = cautions({"a": [1.0, 2.0, 3.0, 4.0, 5.0]}, {"gpu_throttled_by": ["power cap"]})
+    told = cautions({"a": [1.0, 2.0, 3.0, 4.0, 5.0]}, GpuState(gpu="", gpu_throttled_by=["power cap"]))
     assert "end other programs" in told[0]
     assert "power cap" in told[1]
     assert "nvidia-smi -lgc" in told[1]
-    assert cautions({"a": [1.0] * 3}, {}) == ["Only 3 rounds of the 5 that a median wants; give more --rounds."]
-    assert cautions({"a": [1.0] * 5}, {}) == []
+    cool = GpuState(gpu="")
+    assert cautions({"a": [1.0] * 3}, cool) == ["Only 3 rounds of the 5 that a median needs; give more --rounds."]
+    assert cautions({"a": [1.0] * 5}, cool) == []
 
 
 def test_the_state_of_a_gpu_is_asked_of_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,26 +82,34 @@ def test_the_state_of_a_gpu_is_asked_of_nvml(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
     monkeypatch.setattr(machine, "why_no_gpu", lambda: "")
     monkeypatch.setattr(machine, "gpu_name", lambda: "Fake GPU 8.9")
-    assert machine.gpu_state() == {
-        "gpu": "Fake GPU 8.9", "driver": "580.1", "sm_clock_mhz": 1979, "memory_clock_mhz": 1978, "temperature_c": 71,
-        "gpu_throttled_by": ["power cap", "software thermal slowdown"]}
+    assert machine.gpu_state() == GpuState(
+        gpu="Fake GPU 8.9", driver="580.1", sm_clock_mhz=1979, memory_clock_mhz=1978, temperature_c=71,
+        gpu_throttled_by=["power cap", "software thermal slowdown"])
 
 
 def test_the_ceilings_of_the_machine_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "_MATRIX_SIDE", 128)
     monkeypatch.setattr(machine, "_COPIED_BYTES", 2**20)
     found = machine.ceilings("cpu")
-    assert set(found) == {"gflops", "gbytes_per_s"}
-    assert min(found.values()) > 0
+    assert found.are_known
+    assert min(found.gflops, found.gbytes_per_s) > 0
 
 
-def test_a_share_above_the_whole_is_told_and_the_larger_ceiling_counts() -> None:
-    assert beyond_ceilings({"a": {"share_of_compute": 0.9, "share_of_memory": 0.1}, "b": {}}) == []
-    (told,) = beyond_ceilings({"a": {"share_of_compute": 1.35}, "b": {"share_of_memory": 0.2}})
-    assert told.startswith("a: more than the measured ceilings")
-    assert machine.larger({"gflops": 1.0, "gbytes_per_s": 9.0}, {"gflops": 2.0, "gbytes_per_s": 8.0}) == {
-        "gflops": 2.0, "gbytes_per_s": 9.0}
-    assert machine.larger({}, {}) == {}
+def shares(compute: float | None, memory: float | None) -> CandidateResult:
+    return CandidateResult(
+        median_ms=1.0, mean_ms=1.0, p90_ms=1.0, p99_ms=1.0, spread=0.0, share_of_compute=compute,
+        share_of_memory=memory, ratio_to_baseline=Ratio(median=1.0, lower_quartile=1.0, upper_quartile=1.0),
+        pictures_per_s=1000.0, input_megapixels_per_s=1.0, peak_mib=None, library="", precision="fp32", form="deploy",
+        samples_ms=[1.0])
+
+
+def test_a_share_above_the_whole_is_reported_and_the_larger_ceiling_counts() -> None:
+    assert beyond_ceilings({"a": shares(0.9, 0.1), "b": shares(None, None)}) == []
+    (sentence,) = beyond_ceilings({"a": shares(1.35, None), "b": shares(None, 0.2)})
+    assert sentence.startswith("a: more than the measured ceilings")
+    assert Ceilings(gflops=1.0, gbytes_per_s=9.0).larger(Ceilings(gflops=2.0, gbytes_per_s=8.0)) == \
+        Ceilings(gflops=2.0, gbytes_per_s=9.0)
+    assert not Ceilings().larger(Ceilings()).are_known
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system does not tell peaks")
@@ -133,7 +145,7 @@ def test_synthetic_inputs_have_the_sizes_of_divs_test_set_and_are_called_so() ->
 def test_the_tables_are_the_papers() -> None:
     rows = paper_rows()
     assert [sum(row.table == f"table{number}" for row in rows) for number in range(1, 6)] == [18, 6, 4, 5, 5]
-    ms = {(row.model, row.scale): row.quoted["runtime_ms"] for row in rows if row.table == "table1"}
+    ms = {(row.model, row.scale): row.quoted.runtime_ms for row in rows if row.table == "table1"}
     assert ms["RLFN", 4] / ms["SRN-S", 4] == pytest.approx(1.355, abs=5e-4)
     assert ms["RLFN", 4] / ms["SRN", 4] == pytest.approx(1.296, abs=5e-4)
     assert {row.model for row in rows if not row.is_runnable} == WITHOUT_NETWORK
@@ -144,7 +156,7 @@ def test_every_network_of_table_1_has_the_printed_number_of_parameters() -> None
         if row.table == "table1":
             network = ARCHITECTURES[str(row.architecture)].build(row.options)
             found = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad) / 1000
-            assert found == pytest.approx(row.quoted["parameters_k"], abs=1.2), row.model
+            assert found == pytest.approx(row.quoted.parameters_k, abs=1.2), row.model
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +188,7 @@ def test_what_is_quoted_and_what_is_measured_is_never_mixed_up(paper_record: Rec
 def evaluation(**changes: Any) -> Record:
     spec = {"architecture": "rlfn", "scale": 4, "options": dict(ARCHITECTURES["rlfn"].describe({"scale": 4}).options)}
     spec |= changes.pop("spec", {})
-    return Record(kind="eval", title="", circumstances={}, results={
+    return Record(kind="eval", title="", environment=ENVIRONMENT, results={
         "set": "Set5", "spec": spec, "psnr_db": 32.239, "ssim": 0.89526, "measured": "Y", "lr": "LR", **changes})
 
 
@@ -199,8 +211,8 @@ def test_figures_of_another_kind_or_network_stand_in_no_row(paper_record: Record
 def test_what_is_no_evaluation_is_refused_before_the_run(tmp_path: Path, paper_record: Record) -> None:
     paper_record.save(tmp_path / "record.json")
     ended = run("--paper", "--device", "cpu", "--quality", tmp_path / "record.json")
-    assert (ended.exit_code, "is no evaluation" in ended.stderr) == (1, True)
-    for arguments, told in ((("--plot", tmp_path / "plot.pdf"), "no name for a plot"),
+    assert (ended.exit_code, "is not an evaluation" in ended.stderr) == (1, True)
+    for arguments, told in ((("--plot", tmp_path / "plot.pdf"), "not a name for a plot"),
                             (("--save", tmp_path / "absent/a.json"), "does not exist")):
         ended = run("--paper", "--device", "cpu", *arguments)
         assert ended.exit_code != 0
@@ -246,7 +258,7 @@ def test_the_command_measures_a_model_in_steady_state(tmp_path: Path, repository
 
 
 @pytest.mark.parametrize(("arguments", "code", "told"), [
-    (["--paper", "srn-s-b4-x4"], 2, "leave MODEL away"), (["--limit", "3"], 2, "belong to --paper"),
+    (["--paper", "srn-s-b4-x4"], 2, "leave MODEL out"), (["--limit", "3"], 2, "belong to --paper"),
     (["--size", "wide"], 1, "cannot be read"), (["--paper", "--images", "absent"], 1, "absent"),
     (["absent"], 1, "no model"), (["--device", "cuda"], 1, "no way to run")])
 def test_what_cannot_be_measured_is_told(arguments: list[str], code: int, told: str) -> None:
@@ -261,7 +273,7 @@ def test_ctrl_c_ends_in_130(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("srn_deploy.benchmark.steady_state.run_steady", interrupted)
     ended = run("--device", "cpu")
-    assert (ended.exit_code, ended.stderr) == (130, "Interrupted; every file that exists is complete.\n")
+    assert (ended.exit_code, ended.stderr) == (130, "Interrupted before enough was measured; nothing is kept.\n")
 
 
 def test_json_is_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paper_record: Record) -> None:

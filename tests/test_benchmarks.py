@@ -5,20 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from benchmarks import eager_script, file_to_file, memory, tiling_study
 from benchmarks.inputs import BENCHMARKS, PLOTS, RECORDS
-from benchmarks.plots import draw_tiling
+from benchmarks.plots import draw_tiling, is_stale
 from benchmarks.render import (
     COMMAND,
     FIGURE_1_PLOT,
     NOT_MEASURED,
     TILING_PLOT,
-    is_stale,
     load_records,
     of_kind,
     pages,
@@ -30,16 +29,13 @@ from srn_deploy.benchmark.records import Record
 from srn_deploy.errors import OptionError, SrnDeployError
 from srn_deploy.image import Image, write_image
 from srn_deploy.registry.shipped import default_model, shipped_models
+from tests.environments import ENVIRONMENT
 from tests.networks import large_picture, seeded_network
 
 ONE_LEVEL = 1
 """Of 0..255: two ways to sum in float32 may turn one rounding."""
 
 MIB = 2**20
-
-TOLD: dict[str, Any] = {"date": "2026-01-02", "cpu": "Some CPU", "logical_cores": 4, "threads": 3, "memory_gib": 8,
-                        "load_1min": 0.0, "gpu": "none: no driver", "system": "Linux", "python": "3.11.0",
-                        "versions": {"numpy": "2.0.0"}}
 
 
 def picture_file(path: Path, height: int, width: int) -> Path:
@@ -162,7 +158,7 @@ def test_the_race_is_rendered_with_its_ratio_its_requirement_and_its_doubts(race
 
 @pytest.mark.parametrize(("ratio", "met"), [(2.49, "no"), (2.5, "yes")])
 def test_the_race_is_won_from_the_required_ratio_on(race: Record, ratio: float, met: str) -> None:
-    record = Record(kind=race.kind, title="t", circumstances=TOLD,
+    record = Record(kind=race.kind, title="t", environment=ENVIRONMENT,
                     results={**race.results, "width_px": 510, "height_px": 339, "time_ratios": [1.0, ratio, 9.0]})
     assert f"| {ratio:.2f} (1.00 … 9.00) | {met} |" in rendered([record])
 
@@ -174,7 +170,7 @@ def test_a_smaller_picture_than_the_requirement_speaks_of_decides_nothing(race: 
 
 @pytest.mark.parametrize(("peak_bytes", "met"), [(3 * 2**30, "no"), (3 * 2**30 - 1, "yes")])
 def test_memory_on_the_large_picture_is_held_to_three_gib(large: Record, peak_bytes: int, met: str) -> None:
-    record = Record(kind="memory", title="t", circumstances=TOLD, results={
+    record = Record(kind="memory", title="t", environment=ENVIRONMENT, results={
         **large.results, "width_px": 4000, "height_px": 3000, "peak_bytes": peak_bytes})
     assert f"| peak memory, GiB | less than 3 | 3.00 | {met} |" in rendered([record])
 
@@ -188,25 +184,25 @@ def test_the_large_picture_has_the_size_asked_for_and_no_two_equal_quarters() ->
 
 def test_a_record_of_other_weights_than_the_shipped_ones_is_called_so(large: Record) -> None:
     assert "has other weights by now" not in rendered([large])
-    old = Record(kind="memory", title="t", circumstances=TOLD, results={**large.results, "sha256": "0" * 64})
+    old = Record(kind="memory", title="t", environment=ENVIRONMENT, results={**large.results, "sha256": "0" * 64})
     assert f"{default_model()} has other weights by now: measure again." in rendered([old])
 
 
 @pytest.mark.parametrize(("load", "told"), [(0.5, False), (0.6, True), (None, False)])
 def test_a_busy_machine_is_told(large: Record, load: float | None, told: bool) -> None:
-    record = Record(kind="memory", title="t", circumstances={**TOLD, "load_1min": load}, results=large.results)
+    record = Record(kind="memory", title="t", environment=replace(ENVIRONMENT, load_1min=load), results=large.results)
     assert ("Other programs were running" in rendered([record])) == told
 
 
-def test_a_table_travels_with_all_its_circumstances(large: Record) -> None:
-    record = Record(kind="memory", title="t", circumstances=TOLD, results=large.results)
-    assert ("Circumstances: 2026-01-02; Some CPU, 3 threads on 4 logical cores, 8 GiB, load 0 before the start; "
+def test_a_table_travels_with_its_whole_environment(large: Record) -> None:
+    record = Record(kind="memory", title="t", environment=ENVIRONMENT, results=large.results)
+    assert ("Environment: 2026-01-02; Some CPU, 3 threads on 4 logical cores, 8 GiB, load 0 before the start; "
             "GPU: none: no driver; Linux; Python 3.11.0, numpy 2.0.0.") in rendered([record])
 
 
 def test_a_plot_knows_the_records_it_was_drawn_from(tiling: Record, tmp_path: Path) -> None:
     draw_tiling([tiling], tmp_path / "tiling.png")
-    other = Record(kind="tiling", title="another", circumstances=TOLD, results=tiling.results)
+    other = Record(kind="tiling", title="another", environment=ENVIRONMENT, results=tiling.results)
     assert not is_stale(tmp_path / "tiling.png", [tiling])
     assert is_stale(tmp_path / "tiling.png", [other])
 

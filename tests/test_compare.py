@@ -8,20 +8,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from msgspec.structs import replace
 
 from srn_deploy.benchmark.comparison import compare
 from srn_deploy.benchmark.records import Record
 from srn_deploy.cli import main
 from srn_deploy.errors import OptionError
+from tests.environments import ENVIRONMENT
 
 
 def record(kind: str = "bench-steady", cpu: str = "a", **series: list[float]) -> Record:
-    return Record(kind=kind, title=kind, circumstances={"cpu": cpu, "date": "2026-01-01"},
+    return Record(kind=kind, title=kind, environment=replace(ENVIRONMENT, cpu=cpu),
                   results={"contestants": {name: {"samples_ms": samples} for name, samples in series.items()}})
 
 
 def noisy(median_ms: float, *, seed: int, spread: float = 0.05) -> list[float]:
-    return list(median_ms * np.random.default_rng(seed).normal(1, spread, 25))
+    samples: list[float] = (median_ms * np.random.default_rng(seed).normal(1, spread, 25)).tolist()
+    return samples
 
 
 def test_a_large_change_is_real_and_noise_is_none() -> None:
@@ -50,7 +53,7 @@ def test_a_change_below_two_percent_is_not_called_real() -> None:
 
 def test_what_differs_beside_the_times_and_what_only_one_has_is_told() -> None:
     found = compare(record(a=[1.0], b=[1.0]), record(cpu="b", a=[1.0], c=[1.0]))
-    assert (found.circumstances, found.only_before, found.only_after) == (("cpu: a -> b",), ("b",), ("c",))
+    assert (found.environment, found.only_before, found.only_after) == (("cpu: a -> b",), ("b",), ("c",))
 
 
 @pytest.mark.parametrize(("other", "told"), [
@@ -75,11 +78,12 @@ def test_the_command_prints_ratios_with_their_spread(tmp_path: Path) -> None:
 def test_records_of_different_tasks_are_not_compared() -> None:
     large = record(a=[1.0])
     with pytest.raises(OptionError, match=r"differ in size: None and \[48, 64\]"):
-        compare(large, Record(kind=large.kind, title="", circumstances={}, results={**large.results, "size": [48, 64]}))
+        compare(large, Record(kind=large.kind, title="", environment=ENVIRONMENT,
+                              results={**large.results, "size": [48, 64]}))
 
 
 @pytest.mark.parametrize("contestants", [[], {"a": {"samples_ms": ["fast"]}}, {"a": 3}])
 def test_a_record_that_makes_no_sense_is_told(contestants: object) -> None:
-    broken = Record(kind="bench-steady", title="", circumstances={}, results={"contestants": contestants})
+    broken = Record(kind="bench-steady", title="", environment=ENVIRONMENT, results={"contestants": contestants})
     with pytest.raises(OptionError, match="holds no samples"):
         compare(broken, broken)

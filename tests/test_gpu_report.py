@@ -57,14 +57,14 @@ def test_errors_of_a_section_are_its_last_line(capsys: pytest.CaptureFixture[str
         {"what": "a row"}, {"obstacle": "MissingPackage: It needs a library."}]
 
 
-def test_contestants_run_in_turn_after_warming_up() -> None:
+def test_candidates_run_in_turn_after_warming_up() -> None:
     runs: list[str] = []
 
-    def contestant(name: str) -> gpu_sections.Pass:
+    def candidate(name: str) -> gpu_sections.Pass:
         return lambda: runs.append(name) or float(len(runs))  # type: ignore[func-returns-value]
 
     scale = gpu_sections.Scale(size=(1, 1), rounds=2, warm_ups=1, on_gpu=False)
-    rows = gpu_sections.timed({"a": contestant("a"), "b": contestant("b")}, scale)
+    rows = gpu_sections.timed({"a": candidate("a"), "b": candidate("b")}, scale)
     assert "".join(runs) == "ab" + "abab"
     assert [(row["what"], row["median_ms"]) for row in rows] == [("a", 4.0), ("b", 5.0)]
 

@@ -12,7 +12,8 @@ from benchmarks.guard_page import PLOT, cost_tables
 from benchmarks.guard_study import BOUNDS, HALF, HARD_RECORD, HEALTHY_RECORD, OFFICIAL, PUBLISHED, verdicts
 from benchmarks.inputs import BENCHMARKS, PLOTS, RECORDS
 from benchmarks.plots import digest
-from srn_deploy.benchmark.records import Record, summarise
+from srn_deploy.benchmark.records import Record
+from srn_deploy.benchmark.summary import summarise
 from srn_deploy.registry.shipped import shipped_models
 
 HEALTHY, HARD = Record.load(HEALTHY_RECORD).results["networks"], Record.load(HARD_RECORD).results["networks"]

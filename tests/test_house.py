@@ -25,7 +25,8 @@ PUBLIC_FACE = "__init__"
 STARTER = "__main__"
 
 PLAIN = {"errors", "spec", "system", "registry", "image/containers", "tiling/shapes", "engine", "open_model",
-         "engine_request", "describe", "benchmark/records", "verification/verify", "doctor", "cli",
+         "engine_request", "describe", "benchmark/environment", "benchmark/records", "benchmark/results",
+         "benchmark/summary", "benchmark/tables", "verification/verify", "doctor", "cli",
          "architectures/torch_file", PUBLIC_FACE, STARTER}
 """Packages and files that do without arrays, so that the help text appears before numpy is loaded."""
 
@@ -34,7 +35,7 @@ HOMES = {
               "backends/pytorch_graph", "benchmark/machine", "benchmark/paper_protocol", "training",
               "doctor/probe"},
     "safetensors": {"architectures/checkpoint"},
-    "msgspec": {"spec", "system/documents", "engine/identity", "engine/manifest", "engine/store"},
+    "msgspec": {"benchmark", "spec", "system/documents", "engine/identity", "engine/manifest", "engine/store"},
     "cv2": {"image"},
     "PIL": {"image/bmp", "image/cmyk"},
     "simplejpeg": {"image/jpeg"},

@@ -17,6 +17,7 @@ import torch
 from click.testing import CliRunner, Result
 
 from srn_deploy.architectures.checkpoint import load_checkpoint
+from srn_deploy.benchmark.environment import Ceilings
 from srn_deploy.cli import main
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.image import Image, read_image, write_image
@@ -164,7 +165,7 @@ USES = {
     "verify": ("verify", NAME, "--device", "cpu"),
     "eval": ("eval", NAME, "--hr", "hr", "--device", "cpu"),
     "build-engine": ("build-engine", NAME, "--runtime", "tensorrt-rtx", "--shapes", "24x24"),
-    "bench": ("bench", NAME, "--size", "16x16", "--rounds", "1", "--device", "cpu"),
+    "bench": ("bench", NAME, "--size", "16x16", "--rounds", "1", "--all", "--device", "cpu"),
 }
 
 
@@ -175,8 +176,8 @@ def test_a_pulled_model_is_used_by_its_name_without_further_options(
     if command == "bench":  # four exports take too long: what they are told is looked at instead
         monkeypatch.setattr("srn_deploy.verification.export_proof.export_and_prove",
                             lambda *given: told.append(given[-1]))
-        monkeypatch.setattr("srn_deploy.benchmark.steady_state.ceilings", lambda device: {})
-        monkeypatch.setattr("srn_deploy.benchmark.contestants.MOST_WARM_UPS", 1)
+        monkeypatch.setattr("srn_deploy.benchmark.steady_state.ceilings", lambda device: Ceilings())
+        monkeypatch.setattr("srn_deploy.benchmark.candidates.MOST_WARM_UPS", 1)
     if command == "build-engine":
         pytest.importorskip("tensorrt_rtx")
     picture(Path("in.png"))

@@ -1,4 +1,4 @@
-"""Records: numbers that keep their circumstances, and say when they deserve less trust."""
+"""Records: numbers that keep their environment, and say when they deserve less trust."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from srn_deploy.benchmark.records import (
-    Record,
-    circumstances,
-    doubts,
-    markdown_table,
-    paired_ratios,
-    summarise,
-)
+from benchmarks.inputs import RECORDS
+from srn_deploy.benchmark.environment import current_environment
+from srn_deploy.benchmark.records import Record
+from srn_deploy.benchmark.results import EvaluationResults, PaperResults, SteadyResults
+from srn_deploy.benchmark.summary import doubts, paired_ratios, summarise
+from srn_deploy.benchmark.tables import markdown_table
 from srn_deploy.errors import OptionError
+from srn_deploy.system.documents import to_builtins
+from tests.environments import ENVIRONMENT
 
-RECORD = Record(kind="stones", title="Stones per bag", circumstances={"date": "2026-01-02", "threads": 2},
+RESULTS = {"bench-paper": PaperResults, "bench-steady": SteadyResults, "eval": EvaluationResults}
+"""What the package reads of each kind."""
+
+RECORD = Record(kind="stones", title="Stones per bag", environment=ENVIRONMENT,
                 results={"mass_kg": [1.5, 2.0], "lost": None})
 
 
@@ -35,7 +38,7 @@ def test_a_record_comes_back_as_it_was_saved(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), {1, 2}, Path()])
 def test_what_json_lacks_is_refused_and_leaves_no_file(tmp_path: Path, value: Any) -> None:
     with pytest.raises(OptionError, match="cannot be kept"):
-        Record(kind="k", title="t", circumstances={}, results={"value": value}).save(tmp_path / "record.json")
+        Record(kind="k", title="t", environment=ENVIRONMENT, results={"value": value}).save(tmp_path / "record.json")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -46,9 +49,9 @@ def test_a_path_that_cannot_be_written_is_our_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format_version": 1}', '{"format_version": 1, "kind": "k"}', "\0"])
-def test_a_file_that_is_no_record_is_our_error(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_not_a_record_is_our_error(tmp_path: Path, text: str) -> None:
     (tmp_path / "record.json").write_text(text)
-    with pytest.raises(OptionError, match="is no record"):
+    with pytest.raises(OptionError, match="is not a record"):
         Record.load(tmp_path / "record.json")
 
 
@@ -111,20 +114,34 @@ def test_few_samples_are_doubted() -> None:
     assert told.startswith("hasty: only 2 of the 5 samples")
 
 
-def test_circumstances_say_what_matters() -> None:
-    told = circumstances(threads=3)
-    assert told["threads"] == 3
-    assert told["cpu"]
-    assert set(told["versions"]) >= {"srn-deploy", "numpy", "onnxruntime", "opencv"}
+def test_an_environment_says_what_matters() -> None:
+    environment = current_environment(threads=3)
+    assert environment.threads == 3
+    assert environment.cpu
+    assert set(environment.versions) >= {"srn-deploy", "numpy", "onnxruntime", "opencv"}
 
 
-def test_circumstances_hold_nothing_else_and_no_path_of_this_machine() -> None:
-    told = circumstances(threads=1)
+def test_an_environment_holds_nothing_else_and_no_path_of_this_machine() -> None:
+    fields = to_builtins(current_environment(threads=1))
     # A host name, a user or a path would need a field: these are all there are.
-    assert set(told) == {"date", "cpu", "logical_cores", "threads", "memory_gib", "load_1min", "gpu", "system",
-                         "python", "versions"}
-    assert str(Path.cwd()) not in json.dumps(told)
-    assert sys.prefix not in json.dumps(told)
+    assert set(fields) == {"date", "cpu", "logical_cores", "threads", "memory_gib", "load_1min", "gpu", "system",
+                           "python", "versions"}
+    assert str(Path.cwd()) not in json.dumps(fields)
+    assert sys.prefix not in json.dumps(fields)
+
+
+@pytest.mark.parametrize("path", sorted(RECORDS.glob("*.json")), ids=lambda path: path.stem)
+def test_every_published_record_opens_and_is_written_as_it_was(path: Path, tmp_path: Path) -> None:
+    record = Record.load(path)
+    record.save(tmp_path / path.name)
+    first, second = (json.loads(one.read_text(encoding="utf-8")) for one in (path, tmp_path / path.name))
+    assert first == second
+    if record.kind in RESULTS:
+        assert record.results_as(RESULTS[record.kind])
+
+
+def test_the_published_records_hold_kinds_that_the_package_reads() -> None:
+    assert {Record.load(path).kind for path in RECORDS.glob("*.json")} >= {"bench-paper", "eval"}
 
 
 def test_a_table_is_markdown_and_bars_in_cells_stay_in_their_cell() -> None:

@@ -19,7 +19,8 @@ from benchmarks.explain_tiling import (
     shifts_px,
     wanted_cell,
 )
-from benchmarks.render import is_stale, outdated
+from benchmarks.plots import is_stale
+from benchmarks.render import outdated
 from srn_deploy.architectures.checkpoint import load_checkpoint
 from srn_deploy.benchmark.records import Record
 from srn_deploy.image import read_image

@@ -1,1 +1,1 @@
-"""Benchmarks: contestants in turn, the paper's protocol and tables, steady state, the machine's own ceilings."""
+"""Benchmarks: candidates timed in turn, steady state, the paper's protocol and tables, records and their comparison."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 
 import numpy as np
 
@@ -56,7 +57,7 @@ def rounds_of(candidates: Mapping[str, Pass]) -> Iterator[dict[str, float]]:
 def alternated(candidates: Mapping[str, Pass], rounds: int) -> dict[str, list[float]]:
     """Run all candidates in turn, this many rounds; returns the milliseconds of each."""
     samples: dict[str, list[float]] = {name: [] for name in candidates}
-    for one, _ in zip(rounds_of(candidates), range(rounds), strict=False):
+    for one in islice(rounds_of(candidates), rounds):
         for name, milliseconds in one.items():
             samples[name].append(milliseconds)
     return samples

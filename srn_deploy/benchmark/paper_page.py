@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.benchmark.candidates import ratios
@@ -42,7 +42,7 @@ def page(record: Record, evaluations: Sequence[Record] = ()) -> str:
 
 
 def preface(record: Record) -> list[str]:
-    """The paragraphs before the tables: a heading, the protocol, the inputs, the legend and what to be careful about."""
+    """The paragraphs before the tables: heading, protocol, inputs, legend and what to be careful about."""
     results = record.results_as(PaperResults)
     inputs = "; ".join(f"×{scale[1:]}: {label}" for scale, label in results.inputs.items())
     clock = "On this CPU the clock takes the place of device events." if results.device == "cpu" else ""
@@ -73,7 +73,7 @@ def _table(name: str, rows: Sequence[Row], networks: Networks, evaluations: Eval
 
 def _row(row: Row, peer: Row | None, networks: Networks, evaluations: Evaluations) -> tuple[str, ...]:
     quoted, network = row.quoted, networks.get(row.network)
-    cells = [_name(row), _text(quoted.parameters_k, "d"), _text(network and network.parameters / 1000, ".1f"),
+    cells = [_name(row), _text(quoted.parameters_k, "d"), _count(network, lambda one: one.parameters / 1000, ".1f"),
              _text(quoted.runtime_ms, ".2f"), _mean_ms(row, network)]
     if peer is not None:
         cells += [_quoted_ratio(row, peer), _measured_ratio(network, networks.get(peer.network))]
@@ -92,15 +92,19 @@ def _challenge_row(row: Row, networks: Networks) -> tuple[str, ...]:
     quoted, network = row.quoted, networks.get(row.network)
     return (row.model, _text(quoted.psnr_rgb_val_db, ".2f"), _text(quoted.psnr_rgb_test_db, ".2f"),
             _text(quoted.runtime_ms, ".2f"), _mean_ms(row, network),
-            _text(quoted.parameters_m, ".3f"), _text(network and network.parameters / 1e6, ".3f"),
-            _text(quoted.flops_g, ".2f"), _text(network and network.flops / 1e9, ".2f"),
-            _text(quoted.activations_m, ".2f"), _text(network and network.activations / 1e6, ".2f"),
-            _text(quoted.memory_mb, ".1f"), _text(network and network.peak_mib, ".0f"),
-            _text(quoted.convolutions, "d"), _text(network and network.convolutions, "d"))
+            _text(quoted.parameters_m, ".3f"), _count(network, lambda one: one.parameters / 1e6, ".3f"),
+            _text(quoted.flops_g, ".2f"), _count(network, lambda one: one.flops / 1e9, ".2f"),
+            _text(quoted.activations_m, ".2f"), _count(network, lambda one: one.activations / 1e6, ".2f"),
+            _text(quoted.memory_mb, ".1f"), _count(network, lambda one: one.peak_mib, ".0f"),
+            _text(quoted.convolutions, "d"), _count(network, lambda one: one.convolutions, "d"))
 
 
 def _text(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
+
+
+def _count(network: NetworkResult | None, count: Callable[[NetworkResult], float | None], form: str) -> str:
+    return _text(None if network is None else count(network), form)
 
 
 def _mean_ms(row: Row, network: NetworkResult | None) -> str:

@@ -26,13 +26,6 @@ class Ratio(msgspec.Struct, frozen=True, kw_only=True):
     upper_quartile: float
 
 
-class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """What one pass over one image takes from the machine, as a share of its ceilings."""
-
-    share_of_compute: float
-    share_of_memory: float
-
-
 class CandidateResult(SampleStatistics, frozen=True, kw_only=True, omit_defaults=True):
     """One way to run a model, measured in steady state."""
 
@@ -50,7 +43,7 @@ class CandidateResult(SampleStatistics, frozen=True, kw_only=True, omit_defaults
     samples_ms: list[float]
 
 
-class SteadyResults(msgspec.Struct, frozen=True, kw_only=True):
+class SteadyResults(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of `bench-steady`."""
 
     device: str
@@ -60,6 +53,8 @@ class SteadyResults(msgspec.Struct, frozen=True, kw_only=True):
     """The candidate that the others are compared with."""
     candidates: dict[str, CandidateResult] = msgspec.field(name="contestants")
     cautions: list[str]
+    interrupted: bool = False
+    """By Ctrl-C, after enough rounds."""
 
 
 class NetworkResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +76,7 @@ class NetworkResult(msgspec.Struct, frozen=True, kw_only=True):
         return sum(self.samples_ms) / len(self.samples_ms)
 
 
-class PaperResults(msgspec.Struct, frozen=True, kw_only=True):
+class PaperResults(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of `bench-paper`."""
 
     protocol: str
@@ -90,6 +85,8 @@ class PaperResults(msgspec.Struct, frozen=True, kw_only=True):
     """`x2` and `x4` to what was run there."""
     networks: dict[str, NetworkResult]
     cautions: list[str]
+    interrupted: bool = False
+    """By Ctrl-C, after enough inputs; only networks with enough of them are there."""
 
 
 class EvaluatedNetwork(msgspec.Struct, frozen=True, kw_only=True):

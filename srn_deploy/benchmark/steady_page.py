@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-from srn_deploy.benchmark.records import Record, markdown_table
+from srn_deploy.benchmark.records import Record
+from srn_deploy.benchmark.results import CandidateResult, SteadyResults
+from srn_deploy.benchmark.tables import Table, markdown_table
 
-Table = list[tuple[str, ...]]
-
-HEAD = ("contestant", "median, ms", "p90", "p99", "pictures/s", "times as fast as the first, for each picture",
+HEAD = ("candidate", "median, ms", "p90", "p99", "images/s", "times as fast as the first, for each image",
         "process peak, MiB",
         "of compute", "of memory")
 
 
 def table(record: Record) -> Table:
-    """One row for each contestant, in the order in which they ran."""
-    rows: Table = [HEAD]
-    for name, told in record.results["contestants"].items():
-        ratio = told["ratio_to_baseline"]
-        rows.append((
-            name, f"{told['median_ms']:.2f}", f"{told['p90_ms']:.2f}", f"{told['p99_ms']:.2f}",
-            f"{told['pictures_per_s']:.2f}",
-            f"{ratio['median']:.2f} ({ratio['lower_quartile']:.2f}–{ratio['upper_quartile']:.2f})",
-            "–" if told["peak_mib"] is None else f"{told['peak_mib']:.0f}",
-            *(f"{told[share]:.0%}" if share in told else "–" for share in ("share_of_compute", "share_of_memory"))))
-    return rows
+    """One row for each candidate, in the order in which they ran."""
+    candidates = record.results_as(SteadyResults).candidates
+    return [HEAD, *(_row(name, candidate) for name, candidate in candidates.items())]
 
 
 def page(record: Record) -> str:
-    """The table as Markdown, with what deserves doubt."""
-    ceilings = record.circumstances["ceilings"]
-    limits = f"Ceilings measured here: {ceilings['gflops']:.0f} GFLOP/s, {ceilings['gbytes_per_s']:.1f} GB/s." \
-        if ceilings else "The machine's ceilings were not measured."
-    parts = [f"# {record.title}", limits, *(f"Caution: {told}" for told in record.results["cautions"]),
-             markdown_table(table(record))]
-    return "\n\n".join(parts) + "\n"
+    """The table as Markdown, with what to be careful about."""
+    return "\n\n".join([*preface(record), markdown_table(table(record))]) + "\n"
+
+
+def preface(record: Record) -> list[str]:
+    """The paragraphs before the table: a heading, the measured ceilings and what to be careful about."""
+    ceilings = record.environment.ceilings
+    limits = f"Ceilings measured here: {ceilings.gflops:.0f} GFLOP/s, {ceilings.gbytes_per_s:.1f} GB/s." \
+        if ceilings is not None and ceilings.are_known else "The machine's ceilings were not measured."
+    return [f"# {record.title}", limits,
+            *(f"Caution: {caution}" for caution in record.results_as(SteadyResults).cautions)]
+
+
+def _row(name: str, candidate: CandidateResult) -> tuple[str, ...]:
+    ratio = candidate.ratio_to_baseline
+    return (name, f"{candidate.median_ms:.2f}", f"{candidate.p90_ms:.2f}", f"{candidate.p99_ms:.2f}",
+            f"{candidate.pictures_per_s:.2f}",
+            f"{ratio.median:.2f} ({ratio.lower_quartile:.2f}–{ratio.upper_quartile:.2f})",
+            "–" if candidate.peak_mib is None else f"{candidate.peak_mib:.0f}",
+            *("–" if share is None else f"{share:.0%}"
+              for share in (candidate.share_of_compute, candidate.share_of_memory)))

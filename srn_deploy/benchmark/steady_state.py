@@ -1,225 +1,253 @@
-"""Steady state: every way to run some models, warmed up and in turn; resident, host to host, file to file."""
+"""Steady state: every way to run some models, warmed up and then timed in turn within a budget of time."""
 
 from __future__ import annotations
 
-import importlib.util
-import tempfile
+import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from enum import StrEnum
 
-import numpy as np
+import msgspec
 
-from srn_deploy.backends import Backend, open_half, open_on
-from srn_deploy.benchmark.contestants import Pass, alternated, cautions, ratios, statistics_of, wall_clock, warm_up
-from srn_deploy.benchmark.machine import PeakMemory, ceilings, gpu_state, larger, throttling
-from srn_deploy.benchmark.records import Record, circumstances
-from srn_deploy.engine.store import EngineStore
-from srn_deploy.errors import DeviceUnavailable, OptionError, SrnDeployError
-from srn_deploy.image import Image, write_image
-from srn_deploy.inference.jobs import Job, plan_jobs, run_jobs
-from srn_deploy.inference.setup import Setup
-from srn_deploy.open_model import engines_of
-from srn_deploy.registry.shipped import corrections_for, default_model, find_graph
-from srn_deploy.spec import Corrections, Form, PixelType, Precision, is_engine, is_graph
+from srn_deploy.benchmark.candidates import (
+    MOST_WARM_UP_SECONDS,
+    cautions,
+    ratios,
+    rounds_of,
+    statistics_of,
+    warm_up,
+)
+from srn_deploy.benchmark.environment import Ceilings, Environment, GpuState, current_environment, with_gpu
+from srn_deploy.benchmark.machine import PeakMemory, ceilings, gpu_state, throttling
+from srn_deploy.benchmark.records import Record
+from srn_deploy.benchmark.results import CandidateResult, SteadyResults
+from srn_deploy.benchmark.summary import FEW_SAMPLES
+from srn_deploy.benchmark.ways import Candidate, Task, candidates_of
+from srn_deploy.errors import DeviceUnavailable, OptionError
+from srn_deploy.registry.shipped import default_model
+from srn_deploy.system.documents import to_builtins
 from srn_deploy.system.threads import threads_in_use
 from srn_deploy.tiling.shapes import Size
-from srn_deploy.verification.verify import checkpoint_of
 
 KIND = "bench-steady"
 
 DEFAULT_SIZE = (339, 510)
 """Of nearly half of DIV2K's x4 test inputs."""
 
+DEFAULT_BUDGET_S = 60.0
+
+MOST_ROUNDS = 50
+"""More change a median little; on a fast GPU the budget would allow thousands."""
+
+WARM_UP_SHARE = 0.4
+"""Of the time that is left when warming up begins."""
+
 BEYOND_CEILINGS = """: more than the measured ceilings. Other programs were running when those were measured, or the
 library computes in a narrower type: do not trust the shares."""
 
-Tell = Callable[[str], None]
+_log = logging.getLogger(__name__)
 
 
-@runtime_checkable
-class MeasuresOnDevice(Protocol):
-    """A backend that times itself: events on a GPU."""
+class Stage(StrEnum):
+    """What a benchmark is doing."""
 
-    def measure(self, shape: tuple[int, int, int]) -> Pass:
-        """A step on resident buffers that returns its milliseconds."""
+    PREPARING = "preparing"
+    WARMING_UP = "warming up"
+    MEASURING = "measuring"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """How far a benchmark is; reported before each step of a stage and at the end of the stage."""
+
+    stage: Stage
+    what: str = ""
+    """The way or the candidate; empty for a round, which runs them all."""
+    done: int
+    total: int | None
+    """None while it is not known."""
+
+
+OnStep = Callable[[Step], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is measured."""
+    """What is measured, and for how long."""
 
     size: Size = DEFAULT_SIZE
     batches: tuple[int, ...] = (1,)
-    rounds: int = 15
     device: str = "cpu"
+    rounds: int | None = None
+    """None: as many as the budget allows, at least FEW_SAMPLES and at most MOST_ROUNDS."""
+    budget_s: float = DEFAULT_BUDGET_S
+    """For everything, preparation included; where even the fewest rounds take longer, they are run all the same."""
+    every_way: bool = False
+    """FP16 graphs on a CPU too."""
 
 
 @dataclass
-class _Contestant:
-    """One way, on one batch size."""
+class _Budget:
+    """Decides how long to warm up and how many rounds to run."""
 
-    name: str
-    run: Pass
-    pictures: int
-    facts: dict[str, Any]
+    plan: Plan
+    began: float = field(default_factory=time.monotonic)
+    reserved_s: float = 0.0
+    """For what follows the rounds."""
+    round_s: float = 0.0
+    """The last round took this long."""
 
+    @property
+    def left_s(self) -> float:
+        return self.plan.budget_s - self.reserved_s - (time.monotonic() - self.began)
 
-def run_steady(models: Sequence[str | None], plan: Plan, *, tell: Tell = lambda line: None) -> Record:
-    """Measure every way to run the models on the device; a way that is not to be had is told and left out."""
-    told = circumstances(threads=threads_in_use()) | gpu_state()
-    with ExitStack() as opened:
-        contestants = [one for model in models for one in _contestants(model, plan, opened, tell)]
-        _check_names([one.name for one in contestants])
-        if not contestants:
-            named = " or ".join(model or default_model() for model in models)
-            raise DeviceUnavailable(f"There is no way to run {named} on {plan.device}.",
-                                    remedy="The lines above say why; try --device cpu.")
-        limits = ceilings(plan.device)
-        memory = {one.name: _warmed(one) for one in contestants}
-        states: list[dict[str, Any]] = []
-        samples = alternated({one.name: one.run for one in contestants}, plan.rounds,
-                             after_round=lambda: states.append(gpu_state()))
-        limits = larger(limits, ceilings(plan.device))
-    after = states[-1] | {"gpu_throttled_by": throttling(states)}
-    first = contestants[0].name
-    per_picture = [sample / contestants[0].pictures for sample in samples[first]]
-    rows = {one.name: _told(one, samples[one.name], per_picture, memory[one.name], plan, limits)
-            for one in contestants}
-    return Record(kind=KIND, title=f"Steady state at {plan.size[0]} x {plan.size[1]} px on "
-                                   f"{told['gpu'] if plan.device == 'cuda' else told['cpu']}",
-                  circumstances=told | {"after": after, "ceilings": limits},
-                  results={"device": plan.device, "size": list(plan.size), "baseline": first, "contestants": rows,
-                           "cautions": [*cautions(samples, after), *beyond_ceilings(rows)]})
+    def warm_up_seconds(self, candidates: int) -> float:
+        """For each candidate."""
+        if self.plan.rounds is not None:
+            return MOST_WARM_UP_SECONDS
+        return min(MOST_WARM_UP_SECONDS, max(0.0, self.left_s) * WARM_UP_SHARE / candidates)
+
+    def rounds(self, done: int) -> int:
+        """How many rounds there will be, judged after some of them."""
+        if self.plan.rounds is not None:
+            return self.plan.rounds
+        fitting = int(max(0.0, self.left_s) / self.round_s) if self.round_s else 0
+        return min(MOST_ROUNDS, max(FEW_SAMPLES, done + fitting))
 
 
-def beyond_ceilings(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A share above the whole is told: the ceiling was measured too low."""
-    beyond = [name for name, told in rows.items()
-              if max(told.get("share_of_compute", 0.0), told.get("share_of_memory", 0.0)) > 1]
-    if not beyond:
-        return []
-    return [", ".join(beyond) + BEYOND_CEILINGS]
+@dataclass
+class _Measured:
+    """What the rounds yielded."""
+
+    samples: dict[str, list[float]]
+    states: list[GpuState] = field(default_factory=list)
+    interrupted: bool = False
 
 
-def _check_names(names: Sequence[str]) -> None:
-    if len(set(names)) != len(names):
-        raise OptionError(f"Two contestants are called {max(names, key=names.count)!r}.",
-                          remedy="Give each model once, and files of different names.")
+def run_steady(models: Sequence[str | None], plan: Plan, *,
+               on_step: OnStep = lambda step: None) -> Record:
+    """Measure every way to run the models on the device; a way that fails is left out, and the log says why.
 
-
-def _warmed(one: _Contestant) -> float | None:
-    """Run until stable; the peak of the process while it did."""
-    peak = PeakMemory()
-    peak.begin()
-    warm_up(one.run)
-    return peak.mebibytes()
-
-
-def _told(one: _Contestant, samples: Sequence[float], baseline: Sequence[float], peak_mib: float | None, plan: Plan,
-          limits: Mapping[str, float]) -> dict[str, Any]:
-    figures = statistics_of(samples)
-    seconds = figures["median_ms"] / 1000
-    pixels = one.pictures * plan.size[0] * plan.size[1]
-    shares = {}
-    if "flops" in one.facts and "gflops" in limits:
-        flops, moved = one.facts.pop("flops"), one.facts.pop("moved_bytes")
-        shares = {"share_of_compute": flops * one.pictures / seconds / 1e9 / limits["gflops"],
-                  "share_of_memory": moved * one.pictures / seconds / 1e9 / limits["gbytes_per_s"]}
-    return {**figures, **shares, "ratio_to_baseline": ratios([sample / one.pictures for sample in samples], baseline),
-            "pictures_per_s": one.pictures / seconds,
-            "input_megapixels_per_s": pixels / seconds / 1e6, "peak_mib": peak_mib, **one.facts,
-            "samples_ms": list(samples)}
-
-
-def _contestants(model: str | None, plan: Plan, opened: ExitStack, tell: Tell) -> Iterator[_Contestant]:
-    path = find_graph(model)
-    title = path.stem
-    for name, opener in _ways(path, plan.device, corrections_for(model), opened):
-        try:
-            backend, library = opener()
-            opened.callback(backend.close)
-            found = list(_of_backend(f"{title}, {name}", backend, library, plan, opened))
-            for one in found:
-                one.run()
-        except SrnDeployError as error:
-            tell(f"{title}, {name}: left out, {error.message}")
-        else:
-            yield from found
-
-
-def _ways(path: Path, device: str, corrections: Corrections,
-          opened: ExitStack) -> Iterator[tuple[str, Callable[[], tuple[Backend, str]]]]:
-    """Backend, precision and form of graph."""
-    if is_engine(path):
-        yield "engine", lambda: open_on(path, "cuda")
-        return
-    if is_graph(path):
-        yield "graph", lambda: open_on(path, device)
-    checkpoint = checkpoint_of(path)
-    if checkpoint is not None and all(importlib.util.find_spec(name) for name in ("torch", "onnx", "onnxscript")):
-        folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
-        yield "PyTorch FP32", lambda: open_on(checkpoint, device, corrections)
-        for form in Form.DEPLOY, Form.PORTABLE:
-            for precision in Precision:
-                if not (is_graph(path) and (form, precision) == (Form.DEPLOY, Precision.FP32)):
-                    yield (f"{form} graph {precision.upper()}",
-                           partial(_exported, checkpoint, folder, form, precision, device, corrections))
-    if device == "cuda":
-        if checkpoint is not None:
-            yield "PyTorch FP16", lambda: open_half(checkpoint, corrections)
-        for engine in engines_of(path, EngineStore(), corrections):
-            yield engine.path.stem, partial(open_on, engine.path, "cuda")
-
-
-def _exported(checkpoint: Path, folder: Path, form: Form, precision: Precision, device: str,
-              corrections: Corrections) -> tuple[Backend, str]:
-    from srn_deploy.graph.export import ExportOptions
-    from srn_deploy.verification.export_proof import export_and_prove
-
-    graph = folder / f"{form}-{precision}.onnx"
-    export_and_prove(checkpoint, graph, ExportOptions(form=form, precision=precision), corrections)
-    return open_on(graph, device)
-
-
-def _of_backend(name: str, backend: Backend, library: str, plan: Plan, opened: ExitStack) -> Iterator[_Contestant]:
-    """Resident for every batch size; from host to host and from file to file one picture at a time."""
-    facts = {"library": library, "precision": backend.spec.precision.value, "form": backend.spec.form.value}
-    costs = _costs(backend, plan.size)
-    for batch in plan.batches:
-        shape = (batch, *plan.size)
-        run = backend.measure(shape) if isinstance(backend, MeasuresOnDevice) else wall_clock(backend.prepare(shape))
-        yield _Contestant(f"{name}, resident, batch {batch}", run, batch, facts | costs)
-    picture = np.random.default_rng(0).integers(0, 256, (1, *plan.size, 3), dtype=np.uint8)
-    takes_bytes = backend.spec.form is not Form.DEPLOY or backend.spec.pixel_type is PixelType.UINT8
-    batch_1 = picture if takes_bytes else picture.astype(np.float32) / np.float32(255)
-    yield _Contestant(f"{name}, host to host", wall_clock(lambda: backend.run(batch_1)), 1, dict(facts))
-    folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
-    write_image(folder / "in.png", Image(pixels=picture[0]))
-    jobs = plan_jobs(folder / "in.png", folder / "out.png")
-    yield _Contestant(f"{name}, file to file", wall_clock(partial(_run_files, jobs, backend)), 1, dict(facts))
-
-
-def _run_files(jobs: Sequence[Job], backend: Backend) -> None:
-    """A picture that failed is no fast one."""
-    for outcome in run_jobs(jobs, Setup(backend)):
-        if outcome.error is not None:
-            raise outcome.error
-
-
-def _costs(backend: Backend, size: Size) -> dict[str, int]:
-    """Floating point operations (a multiplication and an addition are two) and the least bytes that are moved.
-
-    Every convolution writes its output once and reads one of that size; of networks that PyTorch can build.
+    After Ctrl-C the complete rounds are kept if there are at least FEW_SAMPLES of them, and the results say that the
+    run was interrupted; otherwise KeyboardInterrupt is raised. Raises DeviceUnavailable where no way is left.
     """
-    if importlib.util.find_spec("torch") is None:
-        return {}
-    from srn_deploy.architectures import build_from
-    from srn_deploy.architectures.complexity import count
+    budget = _Budget(plan)
+    environment = with_gpu(current_environment(threads=threads_in_use()), gpu_state())
+    with ExitStack() as opened:
+        candidates = list(_prepared(models, plan, opened, on_step))
+        began = time.monotonic()
+        limits = ceilings(plan.device)
+        budget.reserved_s = time.monotonic() - began
+        peaks = dict(_warmed(candidates, budget, on_step))
+        measured = _measure(candidates, budget, on_step)
+        if not measured.interrupted:
+            limits = limits.larger(ceilings(plan.device))
+    after = msgspec.structs.replace(measured.states[-1], gpu_throttled_by=throttling(measured.states))
+    return _record(candidates, measured, peaks, plan,
+                   msgspec.structs.replace(environment, after=after, ceilings=limits))
 
-    found = count(build_from(replace(backend.spec, form=Form.CHECKPOINT)), height=size[0], width=size[1])
-    width_bytes = 2 if backend.spec.precision is Precision.FP16 else 4
-    return {"flops": 2 * found.flops, "moved_bytes": 2 * found.activations * width_bytes}
+
+def _prepared(models: Sequence[str | None], plan: Plan, opened: ExitStack,
+              on_step: OnStep) -> Iterator[Candidate]:
+    """Every candidate, opened; names are checked at the end."""
+    task = Task(device=plan.device, size=plan.size, batches=plan.batches, every_way=plan.every_way)
+    ways: list[str] = []
+
+    def on_way(name: str) -> None:
+        on_step(Step(stage=Stage.PREPARING, what=name, done=len(ways), total=None))
+        ways.append(name)
+
+    names: list[str] = []
+    for model in models:
+        for one in candidates_of(model, task, opened, on_way):
+            names.append(one.name)
+            yield one
+    on_step(Step(stage=Stage.PREPARING, done=len(ways), total=len(ways)))
+    if len(set(names)) != len(names):
+        raise OptionError(f"Two candidates are called {max(names, key=names.count)!r}.",
+                          remedy="Give each model once, and files of different names.")
+    if not names:
+        named = " or ".join(model or default_model() for model in models)
+        raise DeviceUnavailable(f"There is no way to run {named} on {plan.device}.",
+                                remedy="The lines above say why; try --device cpu.")
+
+
+def _warmed(candidates: Sequence[Candidate], budget: _Budget,
+            on_step: OnStep) -> Iterator[tuple[str, float | None]]:
+    """Run each until it is stable; its name and the peak memory of the process meanwhile, in MiB."""
+    seconds = budget.warm_up_seconds(len(candidates))
+    for done, one in enumerate(candidates):
+        on_step(Step(stage=Stage.WARMING_UP, what=one.name, done=done, total=len(candidates)))
+        peak = PeakMemory()
+        peak.begin()
+        warm_up(one.run, most_seconds=seconds)
+        yield one.name, peak.mebibytes()
+    on_step(Step(stage=Stage.WARMING_UP, done=len(candidates), total=len(candidates)))
+
+
+def _measure(candidates: Sequence[Candidate], budget: _Budget, on_step: OnStep) -> _Measured:
+    """Complete rounds, until the plan or the budget ends them, or Ctrl-C once there are enough."""
+    measured = _Measured({one.name: [] for one in candidates})
+    rounds, done = rounds_of({one.name: one.run for one in candidates}), 0
+    try:
+        while done < (total := budget.rounds(done)) or done == 0:
+            on_step(Step(stage=Stage.MEASURING, done=done, total=total))
+            began = time.monotonic()
+            one_round, state = next(rounds), gpu_state()
+            budget.round_s, done = time.monotonic() - began, done + 1
+            measured.states.append(state)
+            for name, milliseconds in one_round.items():
+                measured.samples[name].append(milliseconds)
+    except KeyboardInterrupt:
+        if done < FEW_SAMPLES:
+            raise
+        measured.interrupted = True
+        for series in measured.samples.values():
+            del series[done:]
+    on_step(Step(stage=Stage.MEASURING, done=done, total=done))
+    if budget.left_s < 0 and budget.plan.rounds is None and not measured.interrupted:
+        _log.info("%d rounds, the fewest that a median needs, took longer than the budget of %g s", done,
+                  budget.plan.budget_s)
+    return measured
+
+
+def _record(candidates: Sequence[Candidate], measured: _Measured, peaks: Mapping[str, float | None], plan: Plan,
+            environment: Environment) -> Record:
+    first = candidates[0]
+    baseline = [sample / first.pictures for sample in measured.samples[first.name]]
+    limits = environment.ceilings or Ceilings()
+    rows = {one.name: _result(one, measured.samples[one.name], baseline, plan.size, limits) for one in candidates}
+    rows = {name: msgspec.structs.replace(row, peak_mib=peaks[name]) for name, row in rows.items()}
+    after = environment.after or GpuState(gpu=environment.gpu)
+    stopped = [f"Interrupted after {len(baseline)} rounds."] if measured.interrupted else []
+    results = SteadyResults(device=plan.device, size=plan.size, baseline=first.name, candidates=rows,
+                            cautions=[*stopped, *cautions(measured.samples, after), *beyond_ceilings(rows)],
+                            interrupted=measured.interrupted)
+    return Record(kind=KIND, title=f"Steady state at {plan.size[0]} x {plan.size[1]} px on "
+                                   f"{environment.gpu if plan.device == 'cuda' else environment.cpu}",
+                  environment=environment, results=to_builtins(results))
+
+
+def _result(one: Candidate, samples: Sequence[float], baseline: Sequence[float], size: Size,
+            limits: Ceilings) -> CandidateResult:
+    figures = statistics_of(samples)
+    seconds = figures.median_ms / 1000
+    compute, memory = None, None
+    if one.cost is not None and limits.are_known:
+        compute = one.cost.flops * one.pictures / seconds / 1e9 / limits.gflops
+        memory = one.cost.moved_bytes * one.pictures / seconds / 1e9 / limits.gbytes_per_s
+    return CandidateResult(
+        **msgspec.structs.asdict(figures), share_of_compute=compute, share_of_memory=memory,
+        ratio_to_baseline=ratios([sample / one.pictures for sample in samples], baseline),
+        pictures_per_s=one.pictures / seconds, input_megapixels_per_s=one.pictures * size[0] * size[1] / seconds / 1e6,
+        peak_mib=None, library=one.library, precision=one.precision.value, form=one.form.value,
+        samples_ms=list(samples))
+
+
+def beyond_ceilings(rows: Mapping[str, CandidateResult]) -> list[str]:
+    """A sentence about shares above the whole: the ceiling was measured too low."""
+    beyond = [name for name, row in rows.items()
+              if max(row.share_of_compute or 0.0, row.share_of_memory or 0.0) > 1]
+    return [", ".join(beyond) + BEYOND_CEILINGS] if beyond else []

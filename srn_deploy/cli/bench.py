@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import logging
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from srn_deploy.cli import options
+from srn_deploy.cli import bench_view, options
 
 if TYPE_CHECKING:
-    from srn_deploy.benchmark.paper_protocol import OnPass
     from srn_deploy.benchmark.records import Record
+    from srn_deploy.benchmark.tables import Table
+
+STDOUT = Path("-")
+
+_log = logging.getLogger(__name__)
 
 
 @click.command(short_help="Measure time: models in steady state, or the paper's tables.")
@@ -29,24 +35,35 @@ if TYPE_CHECKING:
 @click.option("--size", default="339x510", show_default=True, metavar="HxW", help="Input in steady state.")
 @click.option("--batch", "batches", type=click.IntRange(min=1), multiple=True, default=(1,), show_default=True,
               help="Batch in steady state; may be repeated.")
-@click.option("--rounds", type=click.IntRange(min=1), default=15, show_default=True,
-              help="How often all contestants run in turn.")
+@click.option("--budget", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+              help="Time for everything in steady state; at least 5 rounds are run, however long they take.  "
+                   "[default: 60]")
+@click.option("--rounds", type=click.IntRange(min=1), metavar="N",
+              help="Run all candidates N times in turn, however long that takes.  [default: what the budget allows]")
+@click.option("--all", "every_way", is_flag=True,
+              help="On a CPU, export and time FP16 graphs too; it computes them in FP32.")
 @options.device
 @click.option("--save", type=options.FILE, metavar="FILE", help="Keep the record, for `srn-deploy compare`.")
 @click.option("--csv", "csv_file", type=options.FILE, metavar="FILE", help="Write the tables as CSV.")
-@click.option("--markdown", type=options.FILE, metavar="FILE", help="Write the page to a file instead of printing it.")
+@click.option("--markdown", type=options.FILE, metavar="FILE",
+              help="Write the page to a file instead of printing it; - prints Markdown on a terminal too.")
 @options.as_json
 def bench(models: tuple[str, ...], paper: bool, images: Path | None, limit: int | None, quality: tuple[Path, ...],
-          plot: Path | None, size: str, batches: tuple[int, ...], rounds: int, device: str, save: Path | None,
-          csv_file: Path | None, markdown: Path | None, as_json: bool) -> None:
+          plot: Path | None, size: str, batches: tuple[int, ...], budget: float | None, rounds: int | None,
+          every_way: bool, device: str, save: Path | None, csv_file: Path | None, markdown: Path | None,
+          as_json: bool) -> None:
     """Measure MODELs (default: the default model) in every way this machine has, warmed up and in turn.
 
-    With --paper: Tables 1 to 5 of the paper, each network timed by its protocol, ours beside the paper's figures.
+    Tables are drawn on a terminal and printed as Markdown elsewhere. Ctrl-C keeps what was measured, if it is enough.
+
+    With --paper: Tables 1 to 5 of the paper, each network timed by its protocol, next to the paper's figures.
     """
     if paper and models:
-        raise click.UsageError("--paper runs the networks of its tables; leave MODEL away.")
+        raise click.UsageError("--paper runs the networks of its tables; leave MODEL out.")
     if not paper and (images or limit or quality or plot):
         raise click.UsageError("--images, --limit, --quality and --plot belong to --paper.")
+    if budget and rounds:
+        raise click.UsageError("--budget and --rounds both say how long to measure; give one of them.")
     if paper:
         options.need_torch("Running the paper's tables")
         options.need_plots(plot is not None)
@@ -54,21 +71,31 @@ def bench(models: tuple[str, ...], paper: bool, images: Path | None, limit: int 
         if target is not None and not target.absolute().parent.is_dir():
             raise click.UsageError(f"The folder of {target} does not exist.")
     chosen = _chosen_device(device)
-    record, page, tables = _paper(chosen, images, limit, quality, plot, save) if paper else \
-        _steady(models, chosen, size, batches, rounds)
-    if save is not None and not paper:
-        record.save(save)
+    try:
+        if paper:
+            report = _paper(chosen, images, limit, quality, plot, save)
+        else:
+            report = _steady(models, chosen, size, batches, budget, rounds, every_way, save)
+    except KeyboardInterrupt:
+        click.echo("Interrupted before enough was measured; nothing is kept.", err=True)
+        raise click.exceptions.Exit(options.INTERRUPTED) from None
     if csv_file is not None:
-        options.write_text(csv_file, options.as_csv(_csv_rows(tables)))
-    if markdown is not None:
-        options.write_text(markdown, page)
-    if as_json:
-        click.echo(json.dumps(record.as_json(), indent=2))
-    elif markdown is None:
-        click.echo(page, nl=False)
+        options.write_text(csv_file, options.as_csv(_csv_rows(report.tables)))
+    _print(report, markdown, as_json)
+    if report.interrupted:
+        click.echo("Interrupted; what was measured until then is kept.", err=True)
+        raise click.exceptions.Exit(options.INTERRUPTED)
 
 
-Tables = dict[str, list[tuple[str, ...]]]
+@dataclass(frozen=True, kw_only=True)
+class _Report:
+    """What is shown and kept."""
+
+    record: Record
+    page: str
+    preface: list[str]
+    tables: dict[str, Table]
+    interrupted: bool
 
 
 def _chosen_device(device: str) -> str:
@@ -77,58 +104,69 @@ def _chosen_device(device: str) -> str:
     if device != "auto":
         return device
     reason = why_no_gpu()
-    click.echo(f"On the {'CPU (' + reason + ')' if reason else 'GPU'}.", err=True)
+    _log.info("On the %s", f"CPU ({reason})" if reason else "GPU")
     return "cpu" if reason else "cuda"
 
 
 def _paper(device: str, images: Path | None, limit: int | None, quality: tuple[Path, ...],
-           plot: Path | None, save: Path | None) -> tuple[Record, str, Tables]:
+           plot: Path | None, save: Path | None) -> _Report:
     from srn_deploy.benchmark import paper_page
     from srn_deploy.benchmark.inputs import open_inputs
     from srn_deploy.benchmark.paper_protocol import run_paper
     from srn_deploy.benchmark.records import Record
+    from srn_deploy.benchmark.results import PaperResults
 
     evaluations = [Record.load(path) for path in quality]
-    paper_page.check_evaluations(evaluations)
+    paper_page.read_evaluations(evaluations)
     if plot is not None:
         from srn_deploy.benchmark.figure import check_plot, draw_figure_1
 
         check_plot(plot)
-    with _bar() as on_pass:
-        record = run_paper(open_inputs(images, limit), device, on_pass=on_pass)
-    if save is not None:  # first of all: nothing after this costs the run
+    with bench_view.progress() as show:
+        record = run_paper(open_inputs(images, limit), device,
+                           on_pass=lambda done, total: show("Measuring: passes", done, total))
+    if save is not None:  # before all else: what fails after this does not cost the run
         record.save(save)
     if plot is not None:
         draw_figure_1(record, plot)
-    return record, paper_page.page(record, evaluations), paper_page.tables(record, evaluations)
+    return _Report(record=record, page=paper_page.page(record, evaluations), preface=paper_page.preface(record),
+                   tables=paper_page.tables(record, evaluations),
+                   interrupted=record.results_as(PaperResults).interrupted)
 
 
-def _steady(models: tuple[str, ...], device: str, size: str, batches: tuple[int, ...],
-            rounds: int) -> tuple[Record, str, Tables]:
+def _steady(models: tuple[str, ...], device: str, size: str, batches: tuple[int, ...], budget: float | None,
+            rounds: int | None, every_way: bool, save: Path | None) -> _Report:
     from srn_deploy.benchmark import steady_page
-    from srn_deploy.benchmark.steady_state import Plan, run_steady
+    from srn_deploy.benchmark.results import SteadyResults
+    from srn_deploy.benchmark.steady_state import DEFAULT_BUDGET_S, Plan, run_steady
     from srn_deploy.tiling.shapes import ShapeRange
 
-    plan = Plan(size=ShapeRange.parse(size).largest, batches=batches, rounds=rounds, device=device)
-    record = run_steady(models or (None,), plan, tell=lambda line: click.echo(line, err=True))
-    return record, steady_page.page(record), {"steady state": steady_page.table(record)}
+    plan = Plan(size=ShapeRange.parse(size).largest, batches=batches, device=device, rounds=rounds,
+                budget_s=budget or DEFAULT_BUDGET_S, every_way=every_way)
+    with bench_view.progress() as show:
+        record = run_steady(models or (None,), plan,
+                            on_step=lambda step: show(bench_view.of_step(step), step.done, step.total))
+    if save is not None:
+        record.save(save)
+    return _Report(record=record, page=steady_page.page(record), preface=steady_page.preface(record),
+                   tables={"steady state": steady_page.table(record)},
+                   interrupted=record.results_as(SteadyResults).interrupted)
 
 
-@contextmanager
-def _bar() -> Iterator[OnPass]:
-    """Passes done, on a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def _print(report: _Report, markdown: Path | None, as_json: bool) -> None:
+    """JSON, a drawn table or Markdown; a page that goes to a file is not printed."""
+    if markdown not in (None, STDOUT):
+        options.write_text(markdown, report.page)
+    if as_json:
+        click.echo(json.dumps(report.record.as_json(), indent=2))
+    elif markdown is None and sys.stdout.isatty():
+        bench_view.draw(report.preface, report.tables)
+    elif markdown in (None, STDOUT):
+        click.echo(report.page, nl=False)
 
-    console = Console(stderr=True)
-    columns = (TextColumn("passes"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
 
-
-def _csv_rows(tables: Tables) -> Iterator[tuple[str, ...]]:
-    """The rows of every table behind its head."""
+def _csv_rows(tables: dict[str, Table]) -> Iterator[tuple[str, ...]]:
+    """The rows of every table after its head."""
     for title, rows in tables.items():
         yield ("table", *rows[0])
         yield from ((title, *row) for row in rows[1:])

@@ -1,0 +1,180 @@
+"""Every way to run a model on this machine, each as candidates: resident, from host to host, from file to file."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from srn_deploy.backends import Backend, open_half, open_on
+from srn_deploy.benchmark.candidates import Pass, wall_clock
+from srn_deploy.engine.store import EngineStore
+from srn_deploy.errors import SrnDeployError
+from srn_deploy.image import Image, write_image
+from srn_deploy.inference.jobs import Job, plan_jobs, run_jobs
+from srn_deploy.inference.setup import Setup
+from srn_deploy.open_model import engines_of
+from srn_deploy.registry.shipped import corrections_for, find_graph
+from srn_deploy.spec import Corrections, Form, PixelType, Precision, is_engine, is_graph
+from srn_deploy.tiling.shapes import Size
+from srn_deploy.verification.verify import checkpoint_of
+
+_log = logging.getLogger(__name__)
+
+OpenBackend = Callable[[], tuple[Backend, str]]
+"""Opens a backend; also returns what runs it, as "ONNX Runtime"."""
+
+
+@runtime_checkable
+class MeasuresOnDevice(Protocol):
+    """A backend that times itself: events on a GPU."""
+
+    def measure(self, shape: tuple[int, int, int]) -> Pass:
+        """A step on resident buffers of (batch, height, width) that returns its milliseconds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What one pass over one image takes at least."""
+
+    flops: int
+    """A multiplication and an addition are two."""
+    moved_bytes: int
+    """Every convolution writes its output once and reads an input of that size."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What every candidate runs, and where."""
+
+    device: str
+    size: Size
+    """(height, width) of the input."""
+    batches: tuple[int, ...]
+    every_way: bool
+    """FP16 graphs on a CPU too, which computes them in FP32."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One way to run a model, on one batch size."""
+
+    name: str
+    run: Pass
+    pictures: int
+    library: str
+    precision: Precision
+    form: Form
+    cost: Cost | None = None
+    """None where it is not known, or where a pass is more than the network."""
+
+
+def candidates_of(model: str | None, task: Task, opened: ExitStack,
+                  on_way: Callable[[str], None] = lambda name: None) -> Iterator[Candidate]:
+    """The candidates of every way, opened and run once; a way that fails is left out, and the log says why.
+
+    opened: closes the backends and removes what was exported. on_way: called with the name of each way before it is
+    opened.
+    """
+    path = find_graph(model)
+    for name, opener in _ways(path, task, corrections_for(model), opened):
+        title = f"{path.stem}, {name}"
+        on_way(title)
+        try:
+            backend, library = opener()
+            opened.callback(backend.close)
+            found = list(_candidates_on(title, backend, library, task, opened))
+            for one in found:
+                one.run()
+        except SrnDeployError as error:
+            _log.warning("%s is left out: %s", title, error.message)
+        else:
+            yield from found
+
+
+def _ways(path: Path, task: Task, corrections: Corrections, opened: ExitStack) -> Iterator[tuple[str, OpenBackend]]:
+    """By backend, precision and form of graph."""
+    if is_engine(path):
+        yield "engine", lambda: open_on(path, "cuda")
+        return
+    if is_graph(path):
+        yield "graph", lambda: open_on(path, task.device)
+    checkpoint = checkpoint_of(path)
+    if checkpoint is not None and all(importlib.util.find_spec(name) for name in ("torch", "onnx", "onnxscript")):
+        folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
+        yield "PyTorch FP32", lambda: open_on(checkpoint, task.device, corrections)
+        for form, precision in _exports(task, is_there=is_graph(path)):
+            yield (f"{form} graph {precision.upper()}",
+                   partial(_exported, checkpoint, folder, (form, precision), task.device, corrections))
+    if task.device == "cuda":
+        if checkpoint is not None:
+            yield "PyTorch FP16", lambda: open_half(checkpoint, corrections)
+        for engine in engines_of(path, EngineStore(), corrections):
+            yield engine.path.stem, partial(open_on, engine.path, "cuda")
+
+
+def _exports(task: Task, *, is_there: bool) -> Iterator[tuple[Form, Precision]]:
+    """Which graphs are exported; is_there: a deploy graph in FP32 is measured already."""
+    for form in Form.DEPLOY, Form.PORTABLE:
+        for precision in Precision:
+            if precision is Precision.FP16 and task.device == "cpu" and not task.every_way:
+                continue
+            if not (is_there and (form, precision) == (Form.DEPLOY, Precision.FP32)):
+                yield form, precision
+
+
+def _exported(checkpoint: Path, folder: Path, kind: tuple[Form, Precision], device: str,
+              corrections: Corrections) -> tuple[Backend, str]:
+    from srn_deploy.graph.export import ExportOptions
+    from srn_deploy.verification.export_proof import export_and_prove
+
+    form, precision = kind
+    graph = folder / f"{form}-{precision}.onnx"
+    export_and_prove(checkpoint, graph, ExportOptions(form=form, precision=precision), corrections)
+    return open_on(graph, device)
+
+
+def _candidates_on(title: str, backend: Backend, library: str, task: Task, opened: ExitStack) -> Iterator[Candidate]:
+    """Resident for every batch size; from host to host and from file to file one image at a time."""
+    spec = backend.spec
+    candidate = partial(Candidate, library=library, precision=spec.precision, form=spec.form)
+    cost = _cost(backend, task.size)
+    for batch in task.batches:
+        shape = (batch, *task.size)
+        run = backend.measure(shape) if isinstance(backend, MeasuresOnDevice) else wall_clock(backend.prepare(shape))
+        yield candidate(name=f"{title}, resident, batch {batch}", run=run, pictures=batch, cost=cost)
+    pixels = np.random.default_rng(0).integers(0, 256, (1, *task.size, 3), dtype=np.uint8)
+    takes_bytes = spec.form is not Form.DEPLOY or spec.pixel_type is PixelType.UINT8
+    batch_1 = pixels if takes_bytes else pixels.astype(np.float32) / np.float32(255)
+    yield candidate(name=f"{title}, host to host", run=wall_clock(lambda: backend.run(batch_1)), pictures=1)
+    folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
+    write_image(folder / "in.png", Image(pixels=pixels[0]))
+    jobs = plan_jobs(folder / "in.png", folder / "out.png")
+    yield candidate(name=f"{title}, file to file", run=wall_clock(partial(_run_files, jobs, backend)), pictures=1)
+
+
+def _run_files(jobs: Sequence[Job], backend: Backend) -> None:
+    """Raise what an image failed with: a failure must not count as a fast pass."""
+    for outcome in run_jobs(jobs, Setup(backend)):
+        if outcome.error is not None:
+            raise outcome.error
+
+
+def _cost(backend: Backend, size: Size) -> Cost | None:
+    """Counted on the network, which PyTorch builds."""
+    if importlib.util.find_spec("torch") is None:
+        return None
+    from srn_deploy.architectures import build_from
+    from srn_deploy.architectures.complexity import count
+
+    found = count(build_from(replace(backend.spec, form=Form.CHECKPOINT)), height=size[0], width=size[1])
+    width_bytes = 2 if backend.spec.precision is Precision.FP16 else 4
+    return Cost(flops=2 * found.flops, moved_bytes=2 * found.activations * width_bytes)
