@@ -85,7 +85,7 @@ class Plan:
     budget_s: float = DEFAULT_BUDGET_S
     """For everything, preparation included; where even the fewest rounds take longer, they are run all the same."""
     every_way: bool = False
-    """FP16 graphs on a CPU too."""
+    """On a CPU too, the portable graph and FP16 graphs."""
 
 
 @dataclass

@@ -60,7 +60,7 @@ class Task:
     """(height, width) of the input."""
     batches: tuple[int, ...]
     every_way: bool
-    """FP16 graphs on a CPU too, which computes them in FP32."""
+    """On a CPU too, the portable graph and FP16 graphs, which a CPU computes in FP32."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,9 +125,8 @@ def _exports(task: Task, *, is_there: bool) -> Iterator[tuple[Form, Precision]]:
     """Which graphs are exported; is_there: a deploy graph in FP32 is measured already."""
     for form in Form.DEPLOY, Form.PORTABLE:
         for precision in Precision:
-            if precision is Precision.FP16 and task.device == "cpu" and not task.every_way:
-                continue
-            if not (is_there and (form, precision) == (Form.DEPLOY, Precision.FP32)):
+            is_plain = (form, precision) == (Form.DEPLOY, Precision.FP32)
+            if not is_there if is_plain else task.every_way or task.device == "cuda":
                 yield form, precision
 
 

@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 @click.option("--rounds", type=click.IntRange(min=1), metavar="N",
               help="Run all candidates N times in turn, however long that takes.  [default: what the budget allows]")
 @click.option("--all", "every_way", is_flag=True,
-              help="On a CPU, export and time FP16 graphs too; it computes them in FP32.")
+              help="On a CPU, export and time the portable graph and FP16 graphs too; it computes those in FP32.")
 @options.device
 @click.option("--save", type=options.FILE, metavar="FILE", help="Keep the record, for `srn-deploy compare`.")
 @click.option("--csv", "csv_file", type=options.FILE, metavar="FILE", help="Write the tables as CSV.")
