@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +13,14 @@ import pytest
 from hypothesis import settings
 
 from srn_deploy.system.cuda_driver import why_no_gpu
+from tests.shared_exports import FOLDER, share_exports
+
+# Before any library reads it: as many workers run as there are processors, and the networks are tiny.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# In the background of a shell and under nohup Ctrl-C is ignored, and processes that tests start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -49,7 +60,15 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "*")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell every process of this run where exported graphs are shared."""
+    if FOLDER not in os.environ:
+        folder = os.environ[FOLDER] = tempfile.mkdtemp(prefix="srn-tests-")
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what is marked `gpu` where no GPU can be used, with the driver's own reason."""
+    share_exports()
     if item.get_closest_marker("gpu") and (reason := why_no_gpu()):
         pytest.skip(f"needs a GPU: {reason}")

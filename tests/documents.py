@@ -19,6 +19,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import commands
+
 PROMPT = "$ "
 ANYTHING = "..."
 
@@ -97,9 +99,11 @@ def run_block(block: Block, checkout: Path) -> None:
             assert (code != 0) == typed.fails, f"line {block.line}: {typed.command} ended in {code}:\n{seen}"
             assert is_as_shown(typed.seen, seen), f"line {block.line}: {typed.command} shows:\n{seen}"
         return
-    program = ["bash", "-euc"] if block.language == "bash" else [sys.executable, "-W", "error", "-c"]
-    done = subprocess.run([*program, block.text], cwd=checkout, env=environment(checkout), capture_output=True,
-                          text=True, timeout=LIMIT_S, check=False)
+    if block.language == "bash":
+        done = subprocess.run(["bash", "-euc", block.text], cwd=checkout, env=environment(checkout),
+                              capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    else:
+        done = commands.python(block.text, cwd=checkout, environment=environment(checkout), timeout=LIMIT_S)
     assert done.returncode == 0, f"line {block.line}: {block.text}\n{done.stdout}{done.stderr}"
 
 
@@ -130,8 +134,9 @@ def _lines(text: str) -> list[str]:
 
 
 def environment(checkout: Path) -> dict[str, str]:
-    """A machine without a GPU, whose cache of engines is that of the checkout."""
-    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    """A machine without a GPU, whose cache of engines is that of the checkout; `srn-deploy` starts quickly."""
+    programs = (commands.client_folder(), Path(sys.executable).parent, os.environ["PATH"])
+    return {**os.environ, "PATH": os.pathsep.join(map(str, programs)),
             "SRN_CACHE": str(checkout / "engines"), "CUDA_VISIBLE_DEVICES": "", "PYTHONUNBUFFERED": "1"}
 
 
