@@ -18,7 +18,6 @@ import io
 import json
 import os
 import pkgutil
-import runpy
 import selectors
 import signal
 import socket
@@ -29,6 +28,7 @@ import warnings
 from typing import Any, NoReturn
 
 import srn_deploy
+from srn_deploy.cli import main
 from tests.shared_exports import share_exports
 
 LIBRARIES = ("onnxruntime", "cv2", "PIL.Image", "rich.progress", "simplejpeg", "onnx", "onnxscript", "networkx",
@@ -103,7 +103,7 @@ def _received(connection: socket.socket, length: int) -> bytes:
 
 
 def _run(request: dict[str, Any], streams: list[int]) -> int:
-    """Become the command: `python -m srn_deploy ARGUMENTS`, or `python -W error -c CODE ARGUMENTS`."""
+    """Become the command: `srn-deploy ARGUMENTS` or `python -W error -c CODE ARGUMENTS`."""
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["environment"])
@@ -112,10 +112,10 @@ def _run(request: dict[str, Any], streams: list[int]) -> int:
         os.close(stream)
     sys.stdin, sys.stdout, sys.stderr = open(0), _writer(1), _writer(2)  # noqa: PTH123, SIM115  # for good
     sys.path[0] = ""
-    sys.argv = ["-c", *request["arguments"]]
+    sys.argv = ["srn-deploy" if request.get("code") is None else "-c", *request["arguments"]]
     try:
         if request.get("code") is None:
-            runpy.run_module("srn_deploy", run_name="__main__", alter_sys=True)
+            main()
         else:
             _run_code(request["code"])
     except SystemExit as ended:
@@ -130,9 +130,9 @@ def _run_code(code: str) -> None:
     warnings.simplefilter("error")
     # After the filters of the libraries, as with the interpreter's own option.
     warnings.filters.insert(len(warnings.filters) - _DEFAULT_FILTERS, warnings.filters.pop(0))
-    main = type(sys)("__main__")
-    sys.modules["__main__"] = main
-    exec(compile(code, "<string>", "exec"), vars(main))
+    program = type(sys)("__main__")
+    sys.modules["__main__"] = program
+    exec(compile(code, "<string>", "exec"), vars(program))
 
 
 def _status_of(ended: SystemExit) -> int:

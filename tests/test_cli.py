@@ -17,16 +17,11 @@ import pytest
 from srn_deploy.architectures.checkpoint import save_checkpoint
 from srn_deploy.image import Image, read_image, write_image
 from srn_deploy.verification.export_proof import export_and_prove
+from tests.commands import srn_deploy as run
 from tests.networks import large_picture, seeded_network
 
 OPTIONS = {"scale": 2, "channels": 8, "esa_channels": 4, "blocks": 1}
 COMMAND = (sys.executable, "-m", "srn_deploy")
-
-
-def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """srn-deploy with these arguments, no terminal."""
-    return subprocess.run([*COMMAND, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=120,
-                          check=False)
 
 
 @pytest.fixture(scope="module")
@@ -223,9 +218,7 @@ def test_ctrl_c_leaves_only_whole_files_and_says_how_to_go_on(tmp_path: Path, gr
     for index in range(60):
         picture(tmp_path / f"in/{index:02}.png", 120, 130)
     call = [*COMMAND, "upscale", str(tmp_path / "in"), str(tmp_path / "out"), "--model", str(graph)]
-    # A suite that runs in the background of a shell hands down that Ctrl-C is ignored.
-    process = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    process = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     process.stdout.readline()  # the first picture is written
     process.send_signal(signal.SIGINT)
