@@ -3,13 +3,15 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint clean
+.PHONY: help demo test soak lint clean
 
 PYTHON ?= python3
 VENV ?= .venv
 DEMO_IN ?= benchmarks/pictures/demo.png
 DEMO_OUT ?= demo_x4.png
 PYTEST_ARGS ?=
+# One process of tests for each processor.
+TEST_PROCESSES ?= auto
 
 # Without an NVIDIA GPU the CPU build of PyTorch saves gigabytes. Its version sorts above the default
 # wheel's, so pip prefers it; where the index cannot be reached, pip says so and takes the default wheel.
@@ -23,6 +25,7 @@ METADATA = setup.cfg pyproject.toml
 help:
 	@echo "make demo   upscale $(DEMO_IN) to $(DEMO_OUT)"
 	@echo "make test   lint, type check and run every test"
+	@echo "make soak   the tests with long random loops, with their full counts"
 	@echo "make lint   lint and type check only"
 	@echo "make clean  remove $(VENV), caches and the demo's result"
 
@@ -34,7 +37,10 @@ lint: $(VENV)/.dev
 	$(VENV)/bin/mypy
 
 test: lint
-	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+	$(VENV)/bin/python -m pytest -n $(TEST_PROCESSES) --dist worksteal $(PYTEST_ARGS)
+
+soak: $(VENV)/.dev
+	$(VENV)/bin/python -m pytest -n $(TEST_PROCESSES) --dist worksteal --soak -m soak $(PYTEST_ARGS)
 
 clean:
 	rm -rf $(VENV) build dist srn_deploy.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis $(DEMO_OUT)

@@ -113,6 +113,7 @@ def _run(request: dict[str, Any], streams: list[int]) -> int:
     sys.stdin, sys.stdout, sys.stderr = open(0), _writer(1), _writer(2)  # noqa: PTH123, SIM115  # for good
     sys.path[0] = ""
     sys.argv = ["srn-deploy" if request.get("code") is None else "-c", *request["arguments"]]
+    sys.modules["__main__"] = type(sys)("__main__")
     try:
         if request.get("code") is None:
             main()
@@ -130,9 +131,7 @@ def _run_code(code: str) -> None:
     warnings.simplefilter("error")
     # After the filters of the libraries, as with the interpreter's own option.
     warnings.filters.insert(len(warnings.filters) - _DEFAULT_FILTERS, warnings.filters.pop(0))
-    program = type(sys)("__main__")
-    sys.modules["__main__"] = program
-    exec(compile(code, "<string>", "exec"), vars(program))
+    exec(compile(code, "<string>", "exec"), vars(sys.modules["__main__"]))
 
 
 def _status_of(ended: SystemExit) -> int:
