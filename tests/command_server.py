@@ -110,7 +110,7 @@ def _run(request: dict[str, Any], streams: list[int]) -> int:
     for target, stream in enumerate(streams):
         os.dup2(stream, target)
         os.close(stream)
-    sys.stdin, sys.stdout, sys.stderr = open(0), _writer(1), _writer(2)  # noqa: PTH123, SIM115  # for good
+    sys.stdin, sys.stdout, sys.stderr = open(0), _writer(1), _writer(2)  # noqa: SIM115  # for good
     sys.path[0] = ""
     sys.argv = ["srn-deploy" if request.get("code") is None else "-c", *request["arguments"]]
     sys.modules["__main__"] = type(sys)("__main__")
@@ -128,15 +128,16 @@ def _run(request: dict[str, Any], streams: list[int]) -> int:
 
 
 def _run_code(code: str) -> None:
+    filters: Any = warnings.filters
     warnings.simplefilter("error")
     # After the filters of the libraries, as with the interpreter's own option.
-    warnings.filters.insert(len(warnings.filters) - _DEFAULT_FILTERS, warnings.filters.pop(0))
+    filters.insert(len(filters) - _DEFAULT_FILTERS, filters.pop(0))
     exec(compile(code, "<string>", "exec"), vars(sys.modules["__main__"]))
 
 
 def _status_of(ended: SystemExit) -> int:
     if isinstance(ended.code, str):
-        print(ended.code, file=sys.stderr)
+        sys.stderr.write(f"{ended.code}\n")
         return 1
     return ended.code or 0
 
@@ -153,7 +154,7 @@ def _end(status: int) -> NoReturn:
 def _writer(descriptor: int) -> io.TextIOWrapper:
     """A text stream as the interpreter makes it."""
     at_once = "PYTHONUNBUFFERED" in os.environ
-    raw = open(descriptor, "wb", 0 if at_once else -1, closefd=False)  # noqa: PTH123, SIM115  # for good
+    raw = open(descriptor, "wb", 0 if at_once else -1, closefd=False)  # noqa: SIM115  # for good
     return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace" if descriptor == 2 else "strict",
                             line_buffering=descriptor == 2 or raw.isatty(), write_through=at_once)
 

@@ -60,6 +60,16 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "*")
 
 
+@pytest.fixture(scope="session")
+def is_soak(pytestconfig: pytest.Config) -> bool:
+    """Whether tests marked `soak` take their full counts instead of a representative few."""
+    return bool(pytestconfig.getoption("soak"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", action="store_true", help="full counts for the tests marked soak")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Tell every process of this run where exported graphs are shared."""
     if FOLDER not in os.environ:

@@ -10,7 +10,8 @@ from PIL import Image as Pillow
 
 from srn_deploy.image import Image, read_image, write_image
 from srn_deploy.image.containers import MetadataKind
-from tests.test_cli import picture, run
+from tests.commands import srn_deploy as run
+from tests.test_cli import picture
 from tests.test_containers import XMP
 
 
