@@ -171,7 +171,7 @@ def test_export_reports_its_proof_and_prints_the_file(tmp_path: Path, checkpoint
     assert done.returncode == 0, done.stderr
     assert done.stdout == "net-fp16.onnx\n"
     assert "Against PyTorch: worst difference" in done.stderr
-    assert " dB on 5 pictures" in done.stderr
+    assert " dB on 5 images" in done.stderr
 
 
 def test_export_without_arguments_takes_the_default_model(tmp_path: Path) -> None:
