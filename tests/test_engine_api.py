@@ -23,9 +23,6 @@ from srn_deploy.engine.load import FoundPlan, load_engine
 from srn_deploy.engine.options import BuildOptions, HardwareCompatibility
 from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.errors import EngineNotBuilt, ForeignEngine
-from srn_deploy.graph.export import ExportOptions, export_graph
-from srn_deploy.graph.onnx_file import save_graph
-from srn_deploy.spec import Precision
 from srn_deploy.tiling.shapes import ShapeRange
 from tests.fake_gpu import (
     FakeAllocation,
@@ -37,7 +34,6 @@ from tests.fake_gpu import (
     fake_tensorrt,
     profile,
 )
-from tests.networks import seeded_network
 from tests.recorded_api import Instance, Recorded
 
 LIBRARIES = {"tensorrt 10.16": Runtime.TENSORRT, "tensorrt 11.4": Runtime.TENSORRT,
@@ -66,18 +62,14 @@ def gpu_name() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def graph(tmp_path_factory: pytest.TempPathFactory) -> GraphToBuild:
-    """The FP16 deploy graph of a small network with ESA."""
-    exported = export_graph(seeded_network(scale=2, channels=8, esa_channels=4, blocks=1),
-                            ExportOptions(precision=Precision.FP16))
-    path = tmp_path_factory.mktemp("graph") / "tiny.onnx"
-    save_graph(exported, path)
-    return read_graph(path)
+def graph(repository: Path) -> GraphToBuild:
+    """A shipped x2 graph of a network with ESA."""
+    return read_graph(repository / "models/srn-s-b6-x2.onnx")
 
 
 def built(name: str, graph: GraphToBuild, folder: Path, trt: Recorded, **options: Any) -> StoredEngine:
     library = Library(runtime=LIBRARIES[name], trt=trt)
-    return build_engine(graph, BuildOptions(precision=Precision.FP16, shapes=SHAPES, **options), library,
+    return build_engine(graph, BuildOptions(shapes=SHAPES, **options), library,
                         EngineStore(folder))
 
 
