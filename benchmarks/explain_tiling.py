@@ -173,11 +173,11 @@ def sentences(record: Record) -> list[str]:
     """Every sentence of the document that holds a figure of the record."""
     told = record.results
     shapes = ", ".join(f"{width} × {height}" for height, width in told["window_shapes"])
-    layout = (f"The picture is `{told['picture']}`, {told['width_px']} × {told['height_px']} px, the model is "
+    layout = (f"The image is `{told['picture']}`, {told['width_px']} × {told['height_px']} px, the model is "
               f"`{told['model']}`, tiles are {told['tile_px']} px with a halo of {told['halo_px']} px.")
     return [layout, f"These are {told['windows']} windows of {len(told['window_shapes'])} shapes: {shapes} px.",
-            f"All windows together are {told['window_share']:.2f} times the picture.",
-            f"Here a naive tile reads its map up to {told['largest_shift_px']:.1f} px beside the right place."]
+            f"All windows together are {told['window_share']:.2f} times the image.",
+            f"Here a naive tile reads its map up to {told['largest_shift_px']:.1f} px away from the right place."]
 
 
 if __name__ == "__main__":
