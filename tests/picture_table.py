@@ -201,7 +201,7 @@ def _end(path: Path, kind: Kind, information: Information) -> str:
     if write_image(path, image) != before:
         raise Hole(f"{information.name} in {path.suffix}: reported after writing what was not reported before")
     if before:
-        return "told"
+        return "reported"
     if not information.is_there(path, block):
         raise Hole(f"{information.name} of {kind.name} in {path.suffix} is lost silently")
     return "kept"
@@ -223,9 +223,9 @@ def tables() -> str:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         pixels = {kind.name: [pixels_cell(folder, suffix, kind) for suffix in FORMATS.values()] for kind in KINDS}
-        beside = {information.name: [information_cell(folder, suffix, information) for suffix in FORMATS.values()]
-                  for information in INFORMATION}
-    return table("pixels", pixels) + "\n" + table("beside the pixels", beside)
+        metadata = {information.name: [information_cell(folder, suffix, information) for suffix in FORMATS.values()]
+                    for information in INFORMATION}
+    return table("pixels", pixels) + "\n" + table("metadata", metadata)
 
 
 def documented() -> str:

@@ -21,10 +21,10 @@ def test_metadata_that_pillow_does_not_find_is_not_called_kept(
         information_cell(tmp_path, ".png", of_profiles)
 
 
-def test_every_cell_is_kept_told_or_refused() -> None:
+def test_every_cell_is_kept_reported_or_refused() -> None:
     lines = [line for line in documented().splitlines() if line.startswith("| ") and "PNG | JPEG" not in line]
     rows = [line.split(" | ") for line in lines]
     assert len(rows) == len(KINDS) + len(INFORMATION)
     for row in rows:
         assert len(row) == 1 + len(FORMATS)
-        assert all(word.strip(" |").startswith(("exact", "near", "refused", "kept", "told")) for word in row[1:]), row
+        assert all(word.strip(" |").startswith(("exact", "near", "refused", "kept", "reported")) for word in row[1:]), row
