@@ -37,6 +37,7 @@ from srn_deploy.open_model import open_model
 from srn_deploy.registry.shipped import find_graph
 from srn_deploy.spec import ModelSpec, PixelType, Precision
 from srn_deploy.tiling.shapes import ShapeRange
+from srn_deploy.verification import sample_images
 from tests.fake_machine import Machine, computing, stored
 
 
@@ -48,6 +49,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EngineStore:
     monkeypatch.setenv("SRN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(sample_images, "ORIGINAL_SHAPES", ((192, 256),))  # certificates of one small image: faster
     return EngineStore()
 
 
