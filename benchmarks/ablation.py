@@ -25,7 +25,7 @@ from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.benchmark.environment import current_environment
 from srn_deploy.benchmark.records import Record
 from srn_deploy.errors import OptionError
-from srn_deploy.registry.shipped import find_checkpoint
+from srn_deploy.registry.resolve import ModelKind, resolve
 from srn_deploy.system.hashing import sha256_of_file
 from srn_deploy.training import RunOptions
 from srn_deploy.training.recipe import Recipe, load_recipe
@@ -89,7 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     told = current_environment(threads=options.threads)
-    teachers = {"": None, "compact": options.teacher, "strong": find_checkpoint(options.strong_teacher)}
+    strong = resolve(options.strong_teacher, wanted=ModelKind.CHECKPOINT).path
+    teachers = {"": None, "compact": options.teacher, "strong": strong}
     for seed in options.seeds:
         for name in options.only or ROWS:
             train_row(options, teachers, name, seed)

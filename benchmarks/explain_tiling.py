@@ -28,7 +28,7 @@ from srn_deploy.benchmark.records import Record
 from srn_deploy.benchmark.tables import markdown_table
 from srn_deploy.graph.export import ExportOptions
 from srn_deploy.image import read_image
-from srn_deploy.registry.shipped import default_model, find_checkpoint
+from srn_deploy.registry.resolve import ModelKind, resolve
 from srn_deploy.spec import ModelSpec, PixelType
 from srn_deploy.system.hashing import sha256_of_file
 from srn_deploy.system.threads import usable_cores
@@ -60,10 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--record", type=Path, default=RECORD)
     parser.add_argument("--pictures", type=Path, default=PICTURES, help="folder of the drawings")
     options = parser.parse_args(arguments)
-    record, tiles, differences = explained(find_checkpoint(default_model()), options.picture, options.threads)
+    checkpoint = resolve(wanted=ModelKind.CHECKPOINT).path
+    record, tiles, differences = explained(checkpoint, options.picture, options.threads)
     record.save(options.record)
     draw_cells(record, options.pictures / "tiling-cells.png")
-    width, spec = record.results["width_px"], load_checkpoint(find_checkpoint(default_model())).spec
+    width, spec = record.results["width_px"], load_checkpoint(checkpoint).spec
     draw_shift(record, [(range(span.core_start, span.core_stop), shifts) for span, shifts in shifts_px(width, spec)],
                options.pictures / "tiling-shift.png")
     draw_difference(record, tiles, differences, options.pictures / "tiling-difference.png")

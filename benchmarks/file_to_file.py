@@ -23,7 +23,8 @@ from srn_deploy.benchmark.environment import current_environment
 from srn_deploy.benchmark.records import Record
 from srn_deploy.benchmark.summary import doubts, paired_ratios
 from srn_deploy.image import read_image
-from srn_deploy.registry.shipped import default_model, find_checkpoint, shipped_models
+from srn_deploy.registry.resolve import ModelKind, resolve
+from srn_deploy.registry.shipped import default_model, shipped_models
 from srn_deploy.system.hashing import sha256_of_file
 from srn_deploy.system.threads import usable_cores
 from srn_deploy.verification.export_proof import export_and_prove
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def measure(picture: Path, checkpoint_name: str, pairs: int, warm_up_pairs: int, threads: int) -> Record:
     """Run all pairs and gather what they took."""
     told = current_environment(threads=threads)
-    checkpoint = find_checkpoint(checkpoint_name)
+    checkpoint = resolve(checkpoint_name, wanted=ModelKind.CHECKPOINT).path
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         ours, theirs = folder / "upscaled.png", folder / "script.png"

@@ -25,7 +25,7 @@ from srn_deploy.engine_request import EngineRequest, request_engine
 from srn_deploy.errors import MissingPackage, SrnDeployError
 from srn_deploy.image import read_image
 from srn_deploy.inference.upscale import upscale_rgb
-from srn_deploy.registry.shipped import find_graph
+from srn_deploy.registry.resolve import resolve, resolve_file
 from srn_deploy.spec import Precision
 from srn_deploy.system.cuda_driver import why_no_gpu
 from srn_deploy.tiling.windows import TileOptions
@@ -82,7 +82,7 @@ def pytorch(scale: Scale) -> Rows:
 
 def onnx_runtime(scale: Scale) -> Rows:
     """The default model's deploy graph, resident, and from host to host."""
-    backend, title = open_on(find_graph(None), "cuda" if scale.on_gpu else "cpu")
+    backend, title = open_on(resolve(), "cuda" if scale.on_gpu else "cpu")
     with closing(backend):
         yield from timed(_ways(backend, title, scale), scale)
 
@@ -105,7 +105,7 @@ def _engines(runtime: Runtime, scale: Scale) -> Rows:
             row, engine = _built(runtime, precision, EngineStore(Path(folder)))
             yield row
             if engine is not None and engine.manifest.certificate is not None:
-                backend, title = open_on(engine.path, "cuda")
+                backend, title = open_on(resolve_file(engine.path), "cuda")
                 opened.callback(backend.close)
                 yield _tiling(backend, title)
                 passes |= _ways(backend, title, scale)
@@ -114,17 +114,17 @@ def _engines(runtime: Runtime, scale: Scale) -> Rows:
 
 def _built(runtime: Runtime, precision: Precision, store: EngineStore) -> tuple[dict[str, Any], StoredEngine | None]:
     """A row about the build and its certificate, and the engine if there is one."""
-    began, lines = time.perf_counter(), list[str]()
+    began = time.perf_counter()
     request = EngineRequest(precision=precision, runtime=runtime.value, shapes=("15x15..512x640@339x510",))
     try:
-        engine = request_engine(None, request, store, tell=lines.append)
+        engine = request_engine(None, request, store)
     except SrnDeployError as error:
         return {"what": f"{precision}: not built", "why": error.message}, None
     row = {"what": f"{precision}: built", "seconds": time.perf_counter() - began,
            "bytes": engine.manifest.engine_bytes, "convolutions": str(engine.manifest.convolutions)}
     certificate = engine.manifest.certificate
     if certificate is None:
-        return row | {"told": lines[-1]}, engine
+        return row | {"told": engine.certification}, engine
     return row | {name: getattr(certificate, name) for name in
                   ("psnr_db", "worst_levels", "psnr_loss_db", "passed", "ran_on", "gpu")}, engine
 

@@ -22,7 +22,8 @@ from srn_deploy.image import read_image
 from srn_deploy.inference.arrays import upscale_guarded
 from srn_deploy.inference.guard import Guard
 from srn_deploy.inference.setup import Setup
-from srn_deploy.registry.shipped import default_model, find_graph
+from srn_deploy.registry.resolve import resolve
+from srn_deploy.registry.shipped import default_model
 from srn_deploy.system.hashing import sha256_of_file
 from srn_deploy.system.threads import threads_in_use
 
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def measure(picture: Path, pairs: int) -> Record:
     """All pairs on the default model's graph."""
-    told, pixels, graph = current_environment(threads=threads_in_use()), read_image(picture).as_rgb8(), find_graph()
+    told, pixels, graph = current_environment(threads=threads_in_use()), read_image(picture).as_rgb8(), resolve().path
     seconds: dict[str, list[float]] = {"off": [], "warn": []}
     with closing(open_backend(graph, "cpu")) as backend:
         for number in range(WARM_UP_PAIRS + pairs):

@@ -31,7 +31,8 @@ from srn_deploy.benchmark.records import Record
 from srn_deploy.image import find_images, read_image
 from srn_deploy.inference.guard import COLOUR_LEVELS, LOST_LEVELS, SHIFT_LEVELS, STRAY_LEVELS, inspect, signs_of
 from srn_deploy.inference.upscale import upscale_rgb
-from srn_deploy.registry.shipped import find_graph, shipped_models
+from srn_deploy.registry.resolve import resolve
+from srn_deploy.registry.shipped import shipped_models
 from srn_deploy.spec import AS_RECOGNISED, Corrections
 from srn_deploy.system.threads import threads_in_use
 
@@ -90,7 +91,7 @@ class Contestant:
 
 def contestants() -> list[Contestant]:
     """Ours, the official checkpoint and its peers; raises UnreadableImage without the real data."""
-    ours = [Contestant(title=name, path=find_graph(name)) for name in shipped_models()]
+    ours = [Contestant(title=name, path=resolve(name).path) for name in shipped_models()]
     return ours + [Contestant(title=title, path=data_path(f"checkpoints/{name}"),
                               corrections=CORRECTIONS.get(title, AS_RECOGNISED)) for title, name in PUBLISHED.items()]
 

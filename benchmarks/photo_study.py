@@ -21,7 +21,8 @@ from benchmarks.scores import evaluated, set_names
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.benchmark.environment import current_environment
 from srn_deploy.benchmark.records import Record
-from srn_deploy.registry.shipped import find_graph, shipped_models
+from srn_deploy.registry.resolve import resolve
+from srn_deploy.registry.shipped import shipped_models
 from srn_deploy.system.hashing import sha256_of_file
 from srn_deploy.system.threads import usable_cores
 
@@ -87,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     told = current_environment(threads=options.threads)
     rows, hashes = [], {}
     for name in names:
-        graph = find_graph(name)
+        graph = resolve(name).path
         hashes[Path(name).stem] = sha256_of_file(graph)
         backend = OnnxRuntimeBackend(graph, threads=options.threads)
         for title, damage in DAMAGES.items():

@@ -26,7 +26,8 @@ from srn_deploy.benchmark.records import Record
 from srn_deploy.errors import OptionError
 from srn_deploy.graph.export import ExportOptions
 from srn_deploy.image import find_images, read_image
-from srn_deploy.registry.shipped import default_model, find_checkpoint
+from srn_deploy.registry.resolve import ModelKind, resolve
+from srn_deploy.registry.shipped import default_model
 from srn_deploy.spec import PixelType
 from srn_deploy.system.hashing import sha256_of_file
 from srn_deploy.system.threads import usable_cores
@@ -81,7 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     paths = [found for given in options.images or map(data_path, PICTURES)
              for found in (find_images(given) if given.is_dir() else [given])]
     for checkpoint in options.checkpoint or [default_model()]:
-        record = study(find_checkpoint(checkpoint), paths, options.tile, options.halos, options.threads)
+        path = resolve(checkpoint, wanted=ModelKind.CHECKPOINT).path
+        record = study(path, paths, options.tile, options.halos, options.threads)
         path = options.records / f"tiling-{record.results['checkpoint']}.json"
         record.save(path)
         print(f"{path} written.")

@@ -20,6 +20,7 @@ from srn_deploy.inference.jobs import Job, Outcome, plan_jobs, run_jobs
 from srn_deploy.inference.setup import Fp32Fallback, Setup
 from srn_deploy.inference.upscale import OnTile, no_progress
 from srn_deploy.open_model import fp32_fallback_of, open_model
+from srn_deploy.registry.resolve import resolve
 from srn_deploy.spec import AS_RECOGNISED, Corrections, ModelSpec
 from srn_deploy.tiling.windows import TileOptions
 
@@ -109,5 +110,6 @@ def load(model: str | Path | None = None, *, device: str = "auto", corrections: 
     CheckpointError, GraphError, EngineError or BackendError where the model cannot be opened.
     """
     chosen = Guard.named(guard)
-    fallback = fp32_fallback_of(model, device, corrections=corrections)
-    return Upscaler(open_model(model, device, corrections=corrections), tiles, guard=chosen, fallback=fallback)
+    resolved = resolve(model, corrections)
+    fallback = fp32_fallback_of(resolved, device)
+    return Upscaler(open_model(resolved, device), tiles, guard=chosen, fallback=fallback)

@@ -1,4 +1,4 @@
-"""What an artefact is, as rows for people and programs."""
+"""What a model file is, as rows for `srn-deploy info`."""
 
 from __future__ import annotations
 
@@ -8,30 +8,35 @@ from pathlib import Path
 from typing import Any
 
 from srn_deploy.engine.store import EngineStore
-from srn_deploy.errors import missing_package, not_correctable
-from srn_deploy.registry.shipped import corrections_for, find_checkpoint, find_graph
-from srn_deploy.spec import AS_RECOGNISED, Corrections, ModelSpec, is_engine, is_graph
+from srn_deploy.errors import missing_package
+from srn_deploy.registry.resolve import ModelKind, ResolvedModel, resolve
+from srn_deploy.spec import AS_RECOGNISED, Corrections, ModelSpec
 
 
-def described(name_or_path: str | None, corrections: Corrections = AS_RECOGNISED) -> dict[str, Any]:
-    """The spec of a checkpoint or graph, and where PyTorch is installed its cost at 256 x 256.
+def described(model: str | None, corrections: Corrections = AS_RECOGNISED) -> dict[str, Any]:
+    """The spec of a checkpoint, graph or engine, and where PyTorch is installed the cost of one pass at 256 x 256.
 
-    A model's name means its checkpoint where PyTorch is installed, else, where it is shipped, its graph. corrections
-    apply to a checkpoint; a graph carries what it was exported with.
+    The name of a shipped model means its checkpoint where PyTorch is installed, otherwise its graph. corrections apply
+    to a checkpoint. Raises what `resolve` and reading the file raise, and MissingPackage for a checkpoint without
+    PyTorch.
     """
     has_torch = importlib.util.find_spec("torch") is not None
-    path = (find_checkpoint if has_torch else find_graph)(name_or_path)
-    if is_graph(path) or is_engine(path):
-        if corrections:
-            raise not_correctable(path.name)
-        return {"file": str(path), **(_engine_rows(path) if is_engine(path) else _graph_rows(path, has_torch))}
+    resolved = resolve(model, corrections, wanted=ModelKind.CHECKPOINT if has_torch else ModelKind.GRAPH)
+    return {"file": str(resolved.path), "spec_from": resolved.spec_origin.value, **_rows_of(resolved, has_torch)}
+
+
+def _rows_of(model: ResolvedModel, has_torch: bool) -> dict[str, Any]:
+    if model.kind is ModelKind.ENGINE:
+        return _engine_rows(model.path)
+    if model.kind is ModelKind.GRAPH:
+        return _graph_rows(model.path, has_torch)
     if not has_torch:
-        raise missing_package("torch", f"Reading a checkpoint ({path.name})")
-    return {"file": str(path), **_checkpoint_rows(path, corrections_for(name_or_path, corrections))}
+        raise missing_package("torch", f"Reading a checkpoint ({model.path.name})")
+    return _checkpoint_rows(model)
 
 
 def _engine_rows(path: Path) -> dict[str, Any]:
-    """By its manifest alone; nothing is loaded."""
+    """From the manifest; the engine itself is not loaded."""
     engine = EngineStore(path.parent).open(path)
     identity = engine.manifest.identity
     return {**_rows(engine.spec), "library": f"{identity.runtime} {identity.version}",
@@ -51,11 +56,11 @@ def _graph_rows(path: Path, has_torch: bool) -> dict[str, Any]:
     return {**_rows(spec), **asdict(count(build_from(spec)))}
 
 
-def _checkpoint_rows(path: Path, corrections: Corrections) -> dict[str, Any]:
-    from srn_deploy.architectures.checkpoint import load_checkpoint
+def _checkpoint_rows(model: ResolvedModel) -> dict[str, Any]:
+    from srn_deploy.architectures.checkpoint import load_resolved
     from srn_deploy.architectures.complexity import count
 
-    loaded = load_checkpoint(path, corrections)
+    loaded = load_resolved(model)
     return {**_rows(loaded.spec), **asdict(count(loaded.network))}
 
 

@@ -1,10 +1,10 @@
-"""From what a user asks for to an engine: the model found or exported, the shapes read or fitted, the build."""
+"""From what a user asks for to an engine: resolve or export the model, read or fit the shapes, build, certify."""
 
 from __future__ import annotations
 
 import importlib.util
+import logging
 import tempfile
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,23 +15,25 @@ from srn_deploy.engine.library import open_library
 from srn_deploy.engine.monitor import OnPhase
 from srn_deploy.engine.options import BuildOptions, HardwareCompatibility, default_shapes
 from srn_deploy.engine.store import EngineStore, StoredEngine
-from srn_deploy.errors import BackendError, ForeignEngine, MissingPackage, OptionError, missing_package, not_correctable
+from srn_deploy.errors import BackendError, ForeignEngine, MissingPackage, OptionError, missing_package
 from srn_deploy.image import find_images, image_size
-from srn_deploy.registry.shipped import corrections_for, find_graph
-from srn_deploy.spec import AS_RECOGNISED, Corrections, ModelSpec, Precision, is_engine, is_graph
+from srn_deploy.registry.resolve import ModelKind, ResolvedModel, resolve, resolve_file
+from srn_deploy.spec import AS_RECOGNISED, Corrections, ModelSpec, Precision
 from srn_deploy.tiling.shapes import ShapeRange, Size
 from srn_deploy.verification.verify import ensure_certified, reference_of
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EngineRequest:
-    """The options of `srn-deploy build-engine`, checked when they become BuildOptions."""
+    """The options of `srn-deploy build-engine`; they are checked when they become BuildOptions."""
 
     precision: Precision | None = None
-    """None: that of the graph."""
+    """None keeps that of the graph."""
     shapes: tuple[str, ...] = ()
     fit: Path | None = None
-    """A folder of pictures that the engine is to take, instead of shapes."""
+    """A folder of images that the engine must take, instead of shapes."""
     largest_batch: int = 1
     tf32: bool = False
     optimization_level: int = 3
@@ -39,12 +41,12 @@ class EngineRequest:
     compute_capabilities: tuple[str, ...] = ()
     runtime: str = "auto"
     corrections: Corrections = AS_RECOGNISED
-    """Of what the keys of a checkpoint cannot tell."""
+    """What the user knows better than a checkpoint."""
 
     def options(self, spec: ModelSpec) -> BuildOptions:
-        """For one graph; raises OptionError."""
+        """The options to build one graph with; raises OptionError, and an ImageError for the images to fit."""
         if self.shapes and self.fit is not None:
-            raise OptionError("Shapes are given or fitted, not both.", remedy="Leave --shapes or --fit away.")
+            raise OptionError("Shapes are given or fitted, not both.", remedy="Leave out --shapes or --fit.")
         shapes = tuple(ShapeRange.parse(text) for text in self.shapes)
         if self.fit is not None:
             shapes = (ShapeRange.fitting([_reflected(size, spec) for size in picture_sizes(self.fit)]),)
@@ -56,28 +58,28 @@ class EngineRequest:
 
 
 def request_engine(model: str | None, request: EngineRequest, store: EngineStore | None = None, *,
-                   tell: Callable[[str], None] = lambda line: None,
                    on_phase: OnPhase = lambda phase: None) -> StoredEngine:
     """The engine of a model's name, a graph or a checkpoint (exported first), from the store or built now.
 
-    It is certified at once where it can run; where it cannot, `tell` says why. Raises what finding, exporting and
-    building raise, then nothing is left behind; and NotCertified, then the engine stays, marked as failed.
+    It is certified at once where it can run; where it cannot, the reason is logged. Raises what resolving, exporting
+    and building raise, and then leaves nothing behind; and NotCertified, then the engine stays, marked as failed.
     """
-    path, where = find_graph(model), store or EngineStore()
-    graph = _graph(path, corrections_for(model, request.corrections))
+    resolved, where = resolve(model, request.corrections), store or EngineStore()
+    graph = _graph(resolved)
     options = request.options(graph.spec)
     engine = build_engine(graph, options, open_library(request.runtime), where, on_phase=on_phase)
+    built = resolve_file(engine.path)
     try:
-        backend, title = open_on(engine.path, "cuda")
+        backend, title = open_on(built, "cuda")
     except (BackendError, MissingPackage, ForeignEngine) as error:
         if engine.manifest.certificate is None:
-            tell(f"Not yet certified: {error.message} It is certified before its first use.")
+            _log.info("Not yet certified: %s It is certified before its first use.", error.message)
         return engine
     with closing(backend):
         try:
-            ensure_certified(backend, engine.path, title, against=reference_of(path), tell=tell)
+            ensure_certified(backend, built, title, against=reference_of(resolved))
         except OptionError as error:
-            tell(f"Not certified: {error.message}")
+            _log.info("Not certified: %s", error.message)
     return where.open(engine.path)
 
 
@@ -87,21 +89,20 @@ def picture_sizes(folder: Path) -> list[Size]:
 
 
 def _reflected(size: Size, spec: ModelSpec) -> Size:
-    """What becomes of a picture that is smaller than the network takes."""
+    """The size of an image after it is reflected up to the smallest that the network takes."""
     height, width = (max(side, spec.min_side_px) for side in size)
     return height, width
 
 
-def _graph(path: Path, corrections: Corrections) -> GraphToBuild:
-    if corrections and (is_graph(path) or is_engine(path)):
-        raise not_correctable(path.name)
-    if is_graph(path):
-        return read_graph(path)
-    if is_engine(path):
-        raise OptionError(f"{path.name} is an engine already.", remedy="Give the graph or checkpoint it was made of.")
+def _graph(model: ResolvedModel) -> GraphToBuild:
+    if model.kind is ModelKind.GRAPH:
+        return read_graph(model.path, model.sha256)
+    if model.kind is ModelKind.ENGINE:
+        raise OptionError(f"{model.path.name} is an engine already.",
+                          remedy="Give the graph or checkpoint that it was made from.")
     if importlib.util.find_spec("torch") is None:
-        raise missing_package("torch", f"Exporting a checkpoint ({path.name})")
+        raise missing_package("torch", f"Exporting a checkpoint ({model.path.name})")
     from srn_deploy.verification.export_proof import export_and_prove
 
     with tempfile.TemporaryDirectory() as folder:
-        return read_graph(export_and_prove(path, Path(folder) / f"{path.stem}.onnx", corrections=corrections).path)
+        return read_graph(export_and_prove(model, Path(folder) / f"{model.path.stem}.onnx").path)

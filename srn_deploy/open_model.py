@@ -1,25 +1,22 @@
-"""Which artefact of a model runs, and on what: engine, CUDA or CPU, always with the reason."""
+"""Which file of a model runs, and on what: an engine, CUDA or the CPU, always with the reason."""
 
 from __future__ import annotations
 
 import importlib.util
 import logging
 from collections.abc import Callable
-from pathlib import Path
 
-from srn_deploy.backends import Backend, check_device, open_backend, open_half, open_on
+from srn_deploy.backends import Backend, check_device, open_and_explain, open_backend, open_half, open_on
 from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.errors import OptionError, SrnDeployError, TilingError
 from srn_deploy.inference.setup import Fp32Fallback
-from srn_deploy.registry.shipped import corrections_for, find_graph, shipped_with
-from srn_deploy.spec import AS_RECOGNISED, Corrections, PixelType, Precision, is_engine, is_graph
+from srn_deploy.registry.resolve import Model, ModelKind, ResolvedModel, resolve, resolve_file, resolve_shipped
+from srn_deploy.registry.shipped import ShippedModel, shipped_with
+from srn_deploy.spec import AS_RECOGNISED, Corrections, PixelType, Precision
 from srn_deploy.system.cuda_driver import why_no_gpu
-from srn_deploy.system.hashing import sha256_of_file
 from srn_deploy.tiling.shapes import Limits
 from srn_deploy.tiling.windows import TileOptions, planned_windows
-from srn_deploy.verification.verify import checkpoint_of, ensure_certified, reference_of
-
-Tell = Callable[[str], None]
+from srn_deploy.verification.verify import ensure_certified, reference_of
 
 LARGE_PX = 10_000
 """A side that no engine takes whole."""
@@ -27,142 +24,144 @@ LARGE_PX = 10_000
 _log = logging.getLogger(__name__)
 
 
-def open_model(model: str | Path | None = None, device: str = "auto", *, corrections: Corrections = AS_RECOGNISED,
-               tell: Tell = _log.info) -> Backend:
-    """Open a shipped model by name, any artefact by path, or the default model.
+def open_model(model: Model = None, device: str = "auto", *, corrections: Corrections = AS_RECOGNISED) -> Backend:
+    """Open a shipped or downloaded model by name, any artefact by path, a resolved model, or the default model.
 
     device: "cpu" and "cuda" take the artefact as it is. "auto" takes an engine that was built from it and is in
-    the cache, else CUDA (ONNX Runtime, then PyTorch in FP16), else the CPU. An engine is certified before its
-    first use. corrections: of what a checkpoint's keys cannot tell. tell: receives sentences on what was taken and why.
+    the cache, otherwise CUDA (ONNX Runtime, then PyTorch in FP16), otherwise the CPU. An engine is certified before its
+    first use. corrections: what you know better than a checkpoint. What is opened, and why, is logged.
+
+    The caller closes the backend. Raises what `resolve` raises, and a CheckpointError, GraphError, EngineError,
+    BackendError or NotCertified where the model cannot be opened.
     """
     check_device(device)
-    path = find_graph(model)
-    corrections = corrections_for(model, corrections)
-    if is_engine(path):
-        backend = open_backend(path, device, tell=tell)
-        return _certified_by_name(backend, path, tell)
+    resolved = resolve(model, corrections)
+    if resolved.kind is ModelKind.ENGINE:
+        return _certified_by_name(open_backend(resolved, device), resolved)
     if device != "auto" or why_no_gpu():
-        return open_backend(path, device, corrections=corrections, tell=tell)
-    return _on_gpu_or_cpu(path, corrections, tell)
+        return open_backend(resolved, device)
+    return _on_gpu_or_cpu(resolved)
 
 
-def fp32_fallback_of(model: str | Path | None = None, device: str = "auto", *,
-                     corrections: Corrections = AS_RECOGNISED, tell: Tell = _log.info) -> Fp32Fallback:
-    """The same model in FP32 with float pixels, opened when it is wanted: a shipped one's float graph, or a checkpoint.
+def fp32_fallback_of(model: Model = None, device: str = "auto", *,
+                     corrections: Corrections = AS_RECOGNISED) -> Fp32Fallback:
+    """The same model in FP32 with float pixels, opened when it is first needed.
 
-    Empty for a graph or an engine that was made of no shipped model.
+    It is the float graph of a shipped model, or the checkpoint itself; empty for a graph or an engine that was not
+    made from a shipped model. Raises what `resolve` raises.
     """
-    def told(line: str) -> None:
-        tell(f"In FP32 with float pixels: {line}")
-
-    path = find_graph(model)
-    if not (is_graph(path) or is_engine(path)):
-        corrected = corrections_for(model, corrections)
-        return Fp32Fallback(lambda: open_backend(path, device, corrections=corrected, tell=told))
-    shipped = shipped_with(_graph_sha256(path))
+    resolved = resolve(model, corrections)
+    if resolved.kind is ModelKind.CHECKPOINT:
+        return Fp32Fallback(lambda: _opened_in_fp32(resolved, device))
+    shipped = _shipped_model_of(resolved)
     if shipped is None:
         return Fp32Fallback()
-    return Fp32Fallback(lambda: open_backend(shipped.float_graph.checked_path(), device, tell=told))
+    return Fp32Fallback(lambda: _opened_in_fp32(resolve_shipped(shipped.float_graph), device))
 
 
-def _graph_sha256(path: Path) -> str:
-    """Of a graph, or of what an engine was built from."""
-    if is_engine(path):
-        return EngineStore(path.parent).open(path).manifest.identity.graph_sha256
-    return sha256_of_file(path)
+def _opened_in_fp32(model: ResolvedModel, device: str) -> Backend:
+    backend, what = open_and_explain(model, device)
+    _log.info("In FP32 with float pixels: %s.", what)
+    return backend
 
 
-def _on_gpu_or_cpu(path: Path, corrections: Corrections, tell: Tell) -> Backend:
-    """The first of the GPU's ways that works; what stood in the way of those before is told."""
+def _shipped_model_of(model: ResolvedModel) -> ShippedModel | None:
+    """The shipped model that a graph belongs to, or that an engine was built from."""
+    if model.kind is ModelKind.ENGINE:
+        return shipped_with(EngineStore(model.path.parent).open(model.path).manifest.identity.graph_sha256)
+    return model.shipped
+
+
+def _on_gpu_or_cpu(model: ResolvedModel) -> Backend:
+    """Open the first of the ways that works, and log why those before it did not."""
     obstacles: list[str] = []
-    engines = engines_of(path, EngineStore(), corrections)
+    engines = engines_of(model, EngineStore())
     for engine in engines:
         try:
-            backend, title = open_on(engine.path, "cuda")
-            backend = _certified(backend, engine.path, title, path, tell)
+            backend, title = _opened_engine(engine, model)
         except SrnDeployError as error:
             obstacles.append(error.message.rstrip("."))
         else:
-            tell(f"{title} on the GPU (an engine of it is in the cache)")
+            _log.info("%s on the GPU (an engine of it is in the cache).", title)
             return backend
     if not engines:
         obstacles.append("no engine of it is in the cache")
-    for opened in _ways_without_engine(path, corrections):
+    for opened in _ways_without_engine(model):
         try:
             backend, title = opened()
         except SrnDeployError as error:
             obstacles.append(error.message.rstrip("."))
         else:
-            tell(f"{title} on the GPU ({'; '.join(obstacles)})")
+            _log.info("%s on the GPU (%s).", title, "; ".join(obstacles))
             return backend
-    backend, title = open_on(path, "cpu", corrections)
-    tell(f"{title} on the CPU ({'; '.join(obstacles)})")
+    backend, title = open_on(model, "cpu")
+    _log.info("%s on the CPU (%s).", title, "; ".join(obstacles))
     return backend
 
 
-def _ways_without_engine(path: Path, corrections: Corrections) -> list[Callable[[], tuple[Backend, str]]]:
+def _opened_engine(engine: StoredEngine, made_from: ResolvedModel) -> tuple[Backend, str]:
+    """An engine of the cache and its title; closed again where it is not certified."""
+    model = resolve_file(engine.path)
+    backend, title = open_on(model, "cuda")
+    try:
+        ensure_certified(backend, model, title, against=reference_of(made_from))
+    except BaseException:
+        backend.close()
+        raise
+    return backend, title
+
+
+def _ways_without_engine(model: ResolvedModel) -> list[Callable[[], tuple[Backend, str]]]:
     """ONNX Runtime for a graph, then PyTorch for its checkpoint; without PyTorch there is only the first."""
     ways: list[Callable[[], tuple[Backend, str]]] = []
-    if is_graph(path):
-        ways.append(lambda: open_on(path, "cuda"))
-    checkpoint = checkpoint_of(path)
+    if model.kind is ModelKind.GRAPH:
+        ways.append(lambda: open_on(model, "cuda"))
+    checkpoint = model.checkpoint
     if checkpoint is not None and importlib.util.find_spec("torch") is not None:
-        ways.append(lambda: open_half(checkpoint, corrections))
+        ways.append(lambda: open_half(checkpoint))
     return ways
 
 
-def _certified(backend: Backend, path: Path, title: str, made_from: Path, tell: Tell) -> Backend:
-    """The same backend; closed again where it is not certified."""
+def _certified_by_name(backend: Backend, model: ResolvedModel) -> Backend:
+    """Certify an engine that the user named; without a reference it runs all the same, and that is logged."""
     try:
-        ensure_certified(backend, path, title, against=reference_of(made_from), tell=tell)
-    except BaseException:
-        backend.close()
-        raise
-    return backend
-
-
-def _certified_by_name(backend: Backend, path: Path, tell: Tell) -> Backend:
-    """An engine that the user named runs without a certificate where there is no reference, and that is told."""
-    try:
-        ensure_certified(backend, path, path.name, tell=tell)
+        ensure_certified(backend, model, model.path.name)
     except OptionError as error:
-        tell(f"{path.name} stays without a certificate: {error.message.rstrip('.')}")
+        _log.info("%s stays without a certificate: %s.", model.path.name, error.message.rstrip("."))
     except BaseException:
         backend.close()
         raise
     return backend
 
 
-def engines_of(path: Path, store: EngineStore, corrections: Corrections = AS_RECOGNISED) -> list[StoredEngine]:
-    """The engines of a graph or a checkpoint that take any picture, in FP16 first, then those that were built last."""
-    sha256 = sha256_of_file(path)
-    found = [engine for engine in store.engines()
-             if _is_made_from(engine, path, sha256, corrections) and _serves_all(engine)]
+def engines_of(model: ResolvedModel, store: EngineStore) -> list[StoredEngine]:
+    """The engines of a graph or a checkpoint that take images of any size: FP16 first, then the latest first."""
+    found = [engine for engine in store.engines() if _is_made_from(engine, model) and _serves_all(engine)]
     return sorted(found, key=lambda engine: (engine.spec.precision is not Precision.FP16,
                                              -engine.path.stat().st_mtime))
 
 
 def _serves_all(engine: StoredEngine) -> bool:
-    """Whether a large picture can be tiled into it, and one of 16 bits run where its graph could."""
-    shapes = engine.manifest.identity.options.shapes
+    """Whether it can run tiles of a large image, and does not cut 16-bit images to the precision of FP16."""
     if engine.spec.precision is Precision.FP16 and engine.spec.pixel_type is PixelType.FLOAT32:
         return False
+    limits = Limits(shapes=engine.manifest.identity.options.shapes)
     try:
-        planned_windows(engine.spec, Limits(shapes=shapes), LARGE_PX, LARGE_PX, None, TileOptions())
+        planned_windows(engine.spec, limits, LARGE_PX, LARGE_PX, None, TileOptions())
     except TilingError:
         return False
     return True
 
 
-def _is_made_from(engine: StoredEngine, path: Path, sha256: str, corrections: Corrections) -> bool:
-    """By the graph's bytes, which cannot be corrected; of a checkpoint also that its options are those it has here."""
-    if is_graph(path):
-        return not corrections and engine.manifest.identity.graph_sha256 == sha256
+def _is_made_from(engine: StoredEngine, model: ResolvedModel) -> bool:
+    """Whether it was built from this graph, or exported from this checkpoint with the options that hold here."""
+    if model.kind is ModelKind.GRAPH:
+        return engine.manifest.identity.graph_sha256 == model.sha256
     spec = engine.spec
-    if spec.source_sha256 != sha256 or importlib.util.find_spec("torch") is None:
+    if spec.source_sha256 != model.sha256 or importlib.util.find_spec("torch") is None:
         return False
-    from srn_deploy.architectures.checkpoint import load_checkpoint
+    from srn_deploy.architectures.checkpoint import load_resolved
 
-    ours = load_checkpoint(path, corrections).spec
+    ours = load_resolved(model).spec
     return (spec.architecture, dict(spec.options), spec.value_range) == (
         ours.architecture, dict(ours.options), ours.value_range)

@@ -1,29 +1,31 @@
-"""What every artefact promises: the frozen spec that travels inside it, and its JSON."""
+"""The spec that is written into every artefact, its JSON, and what a user may correct about a checkpoint."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import PurePath
-from typing import Any, Self
+from typing import Self, get_type_hints
+
+import msgspec
 
 from srn_deploy.errors import GraphWithoutSpec, OptionError
 
 Scalar = int | float | bool | str
 
 SPEC_KEY = "srn_deploy.spec"
-"""Where the spec lies in safetensors metadata and in ONNX metadata_props."""
+"""The key of the spec in safetensors metadata and in ONNX metadata_props."""
 
 SPEC_VERSION = 1
 
 GRAPH_SUFFIX = ".onnx"
-"""Whatever ends so, in any case, is a graph; every other model file but an engine is read as a checkpoint."""
+"""Of graphs, in upper or lower case; every other model file except an engine is read as a checkpoint."""
 
 ENGINE_SUFFIX = ".engine"
-"""A plan of TensorRT or TensorRT-RTX, its manifest beside it."""
+"""Of plans of TensorRT or TensorRT-RTX, which have a manifest next to them."""
 
 
 class Form(StrEnum):
@@ -31,9 +33,9 @@ class Form(StrEnum):
 
     CHECKPOINT = "checkpoint"
     PORTABLE = "portable"
-    """ONNX: float32 NCHW 0..1 in and out, one input."""
+    """ONNX: takes and returns float32 NCHW in 0..1; one input."""
     DEPLOY = "deploy"
-    """ONNX: NHWC pixels in and out; with ESA also the two interpolation matrices."""
+    """ONNX: takes and returns NHWC pixels; with ESA it also takes the two interpolation matrices."""
 
 
 class Precision(StrEnum):
@@ -44,14 +46,14 @@ class Precision(StrEnum):
 
 
 class PixelType(StrEnum):
-    """What an artefact exchanges: uint8 in 0..255, or float32 in 0..1."""
+    """What an artefact takes and returns: uint8 in 0..255, or float32 in 0..1."""
 
     UINT8 = "uint8"
     FLOAT32 = "float32"
 
 
 class Colour(StrEnum):
-    """What a network itself works on; its artefacts take and give RGB all the same."""
+    """What the network itself works on; its artefacts take and return RGB in either case."""
 
     RGB = "rgb"
     Y = "y"
@@ -59,32 +61,32 @@ class Colour(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
-    """What a network is and what it asks of its caller. Sizes in LR pixels."""
+    """What a network is and what its caller must know to run it. Sizes are in pixels of the input."""
 
     architecture: str
     options: Mapping[str, Scalar] = field(hash=False)
-    """The network's hyper-parameters, enough to build it anew."""
+    """The network's hyper-parameters, enough to build it again."""
     scale: int
     value_range: float
     """The range the weights were trained in: 255.0 or 1.0. Only export and `pytorch` need it."""
     min_side_px: int = 1
-    """Below this a picture is reflected up to it before it is run."""
+    """Smaller images are reflected up to this side before they are run."""
     alignment_px: int = 1
-    """Windows of a tiled picture start at multiples of this."""
+    """Windows of a tiled image start at multiples of this."""
     halo_px: int = 0
-    """Measured: with this much context a tile is within 1/255 of the whole picture."""
+    """With this much context around it, a tile is within 1/255 of the whole image: measured for each network."""
     has_esa: bool = False
-    """The network pools on a grid: tiles are exact only with the geometry of the whole picture."""
+    """The network pools on a grid: tiles are exact only with the geometry of the whole image."""
     pools_whole_picture: bool = False
-    """The network takes statistics over all it is given: tiles of it are near the whole picture, never exact."""
+    """The network takes statistics over the whole image: its tiles approximate the whole image, and are never exact."""
     activation_bytes_per_px: int = 0
-    """Live float32 activations of one forward pass per LR pixel: bounds the tile. 0 is unknown: no bound."""
+    """Bytes of live float32 activations per input pixel in one forward pass, which bound the tile; 0 if unknown."""
     colour: Colour = Colour.RGB
     form: Form = Form.CHECKPOINT
     pixel_type: PixelType = PixelType.FLOAT32
     precision: Precision = Precision.FP32
     source_sha256: str = ""
-    """Of the checkpoint file that the artefact was made from."""
+    """SHA-256 of the checkpoint file that the artefact was made from."""
     licence: str = ""
 
     def __post_init__(self) -> None:
@@ -95,7 +97,7 @@ class ModelSpec:
 
     @property
     def takes_geometry(self) -> bool:
-        """Whether a window of a larger picture can be run as what it is: with its matrices."""
+        """Whether it takes interpolation matrices, so that a window of a larger image is computed exactly."""
         return self.has_esa and self.form is not Form.PORTABLE
 
     def to_json(self) -> str:
@@ -104,19 +106,16 @@ class ModelSpec:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read a spec back; raises OptionError for text that is none."""
+        """Decode a spec; raises OptionError for text that is not a spec, or one of another version."""
         try:
-            data: dict[str, Any] = {"pools_whole_picture": False, **json.loads(text)}  # the first files lack it
-            version = data.pop("version")
+            version = msgspec.json.decode(text, type=_Versioned).version
             if version != SPEC_VERSION:
                 raise OptionError(f"The spec has version {version}, this program reads {SPEC_VERSION}.",
                                   remedy="Export the artefact again with this version of srn-deploy.")
-            data |= {"colour": Colour(data["colour"]), "form": Form(data["form"]),
-                     "pixel_type": PixelType(data["pixel_type"]), "precision": Precision(data["precision"])}
-            _check_types(data)
-            return cls(**{f.name: data[f.name] for f in fields(cls)})
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise OptionError(f"This is no model spec: {text[:80]!r} ({error}).",
+            document = msgspec.json.decode(text, type=_Document)
+            return cls(**{name: getattr(document, name) for name in _FIELDS})
+        except (ValueError, RecursionError) as error:  # msgspec's errors and wrong UTF-8 are ValueErrors
+            raise OptionError(f"This is not a model spec: {text[:80]!r} ({error}).",
                               remedy="Export the artefact again with `srn-deploy export`.") from error
 
 
@@ -167,34 +166,35 @@ def _impossible_range(value_range: float) -> OptionError:
 
 
 def spec_in(metadata: Mapping[str, str], name: str) -> ModelSpec:
-    """The spec among a graph's metadata; raises GraphWithoutSpec with the graph's name."""
+    """The spec in a graph's metadata; raises GraphWithoutSpec with the graph's name, and OptionError for a bad spec."""
     if SPEC_KEY not in metadata:
         raise GraphWithoutSpec(f"{name} does not say what network it is (no {SPEC_KEY} in its metadata).",
                                remedy="Export it from its checkpoint with `srn-deploy export`.")
     return ModelSpec.from_json(metadata[SPEC_KEY])
 
 
-_WHOLE, _REAL, _TEXT = (int,), (int, float), (str,)
+class _Versioned(msgspec.Struct):
+    """What every version of a spec has."""
 
-_JSON_TYPES: Mapping[str, tuple[type, ...]] = {
-    "architecture": _TEXT, "options": (dict,), "scale": _WHOLE, "value_range": _REAL, "min_side_px": _WHOLE,
-    "alignment_px": _WHOLE, "halo_px": _WHOLE, "has_esa": (bool,), "activation_bytes_per_px": _WHOLE,
-    "source_sha256": _TEXT, "licence": _TEXT}
-"""Of a spec's fields in JSON; the others are enumerations."""
+    version: int
 
 
-def _check_types(data: Mapping[str, Any]) -> None:
-    """Raise ValueError with the first field of another type."""
-    for name, kinds in _JSON_TYPES.items():
-        if type(data[name]) not in kinds:
-            raise ValueError(f"{name} is {data[name]!r}")
+_FIELDS = get_type_hints(ModelSpec)
+"""Name to type."""
+
+_SINCE_LATER = {"pools_whole_picture"}
+"""Fields that the first files do not have; all others are required in a file."""
+
+_Document = msgspec.defstruct("_Document", [
+    (name, kind, False) if name in _SINCE_LATER else (name, kind) for name, kind in _FIELDS.items()], kw_only=True)
+"""A spec as it is written: the fields of ModelSpec without their defaults."""
 
 
 def is_graph(path: PurePath) -> bool:
-    """Whether a model file is a graph by its name."""
+    """Whether a file is a graph, by its name."""
     return path.suffix.lower() == GRAPH_SUFFIX
 
 
 def is_engine(path: PurePath) -> bool:
-    """Whether a model file is an engine by its name."""
+    """Whether a file is an engine, by its name."""
     return path.suffix.lower() == ENGINE_SUFFIX

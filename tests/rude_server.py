@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -127,10 +128,26 @@ def pinned(server: Server, body: bytes = BODY) -> Pinned:
 
 
 def bring(server: Server, folder: Path, patience: Patience = QUICK) -> tuple[Path, list[str]]:
-    """The target after fetching, and what was told."""
-    told: list[str] = []
-    fetch(pinned(server), folder / "net.pt", patience=patience, opener=server.opener(), tell=told.append)
-    return folder / "net.pt", told
+    """The target after fetching, and what was logged."""
+    with logged("srn_deploy.registry.download") as messages:
+        fetch(pinned(server), folder / "net.pt", patience=patience, opener=server.opener())
+    return folder / "net.pt", messages
+
+
+@contextmanager
+def logged(name: str) -> Iterator[list[str]]:
+    """The messages of a logger, INFO and above, as they come."""
+    messages: list[str] = []
+    handler, logger = logging.Handler(), logging.getLogger(name)
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield messages
+    finally:
+        logger.setLevel(before)
+        logger.removeHandler(handler)
 
 
 def left_in(folder: Path) -> set[str]:

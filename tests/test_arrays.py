@@ -16,7 +16,8 @@ from srn_deploy.inference.arrays import upscale_array
 from srn_deploy.inference.guard import Guard
 from srn_deploy.inference.setup import Setup
 from srn_deploy.inference.upscale import upscale_rgb
-from srn_deploy.registry.shipped import find_graph, shipped_models
+from srn_deploy.registry.resolve import resolve
+from srn_deploy.registry.shipped import shipped_models
 from srn_deploy.tiling.windows import TileOptions
 from tests.fakes import NearestBackend
 
@@ -84,7 +85,7 @@ def test_constant_alpha_costs_no_second_pass() -> None:
 def test_colour_below_full_transparency_does_not_bleed_into_the_edge() -> None:
     picture = np.zeros((48, 48, 4), np.uint8)
     picture[:, 24:] = (200, 150, 100, 255)  # visible; the other half is transparent black
-    backend = OnnxRuntimeBackend(find_graph("srn-s-b4-x4"))
+    backend = OnnxRuntimeBackend(resolve("srn-s-b4-x4").path)
     upscaled, _ = upscale_array(picture, Setup(backend))
     seen = upscaled[..., 3] > 0
     bled = upscale_rgb(picture[..., :3], backend)
@@ -97,7 +98,7 @@ def test_away_from_its_edges_alpha_is_exactly_opaque_or_transparent() -> None:
     rows, cols = np.mgrid[0:64, 0:64] - 32
     disc = np.hypot(rows, cols) < 20
     picture = np.dstack([np.full((64, 64, 3), 150, np.uint8), np.where(disc, 255, 0).astype(np.uint8)])
-    upscaled, _ = upscale_array(picture, Setup(OnnxRuntimeBackend(find_graph())))
+    upscaled, _ = upscale_array(picture, Setup(OnnxRuntimeBackend(resolve().path)))
     distance = np.abs(np.hypot(*(np.mgrid[0:256, 0:256] / 4 - 31.9)) - 20)
     inside = np.hypot(*(np.mgrid[0:256, 0:256] / 4 - 31.9)) < 20
     assert (upscaled[..., 3][inside & (distance > 5)] == 255).all()

@@ -59,11 +59,11 @@ def test_every_artefact_opens_on_the_cpu_and_gives_the_same_image(artefacts: dic
 
 
 @pytest.mark.skipif(not why_no_gpu(), reason="this machine has a GPU")
-def test_auto_says_what_it_took_and_why(artefacts: dict[str, Path]) -> None:
-    said: list[str] = []
-    open_backend(artefacts["deploy"], "auto", tell=said.append)
-    open_backend(artefacts["checkpoint"], "auto", tell=said.append)
-    assert said == [f"ONNX Runtime on the CPU ({why_no_gpu()})", f"PyTorch on the CPU ({why_no_gpu()})"]
+def test_auto_says_what_it_took_and_why(artefacts: dict[str, Path], caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "srn_deploy")
+    open_backend(artefacts["deploy"], "auto")
+    open_backend(artefacts["checkpoint"], "auto")
+    assert caplog.messages == [f"ONNX Runtime on the CPU ({why_no_gpu()}).", f"PyTorch on the CPU ({why_no_gpu()})."]
 
 
 @pytest.mark.skipif(not why_no_gpu(), reason="this machine has a GPU")
@@ -75,16 +75,17 @@ def test_a_missing_gpu_that_was_requested_is_an_error(artefacts: dict[str, Path]
     assert capfd.readouterr().err == ""
 
 
-def test_auto_says_so_where_there_is_a_gpu_but_its_library_fails(artefacts: dict[str, Path],
-                                                                monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_says_so_when_a_gpu_is_there_but_its_library_fails(artefacts: dict[str, Path],
+                                                                monkeypatch: pytest.MonkeyPatch,
+                                                                caplog: pytest.LogCaptureFixture) -> None:
     if not why_no_gpu():
         pytest.skip("this machine has a GPU")
     monkeypatch.setattr(backends, "why_no_gpu", lambda: "")
-    said: list[str] = []
-    open_backend(artefacts["checkpoint"], "auto", tell=said.append)
-    assert len(said) == 1
-    assert "on the CPU (PyTorch" in said[0]
-    assert "cannot use a GPU" in said[0]
+    caplog.set_level("INFO", "srn_deploy")
+    open_backend(artefacts["checkpoint"], "auto")
+    (message,) = caplog.messages
+    assert "on the CPU (PyTorch" in message
+    assert "cannot use a GPU" in message
 
 
 @pytest.mark.parametrize("name", ["nothing.onnx", "nothing.pt"])

@@ -15,8 +15,9 @@ from srn_deploy.architectures.checkpoint import load_checkpoint
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.errors import DamagedCheckpoint, UnknownModel
 from srn_deploy.open_model import open_model
-from srn_deploy.registry.published import published_models
-from srn_deploy.registry.shipped import State, corrections_for, find_checkpoint, find_graph, shipped_models, state_of
+from srn_deploy.registry.published import DownloadState, published_models, state_of
+from srn_deploy.registry.resolve import ModelKind, resolve
+from srn_deploy.registry.shipped import shipped_models
 from srn_deploy.spec import Corrections
 from srn_deploy.system.hashing import sha256_of_file
 from tests.model_tables import DOCUMENT, filled, tables
@@ -77,8 +78,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_every_real_file_opens_by_its_name_as_the_network_it_is(name: str, data: Path, cache: Path) -> None:
     model = published_models()[name]
     shutil.copyfile(data / entry(data, name)["file"], model.path)
-    known = corrections_for(name)
-    spec = load_checkpoint(find_checkpoint(name), known).spec
+    known = resolve(name).corrections
+    spec = load_checkpoint(resolve(name, wanted=ModelKind.CHECKPOINT).path, known).spec
     assert (spec.architecture, spec.scale, spec.value_range) == (model.architecture, model.scale, model.value_range)
     backend = open_model(name, "cpu")
     told = model.corrections
@@ -88,46 +89,47 @@ def test_every_real_file_opens_by_its_name_as_the_network_it_is(name: str, data:
     assert backend.run(picture).shape == (1, 32 * model.scale, 40 * model.scale, 3)
 
 
-@pytest.mark.parametrize("find", [find_graph, find_checkpoint])
-def test_a_model_that_was_not_pulled_says_how_to_pull_it(find: Any, cache: Path) -> None:
+@pytest.mark.parametrize("wanted", [ModelKind.GRAPH, ModelKind.CHECKPOINT])
+def test_a_model_that_was_not_pulled_says_how_to_pull_it(wanted: ModelKind, cache: Path) -> None:
     with pytest.raises(UnknownModel, match="not on this machine") as caught:
-        find("rlfn-x4")
+        resolve("rlfn-x4", wanted=wanted)
     assert caught.value.remedy == "Fetch it with `srn-deploy models pull rlfn-x4`."
 
 
 def test_a_pulled_file_that_was_changed_is_not_opened(cache: Path) -> None:
     model = published_models()["rlfn-x4"]
     model.path.write_bytes(b"something else")
-    assert state_of(model) is State.DAMAGED
+    assert state_of(model) is DownloadState.DAMAGED
     with pytest.raises(DamagedCheckpoint, match="not the file") as caught:
-        find_graph("rlfn-x4")
+        resolve("rlfn-x4")
     assert "srn-deploy models pull rlfn-x4" in caught.value.remedy
 
 
 def test_a_name_that_nobody_knows_lists_both_kinds(cache: Path) -> None:
     with pytest.raises(UnknownModel) as caught:
-        find_graph("rlfn-x5")
+        resolve("rlfn-x5")
     assert "srn-s-b4-x4" in caught.value.remedy
     assert "rlfn-x4" in caught.value.remedy
 
 
-def test_what_the_catalogue_knows_is_told_by_name_and_by_the_path_of_the_pulled_file(cache: Path) -> None:
+def test_what_the_catalogue_knows_holds_for_the_pulled_file_however_its_path_is_written(cache: Path) -> None:
     model = published_models()["carn-m-x2"]
     model.path.write_bytes(b"weights")
     known = Corrections.parse(("scale=2",), 1.0)
-    assert corrections_for("carn-m-x2") == known
-    assert corrections_for(model.path) == known
-    assert corrections_for(str(cache.parent / "models" / ".." / "models" / model.path.name)) == known
+    assert resolve(model.path).corrections == known
+    assert resolve(str(cache.parent / "models" / ".." / "models" / model.path.name)).corrections == known
 
 
 def test_nothing_is_told_of_other_files_and_shipped_models(cache: Path, tmp_path: Path) -> None:
     (tmp_path / "carn-m-x2.pth").write_bytes(b"weights")
     for model in (tmp_path / "carn-m-x2.pth", "srn-s-b4-x4", None):
-        assert corrections_for(model) == Corrections()
+        assert resolve(model).corrections == Corrections()
 
 
-def test_what_the_user_says_goes_before_the_catalogue() -> None:
-    told = corrections_for("carn-m-x2", Corrections.parse(("scale=3",), 255.0))
+def test_what_the_user_says_goes_before_the_catalogue(cache: Path) -> None:
+    model = published_models()["carn-m-x2"]
+    model.path.write_bytes(b"weights")
+    told = resolve(model.path, Corrections.parse(("scale=3",), 255.0)).corrections
     assert told.options == {"scale": "3"}
     assert told.value_range == 255.0
 

@@ -20,7 +20,8 @@ from srn_deploy.cli import main
 from srn_deploy.errors import NotCertified, OptionError
 from srn_deploy.graph.export import ExportOptions
 from srn_deploy.image import Image, write_image
-from srn_deploy.registry.shipped import default_model, find_checkpoint, find_graph
+from srn_deploy.registry.resolve import ModelKind, resolve
+from srn_deploy.registry.shipped import default_model
 from srn_deploy.spec import Form, Precision
 from srn_deploy.verification.certificate import LARGEST_HALF, Certificate, Reference, certify
 from srn_deploy.verification.export_proof import export_and_prove
@@ -106,19 +107,19 @@ def test_without_a_reference_that_is_known_the_error_names_the_option(graph: Pat
 
 def test_a_shipped_graph_finds_the_checkpoint_it_was_made_from(tmp_path: Path) -> None:
     copy = tmp_path / "copy.onnx"
-    shutil.copyfile(find_graph(), copy)
+    shutil.copyfile(resolve().path, copy)
     found = verify(str(copy), device="cpu")
-    assert find_checkpoint().name in found.reference
+    assert resolve(wanted=ModelKind.CHECKPOINT).path.name in found.reference
     assert found.headroom is not None
     assert found.headroom > 10  # trained on 0..1: far from the end of FP16
 
 
 def test_without_torch_the_reference_is_the_shipped_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy = tmp_path / "copy.onnx"
-    shutil.copyfile(find_graph(), copy)
+    shutil.copyfile(resolve().path, copy)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     found = verify(str(copy), device="cpu")
-    assert found.reference == f"the FP32 graph {find_graph().name} on ONNX Runtime's CPU provider"
+    assert found.reference == f"the FP32 graph {resolve().path.name} on ONNX Runtime's CPU provider"
     assert found.psnr_db is None
     assert found.headroom is None
 
@@ -182,7 +183,7 @@ def test_values_that_are_no_numbers_are_counted_and_fail(checkpoint: Path, tmp_p
 def test_the_command_prints_figures_and_fails_with_exit_code_1(checkpoint: Path, graph: Path) -> None:
     good = CliRunner().invoke(main, ["verify", str(graph), "--against", str(checkpoint), "--device", "cpu"])
     assert good.exit_code == 0
-    assert "on 3 pictures" in good.stdout
+    assert "on 3 images" in good.stdout
     assert "largest activation" in good.stdout
     as_json = CliRunner().invoke(main, ["verify", str(graph), "--against", str(checkpoint), "--device", "cpu",
                                         "--json"])

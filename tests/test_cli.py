@@ -154,7 +154,7 @@ def test_an_export_that_cannot_be_written_is_refused_before_the_work(tmp_path: P
     (tmp_path / "here.onnx").mkdir()
     done = run("export", checkpoint, "-o", output, cwd=tmp_path)
     assert done.returncode == 1
-    assert "no name for a graph" in done.stderr
+    assert "not a name for a graph" in done.stderr
     assert "Traceback" not in done.stderr
 
 

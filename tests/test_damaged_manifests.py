@@ -36,12 +36,12 @@ def test_a_damaged_manifest_is_an_error_with_a_remedy(damaged: Path, monkeypatch
     assert done.exit_code == 1
     assert isinstance(done.exception, SystemExit)
     assert "manifest.json is damaged" in done.stderr
-    assert "Install srn-deploy anew" in done.stderr
+    assert "Install srn-deploy again" in done.stderr
 
 
 def test_a_damaged_catalogue_is_an_error_with_a_remedy(damaged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(published, "CATALOGUE", damaged)
-    with pytest.raises(DamagedCheckpoint, match="Install srn-deploy anew"):
+    with pytest.raises(DamagedCheckpoint, match="Install srn-deploy again"):
         published_models()
 
 

@@ -16,7 +16,7 @@ from srn_deploy.doctor.subprocesses import ProbeResult, one_line, run_probes
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import BackendError
 from srn_deploy.graph.onnx_file import spec_of
-from srn_deploy.registry import shipped
+from srn_deploy.registry.resolve import resolve
 from tests.fake_machine import stored
 from tests.probe_results import CRASHED, GIB, package
 from tests.tiny_graph import tiny_graph
@@ -198,7 +198,7 @@ def test_examining_the_cache_leaves_nothing_behind(tmp_path: Path, monkeypatch: 
 def test_engines_are_counted_and_those_of_another_machine_named(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SRN_CACHE", str(tmp_path))
-    graph = shipped.find_graph()
+    graph = resolve().path
     stored(EngineStore(tmp_path), graph, spec_of(onnx.load(graph), "graph"))
     probed = ProbeResult(reported={"engines": {"a.engine": "An engine runs on a GPU only: none."}})
     (found,) = machine.engine_findings(probed)

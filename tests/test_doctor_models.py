@@ -9,7 +9,7 @@ import pytest
 
 from srn_deploy.doctor import fixes, machine
 from srn_deploy.doctor.findings import Status
-from srn_deploy.registry import shipped
+from srn_deploy.registry import published, shipped
 from srn_deploy.registry.published import PublishedModel, published_models
 
 
@@ -56,7 +56,7 @@ def test_a_damaged_pulled_model_is_named_with_the_command_that_fetches_it(pulled
 def test_an_intact_pulled_model_is_listed_with_its_hash(
         pulled: PublishedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     pulled.path.write_bytes(b"the weights")
-    monkeypatch.setattr(shipped, "sha256_of_file", lambda path: pulled.sha256)
+    monkeypatch.setattr(published, "sha256_of_file", lambda path: pulled.sha256)
     (found,) = machine.pulled_findings()
     assert (found.name, found.state) == (pulled.name, Status.OK)
     assert found.detail.endswith(pulled.sha256[:12])

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from srn_deploy.cli import main
 from srn_deploy.engine.manifest import CertificateRecord
 from srn_deploy.engine.store import EngineStore
+from srn_deploy.registry.resolve import ResolvedModel
 
 SHAPES = ["--runtime", "tensorrt-rtx", "--shapes", "48x48"]
 
@@ -91,12 +92,12 @@ class Closed:
 def test_where_the_engine_can_run_it_is_certified_at_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
 
-    def certified(backend: Closed, path: Path, title: str, *, against: str, tell: object) -> None:
-        seen.extend([title, Path(against).suffix])
-        store = EngineStore(path.parent)
-        store.certified(store.open(path), CertificateRecord(artefact_sha256="", gpu="", passed=True, failures=()))
+    def certified(backend: Closed, model: ResolvedModel, title: str, *, against: ResolvedModel) -> None:
+        seen.extend([title, against.path.suffix])
+        store = EngineStore(model.path.parent)
+        store.certified(store.open(model.path), CertificateRecord(artefact_sha256="", gpu="", passed=True, failures=()))
 
-    monkeypatch.setattr("srn_deploy.engine_request.open_on", lambda path, device: (Closed(), "a GPU"))
+    monkeypatch.setattr("srn_deploy.engine_request.open_on", lambda model, device: (Closed(), "a GPU"))
     monkeypatch.setattr("srn_deploy.engine_request.ensure_certified", certified)
     ended = CliRunner().invoke(main, ["build-engine", *SHAPES])
     assert ended.stderr.endswith("26 FLOAT; certified.\n")
@@ -110,7 +111,7 @@ def test_ctrl_c_during_a_build_ends_it_with_exit_code_130_and_leaves_no_engine(
     def interrupting(phase: object) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr("srn_deploy.cli.build_engine._shown", lambda: nullcontext(interrupting))
+    monkeypatch.setattr("srn_deploy.cli.build_engine._progress", lambda: nullcontext(interrupting))
     ended = CliRunner().invoke(main, ["build-engine", "--fp16", *SHAPES])
     assert ended.exit_code == 130
     assert "Interrupted; every file that exists is complete." in ended.stderr

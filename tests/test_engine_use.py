@@ -30,15 +30,22 @@ from srn_deploy.errors import (
     MissingPackage,
     NotCertified,
 )
-from srn_deploy.graph.onnx_file import half_precision_twin, save_graph
+from srn_deploy.graph.onnx_file import half_precision_copy, save_graph
 from srn_deploy.image import read_image
 from srn_deploy.inference.upscale import upscale_rgb
 from srn_deploy.open_model import open_model
-from srn_deploy.registry.shipped import find_graph
+from srn_deploy.registry.resolve import resolve
 from srn_deploy.spec import ModelSpec, PixelType, Precision
 from srn_deploy.tiling.shapes import ShapeRange
 from srn_deploy.verification import sample_images
 from tests.fake_machine import Machine, computing, stored
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """What the library logs."""
+    caplog.set_level("INFO", "srn_deploy")
+    return caplog
 
 
 @pytest.fixture
@@ -55,7 +62,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EngineStore:
 
 @pytest.fixture(scope="module")
 def graph() -> Path:
-    return find_graph(None)
+    return resolve().path
 
 
 @pytest.fixture(scope="module")
@@ -163,83 +170,87 @@ def test_tensorrt_rtx_checks_that_a_plan_is_valid_on_this_gpu(
 
 
 def test_auto_takes_the_engine_of_the_cache_certifies_it_once_and_tiles_exactly(
-        store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine, repository: Path) -> None:
-    engine, said = stored(store, graph, spec), list[str]()
+        store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine, repository: Path,
+        said: pytest.LogCaptureFixture) -> None:
+    engine = stored(store, graph, spec)
     machine.runs(computing(machine.gpu, graph))
-    with closing(open_model(tell=said.append)) as backend, closing(OnnxRuntimeBackend(graph)) as whole:
+    with closing(open_model()) as backend, closing(OnnxRuntimeBackend(graph)) as whole:
         assert backend.spec.precision is Precision.FP16
         picture = read_image(repository / "benchmarks/pictures/demo.png").as_rgb8()[:100, :340]
         tiled, expected = (upscale_rgb(picture, one) for one in (backend, whole))
         assert np.abs(tiled.astype(int) - expected).max() <= 1
-    assert said == [f"{engine.path.name} is certified before its first use",
-                    f"TensorRT 11.4.0 in FP16 ({engine.path.name}) on the GPU (an engine of it is in the cache)"]
+    assert said.messages == [
+        f"{engine.path.name} is certified before its first use.",
+        f"TensorRT 11.4.0 in FP16 ({engine.path.name}) on the GPU (an engine of it is in the cache)."]
     certificate = store.open(engine.path).manifest.certificate
     assert certificate is not None
     assert certificate.passed
     assert certificate.psnr_db is not None
     assert certificate.psnr_db > 80  # ONNX Runtime against PyTorch
     assert certificate.reference.startswith("PyTorch")
-    open_model(tell=said.append).close()
-    assert len(said) == 3
+    open_model().close()
+    assert len(said.messages) == 3
 
 
 def test_an_engine_that_fails_its_certificate_is_skipped_by_auto_and_refused_by_name(
-        store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine) -> None:
-    engine, said = stored(store, graph, spec), list[str]()
+        store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine,
+        said: pytest.LogCaptureFixture) -> None:
+    engine = stored(store, graph, spec)
     machine.runs(computing(machine.gpu, graph, change=9))
-    open_model(tell=said.append).close()
-    assert "is not its reference: " in said[-1]
-    assert "PyTorch" in said[-1]
-    assert "ONNX Runtime on the CPU" in said[-1]
+    open_model().close()
+    assert "differs from its reference: " in said.messages[-1]
+    assert "PyTorch" in said.messages[-1]
+    assert "ONNX Runtime on the CPU" in said.messages[-1]
     with pytest.raises(NotCertified, match="dB from the reference"):
-        open_model(engine.path, tell=said.append)
+        open_model(engine.path)
     assert machine.gpu.stack == 0
     assert machine.gpu.used_bytes == 0
 
 
 def test_auto_without_an_engine_says_why_and_what_else_was_not_possible(
-        store: EngineStore, graph: Path, machine: Machine) -> None:
-    said: list[str] = []
-    open_model(tell=said.append).close()
-    assert said[-1].startswith("ONNX Runtime on the CPU (no engine of it is in the cache; ONNX Runtime ")
-    assert "cannot use a GPU" in said[-1]
+        store: EngineStore, graph: Path, machine: Machine,
+        said: pytest.LogCaptureFixture) -> None:
+    open_model().close()
+    assert said.messages[-1].startswith("ONNX Runtime on the CPU (no engine of it is in the cache; ONNX Runtime ")
+    assert "cannot use a GPU" in said.messages[-1]
 
 
 def test_a_certificate_of_another_plan_or_gpu_is_made_again(
-        store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine) -> None:
-    engine, said = stored(store, graph, spec), list[str]()
+        store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine,
+        said: pytest.LogCaptureFixture) -> None:
+    engine = stored(store, graph, spec)
     machine.runs(computing(machine.gpu, graph))
-    open_model(tell=said.append).close()
+    open_model().close()
     stored(store, graph, spec)  # built again, with a new manifest
     kept = store.open(engine.path).manifest
     passed = CertificateRecord(artefact_sha256="another", gpu="Fake GPU 8.9", passed=True, failures=())
     store.certified(engine, passed)
-    open_model(tell=said.append).close()
+    open_model().close()
     store.certified(engine, structs.replace(passed, artefact_sha256=kept.engine_sha256, gpu="Other"))
-    open_model(tell=said.append).close()
-    assert sum("is certified before its first use" in line for line in said) == 3
+    open_model().close()
+    assert sum("is certified before its first use" in line for line in said.messages) == 3
 
 
 @pytest.mark.parametrize("change", [
     {"shapes": (ShapeRange.parse("120x160"),)}, {"pixel_type": PixelType.FLOAT32}], ids=["static", "float pixels"])
 def test_auto_skips_engines_that_do_not_take_every_image(
-        store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine, change: dict[str, Any]) -> None:
-    said: list[str] = []
+        store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine, change: dict[str, Any],
+        said: pytest.LogCaptureFixture) -> None:
     kind = {"pixel_type": change.pop("pixel_type", spec.pixel_type)}
     stored(store, graph, dataclasses.replace(spec, **kind), **change)
-    open_model(tell=said.append).close()
-    assert "no engine of it is in the cache" in said[-1]
+    open_model().close()
+    assert "no engine of it is in the cache" in said.messages[-1]
 
 
 def test_an_fp16_graph_is_certified_against_the_checkpoint_that_its_spec_names(
-        store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine, tmp_path: Path) -> None:
+        store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine, tmp_path: Path,
+        said: pytest.LogCaptureFixture) -> None:
     half = tmp_path / "half.onnx"
-    save_graph(half_precision_twin(onnx.load(graph)), half)
+    save_graph(half_precision_copy(onnx.load(graph)), half)
     stored(store, half, spec)
     machine.runs(computing(machine.gpu, graph, change=9))
-    said: list[str] = []
-    open_model(half, tell=said.append).close()
-    assert "is not its reference: " in said[-1]
+    open_model(half).close()
+    assert "differs from its reference: " in said.messages[-1]
 
 
 def test_info_describes_an_engine_by_its_manifest(store: EngineStore, graph: Path, spec: ModelSpec) -> None:

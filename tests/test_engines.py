@@ -31,7 +31,8 @@ from srn_deploy.errors import (
 )
 from srn_deploy.graph.export import ExportOptions, export_graph
 from srn_deploy.graph.onnx_file import save_graph, spec_of
-from srn_deploy.registry.shipped import find_graph, shipped_models
+from srn_deploy.registry.resolve import resolve
+from srn_deploy.registry.shipped import shipped_models
 from srn_deploy.spec import Form, Precision
 from srn_deploy.tiling.shapes import ShapeRange
 from tests.networks import seeded_network
@@ -291,4 +292,4 @@ def test_a_folder_that_cannot_be_made_is_an_error_with_the_variable_to_set(
 
 def test_the_default_model_is_what_is_built_without_a_name(library: Library, store: EngineStore) -> None:
     built = request_engine(None, EngineRequest(shapes=("48x48",), runtime="tensorrt-rtx"), store)
-    assert built.manifest.name == find_graph(None).stem
+    assert built.manifest.name == resolve().path.stem

@@ -17,7 +17,7 @@ from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend, read_spec
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.errors import ExportMismatch, GraphError, GraphWithoutSpec, OptionError, UnsuitableBatch
 from srn_deploy.graph.export import ExportOptions, export_graph
-from srn_deploy.graph.onnx_file import half_precision_twin, spec_of
+from srn_deploy.graph.onnx_file import half_precision_copy, spec_of
 from srn_deploy.spec import Corrections, Form, PixelType, Precision
 from srn_deploy.tiling.tiles import batches, cut, geometry_of, plan_tiles
 from srn_deploy.verification import export_proof
@@ -101,15 +101,15 @@ def test_an_exported_graph_holds_no_path_of_the_machine(tmp_path: Path) -> None:
     assert b".py" not in data
 
 
-def test_the_half_precision_twin_computes_every_convolution_in_fp16() -> None:
-    twin = half_precision_twin(export_graph(seeded_network(**NEW_ESA), ExportOptions()))
+def test_the_half_precision_copy_computes_every_convolution_in_fp16() -> None:
+    twin = half_precision_copy(export_graph(seeded_network(**NEW_ESA), ExportOptions()))
     types = {tensor.name: tensor.data_type for tensor in twin.graph.initializer}
     weights = [node.input[1] for node in twin.graph.node if node.op_type == "Conv"]
     assert {types[name] for name in weights} == {onnx.TensorProto.FLOAT16}
     assert [entry.type.tensor_type.elem_type for entry in twin.graph.input] == [
         onnx.TensorProto.UINT8, onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT]
     with pytest.raises(GraphError, match="already"):
-        half_precision_twin(twin)
+        half_precision_copy(twin)
 
 
 def test_a_graph_that_differs_is_an_error_and_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.errors import OptionError
 from srn_deploy.image.bicubic import resize, resize_uint8
 from srn_deploy.inference.guard import BLOCK_PX, Guard, area_averaged, inspect, local_means, signs_of
-from srn_deploy.registry.shipped import find_graph
+from srn_deploy.registry.resolve import resolve
 
 SCALE = 4
 
@@ -62,7 +62,7 @@ def test_smoothing_noise_away_is_healthy() -> None:
 @pytest.mark.parametrize("name", sorted(hard_pictures()))
 @pytest.mark.parametrize("model", ["srn-s-b4-x4-photo", "srn-s-b6-x2"])
 def test_a_shipped_model_passes_on_what_breaks_others(model: str, name: str) -> None:
-    backend, lr = OnnxRuntimeBackend(find_graph(model)), hard_pictures()[name]
+    backend, lr = OnnxRuntimeBackend(resolve(model).path), hard_pictures()[name]
     assert not inspect(lr, backend.run(lr[None])[0], backend.spec.scale).broken.any()
 
 

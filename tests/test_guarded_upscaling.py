@@ -24,7 +24,8 @@ from srn_deploy.inference.jobs import plan_jobs, run_jobs
 from srn_deploy.inference.repair import GROWN_PX, RAMP_PX
 from srn_deploy.inference.setup import Fp32Fallback, Setup
 from srn_deploy.open_model import fp32_fallback_of
-from srn_deploy.registry.shipped import find_graph, shipped_models
+from srn_deploy.registry.resolve import resolve
+from srn_deploy.registry.shipped import shipped_models
 from srn_deploy.spec import PixelType, Precision
 from srn_deploy.tiling.interpolation import Geometry
 from srn_deploy.tiling.windows import TileOptions
@@ -192,7 +193,7 @@ def test_a_folder_of_both_depths_opens_the_float_graph_once(
 
 def test_a_graph_that_was_made_of_no_shipped_model_has_no_fallback(tmp_path: Path) -> None:
     graph = tmp_path / "other.onnx"
-    graph.write_bytes(find_graph().read_bytes() + b"\0")
+    graph.write_bytes(resolve().path.read_bytes() + b"\0")
     assert not fp32_fallback_of(graph)
     assert fp32_fallback_of()
 

@@ -21,7 +21,8 @@ from srn_deploy.image import find_images, read_image
 from srn_deploy.image.bicubic import resize_uint8
 from srn_deploy.quality.metrics import psnr_y
 from srn_deploy.registry import shipped
-from srn_deploy.registry.shipped import default_model, find_checkpoint, find_graph, models_folder, shipped_models
+from srn_deploy.registry.resolve import ModelKind, resolve
+from srn_deploy.registry.shipped import default_model, models_folder, shipped_models
 from srn_deploy.verification.agreement import compare_backends, whole_images
 from srn_deploy.verification.sample_images import sample_images
 
@@ -38,7 +39,8 @@ def test_every_file_is_the_one_the_manifest_names(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_graph_is_the_checkpoints(name: str) -> None:
-    graph, loaded = OnnxRuntimeBackend(find_graph(name)), load_checkpoint(find_checkpoint(name))
+    graph = OnnxRuntimeBackend(resolve(name).path)
+    loaded = load_checkpoint(resolve(name, wanted=ModelKind.CHECKPOINT).path)
     assert graph.spec.source_sha256 == loaded.spec.source_sha256
     assert graph.spec.licence == loaded.spec.licence != ""
     agreement = compare_backends(graph, PyTorchBackend(loaded), whole_images(sample_images()))
@@ -57,7 +59,7 @@ def test_the_training_log_begins_at_step_0_with_untrained_weights(name: str) -> 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_beats_bicubic_on_set5(name: str, data: Path) -> None:
-    backend = OnnxRuntimeBackend(find_graph(name))
+    backend = OnnxRuntimeBackend(resolve(name).path)
     scale, gains = backend.spec.scale, []
     folder = data / f"images/Set5/x{scale}"
     for path in find_images(folder / "HR"):
@@ -80,7 +82,7 @@ def luma(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
 @pytest.mark.parametrize(("name", "title", "bar_db"),
                          [(name, title, bar) for name, bars in BARS_DB.items() for title, bar in bars.items()])
 def test_it_reaches_its_bar_by_an_evaluation_of_its_own(name: str, title: str, bar_db: float, data: Path) -> None:
-    network, spec = (loaded := load_checkpoint(find_checkpoint(name))).network, loaded.spec
+    network, spec = (loaded := load_checkpoint(resolve(name, wanted=ModelKind.CHECKPOINT).path)).network, loaded.spec
     folder, scores = data / f"images/{title}/x{spec.scale}", []
     for path in sorted((folder / "HR").glob("*.png")):
         hr, lr = (np.atleast_3d(cv2.imread(str(folder / side / path.name))[..., ::-1]) for side in ("HR", "LR"))
@@ -97,7 +99,7 @@ def test_it_reaches_its_bar_by_an_evaluation_of_its_own(name: str, title: str, b
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_does_not_diverge_on_what_no_photograph_holds(name: str) -> None:
-    loaded = load_checkpoint(find_checkpoint(name))
+    loaded = load_checkpoint(resolve(name, wanted=ModelKind.CHECKPOINT).path)
     for title, picture in hard_pictures().items():
         smallest, largest = output_range(loaded, picture)
         assert LIMITS[0] <= smallest <= largest <= LIMITS[1], title
@@ -105,7 +107,7 @@ def test_it_does_not_diverge_on_what_no_photograph_holds(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_does_not_diverge_on_a_noisy_photograph(name: str, data: Path) -> None:
-    loaded = load_checkpoint(find_checkpoint(name))
+    loaded = load_checkpoint(resolve(name, wanted=ModelKind.CHECKPOINT).path)
     for title, picture in noisy_photograph(data / "images/0853x4.png").items():
         smallest, largest = output_range(loaded, picture)
         assert LIMITS[0] <= smallest <= largest <= LIMITS[1], title
@@ -129,11 +131,11 @@ def test_a_changed_file_is_not_opened(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / entry.graph.name).write_bytes(changed)
     monkeypatch.setattr(shipped, "models_folder", lambda: tmp_path)
     with pytest.raises(DamagedCheckpoint, match="not the file"):
-        find_graph()
+        resolve()
 
 
 def test_a_file_goes_before_a_name_and_an_unknown_name_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "any.onnx").write_bytes(b"")
-    assert find_graph(tmp_path / "any.onnx") == tmp_path / "any.onnx"
+    assert resolve(tmp_path / "any.onnx").path == tmp_path / "any.onnx"
     with pytest.raises(UnknownModel):
-        find_checkpoint("unheard-of")
+        resolve("unheard-of", wanted=ModelKind.CHECKPOINT)

@@ -24,7 +24,8 @@ from srn_deploy.image import Image, read_image, write_image
 from srn_deploy.open_model import engines_of
 from srn_deploy.registry import download, published
 from srn_deploy.registry.published import published_models
-from srn_deploy.registry.shipped import corrections_for, default_model, shipped_models
+from srn_deploy.registry.resolve import resolve
+from srn_deploy.registry.shipped import default_model, shipped_models
 from srn_deploy.spec import Corrections, Form, PixelType
 from tests.fake_machine import stored
 from tests.networks import large_picture, seeded_network
@@ -175,7 +176,7 @@ def test_a_pulled_model_is_used_by_its_name_without_further_options(
     told: list[Corrections] = []
     if command == "bench":  # four exports take too long: what they are told is looked at instead
         monkeypatch.setattr("srn_deploy.verification.export_proof.export_and_prove",
-                            lambda *given: told.append(given[-1]))
+                            lambda model, *_: told.append(model.corrections))
         monkeypatch.setattr("srn_deploy.benchmark.steady_state.ceilings", lambda device: Ceilings())
         monkeypatch.setattr("srn_deploy.benchmark.candidates.MOST_WARM_UPS", 1)
     if command == "build-engine":
@@ -222,8 +223,8 @@ def test_an_engine_counts_as_the_models_by_what_the_catalogue_tells(server: Serv
     spec = replace(load_checkpoint(place(), KNOWN).spec, form=Form.DEPLOY, pixel_type=PixelType.UINT8)
     store = EngineStore()
     engine = stored(store, place(), spec)
-    assert engines_of(place(), store, corrections_for(NAME)) == [engine]
-    assert engines_of(place(), store, Corrections.parse(("scale=2",), 1.0)) == []
+    assert engines_of(resolve(NAME), store) == [engine]
+    assert engines_of(resolve(NAME, Corrections.parse(("scale=2",))), store) == []
 
 
 PULL_HERE = """
@@ -252,7 +253,7 @@ def test_ctrl_c_exits_130_and_the_next_pull_goes_on(server: Server, weights: byt
         process.send_signal(signal.SIGINT)
         out, told = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
-    assert told.endswith("what has come is kept, and the same command goes on from there.\n")
+    assert told.endswith("what was received is kept, and the same command continues from there.\n")
     assert run("models", "pull", NAME).exit_code == 0
     assert place().read_bytes() == weights
     assert server.ranges[0] is None

@@ -19,7 +19,7 @@ from srn_deploy.engine.library import Library, open_library
 from srn_deploy.engine.options import BuildOptions
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.graph.export import ExportOptions, export_graph
-from srn_deploy.graph.onnx_file import WIDE_OPERATORS, half_precision_twin, save_graph
+from srn_deploy.graph.onnx_file import WIDE_OPERATORS, half_precision_copy, save_graph
 from srn_deploy.spec import Form, Precision
 from srn_deploy.tiling.shapes import ShapeRange
 from srn_deploy.verification.export_proof import Exported, export_and_prove
@@ -73,7 +73,7 @@ def test_a_graph_of_carn_keeps_the_one_upsampler_that_it_uses() -> None:
 def imdn() -> tuple[onnx.ModelProto, onnx.ModelProto]:
     """The deploy graph of a small IMDN and its FP16 twin."""
     graph = export_graph(seeded_network("imdn", **NETWORKS["imdn"][1]), ExportOptions())
-    return graph, half_precision_twin(graph)
+    return graph, half_precision_copy(graph)
 
 
 def test_statistics_over_the_whole_picture_stay_in_single_precision(

@@ -24,7 +24,8 @@ from benchmarks.render import outdated
 from srn_deploy.architectures.checkpoint import load_checkpoint
 from srn_deploy.benchmark.records import Record
 from srn_deploy.image import read_image
-from srn_deploy.registry.shipped import default_model, find_checkpoint
+from srn_deploy.registry.resolve import ModelKind, resolve
+from srn_deploy.registry.shipped import default_model
 from srn_deploy.tiling.interpolation import cell_count, stretch_matrix
 
 STALE = "run `python -m benchmarks.explain_tiling`, and take its figures over"
@@ -74,7 +75,7 @@ def test_exact_tiles_are_within_one_level_and_naive_ones_are_not(record: Record)
 
 
 def test_what_is_counted_is_counted_alike_today(record: Record) -> None:
-    loaded = load_checkpoint(find_checkpoint(default_model()))
+    loaded = load_checkpoint(resolve(default_model(), wanted=ModelKind.CHECKPOINT).path)
     assert json.loads(json.dumps(matrix_shares(loaded))) == record.results["matrix_shares"]
     shifts = [abs(shift) for side in (record.results["height_px"], record.results["width_px"])
               for _, found in shifts_px(side, loaded.spec) for shift in found]

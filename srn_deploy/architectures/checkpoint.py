@@ -1,4 +1,4 @@
-"""Checkpoint files to networks and back. Nothing in a file is ever executed."""
+"""Reads checkpoint files into networks and writes them. No code in a file is ever executed."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from srn_deploy.errors import (
     UnknownNetwork,
     UnsafeCheckpoint,
 )
+from srn_deploy.registry.resolve import ModelKind, ResolvedModel
 from srn_deploy.spec import AS_RECOGNISED, SPEC_KEY, Corrections, ModelSpec, Scalar
 from srn_deploy.system.atomic import replacing
-from srn_deploy.system.hashing import sha256_of_file
 
 SUFFIXES = (".pt", ".pth", ".safetensors")
-"""Usual names; the content decides how a file is read."""
+"""Usual suffixes; the content of a file decides how it is read."""
 
 WRAPPERS = ("params_ema", "params", "ema", "state_dict", "model_state_dict", "model", "network", "net", "generator")
-"""Keys under which training programs store the weights; averaged ones first."""
+"""Keys under which training programs store the weights; averaged weights first."""
 
 PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "net.", "generator.")
-"""What DataParallel, torch.compile and training programs put before every key."""
+"""Prefixes that DataParallel, torch.compile and training programs put before every key."""
 
 _LFS_POINTER = b"version https://git-lfs"
 _ZIP = b"PK\x03\x04"
@@ -45,22 +45,29 @@ _PROGRAM = re.compile(r"GLOBAL ((?:[^\W\d]\w*\.)+[^\W\d]\w*)[ ']")
 
 
 _EXAMPLES = {"scale": "4"}
-"""Of options that a file may not tell."""
+"""For the options that a file may not show."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LoadedNetwork:
-    """A network in eval mode on the CPU in float32, and what it promises."""
+    """A network in eval mode on the CPU in float32, and its spec."""
 
     network: nn.Module
     spec: ModelSpec
 
 
 def load_checkpoint(path: Path, corrections: Corrections = AS_RECOGNISED) -> LoadedNetwork:
-    """Read a checkpoint, recognise its network, load the weights.
+    """Load the checkpoint at a path, as `load_resolved` does."""
+    return load_resolved(ResolvedModel(path=path, kind=ModelKind.CHECKPOINT, corrections=corrections))
 
-    Raises a CheckpointError for the file, OptionError for a correction that the network does not know.
+
+def load_resolved(model: ResolvedModel, corrections: Corrections | None = None) -> LoadedNetwork:
+    """Read a checkpoint, recognise its network and load the weights.
+
+    corrections: used instead of the model's own. Raises a CheckpointError for the file, OptionError for a correction
+    that the network does not know.
     """
+    path, corrections = model.path, model.corrections if corrections is None else corrections
     state, recorded = _read(path)
     family = detect(state) if recorded is None else ARCHITECTURES[recorded.architecture]
     given = corrections.options
@@ -75,19 +82,19 @@ def load_checkpoint(path: Path, corrections: Corrections = AS_RECOGNISED) -> Loa
     spec = family.describe(options)
     range_told = family.read_value_range(state) if recorded is None else recorded.value_range
     spec = replace(spec, value_range=corrections.value_range or range_told or spec.value_range,
-                   source_sha256=sha256_of_file(path), licence="" if recorded is None else recorded.licence)
+                   source_sha256=model.sha256, licence="" if recorded is None else recorded.licence)
     return LoadedNetwork(network=network.eval().requires_grad_(False), spec=spec)
 
 
 def save_checkpoint(path: Path, network: nn.Module, *, architecture: str, options: Mapping[str, Any],
                     value_range: float, licence: str = "") -> ModelSpec:
-    """Write weights and spec as .safetensors, whole or not at all; returns the spec. Raises CheckpointError."""
+    """Write weights and spec as .safetensors, complete or not at all; returns the spec. Raises CheckpointError."""
     spec = replace(ARCHITECTURES[architecture].describe(options), value_range=value_range, licence=licence)
     tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     try:
         with replacing(path) as temporary:
             safetensors.torch.save_file(tensors, temporary, metadata={SPEC_KEY: spec.to_json()})
-            temporary.chmod(0o644)  # safetensors writes for the owner alone
+            temporary.chmod(0o644)  # safetensors makes files that only their owner can read
     except (OSError, ValueError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"{path} cannot be written: {error}.",
                               remedy="Check the folder, its permissions and the free space.") from error
@@ -95,7 +102,7 @@ def save_checkpoint(path: Path, network: nn.Module, *, architecture: str, option
 
 
 def _read(path: Path) -> tuple[StateDict, ModelSpec | None]:
-    """Weights under bare keys, and the spec if the file carries one."""
+    """The weights under their keys without prefixes, and the spec if the file has one."""
     try:
         with path.open("rb") as file:
             head = file.read(64)
@@ -118,41 +125,41 @@ def _read_safetensors(path: Path) -> tuple[StateDict, ModelSpec | None]:
             text = (file.metadata() or {}).get(SPEC_KEY)
         state = safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
-        raise DamagedCheckpoint(f"{path} is no whole safetensors file ({error}).",
+        raise DamagedCheckpoint(f"{path} is not a complete safetensors file ({error}).",
                                 remedy="Download or save it again.") from error
     return _bare(state, path), None if text is None else _recorded_spec(text, path)
 
 
 def _recorded_spec(text: str, path: Path) -> ModelSpec:
-    """The spec in a file's metadata; raises DamagedCheckpoint or UnknownNetwork if it cannot be followed."""
+    """The spec in a file's metadata; raises DamagedCheckpoint or UnknownNetwork if it cannot be used."""
     try:
         spec = ModelSpec.from_json(text)
         if spec.architecture in ARCHITECTURES:
             ARCHITECTURES[spec.architecture].describe(spec.options)
             return replace(spec, value_range=float(spec.value_range), licence=str(spec.licence))
     except (OptionError, TypeError, ValueError, RecursionError) as error:
-        raise DamagedCheckpoint(f"{path} carries a spec that makes no sense ({str(error).splitlines()[0][:160]}).",
+        raise DamagedCheckpoint(f"{path} has an invalid spec ({str(error).splitlines()[0][:160]}).",
                                 remedy="Download it again, or save it again with the program that made it.") from error
     raise UnknownNetwork(f"{path} says it is {spec.architecture!r}, which this version does not know.",
                          remedy=f"Known: {', '.join(ARCHITECTURES)}. A newer srn-deploy may know more.")
 
 
 def _read_pickle(path: Path, head: bytes) -> object:
-    """What torch's restricted unpickler finds; refuses everything but tensors and plain containers."""
+    """Read a file with torch's restricted unpickler, which refuses everything but tensors and plain containers."""
     is_zip = head.startswith(_ZIP)
     check_bounded(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pickle protocols, TorchScript: what matters becomes an error
+            warnings.simplefilter("ignore")  # about pickle protocols and TorchScript; what matters raises
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if program := _PROGRAM.search(str(error)):
             raise UnsafeCheckpoint(
                 f"{path} holds a pickled program (it asks for {program[1]}), not only weights; it was not run.",
-                remedy="Where you trust it: load it in a sandbox with its own code and save "
+                remedy="If you trust it: load it in a sandbox with its own code and save "
                        "module.state_dict() with torch.save.") from error
         raise _not_weights(path, error) from error
-    except Exception as error:  # bytes that nobody checked before can make torch raise anything
+    except Exception as error:  # damaged files make torch raise exceptions of any type
         if "TorchScript" in str(error):
             raise UnsafeCheckpoint(f"{path} is a TorchScript program, not a weights file; it was not run.",
                                    remedy="Save module.state_dict() with torch.save and use that file.") from error
@@ -168,22 +175,22 @@ def _not_weights(path: Path, error: Exception) -> DamagedCheckpoint:
     told = _TORCH_REASON.search(str(error))
     reason = told[1] if told else (str(error).splitlines() or [""])[0]
     return DamagedCheckpoint(
-        f"{path} is no PyTorch weights file, or a damaged one ({reason[:120] or type(error).__name__}).",
-        remedy=f"Give a whole file that torch.save or safetensors wrote ({', '.join(SUFFIXES)}).")
+        f"{path} is not a PyTorch weights file, or is damaged ({reason[:120] or type(error).__name__}).",
+        remedy=f"Give a complete file that torch.save or safetensors wrote ({', '.join(SUFFIXES)}).")
 
 
 def _unwrapped(found: object, path: Path) -> StateDict:
-    """The innermost state dict of a training program's file."""
+    """The innermost state dict of what a training program saved."""
     opened: list[object] = []
     while isinstance(found, Mapping) and not any(found is one for one in opened):
-        opened.append(found)  # a file may hold itself
+        opened.append(found)  # a file may contain itself
         wrapper = next((key for key in WRAPPERS if isinstance(found.get(key), Mapping)), None)
         if wrapper is not None:
             found = found[wrapper]
         elif tensors := _tensors(found):
             return tensors
     keys = [key for key in found if isinstance(key, str)] if isinstance(found, Mapping) else []
-    raise UnknownNetwork(f"{path} holds no named tensors: it is of type {type(found).__name__}, "
+    raise UnknownNetwork(f"{path} has no named tensors: it is of type {type(found).__name__}, "
                          f"with keys {', '.join(keys[:4]) or '(none)'}.",
                          remedy="Save module.state_dict() with torch.save and use that file.")
 
@@ -193,7 +200,7 @@ def _tensors(found: Mapping[object, object]) -> dict[str, Tensor]:
 
 
 def _bare(state: StateDict, path: Path) -> StateDict:
-    """Without prefixes that stand before every key; raises DamagedCheckpoint for what is no plain tensor."""
+    """The state without prefixes that all keys share; raises DamagedCheckpoint for tensors that are not plain."""
     while prefix := next((one for one in PREFIXES if state and all(key.startswith(one) for key in state)), ""):
         state = {key.removeprefix(prefix): value for key, value in state.items()}
     for key, value in state.items():
@@ -205,9 +212,9 @@ def _bare(state: StateDict, path: Path) -> StateDict:
 
 def _recognised(family: Architecture, state: StateDict, given: Mapping[str, Any],
                 path: Path) -> tuple[StateDict, Mapping[str, Scalar]]:
-    """The weights under the family's own keys, and what keys and shapes tell.
+    """The weights under the family's own keys, and the options that keys and shapes show.
 
-    Raises MismatchedTensors where they tell nonsense, OptionError where they tell too little.
+    Raises MismatchedTensors where these are impossible, OptionError where they are not enough.
     """
     try:
         own = family.own_form(state, given)
@@ -220,7 +227,7 @@ def _recognised(family: Architecture, state: StateDict, given: Mapping[str, Any]
         raise MismatchedTensors(f"{path} looks like {family.title}, but its tensors have impossible shapes. "
                                 f"{error.message}", remedy="The file is damaged, or the network differs.") from error
     if missing is not None:
-        raise OptionError(f"{path} is {family.title}: its file serves more than one {missing} and does not tell which.",
+        raise OptionError(f"{path} is {family.title}: its file serves more than one {missing} and does not say which.",
                           remedy=f"Give it: --set {missing}={_EXAMPLES.get(missing, 'VALUE')}.")
     return own, told
 
@@ -242,7 +249,7 @@ def _check_fit(family: Architecture, options: Mapping[str, Any], state: StateDic
 
 
 def _alike(found: Tensor, wanted: Tensor) -> bool:
-    """Floats of any width will do."""
+    """Whether the shapes are equal and both or neither are floating point, of any width."""
     return found.shape == wanted.shape and found.is_floating_point() == wanted.is_floating_point()
 
 
@@ -251,9 +258,12 @@ def _described(tensor: Tensor) -> str:
 
 
 def _single_precision(state: StateDict, path: Path) -> dict[str, Tensor]:
-    """Weights in float32; raises DamagedCheckpoint. Only for shapes that fit: a tiny file can claim any size."""
+    """The weights in float32; raises DamagedCheckpoint for values that are not finite.
+
+    Call it only after the shapes are checked: a small file can claim tensors of any size.
+    """
     for key, value in state.items():
         if not torch.isfinite(value).all():
-            raise DamagedCheckpoint(f"{path}: {key} holds values that are no finite numbers.",
-                                    remedy="Download it again; if it is so at the source, its training has diverged.")
+            raise DamagedCheckpoint(f"{path}: {key} has values that are not finite.",
+                                    remedy="Download it again; if the original is the same, its training has diverged.")
     return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}

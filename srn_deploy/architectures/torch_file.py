@@ -1,4 +1,4 @@
-"""Files of torch.save, looked at before torch opens them: does a small one ask for endless memory?"""
+"""Checks files of torch.save before torch opens them: a small file must not fill the memory."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ GROWING = {
     b"c_codecs\nencode\n": "_codecs.encode",
     b"\n_rebuild_device_tensor_from_": "torch._utils._rebuild_device_tensor",
 }
-"""Calls that torch's restricted unpickler allows, as pickle writes them, and whose result can be any number of times
-as large as the file. Weights of a network need none of them."""
+"""Calls, as pickle writes them, that torch's restricted unpickler allows and whose result can be many times as large as
+the file. The weights of a network need none of them."""
 
 
 def check_bounded(path: Path) -> None:
-    """Raise UnsafeCheckpoint or DamagedCheckpoint for a file that would grow in memory; others pass, whatever they are.
+    """Raise UnsafeCheckpoint or DamagedCheckpoint for a file that would grow in memory; any other file passes.
 
     Raises OSError as open() does.
     """
@@ -34,7 +34,7 @@ def check_bounded(path: Path) -> None:
 
 
 def _check_stored(path: Path) -> None:
-    """Of a zip archive: torch.save stores records as they are, so together they are no larger than the file."""
+    """Check a zip archive: torch.save does not compress records, so together they are not larger than the file."""
     try:
         if not zipfile.is_zipfile(path):
             return
@@ -43,12 +43,12 @@ def _check_stored(path: Path) -> None:
     except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, OverflowError) as error:
         raise DamagedCheckpoint(f"{path} is truncated or damaged ({path.stat().st_size} bytes).",
                                 remedy="Download or copy it again and compare its size.") from error
-    if any(one.filename.endswith("/constants.pkl") for one in records):  # TorchScript packs; torch refuses it unread
+    if any(one.filename.endswith("/constants.pkl") for one in records):  # TorchScript; torch refuses it unread
         return
     packed = next((one.filename for one in records if one.compress_type != zipfile.ZIP_STORED), None)
     size_bytes = sum(one.file_size for one in records)
     if packed is not None or size_bytes > path.stat().st_size:
         raise DamagedCheckpoint(
-            f"{path} is no archive as torch.save writes it: " + (
+            f"{path} is not an archive as torch.save writes it: " + (
                 f"{packed} is compressed." if packed is not None else f"its records claim {size_bytes} bytes."),
-            remedy="Load it where you trust it, and save module.state_dict() with torch.save.")
+            remedy="If you trust it, load it and save module.state_dict() with torch.save.")

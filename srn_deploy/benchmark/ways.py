@@ -22,10 +22,9 @@ from srn_deploy.image import Image, write_image
 from srn_deploy.inference.jobs import Job, plan_jobs, run_jobs
 from srn_deploy.inference.setup import Setup
 from srn_deploy.open_model import engines_of
-from srn_deploy.registry.shipped import corrections_for, find_graph
-from srn_deploy.spec import Corrections, Form, PixelType, Precision, is_engine, is_graph
+from srn_deploy.registry.resolve import ModelKind, ResolvedModel, resolve, resolve_file
+from srn_deploy.spec import Form, PixelType, Precision
 from srn_deploy.tiling.shapes import Size
-from srn_deploy.verification.verify import checkpoint_of
 
 _log = logging.getLogger(__name__)
 
@@ -84,9 +83,9 @@ def candidates_of(model: str | None, task: Task, opened: ExitStack,
     opened: closes the backends and removes what was exported. on_way: called with the name of each way before it is
     opened.
     """
-    path = find_graph(model)
-    for name, opener in _ways(path, task, corrections_for(model), opened):
-        title = f"{path.stem}, {name}"
+    resolved = resolve(model)
+    for name, opener in _ways(resolved, task, opened):
+        title = f"{resolved.path.stem}, {name}"
         on_way(title)
         try:
             backend, library = opener()
@@ -100,25 +99,25 @@ def candidates_of(model: str | None, task: Task, opened: ExitStack,
             yield from found
 
 
-def _ways(path: Path, task: Task, corrections: Corrections, opened: ExitStack) -> Iterator[tuple[str, OpenBackend]]:
+def _ways(model: ResolvedModel, task: Task, opened: ExitStack) -> Iterator[tuple[str, OpenBackend]]:
     """By backend, precision and form of graph."""
-    if is_engine(path):
-        yield "engine", lambda: open_on(path, "cuda")
+    if model.kind is ModelKind.ENGINE:
+        yield "engine", lambda: open_on(model, "cuda")
         return
-    if is_graph(path):
-        yield "graph", lambda: open_on(path, task.device)
-    checkpoint = checkpoint_of(path)
+    if model.kind is ModelKind.GRAPH:
+        yield "graph", lambda: open_on(model, task.device)
+    checkpoint = model.checkpoint
     if checkpoint is not None and all(importlib.util.find_spec(name) for name in ("torch", "onnx", "onnxscript")):
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
-        yield "PyTorch FP32", lambda: open_on(checkpoint, task.device, corrections)
-        for form, precision in _exports(task, is_there=is_graph(path)):
+        yield "PyTorch FP32", lambda: open_on(checkpoint, task.device)
+        for form, precision in _exports(task, is_there=model.kind is ModelKind.GRAPH):
             yield (f"{form} graph {precision.upper()}",
-                   partial(_exported, checkpoint, folder, (form, precision), task.device, corrections))
+                   partial(_exported, checkpoint, folder, (form, precision), task.device))
     if task.device == "cuda":
         if checkpoint is not None:
-            yield "PyTorch FP16", lambda: open_half(checkpoint, corrections)
-        for engine in engines_of(path, EngineStore(), corrections):
-            yield engine.path.stem, partial(open_on, engine.path, "cuda")
+            yield "PyTorch FP16", lambda: open_half(checkpoint)
+        for engine in engines_of(model, EngineStore()):
+            yield engine.path.stem, partial(open_on, resolve_file(engine.path), "cuda")
 
 
 def _exports(task: Task, *, is_there: bool) -> Iterator[tuple[Form, Precision]]:
@@ -130,15 +129,15 @@ def _exports(task: Task, *, is_there: bool) -> Iterator[tuple[Form, Precision]]:
                 yield form, precision
 
 
-def _exported(checkpoint: Path, folder: Path, kind: tuple[Form, Precision], device: str,
-              corrections: Corrections) -> tuple[Backend, str]:
+def _exported(checkpoint: ResolvedModel, folder: Path, kind: tuple[Form, Precision],
+              device: str) -> tuple[Backend, str]:
     from srn_deploy.graph.export import ExportOptions
     from srn_deploy.verification.export_proof import export_and_prove
 
     form, precision = kind
     graph = folder / f"{form}-{precision}.onnx"
-    export_and_prove(checkpoint, graph, ExportOptions(form=form, precision=precision), corrections)
-    return open_on(graph, device)
+    export_and_prove(checkpoint, graph, ExportOptions(form=form, precision=precision))
+    return open_on(resolve_file(graph), device)
 
 
 def _candidates_on(title: str, backend: Backend, library: str, task: Task, opened: ExitStack) -> Iterator[Candidate]:

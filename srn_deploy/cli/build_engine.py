@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 @click.option("--fp16", "precision", flag_value="fp16", help="Compute in half precision.")
 @click.option("--fp32", "precision", flag_value="fp32", help="Compute in single precision.  [default: as the graph]")
 @click.option("--runtime", type=click.Choice(["auto", "tensorrt", "tensorrt-rtx"]), default="auto", show_default=True,
-              help="auto: TensorRT where it and a GPU are there, else TensorRT-RTX, which builds without a GPU.")
+              help="auto: TensorRT where it and a GPU are there, otherwise TensorRT-RTX, which builds without a GPU.")
 @click.option("--shapes", multiple=True, metavar="MIN..MAX@OPT",
               help="Sizes (height x width) the engine takes and is tuned for, as in 64x64..640x640@339x510, or HxW for "
                    "one size; may be repeated.  [default: up to 640x640; larger pictures are tiled]")
-@click.option("--fit", type=options.FILE, metavar="FOLDER", help="Take the sizes from the pictures of a folder.")
+@click.option("--fit", type=options.FILE, metavar="FOLDER", help="Take the sizes from the images of a folder.")
 @click.option("--batch", "largest_batch", type=int, default=1, show_default=True, help="Largest batch.")
 @click.option("--tf32", is_flag=True, help="Let FP32 convolutions round to ten bits.")
 @click.option("--opt-level", "optimization_level", type=int, default=3, show_default=True,
@@ -49,8 +49,8 @@ def build_engine(model: str | None, fit: Path | None, precision: str | None, cor
 
     request = EngineRequest(precision=None if precision is None else Precision(precision), fit=fit,
                             corrections=corrections, **chosen)
-    with _shown() as on_phase:
-        engine = request_engine(model, request, tell=lambda line: click.echo(line, err=True), on_phase=on_phase)
+    with _progress() as on_phase:
+        engine = request_engine(model, request, on_phase=on_phase)
     convolutions = ", ".join(f"{count} {kind}" for kind, count in engine.manifest.convolutions.items())
     click.echo(f"{engine.manifest.engine_bytes / 1e6:.1f} MB; convolutions: {convolutions}; {engine.certification}.",
                err=True)
@@ -58,14 +58,16 @@ def build_engine(model: str | None, fit: Path | None, precision: str | None, cor
 
 
 @contextmanager
-def _shown() -> Iterator[Callable[[Phase], None]]:
-    """A bar for the outermost phase on a terminal; nothing elsewhere."""
+def _progress() -> Iterator[Callable[[Phase], None]]:
+    """Show a bar for the outermost phase on a terminal, below all messages; nothing elsewhere."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from srn_deploy.cli import messages
+
     console = Console(stderr=True)
-    with Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console,
-                  transient=True, disable=not console.is_terminal) as bar:
+    with (Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console,
+                   transient=True, disable=not console.is_terminal) as bar, messages.above(console)):
         task = bar.add_task("Building", total=None)
 
         def on_phase(phase: Phase) -> None:

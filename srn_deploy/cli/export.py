@@ -16,27 +16,26 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("checkpoint", required=False)
 @click.option("-o", "--output", type=options.FILE, help="The .onnx file.  [default: named after the checkpoint, here]")
-@click.option("--portable", is_flag=True, help="One float32 NCHW input in 0..1, for any runtime; not to be tiled.")
+@click.option("--portable", is_flag=True, help="One float32 NCHW input in 0..1, for any runtime; not for tiles.")
 @click.option("--fp16", is_flag=True, help="Compute in half precision; inputs and outputs keep their types.")
 @click.option("--io", "pixel_type", type=click.Choice(["uint8", "float32"]), default="uint8", show_default=True,
-              help="Pixels of the deploy graph; float32 keeps 16-bit pictures whole.")
+              help="Pixels of the deploy graph; float32 keeps all bits of 16-bit images.")
 @options.corrections
 def export(checkpoint: str | None, output: Path | None, portable: bool, fp16: bool, pixel_type: str,
            corrections: Corrections) -> None:
-    """Turn a trained PyTorch CHECKPOINT into an ONNX graph, and prove that both compute the same.
+    """Export a trained PyTorch CHECKPOINT to an ONNX graph, and prove that both compute the same.
 
     CHECKPOINT is a file or a model's name; without it the default model is exported.
     """
     options.need_torch("Exporting")
     from srn_deploy.graph.export import ExportOptions
-    from srn_deploy.registry.shipped import corrections_for, find_checkpoint
+    from srn_deploy.registry.resolve import ModelKind, resolve
     from srn_deploy.spec import Form, PixelType, Precision
     from srn_deploy.verification.export_proof import default_graph_path, export_and_prove
 
     chosen = ExportOptions(form=Form.PORTABLE if portable else Form.DEPLOY, pixel_type=PixelType(pixel_type),
                            precision=Precision.FP16 if fp16 else Precision.FP32)
-    path = find_checkpoint(checkpoint)
-    exported = export_and_prove(path, output or default_graph_path(path, chosen), chosen,
-                                corrections_for(checkpoint, corrections))
+    model = resolve(checkpoint, corrections, wanted=ModelKind.CHECKPOINT)
+    exported = export_and_prove(model, output or default_graph_path(model.path, chosen), chosen)
     click.echo(f"Against PyTorch: {exported.agreement}; {exported.nodes} nodes.", err=True)
     click.echo(str(exported.path))

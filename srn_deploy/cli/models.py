@@ -32,8 +32,8 @@ def models(context: click.Context, as_json: bool) -> None:
 @options.as_json
 def list_models(as_json: bool) -> None:
     """List the shipped models, the default one marked, then those that can be pulled and whether they are here."""
-    from srn_deploy.registry.published import published_models
-    from srn_deploy.registry.shipped import default_model, shipped_models, state_of
+    from srn_deploy.registry.published import published_models, state_of
+    from srn_deploy.registry.shipped import default_model, shipped_models
 
     default = default_model()
     states = [(model, state_of(model).value) for model in published_models().values()]
@@ -45,7 +45,7 @@ def list_models(as_json: bool) -> None:
     for model in shipped_models().values():
         mark = "*" if model.name == default else " "
         click.echo(f"{mark} {model.name}  x{model.scale}  {model.title}  ({model.licence})")
-    click.echo("To be fetched with `srn-deploy models pull NAME`, then used by name:", err=True)
+    click.echo("Fetch these with `srn-deploy models pull NAME`, then use them by name:", err=True)
     for one, state in states:
         click.echo(f"  {one.name}  x{one.scale}  {one.title}  ({_licence(one)})  {_place(one, state)}")
 
@@ -53,21 +53,21 @@ def list_models(as_json: bool) -> None:
 @models.command(short_help="Fetch published models and check them.")
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 def pull(names: tuple[str, ...]) -> None:
-    """Fetch published models over https, check them, and print where they lie.
+    """Fetch published models over https, check them, and print their paths.
 
-    What was cut is gone on from; what is here already is not fetched again. No other command uses the network.
+    Interrupted downloads are resumed; what is here already is not fetched again. No other command uses the network.
     """
     from srn_deploy.registry.pull import pull as pull_models
 
     paths = []
     try:
-        with _shown() as (on_model, tell):
-            for one in pull_models(names, on_model=on_model, tell=tell):
-                paths.append(one.path)  # noqa: PERF401  # extend need not keep those before an error
+        with _progress() as on_model:
+            for one in pull_models(names, on_model=on_model):
+                paths.append(one.path)  # noqa: PERF401  # extend would lose those before an error
     except KeyboardInterrupt:
-        click.echo("Stopped; what has come is kept, and the same command goes on from there.", err=True)
+        click.echo("Stopped; what was received is kept, and the same command continues from there.", err=True)
         raise click.exceptions.Exit(options.INTERRUPTED) from None
-    finally:  # after the bar, which would be torn; those that came before a failure are told too
+    finally:  # after the bar, which it would break up; also the models before a failure
         for path in paths:
             click.echo(str(path))
 
@@ -77,29 +77,29 @@ def _licence(model: PublishedModel) -> str:
 
 
 def _place(model: PublishedModel, state: str) -> str:
-    """Where it is, or how much there is to fetch."""
+    """Its path, or the size of the download."""
     if state == "absent":
         return f"{model.size_bytes / 1e6:.1f} MB"
     return str(model.path) if state == "pulled" else f"{model.path} is damaged: pull it again"
 
 
 @contextmanager
-def _shown() -> Iterator[tuple[OnModel, Callable[[str], None]]]:
-    """What to call for each model and each sentence: lines on stderr, and on a terminal a bar below them."""
+def _progress() -> Iterator[OnModel]:
+    """What to call for each model: it announces the model, and on a terminal shows a bar below all messages."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+    from srn_deploy.cli import messages
+
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        def tell(sentence: str) -> None:
-            """A path is no markup."""
-            console.print(f"{sentence}.", markup=False, highlight=False, soft_wrap=True)
-
+    with (Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar,
+          messages.above(console) as show):
         def on_model(model: PublishedModel) -> Callable[[int], None]:
-            tell(f"{model.name}: {model.title}, x{model.scale} ({_licence(model)}). {model.note}".rstrip(". "))
-            tell(f"{model.size_bytes / 1e6:.1f} MB from {model.url}")
+            about = f"{model.name}: {model.title}, x{model.scale} ({_licence(model)}). {model.note}".rstrip(". ")
+            show(f"{about}.")
+            show(f"{model.size_bytes / 1e6:.1f} MB from {model.url}.")
             task = bar.add_task(model.name, total=model.size_bytes)
             return lambda done: bar.update(task, completed=done)
 
-        yield on_model, tell
+        yield on_model

@@ -18,8 +18,8 @@ from srn_deploy.doctor.subprocesses import ProbeResult
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import DamagedCheckpoint, OptionError, SrnDeployError
 from srn_deploy.registry import shipped
-from srn_deploy.registry.published import PublishedModel, published_models
-from srn_deploy.registry.shipped import MANIFEST, ShippedFile, default_model, shipped_models, state_of
+from srn_deploy.registry.published import DownloadState, PublishedModel, published_models, state_of
+from srn_deploy.registry.shipped import MANIFEST, ShippedFile, default_model, shipped_models
 from srn_deploy.spec import ENGINE_SUFFIX
 from srn_deploy.system.cache import VARIABLE, engines_folder
 
@@ -130,9 +130,9 @@ def _pulled_finding(model: PublishedModel) -> list[Finding]:
     except OSError as error:
         return [_model(model.name, Status.BROKEN, f"{model.path} cannot be read: {error.strerror}",
                        f"Make {model.path} readable for you, or remove it and run `{again}`.")]
-    if state is shipped.State.DAMAGED:
+    if state is DownloadState.DAMAGED:
         return [_model(model.name, Status.BROKEN, f"{model.path} is not the file in the catalogue", again)]
-    if state is shipped.State.PULLED:
+    if state is DownloadState.PULLED:
         return [_model(model.name, Status.OK, f"pulled, and the file in the catalogue; SHA-256 "
                        f"{model.sha256[:SHOWN_DIGITS]}")]
     return []

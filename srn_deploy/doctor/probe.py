@@ -71,8 +71,9 @@ def graph(device: str) -> GraphReport:
 
     from srn_deploy.backends import open_on
     from srn_deploy.errors import BackendError
+    from srn_deploy.registry.resolve import resolve_file
 
-    backend, title = open_on(TINY_GRAPH, device)
+    backend, title = open_on(resolve_file(TINY_GRAPH), device)
     ramp = np.linspace(0, 1, 3 * _SIDE_PX**2, dtype=np.float32).reshape(1, _SIDE_PX, _SIDE_PX, 3)
     halved = backend.run(ramp)
     backend.close()

@@ -25,7 +25,7 @@ from srn_deploy.engine.monitor import OnPhase, interruptible, message_collector,
 from srn_deploy.engine.options import BuildOptions, HardwareCompatibility
 from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.errors import EngineNotBuilt, NotHalfPrecision, OptionError
-from srn_deploy.graph.onnx_file import half_precision_twin, spec_of
+from srn_deploy.graph.onnx_file import half_precision_copy, spec_of
 from srn_deploy.spec import Form, ModelSpec, Precision
 from srn_deploy.tiling.interpolation import cell_count
 from srn_deploy.tiling.shapes import ShapeRange
@@ -41,11 +41,16 @@ class GraphToBuild:
     """Of the model: the first part of the engine's file name."""
     data: bytes
     """The ONNX file."""
+    sha256: str
+    """Of the ONNX file."""
     spec: ModelSpec
 
 
-def read_graph(path: Path) -> GraphToBuild:
-    """Read a graph and the spec inside it; raises GraphWithoutSpec, and EngineNotBuilt for an invalid file."""
+def read_graph(path: Path, sha256: str | None = None) -> GraphToBuild:
+    """Read a graph and the spec inside it; raises GraphWithoutSpec, and EngineNotBuilt for an invalid file.
+
+    sha256: the file's own, where it is known.
+    """
     try:
         data = path.read_bytes()
         graph = onnx.load_from_string(data)
@@ -57,7 +62,8 @@ def read_graph(path: Path) -> GraphToBuild:
     if not graph.graph.node:
         raise EngineNotBuilt(f"{path} is an ONNX file without a network.",
                              remedy="Export it again with `srn-deploy export`.")
-    return GraphToBuild(name=path.stem, data=data, spec=spec_of(graph, path.name))
+    return GraphToBuild(name=path.stem, data=data, sha256=sha256 or hashlib.sha256(data).hexdigest(),
+                        spec=spec_of(graph, path.name))
 
 
 def build_engine(graph: GraphToBuild, options: BuildOptions, library: Library, store: EngineStore, *,
@@ -69,7 +75,7 @@ def build_engine(graph: GraphToBuild, options: BuildOptions, library: Library, s
     """
     options.check_fits(graph.spec)
     _check_library_options(options, library)
-    identity = Identity(graph_sha256=hashlib.sha256(graph.data).hexdigest(), options=options,
+    identity = Identity(graph_sha256=graph.sha256, options=options,
                         runtime=library.runtime, version=library.version, srn_deploy=metadata.version("srn-deploy"),
                         target=library.target(options.compute_capabilities))
     with store.locked(graph.name, identity):
@@ -113,7 +119,7 @@ def _in_precision(graph: GraphToBuild, precision: Precision) -> tuple[bytes, Mod
         raise OptionError(f"{graph.name} computes in FP16 already; FP32 cannot be made of it.",
                           remedy="Leave out --fp32, or export the checkpoint again without --fp16.")
     try:
-        half = half_precision_twin(onnx.load_from_string(graph.data))
+        half = half_precision_copy(onnx.load_from_string(graph.data))
     except Exception as error:  # the converter and ONNX's shape inference document none
         raise NotHalfPrecision(f"{graph.name} cannot be FP16: {str(error).splitlines()[0][:200]}.",
                                remedy="Export its checkpoint again, or build with --fp32.") from error

@@ -1,4 +1,4 @@
-"""Networks to ONNX graphs: the portable and the deploy form."""
+"""Exports networks to ONNX graphs, in the portable or the deploy form."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from srn_deploy.architectures.checkpoint import LoadedNetwork
 from srn_deploy.architectures.forms import DeployForm, PortableForm
 from srn_deploy.errors import GraphError, OptionError
-from srn_deploy.graph.onnx_file import half_precision_twin, stamped
+from srn_deploy.graph.onnx_file import half_precision_copy, stamped
 from srn_deploy.spec import Form, ModelSpec, PixelType, Precision
 from srn_deploy.tiling.interpolation import whole_geometry
 
 OPSET = 18
-"""Half-pixel Resize imports cleanly into TensorRT from 17 on; the exporter's own floor is 18."""
+"""Half-pixel Resize imports cleanly into TensorRT from 17 on; the exporter supports 18 and later."""
 
 TRACED_SHAPE = (2, 48, 57)
 """(N, H, W) of the traced batch: unequal sides, none of them 1 or a multiple of the other."""
@@ -30,28 +30,31 @@ TRACED_SHAPE = (2, 48, 57)
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
-    """What kind of graph is wanted."""
+    """Which kind of graph to export."""
 
     form: Form = Form.DEPLOY
     precision: Precision = Precision.FP32
     pixel_type: PixelType = PixelType.UINT8
-    """Of the deploy graph; the portable graph always exchanges float32."""
+    """Of the deploy graph; the portable graph always takes and returns float32."""
 
     def __post_init__(self) -> None:
         if self.form is Form.CHECKPOINT:
             raise OptionError("A graph is portable or deploy.", remedy="Use Form.PORTABLE or Form.DEPLOY.")
         if self.precision is Precision.FP16 and self.pixel_type is PixelType.FLOAT32 and self.form is Form.DEPLOY:
-            raise OptionError("Float pixels are for 16-bit pictures, and FP16 cannot tell 16 bits apart.",
-                              remedy="Leave --fp16 or --io float32 away.")
+            raise OptionError("Float pixels are for 16-bit images, and FP16 cannot represent 16 bits.",
+                              remedy="Leave out --fp16 or --io float32.")
 
 
 def export_graph(loaded: LoadedNetwork, options: ExportOptions) -> onnx.ModelProto:
-    """Trace a network into a graph with dynamic batch, height and width that carries its spec."""
+    """Trace a network into a graph with dynamic batch, height and width, with its spec in the metadata.
+
+    Raises GraphError if PyTorch cannot export the network.
+    """
     portable = options.form is Form.PORTABLE
     pixel_type = PixelType.FLOAT32 if portable else options.pixel_type
     spec = replace(loaded.spec, form=options.form, pixel_type=pixel_type)
     graph = stamped(_traced(loaded, spec), spec)
-    return half_precision_twin(graph) if options.precision is Precision.FP16 else graph
+    return half_precision_copy(graph) if options.precision is Precision.FP16 else graph
 
 
 def _traced(loaded: LoadedNetwork, spec: ModelSpec) -> onnx.ModelProto:
@@ -69,7 +72,7 @@ def _traced(loaded: LoadedNetwork, spec: ModelSpec) -> onnx.ModelProto:
 
 
 def _without_remarks(graph: onnx.ModelProto) -> onnx.ModelProto:
-    """Without the exporter's stack traces: they hold the paths of the machine that exported."""
+    """Remove the exporter's stack traces, which contain paths of the machine that exported."""
     for part in (graph.graph, *graph.graph.node, *graph.graph.value_info, *graph.functions):
         del part.metadata_props[:]
         part.ClearField("doc_string")
@@ -96,7 +99,7 @@ def _deploy(loaded: LoadedNetwork, spec: ModelSpec) -> tuple[nn.Module, dict[str
 
 @contextlib.contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """Keep the exporter's progress and its remarks on its own internals from the terminal."""
+    """Suppress the exporter's progress and its messages about its own internals."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

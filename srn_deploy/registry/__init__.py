@@ -1,1 +1,1 @@
-"""Shipped and published models: what a name means, and where its files are."""
+"""Models by name: shipped with the package, or published and downloaded; `resolve` finds one and says what it is."""

@@ -1,8 +1,12 @@
-"""The one room that reaches for the network: a pinned file over https, resumed where it was cut, whole or absent."""
+"""Downloads a pinned file over https, resumes it where it was interrupted, and leaves it complete or not at all.
+
+No other module uses the network.
+"""
 
 from __future__ import annotations
 
 import http.client
+import logging
 import os
 import ssl
 import time
@@ -24,16 +28,17 @@ from srn_deploy.system.locks import lock_path, locked
 CHUNK_BYTES = 1 << 16
 
 PASSING_STATUSES = {408, 429, 500, 502, 503, 504}
-"""Of a server that may answer better in a moment. 416 says that it knows no such part: the next try asks for the
-whole. Every other error stands."""
+"""HTTP statuses after which the same request may succeed in a moment. After 416, which says that there is no such part,
+the next try asks for the whole file. Every other error status is final."""
 
 OnBytes = Callable[[int], None]
-Tell = Callable[[str], None]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pinned:
-    """A file on the network, and what it must be."""
+    """A file on the network, with the hash and the size that it must have."""
 
     url: str
     sha256: str
@@ -45,23 +50,23 @@ class Patience:
     """How long to wait, and how often to try."""
 
     timeout_s: float = 30.0
-    """For a connection, and for every read from it."""
+    """To connect, and for every read."""
     tries: int = 5
     first_pause_s: float = 1.0
     """Before the second try; each later one is twice as long."""
     longest_pause_s: float = 60.0
-    """A server that asks for more is not waited for."""
+    """If a server asks for a longer pause, the download fails."""
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows a redirect only to an address that may be opened."""
+    """Follows redirects only to addresses that may be opened."""
 
     def __init__(self, is_allowed: Callable[[str], bool]) -> None:
         self._is_allowed = is_allowed
 
     def redirect_request(self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str,
                          headers: http.client.HTTPMessage, newurl: str) -> urllib.request.Request | None:
-        """As the base class; raises DownloadError."""
+        """Redirect as the base class does; raises DownloadError for an address that may not be opened."""
         if not self._is_allowed(newurl):
             fp.close()
             raise _not_allowed(newurl, f"{req.host} redirects to it")
@@ -69,7 +74,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 class Opener:
-    """Opens addresses of one kind, after redirects too; proxies of the environment are honoured."""
+    """Opens only allowed addresses, after redirects too; uses the proxies that the environment names."""
 
     def __init__(self, transport: urllib.request.BaseHandler, is_allowed: Callable[[str], bool]) -> None:
         self._is_allowed = is_allowed
@@ -80,7 +85,10 @@ class Opener:
             self._director.add_handler(handler)
 
     def open(self, url: str, headers: Mapping[str, str], timeout_s: float) -> http.client.HTTPResponse:
-        """The answer, its body not yet read. Raises DownloadError for another kind of address, and as urllib does."""
+        """Send a GET request; the body of the answer is not yet read.
+
+        Raises DownloadError for an address that is not allowed, and what urllib raises.
+        """
         if not self._is_allowed(url):
             raise _not_allowed(url, "the catalogue names it")
         request = urllib.request.Request(url, headers={"User-Agent": "srn-deploy", **headers})
@@ -89,25 +97,25 @@ class Opener:
 
 
 def https() -> Opener:
-    """What production code opens addresses with: certificates are checked, nothing but https is spoken."""
+    """The opener of production code: https only, with certificates checked."""
     return Opener(urllib.request.HTTPSHandler(context=ssl.create_default_context()),
                   lambda url: urlsplit(url).scheme == "https")
 
 
 def _not_allowed(url: str, why: str) -> DownloadError:
-    return DownloadError(f"{url} is not opened: it is not https ({why}).",
-                         remedy="Look whether a proxy or the network you are in redirects, and use another one.")
+    return DownloadError(f"{url} was not opened: it is not https ({why}).",
+                         remedy="Check whether a proxy or your network redirects, and use another one.")
 
 
 def fetch(source: Pinned, target: Path, *, patience: Patience | None = None, opener: Opener | None = None,
-          on_bytes: OnBytes = lambda done: None, tell: Tell = lambda line: None) -> None:
-    """Put the pinned file at target, whole or not at all; what has come of it before is gone on from.
+          on_bytes: OnBytes = lambda done: None) -> None:
+    """Download the pinned file to `target`, complete or not at all, and resume an interrupted download.
 
-    One process at a time fetches a target; another waits and finds it there. on_bytes: called with the bytes that
-    are there. tell: sentences on waiting and trying again. Ctrl-C leaves what has come for the next time. Raises
+    One process at a time downloads a target; others wait and find it complete. on_bytes: called with the number of
+    bytes received so far. Waiting and retrying are logged. Ctrl-C keeps what was received for the next time. Raises
     DownloadError.
     """
-    job = _Fetch(source, target, patience or Patience(), opener or https(), on_bytes, tell)
+    job = _Download(source, target, patience or Patience(), opener or https(), on_bytes)
     lock = lock_path(target.parent, target.name)
     with _folder_errors(target), locked(lock, busy=f"Another process is fetching {target.name}; waiting for it"):
         if not (target.is_file() and sha256_of_file(target) == source.sha256):
@@ -115,12 +123,12 @@ def fetch(source: Pinned, target: Path, *, patience: Patience | None = None, ope
 
 
 def partial_path(source: Pinned, target: Path) -> Path:
-    """Where the part that has come waits: beside the target, named after it and after what it must become."""
+    """Where received bytes are kept until the file is complete: next to the target, named after it and its hash."""
     return target.with_name(f"{TEMPORARY_MARK}{target.name}-{source.sha256[:12]}")
 
 
 class PassingFault(Exception):
-    """A fault that another try may not meet; never leaves this room."""
+    """A failure that may not happen again on the next try; it never leaves this module."""
 
     def __init__(self, reason: str, *, wait_s: float = 0.0) -> None:
         super().__init__(reason)
@@ -128,15 +136,14 @@ class PassingFault(Exception):
 
 
 @dataclass
-class _Fetch:
-    """One file on its way."""
+class _Download:
+    """The download of one file."""
 
     source: Pinned
     target: Path
     patience: Patience
     opener: Opener
     on_bytes: OnBytes
-    tell: Tell
     partial: Path = field(init=False)
     host: str = field(init=False)
 
@@ -145,35 +152,35 @@ class _Fetch:
         self.host = urlsplit(self.source.url).hostname or ""
 
     def run(self) -> None:
-        """Try until it is whole, then rename it."""
+        """Try until the file is complete, then rename it."""
         for number in range(1, self.patience.tries + 1):
             try:
-                self._go_on()
+                self._continue()
             except PassingFault as fault:
                 self._pause(number, fault)
             else:
                 break
         if sha256_of_file(self.partial) != self.source.sha256:
             self.partial.unlink()
-            raise DownloadError(f"What {self.host} sent is not {self.target.name}: its sha256 is another one. It was "
+            raise DownloadError(f"What {self.host} sent is not {self.target.name}: its sha256 is different. It was "
                                 "removed.", remedy=f"Pull it again; if that does not help, {self._by_hand}.")
         os.replace(self.partial, self.target)
 
     def _pause(self, number: int, fault: PassingFault) -> None:
-        """Wait before the next try; raises DownloadError after the last one, or where the server asks for long."""
+        """Wait before the next try; raises DownloadError after the last one, or if the server asks for a long pause."""
         pause_s = max(self.patience.first_pause_s * 2 ** (number - 1), fault.wait_s)
         if pause_s > self.patience.longest_pause_s:
-            raise DownloadError(f"{self.host}: {fault.reason}; it asks to be left alone for {fault.wait_s:.0f} s.",
-                                remedy="Pull it again after that time: it goes on from where it was.") from fault
+            raise DownloadError(f"{self.host}: {fault.reason}; it asks for a pause of {fault.wait_s:.0f} s.",
+                                remedy="Pull it again after that time: it continues where it stopped.") from fault
         if number == self.patience.tries:
             raise DownloadError(f"{self.host}: {fault.reason}, {number} times in a row.",
-                                remedy=f"Pull it again later: it goes on from where it was. Or {self._by_hand}."
+                                remedy=f"Pull it again later: it continues where it stopped. Or {self._by_hand}."
                                 ) from fault
-        self.tell(f"{self.host}: {fault.reason}; trying again in {pause_s:g} s")
+        _log.info("%s: %s; trying again in %g s.", self.host, fault.reason, pause_s)
         time.sleep(pause_s)
 
-    def _go_on(self) -> None:
-        """One try to complete the partial file; raises PassingFault where it stays short of the size."""
+    def _continue(self) -> None:
+        """Try once to complete the partial file; raises PassingFault if it stays too short."""
         have = self.partial.stat().st_size if self.partial.is_file() else 0
         if have > self.source.size_bytes:
             self.partial.unlink()
@@ -189,24 +196,24 @@ class _Fetch:
             self._receive(answer, begin)
 
     def _check_promise(self, answer: http.client.HTTPResponse, begin: int) -> None:
-        """Raise DownloadError for an answer that by its own head is not the wanted bytes."""
+        """Raise DownloadError for an answer whose headers say that it is not the requested bytes."""
         size = self.source.size_bytes
         if answer.status not in (http.client.OK, http.client.PARTIAL_CONTENT):
-            raise self._refused(f"answers {answer.status}, which is no file")
+            raise self._refused(f"answers {answer.status}, which is not a file")
         span = answer.headers.get("Content-Range", "others")
         if answer.status == http.client.PARTIAL_CONTENT and span not in (
                 f"bytes {begin}-{size - 1}/{size}", f"bytes {begin}-{size - 1}/*"):
             self.partial.unlink(missing_ok=True)
             raise DownloadError(f"{self.host} was asked for bytes {begin}-{size - 1} and sends {span}.",
-                                remedy=f"Pull it again: it begins anew. Or {self._by_hand}.")
+                                remedy=f"Pull it again: it starts from the beginning. Or {self._by_hand}.")
         length = answer.headers.get("Content-Length")
         if length is not None and length.strip() != str(size - begin):
             raise self._refused(f"announces {length} bytes instead of {size - begin}")
         if (packed := answer.headers.get("Content-Encoding", "identity")) != "identity":
-            raise self._refused(f"sends it packed as {packed}, which was not asked for")
+            raise self._refused(f"sends it compressed as {packed}, which was not requested")
 
     def _receive(self, answer: http.client.HTTPResponse, begin: int) -> None:
-        """Append the body, never beyond the size; every byte that came is kept."""
+        """Append the body, never beyond the size; every byte received is kept."""
         done, size = begin, self.source.size_bytes
         with self.partial.open("ab" if begin else "wb") as file:
             self.on_bytes(done)
@@ -221,7 +228,7 @@ class _Fetch:
 
     @contextmanager
     def _network_errors(self) -> Iterator[None]:
-        """What urllib raises, as PassingFault or DownloadError."""
+        """Translate what urllib raises to PassingFault or DownloadError."""
         try:
             yield
         except urllib.error.HTTPError as error:
@@ -239,16 +246,16 @@ class _Fetch:
             raise PassingFault(f"the connection was cut ({type(error).__name__})") from error
 
     def _unreachable(self, reason: Any) -> Exception:
-        """Of a connection that did not come about."""
+        """The error for a connection that could not be made."""
         if isinstance(reason, TimeoutError):
             return PassingFault(f"no answer for {self.patience.timeout_s:g} s")
         if isinstance(reason, ConnectionResetError | http.client.RemoteDisconnected):
             return PassingFault("the connection was cut")
         if isinstance(reason, ssl.SSLCertVerificationError):
             return DownloadError(
-                f"{self.host} does not prove who it is: {reason.verify_message}.",
-                remedy="Check the clock and the installed certificates. Where a proxy opens connections, name the file "
-                       "with its certificate in the variable SSL_CERT_FILE.")
+                f"{self.host} has no valid certificate: {reason.verify_message}.",
+                remedy="Check the clock and the installed certificates. Where a proxy intercepts connections, set "
+                       "SSL_CERT_FILE to the file with its certificate.")
         return DownloadError(
             f"{self.host} cannot be reached: {getattr(reason, 'strerror', None) or reason}.",
             remedy=f"Check the connection and, behind a proxy, the variable https_proxy. Or {self._by_hand}.")
@@ -263,14 +270,14 @@ class _Fetch:
 
 
 def _said(error: urllib.error.HTTPError) -> str:
-    """A status in words; endless redirects are reported by urllib as the last redirect."""
+    """A status in words; urllib reports endless redirects as the last redirect."""
     if 300 <= error.code < 400:
         return "redirects without end"
     return f"answers {error.code} {http.client.responses.get(error.code, '')}".rstrip()
 
 
 def _retry_after_s(asked: str | None) -> float:
-    """Seconds that the server asks to be left alone: given as such or as a date; 0 where it does not."""
+    """Seconds that a Retry-After header asks for, given as a number or as a date; 0 without one."""
     if asked is None or asked.strip().isdecimal():
         return float(asked or 0)
     with suppress(ValueError):
@@ -280,10 +287,10 @@ def _retry_after_s(asked: str | None) -> float:
 
 @contextmanager
 def _folder_errors(target: Path) -> Iterator[None]:
-    """What the file system raises, as DownloadError."""
+    """Translate what the file system raises to DownloadError."""
     try:
         yield
     except OSError as error:
         raise DownloadError(f"{target} cannot be written: {error.strerror or error}.",
-                            remedy="Check the folder, its permissions and the free space, or name another one in the "
-                                   "variable SRN_CACHE.") from error
+                            remedy="Check the folder, its permissions and the free space, or set SRN_CACHE to another "
+                                   "one.") from error

@@ -1,20 +1,21 @@
-"""A published model brought to this machine: fetched where it is not there, and checked."""
+"""Downloads published models by name and checks them; models that are on this machine already are only checked."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from srn_deploy.errors import UnknownModel
 from srn_deploy.registry.download import Pinned, fetch
-from srn_deploy.registry.published import PublishedModel, published_models
-from srn_deploy.registry.shipped import State, checked_pulled, shipped_models, state_of
+from srn_deploy.registry.published import DownloadState, PublishedModel, published_models, state_of
+from srn_deploy.registry.shipped import shipped_models
 
 OnModel = Callable[[PublishedModel], Callable[[int], None]]
-"""Called before a file is fetched; gives what to call with the bytes that are there."""
+"""Called before a file is downloaded; returns what to call with the number of bytes received so far."""
 
-Tell = Callable[[str], None]
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +26,11 @@ class Pulled:
     path: Path
 
 
-def pull(names: Sequence[str], *, on_model: OnModel = lambda model: lambda done: None,
-         tell: Tell = lambda line: None) -> Iterator[Pulled]:
-    """Bring models here, in turn, and yield where each lies; those that are here already are told.
+def pull(names: Sequence[str], *, on_model: OnModel = lambda model: lambda done: None) -> Iterator[Pulled]:
+    """Download models one after the other and yield the path of each; models that are here already are logged.
 
-    Raises UnknownModel before anything is fetched, DownloadError for the first that cannot be; those before it stay.
+    Raises UnknownModel before anything is downloaded, and DownloadError for the first model that cannot be; those
+    before it stay.
     """
     published, shipped = published_models(), shipped_models()
     for name in names:
@@ -38,20 +39,20 @@ def pull(names: Sequence[str], *, on_model: OnModel = lambda model: lambda done:
                                remedy=f"Known: {', '.join(published)}; `srn-deploy models` lists what they are.")
     for name in dict.fromkeys(names):
         if name in shipped:
-            tell(f"{name} is shipped: there is nothing to pull")
+            _log.info("%s is shipped: there is nothing to pull.", name)
             path = shipped[name].checkpoint.checked_path()
         else:
-            path = _pulled(published[name], on_model, tell)
+            path = _pulled(published[name], on_model)
         yield Pulled(name=name, path=path)
 
 
-def _pulled(model: PublishedModel, on_model: OnModel, tell: Tell) -> Path:
+def _pulled(model: PublishedModel, on_model: OnModel) -> Path:
     state = state_of(model)
-    if state is State.PULLED:
-        tell(f"{model.name} is there already and whole")
+    if state is DownloadState.PULLED:
+        _log.info("%s is there already and whole.", model.name)
         return model.path
-    if state is State.DAMAGED:
-        tell(f"{model.path} is not the file that the catalogue names; it is fetched again")
+    if state is DownloadState.DAMAGED:
+        _log.info("%s is not the file that the catalogue names; it is fetched again.", model.path)
     source = Pinned(url=model.url, sha256=model.sha256, size_bytes=model.size_bytes)
-    fetch(source, model.path, on_bytes=on_model(model), tell=tell)
-    return checked_pulled(model)
+    fetch(source, model.path, on_bytes=on_model(model))
+    return model.path

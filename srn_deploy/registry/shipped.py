@@ -1,38 +1,32 @@
-"""Where models lie: shipped ones beside the package, however it is installed; pulled ones in the user's cache."""
+"""The models that are shipped with the package, as their manifest lists them."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from srn_deploy.errors import DamagedCheckpoint, UnknownModel
-from srn_deploy.registry.published import PublishedModel, published_models
-from srn_deploy.spec import AS_RECOGNISED, Corrections
+from srn_deploy.system.documents import decode_json
 from srn_deploy.system.hashing import sha256_of_file
 
 MANIFEST = "manifest.json"
 
 _FOLDERS = ("srn_deploy_models", "models")
-"""Beside the package: what a wheel installs, and what a checkout holds. Never both."""
+"""Next to the package: the first is installed by a wheel, the second is in a checkout. There is never both."""
 
-
-_REMEDY = "Install srn-deploy anew, or restore the file from its repository."
+_REMEDY = "Install srn-deploy again, or restore the file from its repository."
 
 
 def models_folder() -> Path:
-    """The folder with the manifest, the checkpoints and the graphs; raises UnknownModel if it is not there."""
+    """The folder of the manifest, the checkpoints and the graphs; raises UnknownModel if there is none."""
     home = Path(__file__).resolve().parents[2]
     for name in _FOLDERS:
         if (home / name / MANIFEST).is_file():
             return home / name
-    raise UnknownModel(f"The shipped models are not beside the package ({home}).",
-                       remedy="The installation is incomplete: install srn-deploy anew, or give the path of a model.")
+    raise UnknownModel(f"The shipped models are not next to the package ({home}).",
+                       remedy="The installation is incomplete: install srn-deploy again, or give the path of a model.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +36,18 @@ class ShippedFile:
     name: str
     sha256: str
 
-    def checked_path(self) -> Path:
-        """Where it lies; raises DamagedCheckpoint unless it is there and whole."""
-        path = models_folder() / self.name
-        if not path.is_file() or sha256_of_file(path) != self.sha256:
+    @property
+    def path(self) -> Path:
+        """Where the manifest says it is; raises UnknownModel if there are no shipped models."""
+        return models_folder() / self.name
+
+    def checked_path(self, sha256: str | None = None) -> Path:
+        """The file's path; raises DamagedCheckpoint if it is missing or its hash is not the manifest's.
+
+        sha256: the file's own, where it is known; otherwise the file is hashed.
+        """
+        path = self.path
+        if not path.is_file() or (sha256 or sha256_of_file(path)) != self.sha256:
             raise DamagedCheckpoint(f"{path} is missing or is not the file that the manifest names.",
                                     remedy=_REMEDY)
         return path
@@ -53,7 +55,7 @@ class ShippedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class ShippedModel:
-    """One model of the manifest: the checkpoint, and the deploy graphs that run without PyTorch."""
+    """One model of the manifest: its checkpoint, and its deploy graphs, which run without PyTorch."""
 
     name: str
     title: str
@@ -61,120 +63,49 @@ class ShippedModel:
     licence: str
     checkpoint: ShippedFile
     graph: ShippedFile
-    """Takes and gives 8-bit pixels."""
+    """Takes and returns 8-bit pixels."""
     float_graph: ShippedFile
-    """The same with float pixels, for pictures of 16 bits."""
+    """The same network with float pixels, for 16-bit images."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Manifest:
+    """`models/manifest.json`."""
+
+    default: str
+    models: tuple[ShippedModel, ...]
 
 
 def default_model() -> str:
-    """The name of the model that is taken when none is named."""
-    with _as_damage():
-        return str(_manifest()["default"])
+    """The name of the model that is used when none is named; raises DamagedCheckpoint for a damaged manifest."""
+    return _manifest().default
 
 
 def shipped_models() -> Mapping[str, ShippedModel]:
-    """Every model of the manifest by name."""
-    with _as_damage():
-        return {entry["name"]: ShippedModel(**{
-            **entry, **{kind: ShippedFile(**entry[kind]) for kind in ("checkpoint", "graph", "float_graph")}})
-            for entry in _manifest()["models"]}
+    """Every model of the manifest by name; raises DamagedCheckpoint for a damaged manifest."""
+    return {model.name: model for model in _manifest().models}
 
 
 def shipped_with(sha256: str) -> ShippedModel | None:
-    """The shipped model one of whose files has this hash."""
-    return next((model for model in shipped_models().values()
+    """The shipped model that has a file with this hash, if there is one."""
+    return next((model for model in _manifest().models
                  if sha256 in (model.checkpoint.sha256, model.graph.sha256, model.float_graph.sha256)), None)
 
 
-class State(StrEnum):
-    """Of a published model on this machine."""
-
-    ABSENT = "absent"
-    PULLED = "pulled"
-    DAMAGED = "damaged"
-    """A file lies in its place that is not the pinned one."""
-
-
-def state_of(model: PublishedModel) -> State:
-    """Its file is read to the end to tell."""
-    path = model.path
-    if not path.is_file():
-        return State.ABSENT
-    return State.PULLED if sha256_of_file(path) == model.sha256 else State.DAMAGED
-
-
-def find_graph(name_or_path: str | Path | None = None) -> Path:
-    """The artefact to run: a file as given, a shipped model's deploy graph or a pulled checkpoint by name, or the
-    default's."""
-    return _file(name_or_path) or _pulled(name_or_path) or _shipped(name_or_path).graph.checked_path()
-
-
-def find_checkpoint(name_or_path: str | Path | None = None) -> Path:
-    """The checkpoint to export: a file as given, a shipped or pulled model's by name, or the default's."""
-    return _file(name_or_path) or _pulled(name_or_path) or _shipped(name_or_path).checkpoint.checked_path()
-
-
-def corrections_for(name_or_path: str | Path | None, given: Corrections = AS_RECOGNISED) -> Corrections:
-    """What to tell of a model when its file is opened: of a pulled one what the catalogue knows, by its name or by the
-    path of its file; above that what the user gives."""
-    path = _file(name_or_path)
-    model = published_models().get(str(name_or_path)) if path is None else _lying_at(path)
-    return given if model is None else model.corrections.corrected_by(given)
-
-
-def pulled_with(sha256: str) -> tuple[PublishedModel, ...]:
-    """The published models whose file has this hash, pulled or not."""
-    return tuple(model for model in published_models().values() if model.sha256 == sha256)
-
-
-def checked_pulled(model: PublishedModel) -> Path:
-    """Where a published model lies; raises UnknownModel where it was not pulled, DamagedCheckpoint for another file."""
-    state = state_of(model)
-    if state is State.ABSENT:
-        raise UnknownModel(f"{model.name} is known, but not on this machine ({model.path}).",
-                           remedy=f"Fetch it with `srn-deploy models pull {model.name}`.")
-    if state is State.DAMAGED:
-        raise DamagedCheckpoint(f"{model.path} is not the file that the catalogue names.",
-                                remedy=f"Fetch it again with `srn-deploy models pull {model.name}`.")
-    return model.path
-
-
-def _file(name_or_path: str | Path | None) -> Path | None:
-    is_file = name_or_path is not None and os.path.isfile(name_or_path)  # noqa: PTH113  # never raises
-    return Path(str(name_or_path)) if is_file else None
-
-
-def _pulled(name: str | Path | None) -> Path | None:
-    model = published_models().get(str(name))
-    return None if model is None else checked_pulled(model)
-
-
-def _lying_at(path: Path) -> PublishedModel | None:
-    """The published model whose place this is."""
-    return next((model for model in published_models().values() if model.path.name == path.name
-                 and os.path.realpath(model.path) == os.path.realpath(path)), None)
-
-
-def _shipped(name: str | Path | None) -> ShippedModel:
-    models = shipped_models()
+def _manifest() -> _Manifest:
+    path = models_folder() / MANIFEST
     try:
-        return models[default_model() if name is None else str(name)]
-    except KeyError as error:
-        raise UnknownModel(f"There is no file and no model {str(name)!r}.",
-                           remedy=f"Shipped are: {', '.join(models)}. Known, to be pulled: "
-                                  f"{', '.join(published_models())}. Or give the path of a file.") from error
+        content = path.read_bytes()
+    except OSError as error:
+        raise _damaged(path, error.strerror or str(error)) from error
+    return _decoded(content, path)
 
 
-@contextmanager
-def _as_damage() -> Iterator[None]:
-    """What a manifest raises that cannot be read, or is none, as DamagedCheckpoint."""
-    try:
-        yield
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DamagedCheckpoint(f"{models_folder() / MANIFEST} is damaged: it does not name the shipped models.",
-                                remedy=_REMEDY) from error
+@lru_cache(maxsize=4)
+def _decoded(content: bytes, path: Path) -> _Manifest:
+    """Decode the manifest once for each content it has had; the file itself is read again on every call."""
+    return decode_json(content, _Manifest, lambda reason: _damaged(path, reason))
 
 
-def _manifest() -> dict[str, Any]:
-    manifest: dict[str, Any] = json.loads((models_folder() / MANIFEST).read_text(encoding="utf-8"))
-    return manifest
+def _damaged(path: Path, reason: str) -> DamagedCheckpoint:
+    return DamagedCheckpoint(f"{path} is damaged ({reason}): it does not list the shipped models.", remedy=_REMEDY)

@@ -1,4 +1,4 @@
-"""From checkpoint to a graph that is proved: written beside its place, compared, renamed."""
+"""Exports a checkpoint to a graph, and compares both on images before the file gets its name."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from srn_deploy.architectures.checkpoint import LoadedNetwork, load_checkpoint
+from srn_deploy.architectures.checkpoint import LoadedNetwork, load_resolved
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.errors import ExportMismatch, GraphError, OptionError
 from srn_deploy.graph.export import ExportOptions, export_graph
 from srn_deploy.graph.onnx_file import save_graph
+from srn_deploy.registry.resolve import ModelKind, ResolvedModel, resolve_file
 from srn_deploy.spec import AS_RECOGNISED, GRAPH_SUFFIX, Corrections, Form, ModelSpec, PixelType, Precision, is_graph
 from srn_deploy.system.atomic import replacing
 from srn_deploy.tiling.interpolation import CELL_PX
@@ -26,7 +27,7 @@ FP16 has ten bits of fraction, so values near 255 lie an eighth of a level apart
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """A graph that was written, and how it was proved."""
+    """A graph that was written, and how closely it agrees with its network."""
 
     path: Path
     agreement: Agreement
@@ -34,7 +35,7 @@ class Exported:
 
 
 def default_graph_path(checkpoint: Path, options: ExportOptions) -> Path:
-    """Where a graph goes when no path is given: the current folder, named after checkpoint and options."""
+    """The path when none is given: in the current folder, named after the checkpoint and the options."""
     parts = [checkpoint.stem]
     if options.form is Form.PORTABLE:
         parts.append(options.form)
@@ -45,18 +46,21 @@ def default_graph_path(checkpoint: Path, options: ExportOptions) -> Path:
     return Path("-".join(parts) + GRAPH_SUFFIX)
 
 
-def export_and_prove(checkpoint: Path, output: Path, options: ExportOptions | None = None,
+def export_and_prove(checkpoint: Path | ResolvedModel, output: Path, options: ExportOptions | None = None,
                      corrections: Corrections = AS_RECOGNISED) -> Exported:
-    """Export a checkpoint and compare the graph with PyTorch on pictures before the file appears.
+    """Export a checkpoint and compare the graph with PyTorch on images before the file appears.
 
-    Raises ExportMismatch, and leaves no file, when they differ by more than the bounds above.
+    corrections: what you know better than a checkpoint that is given by its path. Raises ExportMismatch, and leaves no
+    file, when both differ by more than the bounds of its precision; OptionError, GraphError and a CheckpointError.
     """
     chosen = options or ExportOptions()
     if not is_graph(output) or os.path.isdir(output):  # noqa: PTH112  # never raises
-        raise OptionError(f"{output} is no name for a graph.", remedy="Name a file with -o NAME.onnx.")
-    if is_graph(checkpoint):
-        raise OptionError(f"{checkpoint} is a graph already.", remedy="Give the checkpoint that it was made from.")
-    loaded = load_checkpoint(checkpoint, corrections)
+        raise OptionError(f"{output} is not a name for a graph.", remedy="Name a file with -o NAME.onnx.")
+    model = resolve_file(checkpoint, corrections)
+    if model.kind is not ModelKind.CHECKPOINT:
+        raise OptionError(f"{model.path} is a {model.kind} already.",
+                          remedy="Give the checkpoint that it was made from.")
+    loaded = load_resolved(model)
     graph = export_graph(loaded, chosen)
     try:
         with replacing(output) as temporary:
@@ -69,7 +73,7 @@ def export_and_prove(checkpoint: Path, output: Path, options: ExportOptions | No
 
 
 def _proof_cases(spec: ModelSpec) -> Iterator[Case]:
-    """Whole pictures and, where windows can be run as such, a batch of two windows of a larger picture."""
+    """Whole images and, where the graph takes geometry, a batch of two windows of a larger image."""
     yield from whole_images(sample_images())
     if spec.takes_geometry:
         *_, picture = sample_images()
@@ -80,7 +84,7 @@ def _proof_cases(spec: ModelSpec) -> Iterator[Case]:
 
 
 def prove(graph: Path, loaded: LoadedNetwork, precision: Precision) -> Agreement:
-    """Compare a graph with its network on the CPU; raises ExportMismatch beyond the bounds."""
+    """Compare a graph with its network on the CPU; raises ExportMismatch if they differ by more than the bounds."""
     candidate, reference = OnnxRuntimeBackend(graph), PyTorchBackend(loaded)
     try:
         agreement = compare_backends(candidate, reference, _proof_cases(candidate.spec))

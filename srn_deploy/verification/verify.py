@@ -1,71 +1,75 @@
-"""Certificates for artefacts: the reference found, both opened, compared, and the certificate laid beside."""
+"""Certifies an artefact: find its reference, compare both on images, write the certificate next to the artefact."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from importlib import metadata
 from pathlib import Path
 
-from srn_deploy.backends import Backend, open_backend
+from srn_deploy.backends import Backend, check_device, open_and_explain
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend, read_spec
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import EngineError, NotCertified, OptionError
 from srn_deploy.image import find_images, read_image
 from srn_deploy.image.pixels import Rgb8
-from srn_deploy.registry.shipped import (
-    checked_pulled,
-    corrections_for,
-    find_checkpoint,
-    find_graph,
-    pulled_with,
-    shipped_with,
-)
-from srn_deploy.spec import Corrections, ModelSpec, Precision, is_engine, is_graph
+from srn_deploy.registry.resolve import ModelKind, ResolvedModel, resolve, resolve_source
+from srn_deploy.spec import Corrections, ModelSpec, Precision
 from srn_deploy.system.atomic import replacing
 from srn_deploy.system.cuda_driver import gpu_name
-from srn_deploy.system.hashing import sha256_of_file
 from srn_deploy.verification.certificate import Certificate, Reference, certify
 from srn_deploy.verification.sample_images import originals
 
 CERTIFICATE_SUFFIX = ".certificate.json"
 
+_log = logging.getLogger(__name__)
+
 
 def verify(artefact: str | None, *, against: str | None = None, images: Path | None = None,
            device: str = "auto") -> Certificate:
-    """Certify a graph, an engine or a checkpoint against its FP32 reference and write the certificate down.
+    """Certify a graph, an engine or a checkpoint against its FP32 reference and write the certificate to a file.
 
-    artefact, against: a file or a model's name; without `against` the shipped or pulled checkpoint that the
-    artefact was made from. images: a folder of originals; by default pictures that are drawn here.
-    Raises NotCertified, after writing, when it is too far off.
+    artefact, against: a file or a model's name; without `against` the shipped or downloaded checkpoint that the
+    artefact was made from. images: a folder of originals; by default images that are drawn here.
+    Raises NotCertified, after writing, when it is too far from its reference; OptionError without a reference.
     """
-    path = find_graph(artefact)
-    told: list[str] = []
-    with closing(open_backend(path, device, corrections=corrections_for(artefact), tell=told.append)) as candidate:
-        certificate = certificate_of(candidate, path, told[0], against=against, images=images)
-    write_down(path, certificate)
-    _raise_where_it_failed(path, certificate.failures)
+    check_device(device)
+    model = resolve(artefact)
+    reference = None if against is None else resolve(against, wanted=_reference_kind())
+    candidate, ran_on = open_and_explain(model, device)
+    with closing(candidate):
+        certificate = certificate_of(candidate, model, ran_on, against=reference, images=images)
+    write_down(model.path, certificate, is_engine=model.kind is ModelKind.ENGINE)
+    _raise_where_it_failed(model.path, certificate.failures)
     return certificate
 
 
-def certificate_of(candidate: Backend, path: Path, ran_on: str, *, against: str | None = None,
+def certificate_of(candidate: Backend, model: ResolvedModel, ran_on: str, *, against: ResolvedModel | None = None,
                    images: Path | None = None) -> Certificate:
-    """The certificate of an artefact that is open; nothing is written. Raises OptionError without a reference."""
+    """Certify an artefact that is open; nothing is written. Raises OptionError without a reference.
+
+    against: the reference; None to find it by the spec. ran_on: what runs the candidate, for the certificate.
+    """
     with ExitStack() as stack:
-        reference, name, peaks = _reference(candidate.spec, against, stack)
-        return certify(candidate, Reference(backend=reference, name=name, peaks=peaks), _originals(images),
-                       artefact_sha256=sha256_of_file(path), ran_on=ran_on, gpu=gpu_name() if is_engine(path) else "")
+        chosen = against or _reference_of_spec(candidate.spec, model)
+        reference = _opened_reference(chosen, candidate.spec, stack)
+        return certify(candidate, reference, _originals(images), artefact_sha256=model.sha256, ran_on=ran_on,
+                       gpu=gpu_name() if model.kind is ModelKind.ENGINE else "")
 
 
-def write_down(path: Path, certificate: Certificate) -> None:
-    """In an engine's manifest, else beside the artefact."""
-    if is_engine(path):
+def write_down(path: Path, certificate: Certificate, *, is_engine: bool) -> None:
+    """Write a certificate into the manifest of an engine, for other artefacts into a file next to them.
+
+    Raises EngineError or OptionError if it cannot be written.
+    """
+    if is_engine:
         store = EngineStore(path.parent)
         engine = store.open(path)
         if engine.manifest.engine_sha256 != certificate.artefact_sha256:
-            raise EngineError(f"{path} was built anew while its certificate was made.", remedy="Certify it again.")
+            raise EngineError(f"{path} was built again while its certificate was made.", remedy="Certify it again.")
         store.certified(engine, certificate.as_record())
         return
     target = path.with_name(path.name + CERTIFICATE_SUFFIX)
@@ -77,48 +81,44 @@ def write_down(path: Path, certificate: Certificate) -> None:
                           remedy="Copy the artefact to a folder that you may write to.") from error
 
 
-def ensure_certified(backend: Backend, path: Path, title: str, *, against: str | None = None,
-                     tell: Callable[[str], None]) -> None:
-    """See that an open engine is as good as its reference before its first use on this GPU; later ones trust that.
+def ensure_certified(backend: Backend, model: ResolvedModel, title: str, *,
+                     against: ResolvedModel | None = None) -> None:
+    """Certify an open engine before its first use on this GPU; later calls trust the certificate in its manifest.
 
-    Raises NotCertified, and OptionError where there is no reference. Where the manifest cannot be written, that
-    is told.
+    against: the reference; None to find it by the spec. A certificate that cannot be kept is logged. Raises
+    NotCertified, and OptionError where there is no reference.
     """
+    path = model.path
     engine = EngineStore(path.parent).open(path)
     recorded = engine.manifest.certificate
     if recorded is None or (recorded.artefact_sha256, recorded.gpu) != (
             engine.manifest.engine_sha256, gpu_name()):
-        tell(f"{path.name} is certified before its first use")
-        certificate = certificate_of(backend, path, title, against=against)
+        _log.info("%s is certified before its first use.", path.name)
+        certificate = certificate_of(backend, model, title, against=against)
         recorded = certificate.as_record()
         try:
-            write_down(path, certificate)
+            write_down(path, certificate, is_engine=True)
         except EngineError as error:
-            tell(f"The certificate is not kept: {error.message.rstrip('.')}")
+            _log.info("The certificate is not kept: %s.", error.message.rstrip("."))
     _raise_where_it_failed(path, recorded.failures)
 
 
 def _raise_where_it_failed(path: Path, failures: Sequence[str]) -> None:
     if failures:
-        raise NotCertified(f"{path} is not its reference: {'; '.join(failures)}.",
+        raise NotCertified(f"{path} differs from its reference: {'; '.join(failures)}.",
                            remedy="With FP16: the network leaves its range, use FP32. Otherwise export and build it "
-                                  "again; the certificate beside it has the figures.")
+                                  "again; the figures are in its certificate.")
 
 
-def checkpoint_of(path: Path) -> Path | None:
-    """What a graph was made from, where it is shipped; a checkpoint itself."""
-    if not is_graph(path):
-        return path
-    shipped = shipped_with(sha256_of_file(path))
-    return None if shipped is None else shipped.checkpoint.checked_path()
+def reference_of(model: ResolvedModel) -> ResolvedModel | None:
+    """What artefacts made from this model are compared with: its checkpoint where PyTorch can run it.
 
-
-def reference_of(made_from: Path) -> str | None:
-    """The checkpoint where PyTorch can run it, else the FP32 graph; None where the spec must tell."""
-    checkpoint = checkpoint_of(made_from)
-    if checkpoint is not None and importlib.util.find_spec("torch") is not None:
-        return str(checkpoint)
-    return str(made_from) if is_graph(made_from) and read_spec(made_from).precision is Precision.FP32 else None
+    Otherwise the model itself if it is an FP32 graph; None where the spec must say.
+    """
+    if (checkpoint := model.checkpoint) is not None and _has_torch():
+        return checkpoint
+    is_graph = model.kind is ModelKind.GRAPH
+    return model if is_graph and read_spec(model.path).precision is Precision.FP32 else None
 
 
 def _originals(folder: Path | None) -> Iterator[Rgb8]:
@@ -129,34 +129,41 @@ def _originals(folder: Path | None) -> Iterator[Rgb8]:
         yield read_image(path).as_rgb8()
 
 
-def _reference(spec: ModelSpec, against: str | None, stack: ExitStack) -> tuple[Backend, str, Mapping[str, float]]:
-    """PyTorch in FP32 where it is installed, else the FP32 graph on ONNX Runtime's CPU provider."""
-    has_torch = importlib.util.find_spec("torch") is not None
-    path = _reference_path(spec, against, has_torch=has_torch)
-    if not is_graph(path):
+def _has_torch() -> bool:
+    return importlib.util.find_spec("torch") is not None
+
+
+def _reference_kind() -> ModelKind:
+    """What the name of a shipped model means as a reference."""
+    return ModelKind.CHECKPOINT if _has_torch() else ModelKind.GRAPH
+
+
+def _reference_of_spec(spec: ModelSpec, artefact: ResolvedModel) -> ResolvedModel:
+    """The shipped or downloaded model that an artefact was made from; raises OptionError where there is none."""
+    if artefact.kind is ModelKind.CHECKPOINT and (artefact.shipped or artefact.published):
+        return artefact
+    found = resolve_source(spec.source_sha256, has_torch=_has_torch())
+    if found is None:
+        raise OptionError("The artefact was not made from a shipped checkpoint.",
+                          remedy="Name the checkpoint that it was made from with --against.")
+    return found
+
+
+def _opened_reference(model: ResolvedModel, spec: ModelSpec, stack: ExitStack) -> Reference:
+    """A checkpoint in PyTorch in FP32, or an FP32 graph on ONNX Runtime's CPU provider; the stack closes it."""
+    if model.kind is ModelKind.CHECKPOINT:
         from srn_deploy.architectures.activations import watched_peaks
-        from srn_deploy.architectures.checkpoint import load_checkpoint
+        from srn_deploy.architectures.checkpoint import load_resolved
         from srn_deploy.backends.pytorch import PyTorchBackend
 
-        made_of_it = sha256_of_file(path) == spec.source_sha256  # then it tells what the keys cannot
-        known = Corrections(options=spec.options, value_range=spec.value_range) if made_of_it else \
-            corrections_for(against)
-        checked = stack.enter_context(closing(PyTorchBackend(load_checkpoint(path, known))))
+        made_from_it = model.sha256 == spec.source_sha256  # then the spec records what the tensors cannot show
+        recorded = Corrections(options=spec.options, value_range=spec.value_range) if made_from_it else None
+        checked = stack.enter_context(closing(PyTorchBackend(load_resolved(model, recorded))))
         peaks = stack.enter_context(watched_peaks(checked.network))
-        return checked, f"PyTorch {metadata.version('torch')} in FP32 on the CPU, {path.name}", peaks
-    graph = stack.enter_context(closing(OnnxRuntimeBackend(path)))
+        name = f"PyTorch {metadata.version('torch')} in FP32 on the CPU, {model.path.name}"
+        return Reference(backend=checked, name=name, peaks=peaks)
+    graph = stack.enter_context(closing(OnnxRuntimeBackend(model.path)))
     if graph.spec.precision is not Precision.FP32:
-        raise OptionError(f"{path} computes in {graph.spec.precision}: it cannot be the reference.",
+        raise OptionError(f"{model.path} computes in {graph.spec.precision}: it cannot be the reference.",
                           remedy="Give a checkpoint or an FP32 graph with --against.")
-    return graph, f"the FP32 graph {path.name} on ONNX Runtime's CPU provider", {}
-
-
-def _reference_path(spec: ModelSpec, against: str | None, *, has_torch: bool) -> Path:
-    if against is not None:
-        return find_checkpoint(against) if has_torch else find_graph(against)
-    if shipped := shipped_with(spec.source_sha256):
-        return (shipped.checkpoint if has_torch else shipped.graph).checked_path()
-    if has_torch and (published := pulled_with(spec.source_sha256)):
-        return checked_pulled(next((model for model in published if model.path.is_file()), published[0]))
-    raise OptionError("The artefact was made from no shipped checkpoint.",
-                      remedy="Name the checkpoint that it was made from with --against.")
+    return Reference(backend=graph, name=f"the FP32 graph {model.path.name} on ONNX Runtime's CPU provider")

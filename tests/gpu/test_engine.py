@@ -121,8 +121,9 @@ def test_torch_in_the_same_process_goes_on_working(backend: TensorRtBackend, pic
     assert int(before) == int(between) == 499_500
 
 
-def test_auto_takes_the_engine(engine: StoredEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_takes_the_engine(engine: StoredEngine, monkeypatch: pytest.MonkeyPatch,
+                               caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setenv("SRN_CACHE", str(engine.path.parent))
-    told: list[str] = []
-    open_model(tell=told.append).close()
-    assert told[-1].endswith("on the GPU (an engine of it is in the cache)")
+    caplog.set_level("INFO", "srn_deploy")
+    open_model().close()
+    assert caplog.messages[-1].endswith("on the GPU (an engine of it is in the cache).")

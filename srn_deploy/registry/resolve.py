@@ -1,0 +1,175 @@
+"""What a user typed for a model, resolved once: which file it is, of what kind, and what is known about it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+
+from srn_deploy.errors import UnknownModel, not_correctable
+from srn_deploy.registry.published import PublishedModel, check_downloaded, published_models, published_with
+from srn_deploy.registry.shipped import ShippedFile, ShippedModel, default_model, shipped_models, shipped_with
+from srn_deploy.spec import AS_RECOGNISED, Corrections, is_engine, is_graph
+from srn_deploy.system.hashing import sha256_of_file
+
+
+class ModelKind(StrEnum):
+    """What kind of file a model is, by its name."""
+
+    CHECKPOINT = "checkpoint"
+    """Weights of PyTorch or safetensors."""
+    GRAPH = "graph"
+    """ONNX."""
+    ENGINE = "engine"
+    """A plan of TensorRT or TensorRT-RTX."""
+
+
+class SpecOrigin(StrEnum):
+    """Where the spec of a model comes from."""
+
+    CHECKPOINT = "the checkpoint"
+    """Its metadata if it has any, otherwise the names and shapes of its tensors."""
+    CORRECTED = "the checkpoint and corrections"
+    """The catalogue of published models or the user adds what the checkpoint does not record."""
+    GRAPH = "the graph's metadata"
+    MANIFEST = "the engine's manifest"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedModel:
+    """One model file and what is known about it. Nothing is computed twice: hand it on instead of its path."""
+
+    path: Path
+    kind: ModelKind
+    corrections: Corrections = AS_RECOGNISED
+    """What holds for a checkpoint: the catalogue's for a published file, and above them the user's."""
+    published: PublishedModel | None = None
+    """The published model whose place in the cache this is."""
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hex digest of the file, computed on first use; raises OSError if the file cannot be read."""
+        return sha256_of_file(self.path)
+
+    @cached_property
+    def shipped(self) -> ShippedModel | None:
+        """The shipped model that this file belongs to, by its hash."""
+        return shipped_with(self.sha256)
+
+    @cached_property
+    def checkpoint(self) -> ResolvedModel | None:
+        """The checkpoint behind it: itself, or for a shipped graph its checkpoint; None where it is not known.
+
+        Raises DamagedCheckpoint if the shipped file is missing or damaged.
+        """
+        if self.kind is ModelKind.CHECKPOINT:
+            return self
+        return resolve_shipped(self.shipped.checkpoint) if self.kind is ModelKind.GRAPH and self.shipped else None
+
+    @property
+    def spec_origin(self) -> SpecOrigin:
+        """Where its spec comes from."""
+        if self.kind is ModelKind.ENGINE:
+            return SpecOrigin.MANIFEST
+        if self.kind is ModelKind.GRAPH:
+            return SpecOrigin.GRAPH
+        return SpecOrigin.CORRECTED if self.corrections else SpecOrigin.CHECKPOINT
+
+
+Model = str | Path | ResolvedModel | None
+"""A name, a path, what either was resolved to, or None for the default model."""
+
+
+def resolve(model: Model = None, corrections: Corrections = AS_RECOGNISED, *,
+            wanted: ModelKind = ModelKind.GRAPH) -> ResolvedModel:
+    """Find a model: a file by its path, a shipped or downloaded model by its name, the default model for None.
+
+    A model that is resolved already is returned as it is, whatever the corrections. wanted: for a shipped model's name,
+    its GRAPH, which runs without PyTorch, or its CHECKPOINT. A named model is checked against its hash.
+
+    Raises UnknownModel, DamagedCheckpoint, and OptionError for corrections of anything but a checkpoint.
+    """
+    if isinstance(model, ResolvedModel):
+        return model
+    if model is not None and os.path.isfile(model):  # noqa: PTH113  # Path.is_file raises for names that are too long
+        return resolve_file(model, corrections)
+    if (published := published_models().get(str(model))) is not None:
+        return resolve_published(published, corrections)
+    shipped = _shipped(model)
+    file = shipped.checkpoint if wanted is ModelKind.CHECKPOINT else shipped.graph
+    return resolve_shipped(file, corrections)
+
+
+def resolve_file(model: str | Path | ResolvedModel, corrections: Corrections = AS_RECOGNISED) -> ResolvedModel:
+    """Resolve the path of a file, never a name; its hash is not looked at.
+
+    Raises UnknownModel where there is no such file, OptionError for corrections of anything but a checkpoint.
+    """
+    if isinstance(model, ResolvedModel):
+        return model
+    path = Path(model)
+    if not os.path.isfile(path):  # noqa: PTH113  # as above
+        raise UnknownModel(f"There is no file {path}.", remedy="Check the path.")
+    published = _in_the_place_of(path) if kind_of(path) is ModelKind.CHECKPOINT else None
+    known = AS_RECOGNISED if published is None else published.corrections
+    return _corrected(path, known, corrections, published)
+
+
+def resolve_shipped(file: ShippedFile, corrections: Corrections = AS_RECOGNISED) -> ResolvedModel:
+    """Resolve a file of a shipped model; raises DamagedCheckpoint if it is missing or not the manifest's."""
+    model = _corrected(file.path, AS_RECOGNISED, corrections)
+    file.checked_path(model.sha256 if model.path.is_file() else None)
+    return model
+
+
+def resolve_published(published: PublishedModel, corrections: Corrections = AS_RECOGNISED) -> ResolvedModel:
+    """Resolve a published model; raises UnknownModel if it was not downloaded, DamagedCheckpoint for another file."""
+    model = _corrected(published.path, published.corrections, corrections, published)
+    check_downloaded(published, model.sha256 if published.path.is_file() else None)
+    return model
+
+
+def resolve_source(source_sha256: str, *, has_torch: bool) -> ResolvedModel | None:
+    """The shipped or published model that artefacts with this `source_sha256` in their spec were made from.
+
+    has_torch: whether a checkpoint can be run; without PyTorch only the graph of a shipped model serves. Raises
+    UnknownModel or DamagedCheckpoint where the model is known but its file is missing or damaged.
+    """
+    if shipped := shipped_with(source_sha256):
+        return resolve_shipped(shipped.checkpoint if has_torch else shipped.graph)
+    if has_torch and (published := published_with(source_sha256)):
+        return resolve_published(next((model for model in published if model.path.is_file()), published[0]))
+    return None
+
+
+def kind_of(path: Path) -> ModelKind:
+    """What kind of model file this is by its name."""
+    if is_engine(path):
+        return ModelKind.ENGINE
+    return ModelKind.GRAPH if is_graph(path) else ModelKind.CHECKPOINT
+
+
+def _corrected(path: Path, known: Corrections, given: Corrections,
+               published: PublishedModel | None = None) -> ResolvedModel:
+    kind = kind_of(path)
+    if given and kind is not ModelKind.CHECKPOINT:
+        raise not_correctable(path.name)
+    return ResolvedModel(path=path, kind=kind, corrections=known.corrected_by(given), published=published)
+
+
+def _in_the_place_of(path: Path) -> PublishedModel | None:
+    """The published model whose place in the cache this path is."""
+    return next((model for model in published_models().values() if model.path.name == path.name
+                 and os.path.realpath(model.path) == os.path.realpath(path)), None)
+
+
+def _shipped(name: str | Path | None) -> ShippedModel:
+    models = shipped_models()
+    try:
+        return models[default_model() if name is None else str(name)]
+    except KeyError as error:
+        raise UnknownModel(f"There is no file and no model {str(name)!r}.",
+                           remedy=f"Shipped are: {', '.join(models)}. Known, to be pulled: "
+                                  f"{', '.join(published_models())}. Or give the path of a file.") from error
