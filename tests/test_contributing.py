@@ -31,6 +31,9 @@ def package_with_the_example(repository: Path, tmp_path_factory: pytest.TempPath
     for name in ("setup.cfg", "ruff.toml", "tests/conftest.py", "tests/shared_exports.py"):
         (house / name).parent.mkdir(exist_ok=True)
         shutil.copy(repository / name, house / name)
+    # What the type checker knows of the libraries is known here too; changed files it reads again.
+    if (repository / ".mypy_cache").is_dir():
+        shutil.copytree(repository / ".mypy_cache", house / ".mypy_cache")
     for block in BLOCK.finditer((repository / "CONTRIBUTING.md").read_text(encoding="utf-8")):
         target = house / block["file"]
         if block["kind"] == "diff":

@@ -20,7 +20,7 @@ from tests.networks import large_picture
 
 pytest.importorskip("fcntl", reason="without locks leftovers are not swept")
 
-KILLS = 30
+KILLS, SOAK_KILLS = 10, 30
 ATTEMPTS = 6
 """To meet a moment before the run ends, each time from the beginning and sooner."""
 FOLDERS = ("", "one", "one/deep", "two words")
@@ -101,12 +101,12 @@ class Moment:
         return writing and len(there) - len(parts) - before >= self.files
 
 
-def moments() -> list[Moment]:
+def moments(kills: int) -> list[Moment]:
     """A third before or at the first files, the others later; every other one while a file is being written."""
     chance = random.Random(6)
     return [Moment(files=chance.choice([0, chance.randrange(12)]), in_writing=index % 2 == 0,
                    delay_s=0.0 if index % 2 == 0 else chance.choice([0.02, 0.6]) * chance.random())
-            for index in range(KILLS)]
+            for index in range(kills)]
 
 
 def killed(process: subprocess.Popen[bytes], target: Path, moment: Moment) -> bool:
@@ -121,10 +121,11 @@ def killed(process: subprocess.Popen[bytes], target: Path, moment: Moment) -> bo
     return process.returncode == -9
 
 
-def test_a_run_killed_at_thirty_moments_and_resumed_leaves_whole_files_and_ends_in_the_undisturbed_tree(
-        source: Path, undisturbed: dict[str, bytes | None]) -> None:
-    target, torn, progress = source.parent / "killed", 0, set()
-    for moment in moments():
+@pytest.mark.soak
+def test_a_run_killed_at_many_moments_and_resumed_leaves_whole_files_and_ends_in_the_undisturbed_tree(
+        source: Path, undisturbed: dict[str, bytes | None], is_soak: bool) -> None:
+    target, torn, progress, kills = source.parent / "killed", 0, set(), SOAK_KILLS if is_soak else KILLS
+    for moment in moments(kills):
         for sooner in range(ATTEMPTS):
             wanted = replace(moment, files=moment.files >> sooner, delay_s=moment.delay_s / 2**sooner)
             if killed(start(source, target, SLOW if moment.in_writing else COMMAND), target, wanted):
@@ -141,8 +142,8 @@ def test_a_run_killed_at_thirty_moments_and_resumed_leaves_whole_files_and_ends_
     finished(source, target)
     assert contents(target) == undisturbed
     # Half of the kills aim at a file that is being written, and a slow machine may miss a few.
-    assert torn >= KILLS // 4
-    assert len(progress) >= KILLS // 4
+    assert torn >= kills // 4
+    assert len(progress) >= kills // 4
 
 
 def test_two_runs_into_one_folder_at_once_do_not_disturb_each_other(
