@@ -22,7 +22,7 @@ from benchmarks.inputs import RECORDS, data_path
 from benchmarks.scores import evaluated, set_names
 from srn_deploy.architectures.checkpoint import LoadedNetwork, load_checkpoint
 from srn_deploy.backends.pytorch import PyTorchBackend
-from srn_deploy.benchmark.environment import current_environment
+from srn_deploy.benchmark.environment import Environment, current_environment
 from srn_deploy.benchmark.records import Record
 from srn_deploy.errors import OptionError
 from srn_deploy.registry.resolve import ModelKind, resolve
@@ -88,14 +88,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    told = current_environment(threads=options.threads)
+    environment = current_environment(threads=options.threads)
     strong = resolve(options.strong_teacher, wanted=ModelKind.CHECKPOINT).path
     teachers = {"": None, "compact": options.teacher, "strong": strong}
     for seed in options.seeds:
         for name in options.only or ROWS:
             train_row(options, teachers, name, seed)
     if not options.only:
-        made_record(options, teachers, told).save(options.records / "ablation.json")
+        made_record(options, teachers, environment).save(options.records / "ablation.json")
 
 
 def row_recipe(row: Row, seed: int) -> Recipe:
@@ -126,22 +126,23 @@ def train_row(options: argparse.Namespace, teachers: dict[str, Path | None], nam
     trainer.run(report)
 
 
-def made_record(options: argparse.Namespace, teachers: dict[str, Path | None], told: dict[str, Any]) -> Record:
+def made_record(options: argparse.Namespace, teachers: dict[str, Path | None], environment: Environment) -> Record:
     """Scores of every row and seed, and of the teachers."""
     recipe = load_recipe(RECIPE)
     sets = options.sets or [data_path(name) for name in SETS]
-    taught = {kind: {"sha256": sha256_of_file(path), "psnr_y_db": scores(load_checkpoint(path), sets)}
+    hashes = {kind: sha256_of_file(path) for kind, path in teachers.items() if path is not None}
+    taught = {kind: {"sha256": hashes[kind], "psnr_y_db": scores(load_checkpoint(path), sets)}
               for kind, path in teachers.items() if path is not None}
     rows = []
     for name, row in ROWS.items():
         for seed in options.seeds:
             out = run_folder(options, name, seed)
-            check_budget(out, options.steps, taught[row.teacher]["sha256"] if row.teacher else "")
+            check_budget(out, options.steps, hashes[row.teacher] if row.teacher else "")
             loaded = load_checkpoint(out / "model.safetensors")
             ranges = [output_range(loaded, picture) for picture in hard_pictures().values()]
             rows.append({"row": name, **asdict(row), "seed": seed, "psnr_y_db": scores(loaded, sets),
                          "smallest_level": min(low for low, _ in ranges), "largest_level": max(h for _, h in ranges)})
-    return Record(kind="ablation", title="The paper's claims, tried", environment=told, results={
+    return Record(kind="ablation", title="The paper's claims, tried", environment=environment, results={
         "recipe": RECIPE, "steps": options.steps, "batch": recipe.batch, "hr_patch_px": recipe.hr_patch_px,
         "learning_rates": {"muon": recipe.learning_rate, "adam": ADAM_LEARNING_RATE},
         "blocks": recipe.options["blocks"], "seeds": options.seeds, "teachers": taught, "sets": set_names(sets),

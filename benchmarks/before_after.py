@@ -46,7 +46,7 @@ def bicubic(small: Pixels) -> Pixels:
 def upscaled(small: Pixels, model: str) -> Pixels:
     """By a shipped model, on the CPU."""
     with srn_deploy.load(model, device="cpu") as upscaler:
-        return upscaler.upscale(small)
+        return upscaler.upscale(small).astype(np.uint8, copy=False)
 
 
 def write(name: str, pictures: Mapping[str, Pixels]) -> None:

@@ -83,16 +83,16 @@ def shape(pen: ImageDraw.ImageDraw, random: Generator) -> None:
     """A rectangle, an ellipse or a polygon, filled or drawn with a thin pen."""
     left, top = place(random)
     right, bottom = left + int(random.integers(20, 500)), top + int(random.integers(20, 400))
-    outline = {"outline": colour(random), "width": int(random.integers(1, 9))}
-    fill = {"fill": colour(random)} if random.random() < 0.6 else {}
+    outline, width = colour(random), int(random.integers(1, 9))
+    fill = colour(random) if random.random() < 0.6 else None
     kind = int(random.integers(3))
     if kind == 0:
-        pen.rectangle((left, top, right, bottom), **fill, **outline)
+        pen.rectangle((left, top, right, bottom), fill=fill, outline=outline, width=width)
     elif kind == 1:
-        pen.ellipse((left, top, right, bottom), **fill, **outline)
+        pen.ellipse((left, top, right, bottom), fill=fill, outline=outline, width=width)
     else:
         corners = random.uniform((left, top), (right, bottom), (5, 2))
-        pen.polygon([(float(x), float(y)) for x, y in corners], **fill, **outline)
+        pen.polygon([(float(x), float(y)) for x, y in corners], fill=fill, outline=outline, width=width)
 
 
 def chart(pen: ImageDraw.ImageDraw, random: Generator) -> None:

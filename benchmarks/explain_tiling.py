@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def explained(checkpoint: Path, picture: Path, threads: int) -> tuple[Record, list[Tile], dict[str, Levels]]:
     """The record, the tiles, and for each way the largest difference of a pixel's colours, in 8-bit levels."""
-    told = current_environment(threads=threads)
+    environment = current_environment(threads=threads)
     loaded = load_checkpoint(checkpoint)
     pixels = read_image(picture).as_rgb8().astype(np.float32) / np.float32(255)
     height, width = pixels.shape[:2]
@@ -89,7 +89,7 @@ def explained(checkpoint: Path, picture: Path, threads: int) -> tuple[Record, li
                "largest_shift_px": max(abs(shift) for side in (height, width)
                                        for _, shifts in shifts_px(side, spec) for shift in shifts),
                "matrix_shares": matrix_shares(loaded)}
-    return (Record(kind="explain-tiling", title="One drawn picture, tiled by both ways", environment=told,
+    return (Record(kind="explain-tiling", title="One drawn picture, tiled by both ways", environment=environment,
                    results=results), tiles, {way: found.max(axis=2) for way, found in differences.items()})
 
 

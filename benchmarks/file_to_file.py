@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def measure(picture: Path, checkpoint_name: str, pairs: int, warm_up_pairs: int, threads: int) -> Record:
     """Run all pairs and gather what they took."""
-    told = current_environment(threads=threads)
+    environment = current_environment(threads=threads)
     checkpoint = resolve(checkpoint_name, wanted=ModelKind.CHECKPOINT).path
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -69,7 +69,7 @@ def measure(picture: Path, checkpoint_name: str, pairs: int, warm_up_pairs: int,
         worst, size = worst_levels(ours, theirs), read_image(picture)
     mine, other = as_columns([pair[0] for pair in runs]), as_columns([pair[1] for pair in runs])
     return Record(
-        kind="file-to-file", title="From file to file, whole process", environment=told,
+        kind="file-to-file", title="From file to file, whole process", environment=environment,
         results={"checkpoint": checkpoint.stem, "sha256": sha256_of_file(checkpoint), "picture": picture.name,
                  "width_px": size.width, "height_px": size.height, "pairs": pairs, "warm_up_pairs": warm_up_pairs,
                  "upscale": mine, "script": other, "time_ratios": paired_ratios(other["seconds"], mine["seconds"]),

@@ -83,10 +83,10 @@ def report(budget_seconds: float, names: Sequence[str] = tuple(SECTIONS), *, run
            keep: Callable[[Record], None] = lambda record: None) -> Record:
     """Run sections one after the other, each in a process of its own; `keep` gets the record after each."""
     reason, began = why_no_gpu(), time.monotonic()
-    told = current_environment(threads=usable_cores())
+    environment = current_environment(threads=usable_cores())
     device = f"the CPU, reduced ({reason})" if reason else gpu_name()
     results: dict[str, Any] = {}
-    record = Record(kind="gpu-report", title=f"What works on {device}", environment=told,
+    record = Record(kind="gpu-report", title=f"What works on {device}", environment=environment,
                     results={"device": device, "reduced": bool(reason), "sections": results})
     for name in names:
         left = budget_seconds - (time.monotonic() - began)

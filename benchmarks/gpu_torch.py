@@ -48,7 +48,7 @@ def _timed(network: nn.Module, rgb: Tensor) -> Callable[[], float]:
 
 def _graphed(network: nn.Module, rgb: Tensor) -> Callable[[], float]:
     """Warmed up on a stream of its own, as PyTorch asks for, then captured."""
-    side = torch.cuda.Stream()
+    side = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # PyTorch's own has no annotations
     with torch.inference_mode(), torch.cuda.stream(side):
         for _ in range(3):
             network(rgb)

@@ -49,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def measure(picture: Path, pairs: int) -> Record:
     """All pairs on the default model's graph."""
-    told, pixels, graph = current_environment(threads=threads_in_use()), read_image(picture).as_rgb8(), resolve().path
+    environment = current_environment(threads=threads_in_use())
+    pixels, graph = read_image(picture).as_rgb8(), resolve().path
     seconds: dict[str, list[float]] = {"off": [], "warn": []}
     with closing(open_backend(graph, "cpu")) as backend:
         for number in range(WARM_UP_PAIRS + pairs):
@@ -59,7 +60,7 @@ def measure(picture: Path, pairs: int) -> Record:
                 if number >= WARM_UP_PAIRS:
                     samples.append(time.perf_counter() - start)
     height, width = pixels.shape[:2]
-    return Record(kind="guard-cost", title="The guard's share of a run on the CPU", environment=told, results={
+    return Record(kind="guard-cost", title="The guard's share of a run on the CPU", environment=environment, results={
         "model": default_model(), "sha256": sha256_of_file(graph), "picture": picture.name, "height_px": height,
         "width_px": width, "pairs": pairs, "warm_up_pairs": WARM_UP_PAIRS, "most_share": MOST_SHARE,
         "seconds": seconds, "ratios": paired_ratios(seconds["warn"], seconds["off"])})

@@ -73,7 +73,7 @@ Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contestant:
+class Candidate:
     """A network of the study."""
 
     title: str
@@ -89,10 +89,10 @@ class Contestant:
         return open_backend(self.path, "cpu", corrections=self.corrections)
 
 
-def contestants() -> list[Contestant]:
+def candidates() -> list[Candidate]:
     """Ours, the official checkpoint and its peers; raises UnreadableImage without the real data."""
-    ours = [Contestant(title=name, path=resolve(name).path) for name in shipped_models()]
-    return ours + [Contestant(title=title, path=data_path(f"checkpoints/{name}"),
+    ours = [Candidate(title=name, path=resolve(name).path) for name in shipped_models()]
+    return ours + [Candidate(title=title, path=data_path(f"checkpoints/{name}"),
                               corrections=CORRECTIONS.get(title, AS_RECOGNISED)) for title, name in PUBLISHED.items()]
 
 
@@ -130,7 +130,8 @@ def half_precision(picture: Pixels) -> Pixels:
     pixels = torch.from_numpy(picture).permute(2, 0, 1).unsqueeze(0).half()
     with torch.inference_mode():
         values = loaded.network.half()(pixels)[0].float().permute(1, 2, 0).numpy()
-    return np.rint(np.clip(np.nan_to_num(values, nan=0.0), 0, 255)).astype(np.uint8)
+    output: Pixels = np.rint(np.clip(np.nan_to_num(values, nan=0.0), 0, 255)).astype(np.uint8)
+    return output
 
 
 def measured(lr: Pixels, sr: Pixels, scale: int) -> dict[str, float]:
@@ -144,18 +145,18 @@ def study_healthy(path: Path) -> None:
     """Every network on every published picture; networks that the record has already are left out."""
     known = dict(Record.load(path).results["networks"]) if path.exists() else {}
     networks: dict[str, Any] = {title: {key: network[key] for key in HEALTHY_KEYS} for title, network in known.items()}
-    for contestant in contestants():
-        if contestant.title in networks:
+    for candidate in candidates():
+        if candidate.title in networks:
             continue
-        with closing(contestant.opened()) as backend:
+        with closing(candidate.opened()) as backend:
             scale = backend.spec.scale
             rows = {name: measured(lr, upscale_rgb(lr, backend), scale)
-                    for name, lr in healthy_pictures(scale, crop=contestant.is_peer)}
-        networks[contestant.title] = {
+                    for name, lr in healthy_pictures(scale, crop=candidate.is_peer)}
+        networks[candidate.title] = {
             "scale": scale, "pictures": len(rows),
             "largest": {sign: max((row[sign], name) for name, row in rows.items()) for sign in BOUNDS},
             "all": {sign: [row[sign] for row in rows.values()] for sign in BOUNDS}}
-        print(contestant.title, networks[contestant.title]["largest"], flush=True)
+        print(candidate.title, networks[candidate.title]["largest"], flush=True)
         _save("guard-healthy", "The guard on healthy outputs", path, {"networks": networks})
     _save("guard-healthy", "The guard on healthy outputs", path, {"networks": networks})
 
@@ -163,11 +164,11 @@ def study_healthy(path: Path) -> None:
 def study_hard(path: Path, sheets: Path | None) -> None:
     """Every network on every hard case."""
     cases, networks = hard_cases(), {}
-    for contestant in contestants():
-        with closing(contestant.opened()) as backend:
+    for candidate in candidates():
+        with closing(candidate.opened()) as backend:
             outputs = {title: upscale_rgb(lr, backend) for title, lr in cases.items()}
-            networks[contestant.title] = _rows(cases, outputs, backend.spec.scale)
-        _draw(sheets, contestant.title, outputs)
+            networks[candidate.title] = _rows(cases, outputs, backend.spec.scale)
+        _draw(sheets, candidate.title, outputs)
     outputs = {title: half_precision(lr) for title, lr in cases.items()}
     networks[HALF] = _rows(cases, outputs, 4)
     _draw(sheets, HALF, outputs)
@@ -194,7 +195,7 @@ def _draw(folder: Path | None, network: str, outputs: Mapping[str, Pixels]) -> N
     cv2.imwrite(str(folder / f"{network.replace(' ', '-').replace(',', '')}.png"), sheet[..., ::-1])
 
 
-def _save(kind: str, title: str, path: Path, results: Mapping[str, Any]) -> None:
+def _save(kind: str, title: str, path: Path, results: dict[str, Any]) -> None:
     Record(kind=kind, title=title, environment=current_environment(threads=threads_in_use()),
            results=results).save(path)
 

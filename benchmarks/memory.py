@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def measure(height: int, width: int, threads: int) -> Record:
     """Draw the picture, upscale it in a process of its own, gather what that took."""
-    told = current_environment(threads=threads)
+    environment = current_environment(threads=threads)
     model = shipped_models()[default_model()]
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "large.png", Path(folder) / "upscaled.png"
@@ -53,7 +53,7 @@ def measure(height: int, width: int, threads: int) -> Record:
         results = {"model": model.name, "sha256": sha256_of_file(model.graph.checked_path()), "scale": model.scale,
                    "width_px": width, "height_px": height, "source_bytes": source.stat().st_size,
                    "target_bytes": target.stat().st_size, **asdict(run), "most_bytes": MOST_BYTES}
-    return Record(kind="memory", title="Peak memory on a large picture", environment=told, results=results)
+    return Record(kind="memory", title="Peak memory on a large picture", environment=environment, results=results)
 
 
 def large_picture(height: int, width: int) -> NDArray[np.uint8]:

@@ -21,6 +21,7 @@ from benchmarks.scores import evaluated, set_names
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.benchmark.environment import current_environment
 from srn_deploy.benchmark.records import Record
+from srn_deploy.errors import OptionError
 from srn_deploy.registry.resolve import resolve
 from srn_deploy.registry.shipped import shipped_models
 from srn_deploy.system.hashing import sha256_of_file
@@ -34,11 +35,13 @@ Damage = Callable[[Pixels, int], Pixels]
 
 
 def compressed(quality: int) -> Damage:
-    """JPEG with halved chroma, as cameras and the net have it."""
+    """JPEG with halved chroma, as cameras and websites write it."""
     def damage(lr: Pixels, _: int) -> Pixels:
         options = (cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
                    cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420)
         decoded = cv2.imdecode(cv2.imencode(".jpg", lr[..., ::-1], options)[1], cv2.IMREAD_COLOR)
+        if decoded is None:
+            raise OptionError("OpenCV cannot read the JPEG that it wrote.", remedy="Install OpenCV again.")
         return np.ascontiguousarray(decoded[..., ::-1], dtype=np.uint8)
 
     return damage
@@ -85,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     names = options.models or [model.name for model in shipped_models().values() if model.scale == SCALE]
     sets = options.sets or [data_path(name) for name in SETS]
-    told = current_environment(threads=options.threads)
+    environment = current_environment(threads=options.threads)
     rows, hashes = [], {}
     for name in names:
         graph = resolve(name).path
@@ -99,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 for key in ("psnr_y_db", "ssim_y", "bicubic_psnr_y_db", "bicubic_ssim_y")}})
             print(f"{name}: {title}: {rows[-1]['psnr_y_db']:.2f} dB", flush=True)
         backend.close()
-    Record(kind="photo", title="Models on damaged pictures", environment=told,
+    Record(kind="photo", title="Models on damaged pictures", environment=environment,
            results={"sets": set_names(sets), "sha256": hashes, "rows": rows},
            ).save(options.records / "photo.json")
 

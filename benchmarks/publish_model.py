@@ -23,7 +23,7 @@ from benchmarks.inputs import data_path
 from benchmarks.scores import evaluated
 from srn_deploy.architectures.checkpoint import load_checkpoint, save_checkpoint
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
-from srn_deploy.benchmark.tables import markdown_table
+from srn_deploy.benchmark.tables import Table, markdown_table
 from srn_deploy.errors import OptionError
 from srn_deploy.graph.export import ExportOptions
 from srn_deploy.registry.shipped import MANIFEST, models_folder
@@ -146,7 +146,7 @@ def stage_sentence(recipe: Recipe) -> str:
 
 def stage_table(recipes: Sequence[Recipe], log: Log) -> str:
     """Steps, minutes and held-out PSNR of each stage."""
-    rows = [("stage", "steps", "patches a step", "minutes", "PSNR at its start, dB", "at its end, dB")]
+    rows: Table = [("stage", "steps", "patches a step", "minutes", "PSNR at its start, dB", "at its end, dB")]
     before = {"step": "0", "elapsed_s": "0"}
     for recipe in recipes:
         own = [row for row in log if row["recipe"] == recipe.name]

@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def study(checkpoint: Path, pictures: Sequence[Path], tile_px: int, halos_px: Sequence[int], threads: int) -> Record:
     """Measure one checkpoint on its float graph; 8-bit figures come from the same outputs, rounded."""
-    told = current_environment(threads=threads)
+    environment = current_environment(threads=threads)
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / "float.onnx"
         export_and_prove(checkpoint, graph, ExportOptions(pixel_type=PixelType.FLOAT32))
@@ -103,7 +103,7 @@ def study(checkpoint: Path, pictures: Sequence[Path], tile_px: int, halos_px: Se
             spec = backend.spec
         finally:
             backend.close()
-    return Record(kind="tiling", title=f"Tiles of {checkpoint.stem} against the whole picture", environment=told,
+    return Record(kind="tiling", title=f"Tiles of {checkpoint.stem} against the whole picture", environment=environment,
                   results={"checkpoint": checkpoint.stem, "sha256": sha256_of_file(checkpoint),
                            "spec_halo_px": spec.halo_px, "architecture": spec.architecture,
                            "blocks": spec.options.get("blocks"), "scale": spec.scale, "tile_px": tile_px,

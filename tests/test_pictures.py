@@ -1,4 +1,4 @@
-"""The shipped pictures are what the script beside them draws."""
+"""The shipped pictures are what the script next to them draws."""
 
 from __future__ import annotations
 
@@ -17,26 +17,25 @@ NAMES = ("demo.png", "demo_hr.png", "texture.png", "badge.png", "curves.png")
 
 @pytest.fixture(scope="module")
 def drawn(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with every picture drawn anew."""
+    """A folder with every picture drawn again."""
     folder = tmp_path_factory.mktemp("drawn")
-    script = repository / "benchmarks" / "pictures" / "draw.py"
-    ended = subprocess.run([sys.executable, "-W", "error", str(script), str(folder)], capture_output=True, text=True,
-                           check=False)
+    ended = subprocess.run([sys.executable, "-W", "error", "-m", "benchmarks.pictures.draw", str(folder)],
+                           capture_output=True, text=True, check=False, cwd=repository)
     assert ended.returncode == 0, ended.stderr
     return folder
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_shipped_picture_is_what_the_script_draws(repository: Path, drawn: Path, name: str) -> None:
-    shipped, anew = read_image(repository / "benchmarks" / "pictures" / name), read_image(drawn / name)
-    assert shipped.pixels.shape == anew.pixels.shape
-    difference = np.abs(shipped.pixels.astype(int) - anew.pixels)
+    shipped, again = read_image(repository / "benchmarks" / "pictures" / name), read_image(drawn / name)
+    assert shipped.pixels.shape == again.pixels.shape
+    difference = np.abs(shipped.pixels.astype(int) - again.pixels)
     # Another machine's sine and cubic interpolation can round to the next level.
     # The lettering is OpenCV's, whose fonts may change with its version: the boards fill less than 4 percent.
     assert (difference.max(axis=2) > 1).mean() < 0.04
-    assert (shipped.alpha is None) == (anew.alpha is None)
-    if shipped.alpha is not None and anew.alpha is not None:
-        assert np.abs(shipped.alpha.astype(int) - anew.alpha).max() <= 1
+    assert (shipped.alpha is None) == (again.alpha is None)
+    if shipped.alpha is not None and again.alpha is not None:
+        assert np.abs(shipped.alpha.astype(int) - again.alpha).max() <= 1
 
 
 def test_the_low_resolution_picture_is_the_high_one_at_a_quarter(repository: Path) -> None:

@@ -31,7 +31,8 @@ def averaged(canvas: Canvas) -> NDArray[np.uint8]:
     """FINER x FINER pixels to one; uint8 (H, W, C)."""
     height, width, channels = canvas.shape[0] // FINER, canvas.shape[1] // FINER, canvas.shape[2]
     blocks = canvas.reshape(height, FINER, width, FINER, channels).sum(axis=(1, 3), dtype=np.uint32)
-    return ((blocks + FINER**2 // 2) // FINER**2).astype(np.uint8)
+    means: NDArray[np.uint8] = ((blocks + FINER**2 // 2) // FINER**2).astype(np.uint8)
+    return means
 
 
 def clouds(random: np.random.Generator, height: int, width: int, *, coarsest: float, octaves: int = 6,
@@ -49,7 +50,9 @@ def clouds(random: np.random.Generator, height: int, width: int, *, coarsest: fl
 
 def _points(points: Sequence[Point]) -> NDArray[np.int32]:
     """Picture coordinates to the canvas's, with _SHIFT fractional bits."""
-    return np.rint((np.asarray(points, np.float64) + 0.5) * FINER * 2**_SHIFT - 2**(_SHIFT - 1)).astype(np.int32)
+    found: NDArray[np.int32] = np.rint(
+        (np.asarray(points, np.float64) + 0.5) * FINER * 2**_SHIFT - 2**(_SHIFT - 1)).astype(np.int32)
+    return found
 
 
 def polygon(canvas: Canvas, points: Sequence[Point], colour: Colour) -> None:

@@ -1,4 +1,4 @@
-"""Draw the pictures of this folder anew: `python benchmarks/pictures/draw.py [FOLDER]`.
+"""Draw the images of this folder again: `python -m benchmarks.pictures.draw [FOLDER]`.
 
 Needs numpy, OpenCV and srn_deploy only. The LR pictures are made from the HR ones by the bicubic of
 `srn_deploy.image.bicubic`, as super-resolution data sets are.
@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from brush import averaged, box, canvas_over, clouds, disc, polygon, stroke, write
 from numpy.typing import NDArray
-from scene import draw_scene
 
+from benchmarks.pictures.brush import averaged, box, canvas_over, clouds, disc, polygon, stroke, write
+from benchmarks.pictures.scene import draw_scene
 from srn_deploy.image import Image, write_image
 from srn_deploy.image.bicubic import resize_uint8
 
@@ -46,7 +46,8 @@ def draw_badge() -> NDArray[np.uint8]:
     polygon(canvas, [(47.5 + dx, 47.5 + dy) for dx, dy in star], (250, 204, 72))
     write(canvas, "x4", 38, 53, 0.55, (70, 40, 20))
     alpha = 255 * np.clip((46 - radius) / 5, 0, 1)
-    return np.concatenate([averaged(canvas), np.rint(alpha).astype(np.uint8)[..., None]], axis=2)
+    badge: NDArray[np.uint8] = np.concatenate([averaged(canvas), np.rint(alpha).astype(np.uint8)[..., None]], axis=2)
+    return badge
 
 
 def draw_curves() -> NDArray[np.uint8]:

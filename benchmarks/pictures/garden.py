@@ -5,7 +5,8 @@ from __future__ import annotations
 from math import cos, pi, sin
 
 import numpy as np
-from brush import Canvas, Colour, Point, box, disc, polygon, shade, stroke
+
+from benchmarks.pictures.brush import Canvas, Colour, Point, box, disc, polygon, shade, stroke
 
 
 def draw_washing(canvas: Canvas) -> None:

@@ -7,9 +7,23 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from brush import Canvas, Colour, Layer, averaged, box, canvas_over, clouds, disc, polygon, shade, stroke, write
-from garden import draw_bicycle, draw_fence, draw_grass, draw_tree, draw_washing
 from numpy.typing import NDArray
+
+from benchmarks.pictures.brush import (
+    Canvas,
+    Colour,
+    Layer,
+    averaged,
+    box,
+    canvas_over,
+    clouds,
+    disc,
+    polygon,
+    shade,
+    stroke,
+    write,
+)
+from benchmarks.pictures.garden import draw_bicycle, draw_fence, draw_grass, draw_tree, draw_washing
 
 HEIGHT_PX, WIDTH_PX = 640, 960
 HORIZON_PX = 400
@@ -32,7 +46,8 @@ def draw_scene(seed: int = 4) -> NDArray[np.uint8]:
 
 def _mix(first: Colour, second: Colour, share: NDArray[np.float32]) -> Layer:
     weight = share[..., None]
-    mixed: Layer = (np.float32(first) * (1 - weight) + np.float32(second) * weight).astype(np.float32)
+    ends = [np.array(colour, np.float32) for colour in (first, second)]
+    mixed: Layer = (ends[0] * (1 - weight) + ends[1] * weight).astype(np.float32)
     return mixed
 
 
@@ -42,7 +57,8 @@ def _sky(random: np.random.Generator) -> Layer:
     noise = clouds(random, HEIGHT_PX, WIDTH_PX // 3, coarsest=90)
     wide = cv2.resize(noise, (WIDTH_PX, HEIGHT_PX), interpolation=cv2.INTER_CUBIC)
     cover = np.clip(wide * 0.9 - 0.05 + 0.15 * down, 0, 1)[..., None]
-    return (sky * (1 - 0.8 * cover) + np.float32((252, 247, 240)) * 0.8 * cover).astype(np.float32)
+    covered: Layer = (sky * (1 - 0.8 * cover) + np.array((252, 247, 240), np.float32) * 0.8 * cover).astype(np.float32)
+    return covered
 
 
 def _land(random: np.random.Generator, picture: Layer) -> Layer:
