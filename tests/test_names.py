@@ -34,6 +34,10 @@ def shared_names(sources: list[Source]) -> dict[str, list[str]]:
     return {name: found for name, found in homes.items() if len(found) > 1}
 
 
+def test_no_two_classes_or_type_aliases_share_a_name(repository: Path) -> None:
+    assert shared_names(package_sources(repository)) == {}
+
+
 @pytest.mark.parametrize(("code", "names"), [
     ("class Pair:\n    class Inner: ...", ["Pair"]),
     ("Pixels = int", ["Pixels"]),
