@@ -124,9 +124,19 @@ def _built(runtime: Runtime, precision: Precision, store: EngineStore) -> tuple[
            "bytes": engine.manifest.engine_bytes, "convolutions": str(engine.manifest.convolutions)}
     certificate = engine.manifest.certificate
     if certificate is None:
-        return row | {"told": engine.certification}, engine
+        return row | {"told": f"Not yet certified: {_why_not_certified(engine)}"}, engine
     return row | {name: getattr(certificate, name) for name in
                   ("psnr_db", "worst_levels", "psnr_loss_db", "passed", "ran_on", "gpu")}, engine
+
+
+def _why_not_certified(engine: StoredEngine) -> str:
+    """Why an engine does not run here, or that it has no reference."""
+    try:
+        backend, _ = open_on(resolve_file(engine.path), "cuda")
+    except SrnDeployError as error:
+        return error.message
+    backend.close()
+    return "It runs, but there is no reference to compare it with."
 
 
 def _ways(backend: Backend, title: str, scale: Scale) -> dict[str, Pass]:
