@@ -1,4 +1,4 @@
-"""Pictures that would not fit into memory are refused from their headers, before anything is decoded."""
+"""Images that would not fit into memory are refused from their headers, before anything is decoded."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.test_image import GREY, RGB, chunk
 WIDTH, HEIGHT = 50_000, 40_000
 GIGAPIXELS = 2.0
 HEADROOM_MIB = 64
-"""What reading may take beside the files, which are at most 6 MB: one plane of the picture alone takes 1,900."""
+"""The memory that reading may take besides the file of at most 6 MB; one plane of the image would take 1,900 MiB."""
 
 READ = """
 import json, resource, sys
@@ -33,36 +33,36 @@ from srn_deploy.image import read_image
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
     read_image(Path(sys.argv[1]))
-    told = ""
+    message = ""
 except SrnDeployError as error:
-    told = str(error)
-print(json.dumps([told, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024]))
+    message = str(error)
+print(json.dumps([message, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024]))
 """
 
 
 def reading(path: Path, environment: dict[str, str]) -> tuple[str, float]:
-    """In a process of its own: the error, empty if there was none, and by how many MiB its memory grew."""
+    """Read in a subprocess: the error message, empty if there was none, and by how many MiB its memory grew."""
     ended = subprocess.run([sys.executable, "-c", READ, path], capture_output=True, text=True, check=True, timeout=60,
                            env=environment)
-    told, grown_mib = json.loads(ended.stdout)
-    return told, grown_mib
+    message, grown_mib = json.loads(ended.stdout)
+    return message, grown_mib
 
 
 def zeros(length: int, times: int) -> bytes:
-    """So many zeros deflated, made without holding them."""
+    """`length * times` zero bytes, deflated without holding them in memory."""
     packer = zlib.compressobj(9)
     return b"".join(packer.compress(bytes(length)) for _ in range(times)) + packer.flush()
 
 
 def png_bomb() -> bytes:
-    """A whole PNG of 2 gigapixels of one bit, all black."""
+    """A complete PNG of 2 gigapixels of one bit, all black."""
     header = struct.pack(">IIBBBBB", WIDTH, HEIGHT, 1, GREY, 0, 0, 0)
     pixels = zeros(1 + WIDTH // 8, HEIGHT)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
 def tiff_bomb() -> bytes:
-    """A whole TIFF of 2 gigapixels, its 40 strips all the same bytes of the file."""
+    """A complete TIFF of 2 gigapixels, its 40 strips all the same bytes of the file."""
     rows = HEIGHT // 40
     strip = zeros(3 * WIDTH, rows)
     entries = [longs(256, [WIDTH]), longs(257, [HEIGHT]), shorts(258, 8, 8, 8), shorts(259, 8), shorts(262, 2),
@@ -103,9 +103,9 @@ def test_two_gigapixels_in_a_small_file_are_refused_without_being_decoded(tmp_pa
     path = tmp_path / f"bomb{suffix}"
     path.write_bytes(BOMBS[suffix]())
     assert path.stat().st_size < 6_000_000
-    told, grown_mib = reading(path, {**os.environ})
-    assert f"{WIDTH} x {HEIGHT} px, {1000 * GIGAPIXELS:.0f} megapixels" in told
-    assert "--max-megapixels 2000" in told
+    message, grown_mib = reading(path, {**os.environ})
+    assert f"{WIDTH} x {HEIGHT} px, {1000 * GIGAPIXELS:.0f} megapixels" in message
+    assert "--max-megapixels 2000" in message
     assert grown_mib < HEADROOM_MIB
 
 
@@ -117,7 +117,7 @@ def test_the_limit_can_be_lifted_and_lowered(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("limit", [float("nan"), 0.0, -1.0])
-def test_a_limit_that_is_no_limit_is_refused(tmp_path: Path, limit: float) -> None:
+def test_an_impossible_limit_is_refused(tmp_path: Path, limit: float) -> None:
     write_image(tmp_path / "in.png", Image(pixels=np.zeros((10, 10, 1), np.uint8)))
     with pytest.raises(OptionError, match="is not possible"):
         read_image(tmp_path / "in.png", max_megapixels=limit)
@@ -128,13 +128,13 @@ def test_infinity_lifts_the_limit(tmp_path: Path) -> None:
     assert read_image(tmp_path / "in.png", max_megapixels=float("inf")).width == 10
 
 
-def test_of_small_pictures_and_limits_the_megapixels_are_not_rounded_away(tmp_path: Path) -> None:
+def test_megapixels_of_small_images_and_limits_are_not_rounded_to_zero(tmp_path: Path) -> None:
     write_image(tmp_path / "in.png", Image(pixels=np.zeros((20, 20, 1), np.uint8)))
     with pytest.raises(UnreadableImage, match=r"20 x 20 px, 0\.0004 megapixels; more than 0\.00005 are not"):
         read_image(tmp_path / "in.png", max_megapixels=0.00005)
 
 
-def test_the_picture_of_a_camera_of_200_megapixels_is_within_the_limit() -> None:
+def test_an_image_of_a_camera_with_200_megapixels_is_within_the_limit() -> None:
     assert MAX_MEGAPIXELS * 1e6 >= 16_320 * 12_240
 
 
@@ -147,12 +147,12 @@ def test_a_png_that_is_too_short_for_its_size_is_refused_by_its_length(tmp_path:
 
 
 @pytest.mark.parametrize("limit", [99, 100])
-def test_beyond_the_limit_of_opencv_the_error_says_what_to_set(tmp_path: Path, limit: int) -> None:
+def test_above_the_limit_of_opencv_the_error_names_the_variable_to_set(tmp_path: Path, limit: int) -> None:
     write_image(tmp_path / "in.png", Image(pixels=np.zeros((10, 10, 1), np.uint8)))
     environment = {**os.environ, "OPENCV_IO_MAX_IMAGE_PIXELS": str(limit)}
-    told, _ = reading(tmp_path / "in.png", environment)
+    message, _ = reading(tmp_path / "in.png", environment)
     if limit < 100:
-        assert "OpenCV decodes at most 99 pixels" in told
-        assert "OPENCV_IO_MAX_IMAGE_PIXELS=100" in told
+        assert "OpenCV decodes at most 99 pixels" in message
+        assert "OPENCV_IO_MAX_IMAGE_PIXELS=100" in message
     else:
-        assert told == ""
+        assert message == ""

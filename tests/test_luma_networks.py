@@ -1,4 +1,4 @@
-"""Networks that see luma alone take and give RGB: the shell is exact, and they export, tile and build like others."""
+"""Networks for luma alone take and return RGB: the conversion is exact, and they export, tile and build like others."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ FILES = "checkpoints/yjn870__FSRCNN-pytorch/fsrcnn_x{}.pth"
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_the_enlargement_is_that_of_matlab_up_to_the_border(scale: int) -> None:
+def test_the_enlargement_equals_that_of_matlab_up_to_the_border(scale: int) -> None:
     picture = large_picture(19, 23).astype(np.float32)
     planes = torch.from_numpy(picture).permute(2, 0, 1)[None]
     enlarged = Bicubic(scale, 3)(planes)[0].permute(1, 2, 0).numpy()
     np.testing.assert_allclose(enlarged, resize(picture, 19 * scale, 23 * scale), atol=2e-6)
 
 
-def test_luma_is_that_of_the_metrics_and_colours_come_back() -> None:
+def test_luma_equals_that_of_the_metrics_and_the_conversion_is_reversible() -> None:
     rgb = torch.rand(1, 3, 5, 7)
     for rows, offsets in ((STUDIO, (16.0, 128.0, 128.0)), (FULL, (0.0, 128.0, 128.0))):
         space = ColourSpace(rows, offsets)
@@ -73,7 +73,7 @@ def test_each_is_exported_in_both_forms_and_precisions(name: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_tiles_with_its_halo_are_the_whole_picture_to_the_bit_of_float(name: str, one_thread: None) -> None:
+def test_tiles_with_the_halo_equal_the_whole_image_within_float_rounding(name: str, one_thread: None) -> None:
     loaded = seeded_network(name, **SMALL[name])
     backend, picture = PyTorchBackend(loaded), large_picture(70, 83).astype(np.float32)
     whole = upscale_rgb(picture, backend, TileOptions(tile=None))
@@ -84,7 +84,7 @@ def test_tiles_with_its_halo_are_the_whole_picture_to_the_bit_of_float(name: str
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_a_grey_picture_stays_grey_and_chroma_is_bicubic(name: str, one_thread: None) -> None:
+def test_a_grey_image_stays_grey_and_chroma_is_bicubic(name: str, one_thread: None) -> None:
     loaded = seeded_network(name, **SMALL[name])
     assert loaded.spec.colour is Colour.Y
     network = loaded.network
@@ -96,7 +96,7 @@ def test_a_grey_picture_stays_grey_and_chroma_is_bicubic(name: str, one_thread: 
     assert float((grey.amax(1) - grey.amin(1)).max()) < 1e-5
 
 
-def test_a_file_that_does_not_tell_its_scale_asks_for_it(tmp_path: Path) -> None:
+def test_for_a_file_that_does_not_show_its_scale_it_must_be_given(tmp_path: Path) -> None:
     loaded = seeded_network("fsrcnn", **SMALL["fsrcnn"])
     path = tmp_path / "net.pth"
     torch.save(loaded.network.state_dict(), path)
@@ -108,7 +108,7 @@ def test_a_file_that_does_not_tell_its_scale_asks_for_it(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("scale", [2, 4])
 def test_fsrcnn_has_its_published_figures_on_luma(data: Path, scale: int, one_thread: None) -> None:
-    """The figures are of the network's own luma, neither rounded nor made a picture."""
+    """The figures are for the network's own luma, neither rounded nor converted to RGB."""
     loaded = load_checkpoint(data / FILES.format(scale), Corrections(options={"scale": scale}))
     reference = json.loads((data / "reference/reference_numbers.json").read_text())["models"]
     backend = PyTorchBackend(loaded)
@@ -145,7 +145,7 @@ def test_each_becomes_an_engine_in_half_precision(name: str, tmp_path: Path, one
     assert set(engine.manifest.convolutions) == {"HALF"}
 
 
-def test_what_a_file_does_not_tell_is_given_to_build_engine_and_known_to_its_certificate(
+def test_an_option_given_to_build_engine_is_known_to_its_certificate(
         tmp_path: Path, one_thread: None) -> None:
     pytest.importorskip("tensorrt_rtx")
     path = tmp_path / "net.pth"

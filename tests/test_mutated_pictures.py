@@ -1,4 +1,4 @@
-"""300 damaged pictures: each ends in one of our errors or in a picture of the size it claims."""
+"""300 damaged images: each gives an error of this package or an image of the size that it claims."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from tests.networks import large_picture
 
 COUNT = 300
 EXIF = b"II*\0" + bytes([8, 0, 0, 0, 1, 0, 0x12, 1, 3, 0, 1, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0])
-"""A TIFF block that holds an orientation of 6 and nothing else."""
+"""An EXIF block that holds nothing but an orientation of 6."""
 
 
 def our_own(folder: Path) -> Iterator[Path]:
-    """Every kind of picture in every format that can be written, some with metadata."""
+    """Every kind of image in every format that can be written, some with metadata."""
     pixels = (large_picture(22, 31) * 255).astype(np.uint8)
     for suffix, colours, has_alpha, bits in product(SUFFIXES, (1, 3), (False, True), (8, 16)):
         samples = pixels if bits == 8 else pixels.astype(np.uint16) * 257
@@ -44,7 +44,7 @@ def our_own(folder: Path) -> Iterator[Path]:
 
 
 def foreign() -> Iterator[bytes]:
-    """Kinds that we read and do not write."""
+    """Kinds that are read but never written."""
     photo = PIL.Image.fromarray((large_picture(22, 31) * 255).astype(np.uint8))
     for kind, options in ((photo.quantize(16), {"format": "PNG"}), (photo.convert("1"), {"format": "PNG"}),
                              (photo.convert("CMYK"), {"format": "JPEG"}),
@@ -57,7 +57,7 @@ def foreign() -> Iterator[bytes]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
-    """Small pictures of every format and kind."""
+    """Small images of every format and kind."""
     return [*(path.read_bytes() for path in our_own(tmp_path_factory.mktemp("whole"))), *foreign()]
 
 
@@ -96,7 +96,7 @@ def claimed_size(data: bytes) -> list[int] | None:
         return None
 
 
-def test_every_mutated_picture_ends_within_bounds_in_an_error_of_ours_or_in_a_picture(reading: Reading) -> None:
+def test_every_mutated_image_gives_an_error_or_an_image_within_bounds(reading: Reading) -> None:
     assert reading.returncode == 0, f"died on {reading.last}: {reading.stderr[-2000:]}"
     assert reading.stderr == ""  # no decoder speaks for itself
     assert [end for end in reading.ends.values() if "stranger" in end] == []
@@ -107,7 +107,7 @@ def test_every_mutated_picture_ends_within_bounds_in_an_error_of_ours_or_in_a_pi
     assert len([end for end in reading.ends.values() if "cannot be decoded" in end.get("message", "")]) > COUNT // 30
 
 
-def test_a_mutated_picture_that_is_read_has_the_size_it_claims(
+def test_a_mutated_image_that_is_read_has_the_size_it_claims(
         reading: Reading, cases: list[tuple[str, bytes]]) -> None:
     read = read_ends(reading)
     wrong = {told: (read[told], claimed) for told, data in cases
@@ -115,7 +115,7 @@ def test_a_mutated_picture_that_is_read_has_the_size_it_claims(
     assert wrong == {}
 
 
-def test_a_damaged_png_is_never_taken_for_another_picture(
+def test_a_damaged_png_is_never_taken_for_another_image(
         reading: Reading, whole: list[bytes], cases: list[tuple[str, bytes]], tmp_path: Path) -> None:
     sums = set()
     for data in whole:
@@ -127,7 +127,7 @@ def test_a_damaged_png_is_never_taken_for_another_picture(
     assert {told: read[told] for told in pngs if told in read and read[told][2] not in sums} == {}
 
 
-def test_a_folder_of_mutated_pictures_ends_with_an_error_and_a_remedy_for_each_bad_one(
+def test_a_folder_of_mutated_images_gives_an_error_and_a_remedy_for_each_bad_one(
         reading: Reading, folder: Path, tmp_path: Path) -> None:
     ends = {name: end for name, end in reading.ends.items() if "error" in end or is_small(end["result"])}
     bad = {name for name, end in ends.items() if "error" in end}

@@ -1,4 +1,4 @@
-"""The shipped pictures are what the script next to them draws."""
+"""The shipped images are those that the script next to them draws."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAMES = ("demo.png", "demo_hr.png", "texture.png", "badge.png", "curves.png")
 
 @pytest.fixture(scope="module")
 def drawn(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with every picture drawn again."""
+    """A folder with every image drawn again."""
     folder = tmp_path_factory.mktemp("drawn")
     ended = subprocess.run([sys.executable, "-W", "error", "-m", "benchmarks.pictures.draw", str(folder)],
                            capture_output=True, text=True, check=False, cwd=repository)
@@ -26,7 +26,7 @@ def drawn(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_shipped_picture_is_what_the_script_draws(repository: Path, drawn: Path, name: str) -> None:
+def test_a_shipped_image_is_the_one_that_the_script_draws(repository: Path, drawn: Path, name: str) -> None:
     shipped, again = read_image(repository / "benchmarks" / "pictures" / name), read_image(drawn / name)
     assert shipped.pixels.shape == again.pixels.shape
     difference = np.abs(shipped.pixels.astype(int) - again.pixels)
@@ -38,14 +38,14 @@ def test_a_shipped_picture_is_what_the_script_draws(repository: Path, drawn: Pat
         assert np.abs(shipped.alpha.astype(int) - again.alpha).max() <= 1
 
 
-def test_the_low_resolution_picture_is_the_high_one_at_a_quarter(repository: Path) -> None:
+def test_the_low_resolution_image_is_the_high_one_at_a_quarter(repository: Path) -> None:
     folder = repository / "benchmarks" / "pictures"
     lr, hr = read_image(folder / "demo.png").pixels, read_image(folder / "demo_hr.png").pixels
     assert hr.shape == (4 * lr.shape[0], 4 * lr.shape[1], 3)
     assert np.abs(resize_uint8(hr, *lr.shape[:2]).astype(int) - lr).max() <= 1  # a value close to a half, rounded
 
 
-def test_the_pictures_cover_grey_rgb_and_soft_transparency(repository: Path) -> None:
+def test_the_images_cover_grey_rgb_and_soft_transparency(repository: Path) -> None:
     folder = repository / "benchmarks" / "pictures"
     assert read_image(folder / "texture.png").pixels.shape[2] == 1
     assert read_image(folder / "curves.png").pixels.shape[2] == 3
@@ -54,6 +54,6 @@ def test_the_pictures_cover_grey_rgb_and_soft_transparency(repository: Path) -> 
     assert len(np.unique(badge.alpha)) > 50
 
 
-def test_the_pictures_stay_small(repository: Path) -> None:
+def test_the_images_stay_small(repository: Path) -> None:
     files = (repository / "benchmarks" / "pictures").glob("*.png")
     assert sum(path.stat().st_size for path in files) < 2_000_000

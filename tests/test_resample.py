@@ -20,7 +20,7 @@ FLOAT64_LEVELS = 1e-9
 
 @pytest.mark.parametrize("scale", [2, 4])
 @pytest.mark.parametrize("name", ["Set5", "Set14"])
-def test_the_published_low_resolution_pictures_come_out_bit_for_bit(data: Path, name: str, scale: int) -> None:
+def test_the_published_low_resolution_images_are_reproduced_bit_for_bit(data: Path, name: str, scale: int) -> None:
     folder = data / "images" / name / f"x{scale}"
     paths = sorted((folder / "HR").iterdir())
     assert len(paths) == int(name.removeprefix("Set"))
@@ -31,7 +31,7 @@ def test_the_published_low_resolution_pictures_come_out_bit_for_bit(data: Path, 
         assert np.array_equal(resize_uint8(hr, height, width), lr), path.name
 
 
-def test_opencv_bicubic_would_fail_that_bar(data: Path) -> None:
+def test_the_bicubic_of_opencv_does_not_reproduce_them(data: Path) -> None:
     import cv2
 
     folder = data / "images" / "Set5" / "x4"
@@ -71,7 +71,7 @@ def test_the_edge_pixel_is_repeated_beyond_the_border() -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(3, 5), (24, 18), (40, 7)])
-def test_a_constant_picture_stays_constant(height: int, width: int) -> None:
+def test_a_constant_image_stays_constant(height: int, width: int) -> None:
     constant = np.full((12, 9, 3), 137, np.uint8)
     assert np.allclose(resize(constant, height, width), 137, rtol=0, atol=FLOAT64_LEVELS)
     assert np.array_equal(resize_uint8(constant, height, width), np.full((height, width, 3), 137))

@@ -32,8 +32,8 @@ def to_rgb(decoded: Decoded, profile: bytes | None, path: Path) -> Decoded:
     else:
         rgb = _through_profile(cast(NDArray[np.uint8], decoded.colour), profile, path)
         how = "through its own profile, which is not kept"
-    said = f"{path}: its CMYK colours are converted to sRGB, {how}."
-    return Decoded(colour=rgb, alpha=decoded.alpha, remarks=(*decoded.remarks, said))
+    remark = f"{path}: its CMYK colours are converted to sRGB, {how}."
+    return Decoded(colour=rgb, alpha=decoded.alpha, remarks=(*decoded.remarks, remark))
 
 
 def _without_profile(inks: Pixels) -> Pixels:

@@ -63,8 +63,8 @@ def decoded_scan(data: bytes, space: str, path: Path) -> tuple[Pixels, tuple[str
         pixels = _decoded(data, space, strict=False)
     except ValueError as error:
         raise _damaged(path, error) from error
-    said = f"{path}: the JPEG has extra bytes after its last pixel; if it looks damaged, the file is."
-    return pixels, (said,)
+    remark = f"{path}: the JPEG has extra bytes after its last pixel; if it looks damaged, the file is."
+    return pixels, (remark,)
 
 
 def _decoded(data: bytes, space: str, *, strict: bool) -> Pixels:

@@ -167,9 +167,9 @@ def _with_alpha(colour: Pixels, alpha: Pixels | None, layout: TiffLayout, path: 
     if alpha is None:
         return Decoded(colour=colour, is_cmyk=inks)
     kind = (layout.extra or (_UNSAID,))[0]
-    said = f"{path}: the TIFF does not say what its last channel is; it is taken as transparency."
+    remark = f"{path}: the TIFF does not say what its last channel is; it is taken as transparency."
     return Decoded(colour=_divided(colour, alpha) if kind == _ASSOCIATED else colour, alpha=alpha, is_cmyk=inks,
-                   remarks=() if kind in (_ASSOCIATED, _ALPHA) else (said,))
+                   remarks=() if kind in (_ASSOCIATED, _ALPHA) else (remark,))
 
 
 def _divided(colour: Pixels, alpha: Pixels) -> Pixels:

@@ -44,8 +44,8 @@ def unpack(data: bytes, path: Path) -> Unpacked:
                      if kind is not MetadataKind.ICC or is_profile(block))
     if len(metadata) == len(unpacked.metadata):
         return unpacked
-    said = f"{path}: the damaged colour profile of the {unpacked.container} is ignored."
-    return replace(unpacked, metadata=metadata, remarks=(*unpacked.remarks, said))
+    remark = f"{path}: the damaged colour profile of the {unpacked.container} is ignored."
+    return replace(unpacked, metadata=metadata, remarks=(*unpacked.remarks, remark))
 
 
 def _unpacked(data: bytes, path: Path) -> Unpacked:

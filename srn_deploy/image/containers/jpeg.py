@@ -81,10 +81,10 @@ def unpack(data: bytes, path: Path) -> Unpacked:
     others = ((MetadataKind.EXTENDED_XMP, extended), (MetadataKind.JPEG_NOTES, notes))
     metadata += [(kind, whole) for kind, whole in others if whole]
     height, width, components = _frame(frame, path)
-    said = f"{path}: {strays} stray bytes between the segments of the JPEG are ignored."
+    remark = f"{path}: {strays} stray bytes between the segments of the JPEG are ignored."
     return Unpacked(container=Container.JPEG, height=height, width=width, without_metadata=b"".join(kept),
                     metadata=(*metadata, *as_metadata(_resolution(density))),
-                    remarks=(said,) if strays else (), jpeg=JpegKind(components=components, inverted=inverted))
+                    remarks=(remark,) if strays else (), jpeg=JpegKind(components=components, inverted=inverted))
 
 
 def pack(encoded: bytes, metadata: Metadata) -> bytes:
