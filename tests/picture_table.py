@@ -34,7 +34,7 @@ NEAR_LEVELS = 8
 
 
 class Hole(AssertionError):
-    """Something was neither kept nor reported nor refused."""
+    """Something was neither kept nor reported as lost nor refused."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +170,7 @@ INFORMATION = (
                 is_there=_block_is_there(MetadataKind.XMP, _others_find_xmp)),
     Information(name="resolution", make=lambda kind: (MetadataKind.RESOLUTION, DPI_300),
                 is_there=_block_is_there(MetadataKind.RESOLUTION, _others_find_300_dpi)),
-    Information(name="shape of a pixel alone", make=lambda kind: (MetadataKind.RESOLUTION, TWICE_AS_HIGH),
+    Information(name="aspect ratio of a pixel alone", make=lambda kind: (MetadataKind.RESOLUTION, TWICE_AS_HIGH),
                 is_there=_block_is_there(MetadataKind.RESOLUTION, _others_find_twice_as_high)),
     Information(name="PNG's cHRM and gAMA", is_there=_block_is_there(MetadataKind.PNG_COLOUR),
                 make=lambda kind: (MetadataKind.PNG_COLOUR, chunk(b"gAMA", bytes([0, 1, 0x86, 0xA0])))),
@@ -219,7 +219,7 @@ def table(head: str, rows: dict[str, list[str]]) -> str:
 
 
 def tables() -> str:
-    """Both tables; raises Hole for what is neither kept nor reported nor refused."""
+    """Both tables; raises Hole for what is neither kept nor reported as lost nor refused."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         pixels = {kind.name: [pixels_cell(folder, suffix, kind) for suffix in FORMATS.values()] for kind in KINDS}
