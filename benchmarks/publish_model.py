@@ -3,7 +3,7 @@
     python -m benchmarks.publish_model NAME RUN [RUN …] --title "…" --data-note "…" [--default]
 
 The runs are the folders that `srn-deploy train` wrote, one for each stage, in order; the last one's checkpoint
-is shipped. What stands in the card is measured here and now; nothing is typed in.
+is shipped. The figures in the card are measured here; none is typed in.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="each is named as its recipe")
     parser.add_argument("--title", required=True)
     parser.add_argument("--data-note", required=True)
-    parser.add_argument("--remark", default="", help="what the recipes do not tell of these runs")
+    parser.add_argument("--remark", default="", help="what the recipes do not say about these runs")
     parser.add_argument("--default", action="store_true")
     options = parser.parse_args()
     folder = models_folder()
@@ -82,9 +82,9 @@ def described(path: Path) -> dict[str, str]:
 
 
 def checked_recipes(runs: Sequence[Path]) -> list[Recipe]:
-    """The recipe of each run, which is called like it; raises OptionError if the run was another one.
+    """The recipe of each run, which has the run's name; raises OptionError if the run used another one.
 
-    Steps may differ, which a command line can change; what a run's state does not tell is not asked of it.
+    Steps may differ, which a command line can change; what a run's state does not record is not compared.
     """
     recipes, previous = [], ""
     for run in runs:
@@ -95,7 +95,7 @@ def checked_recipes(runs: Sequence[Path]) -> list[Recipe]:
             raise OptionError(f"{run} was trained by another recipe ({'; '.join(other)}).",
                               remedy="Publish with the recipe it was trained with.")
         if state.get("initial_sha256", previous) != previous:
-            raise OptionError(f"{run} began with other weights than those of the run before it.",
+            raise OptionError(f"{run} was not initialized from the weights of the run before it.",
                               remedy="Name every stage, in order.")
         previous = sha256_of_file(run / "model.safetensors")
         recipes.append(recipe)
@@ -103,7 +103,7 @@ def checked_recipes(runs: Sequence[Path]) -> list[Recipe]:
 
 
 def merged_log(runs: Sequence[Path]) -> Log:
-    """The rows of all stages, with the recipe's name; steps and seconds run through."""
+    """The rows of all stages, with the recipe's name; steps and seconds are counted over all stages."""
     rows: Log = []
     for run in runs:
         steps, seconds = (int(rows[-1]["step"]), float(rows[-1]["elapsed_s"])) if rows else (0, 0.0)
@@ -125,28 +125,28 @@ def write_card(folder: Path, entry: dict[str, Any], recipes: Sequence[Recipe], l
                data_note: str, remark: str) -> None:
     """The card in Markdown: how it was trained, how good and how stable it is, what it may be used for."""
     name = entry["name"]
-    origin = ("Trained from nothing: no published weight was used, neither to begin with nor as a teacher. PSNR is "
-              "that of pictures held out from the training folder, of at least the stage's patch size, made small as "
-              f"the stage's recipe says; every value stands in [{name}.log.csv]({name}.log.csv).")
-    asked = ("Smallest and largest value of the output before clipping, in levels of 0…255; "
-             f"{LIMITS[0]:g} to {LIMITS[1]:g} is asked for. Pictures: `benchmarks/hard_pictures.py`.")
+    origin = ("Trained from scratch: no published weights were used, neither for initialization nor as a teacher. PSNR "
+              "is that of images held out from the training folder that are at least as large as the stage's patches, "
+              f"downscaled as the stage's recipe says; every value is in [{name}.log.csv]({name}.log.csv).")
+    limits = ("Smallest and largest value of the output before clipping, in levels of 0…255; "
+             f"{LIMITS[0]:g} to {LIMITS[1]:g} is required. Images: `benchmarks/hard_pictures.py`.")
     parts = [f"# {name}", f"{entry['title']}.",
              "## Training", *map(stage_sentence, recipes), stage_table(recipes, log), *filter(None, [remark]), origin,
              f"![Training curve]({name}.png)",
              "## Quality", score_table(folder, entry),
-             "## Stability", asked, stability_table(folder, entry),
+             "## Stability", limits, stability_table(folder, entry),
              "## Data and licence", f"Data: {data_note}", f"Licence: {entry['licence']}."]
     (folder / f"{name}.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
 def stage_sentence(recipe: Recipe) -> str:
-    """What a stage's recipe says of itself."""
+    """The source that a stage's recipe states."""
     return f"`{recipe.name}`: {' '.join(recipe.source.split())}"
 
 
 def stage_table(recipes: Sequence[Recipe], log: Log) -> str:
     """Steps, minutes and held-out PSNR of each stage."""
-    rows: Table = [("stage", "steps", "patches a step", "minutes", "PSNR at its start, dB", "at its end, dB")]
+    rows: Table = [("stage", "steps", "patches per step", "minutes", "PSNR at the start, dB", "at the end, dB")]
     before = {"step": "0", "elapsed_s": "0"}
     for recipe in recipes:
         own = [row for row in log if row["recipe"] == recipe.name]
@@ -161,7 +161,7 @@ def stage_table(recipes: Sequence[Recipe], log: Log) -> str:
 def score_table(folder: Path, entry: dict[str, Any]) -> str:
     """PSNR and SSIM of the graph and of bicubic on the published sets, whose LR was made by bicubic."""
     backend = OnnxRuntimeBackend(folder / entry["graph"]["name"])
-    rows = [("set", "pictures", "PSNR dB", "SSIM", "bicubic PSNR dB", "bicubic SSIM")]
+    rows = [("set", "images", "PSNR dB", "SSIM", "bicubic PSNR dB", "bicubic SSIM")]
     for name in SETS:
         s = evaluated(backend, data_path(f"images/{name}/x{entry['scale']}"))
         rows.append((name, str(s["pictures"]), f"{s['psnr_y_db']:.2f}", f"{s['ssim_y']:.4f}",
@@ -173,7 +173,7 @@ def score_table(folder: Path, entry: dict[str, Any]) -> str:
 def stability_table(folder: Path, entry: dict[str, Any]) -> str:
     """The output's range for each of the hard pictures."""
     loaded = load_checkpoint(folder / entry["checkpoint"]["name"])
-    rows = [("picture", "smallest", "largest")]
+    rows = [("image", "smallest", "largest")]
     for title, picture in hard_pictures().items():
         smallest, largest = output_range(loaded, picture)
         rows.append((title, f"{smallest:.0f}", f"{largest:.0f}"))

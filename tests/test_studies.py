@@ -205,7 +205,7 @@ def test_the_logs_of_stages_run_through(tmp_path: Path) -> None:
         ("one", "0", "0.0"), ("one", "10", "5.0"), ("two", "10", "5.0"), ("two", "17", "7.5")]
 
 
-def test_a_card_tells_of_the_runs_as_they_were_and_of_no_other(tmp_path: Path) -> None:
+def test_a_card_describes_the_runs_as_they_were_and_no_other(tmp_path: Path) -> None:
     recipe, first, second = load_recipe("compact-x4"), tmp_path / "compact-x4", tmp_path / "compact-x4-2"
     for run in (first, second):
         run.mkdir()
@@ -215,7 +215,7 @@ def test_a_card_tells_of_the_runs_as_they_were_and_of_no_other(tmp_path: Path) -
                 "initial_sha256": sha256_of_file(first / "model.safetensors")}
     torch.save(follower, second / "state.pt")
     assert [each.name for each in checked_recipes([first, second])] == ["compact-x4", "compact-x4-2"]
-    with pytest.raises(OptionError, match="began with other weights"):
+    with pytest.raises(OptionError, match="was not initialized from the weights"):
         checked_recipes([second])
     torch.save({**follower, "recipe": follower["recipe"] | {"batch": 3}}, second / "state.pt")
     with pytest.raises(OptionError, match="batch: 3 there, 8 here"):
