@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import statistics
 import sys
@@ -120,6 +121,7 @@ class Import:
         return name if name in PACKAGES else PUBLIC_FACE
 
 
+@functools.cache
 def package_sources(repository: Path) -> list[Source]:
     root = repository / PACKAGE
     return [Source(path=path, name=path.relative_to(root).with_suffix("").as_posix(),

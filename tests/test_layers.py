@@ -1,0 +1,70 @@
+"""The layers inside each package: a file imports only from the files of earlier layers, or from lower packages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.test_house import PACKAGE, imports_of, package_sources
+
+LAYERS: dict[str, tuple[str, ...]] = {
+    "system": ("atomic cache cuda_driver documents hashing locks threads",),
+    "image": ("alpha bicubic containers/ifd containers/unpacked",
+              "containers/exif containers/resolution containers/webp",
+              "containers/bmp containers/jpeg containers/png containers/tiff", "containers/__init__", "files pixels",
+              "bmp cmyk jpeg opencv_codec", "tiff", "reading writing", "sizes"),
+    "tiling": ("interpolation shapes", "tiles", "windows"),
+    "registry": ("download published shipped", "pull resolve"),
+    "architectures": ("activations complexity esa forms luma signature torch_file", "checkpoint options",
+                      "ecbsr edsr fsrcnn imdn rfdn rlfn srcnn srn vdsr", "carn dipnet"),
+    "graph": ("onnx_file", "export"),
+    "engine": ("library monitor options", "identity", "manifest", "store", "caches load", "build contexts"),
+    "backends": ("cuda_graph cuda_session protocol pytorch_clock pytorch_graph", "batch",
+                 "onnx_runtime pytorch tensor_rt"),
+    "inference": ("guard upscale", "setup", "repair", "arrays", "jobs"),
+    "quality": ("metrics", "evaluate"),
+    "verification": ("agreement sample_images", "certificate export_proof", "verify"),
+    "benchmark": ("environment inputs results summary tables", "candidates machine records",
+                  "comparison evaluation_record paper steady_page ways",
+                  "figure paper_page paper_protocol steady_state"),
+    "doctor": ("findings fixes probe_reports subprocesses", "packages", "engines machine requirements", "gpu probe",
+               "verdict"),
+    "training": (("curve device interruption jpeg_codec layout muon pixel_file recipe_store recipes/__init__ "
+                  "stress weight_init"), "data degradation recipe", "batches evaluation losses run_folder schedule",
+                 "initialization options teacher", "trainer"),
+    "cli": ("messages options", ("bench_view build_engine compare doctor engines evaluate export info models "
+                                 "progress recipes train verify"), "bench upscale"),
+}
+"""Package to its layers, lowest first. A package's own `__init__` is the top one: it collects what the others offer."""
+
+TOP = "__init__"
+
+
+def layer_of(package: str) -> dict[str, int]:
+    """File within the package, without suffix, to the number of its layer."""
+    return {file: number for number, layer in enumerate((*LAYERS[package], TOP)) for file in layer.split()}
+
+
+def test_every_file_of_every_package_has_its_layer(repository: Path) -> None:
+    found = {package: {source.name.removeprefix(f"{package}/") for source in package_sources(repository)
+                       if source.name.startswith(f"{package}/")} for package in LAYERS}
+    assert found == {package: set(layer_of(package)) for package in LAYERS}
+
+
+def test_a_package_without_layers_is_a_single_file(repository: Path) -> None:
+    folders = {path.parent.name for path in (repository / PACKAGE).glob("*/__init__.py")}
+    assert folders == set(LAYERS)
+
+
+def test_a_file_imports_only_from_earlier_layers_of_its_package(repository: Path) -> None:
+    wrong = []
+    for source in package_sources(repository):
+        package, _, file = source.name.partition("/")
+        if package not in LAYERS:
+            continue
+        layers = layer_of(package)
+        for found in imports_of(source):
+            imported = "/".join(found.module.split(".")[2:]) if found.module.startswith(f"{PACKAGE}.{package}.") else ""
+            imported = imported if imported in layers else f"{imported}/{TOP}"
+            if imported in layers and imported != file and layers[imported] >= layers[file]:
+                wrong.append(f"{found.place} imports {found.module}")
+    assert wrong == []
