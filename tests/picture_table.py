@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from PIL import Image as Pillow
@@ -69,7 +70,7 @@ def pixels_cell(folder: Path, suffix: str, kind: Kind) -> str:
     back = read_image(path)
     if _distance(back.alpha, image.alpha) or back.pixels.dtype != image.pixels.dtype:
         raise Hole(f"{kind.name} as {suffix}")
-    distance = _distance(back.pixels, np.broadcast_to(image.pixels, back.pixels.shape))
+    distance = _distance(back.pixels, cast(Pixels, np.broadcast_to(image.pixels, back.pixels.shape)))
     if distance > NEAR_LEVELS:
         raise Hole(f"{kind.name} as {suffix}: {distance} levels")
     same = "exact" if not distance else "near"
@@ -116,7 +117,7 @@ def _others(path: Path, find: Callable[[Opened], bool]) -> bool:
 def _others_find_profile(opened: Opened, block: bytes) -> bool:
     """Pillow does not read the profile of a BMP; it must be where BITMAPV5HEADER says, counted from that header."""
     if opened.format == "BMP":
-        data = Path(opened.filename).read_bytes()
+        data = Path(str(opened.filename)).read_bytes()
         at, length = struct.unpack_from("<II", data, 14 + 112)
         return data[14 + 56:14 + 60] == b"DEBM" and data[14 + at:][:length] == block
     return bool(opened.info.get("icc_profile") == block)

@@ -10,7 +10,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ def _touch(path: str) -> None:
 HOSTILE: dict[str, Callable[[object], bytes]] = {
     "zip": lambda boom: written({"params": tiny_state(), "extra": boom}),
     "legacy": lambda boom: written({"params": tiny_state(), "extra": boom}, as_zip=False),
-    **{f"pickle {protocol}": lambda boom, protocol=protocol: pickle.dumps(boom, protocol) for protocol in range(6)},
+    **{f"pickle {protocol}": partial(pickle.dumps, protocol=protocol) for protocol in range(6)},
 }
 
 
@@ -180,7 +180,7 @@ def test_a_mutated_file_is_loaded_or_refused_with_one_of_our_errors(tmp_path: Pa
     ends: dict[str, int] = {}
     for seed in range(250):
         try:
-            end = type(load_bytes(tmp_path, mutated(whole(form), random.Random(seed))))
+            end: type = type(load_bytes(tmp_path, mutated(whole(form), random.Random(seed))))
         except CheckpointError as error:
             end = type(error)
         ends[end.__name__] = ends.get(end.__name__, 0) + 1

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from srn_deploy.architectures.checkpoint import load_checkpoint
 from tests.networks import seeded_network
 
-OPTIONS = {"scale": 2, "channels": 8, "esa_channels": 4, "blocks": 1}
+OPTIONS: dict[str, Any] = {"scale": 2, "channels": 8, "esa_channels": 4, "blocks": 1}
 
 
 def pickled(text: str) -> bytes:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from srn_deploy.verification.export_proof import export_and_prove
 from tests.commands import srn_deploy as run
 from tests.networks import large_picture, seeded_network
 
-OPTIONS = {"scale": 2, "channels": 8, "esa_channels": 4, "blocks": 1}
+OPTIONS: dict[str, Any] = {"scale": 2, "channels": 8, "esa_channels": 4, "blocks": 1}
 COMMAND = (sys.executable, "-m", "srn_deploy")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,7 +51,7 @@ def inks() -> NDArray[np.uint8]:
 
 def saved(folder: Path, suffix: str, profile: bytes | None = None) -> Path:
     path = folder / f"in{suffix}"
-    chosen = {"quality": 100} if suffix == ".jpg" else {}
+    chosen: dict[str, Any] = {"quality": 100} if suffix == ".jpg" else {}
     Pillow.fromarray(inks(), "CMYK").save(path, icc_profile=profile, **chosen)
     return path
 

@@ -15,7 +15,8 @@ STALE = "run `python -m docs.render_cli`"
 
 def all_options() -> list[tuple[str, click.Option]]:
     """Path of the command and option, of every command and sub-command."""
-    found, waiting = [], [(main, click.Context(main, info_name="srn-deploy"))]
+    found: list[tuple[str, click.Option]] = []
+    waiting: list[tuple[click.Command, click.Context]] = [(main, click.Context(main, info_name="srn-deploy"))]
     while waiting:
         command, context = waiting.pop()
         found += [(context.command_path, option) for option in command.params if isinstance(option, click.Option)]

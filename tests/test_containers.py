@@ -144,7 +144,7 @@ def test_every_truncation_is_refused(suffix: str) -> None:
 @pytest.mark.parametrize("suffix", WHOLE)
 def test_damaged_bytes_give_an_image_or_an_image_error(tmp_path: Path, suffix: str) -> None:
     random = np.random.default_rng(1)
-    ends = set()
+    ends: set[type] = set()
     for _ in range(150):
         damaged = bytearray(WHOLE[suffix])
         for at in random.integers(0, len(damaged), random.integers(1, 4)):
@@ -193,7 +193,7 @@ def test_animations_are_refused_because_all_frames_but_one_would_be_lost(tmp_pat
         read_image(saved(tmp_path, animated))
     animation = cv2.Animation()
     animation.frames = [noise(8, 8, 4), 255 - noise(8, 8, 4)]
-    animation.durations = np.array([100, 100])
+    animation.durations = [100, 100]
     assert cv2.imwriteanimation(str(tmp_path / "in.webp"), animation)
     with pytest.raises(UnsupportedImage, match="animation"):
         read_image(tmp_path / "in.webp")

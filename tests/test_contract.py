@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -38,6 +39,6 @@ def test_what_is_no_spec_is_an_error_with_a_remedy(text: str) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"scale": 0}, {"value_range": 0.0}])
-def test_an_impossible_spec_is_refused_when_made(wrong: dict[str, float]) -> None:
+def test_an_impossible_spec_is_refused_when_made(wrong: dict[str, Any]) -> None:
     with pytest.raises(OptionError):
         replace(SPEC, **wrong)

@@ -5,21 +5,23 @@ from __future__ import annotations
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from srn_deploy.errors import UnreadableImage, UnsupportedImage
-from srn_deploy.image import Pixels, read_image
+from srn_deploy.image import read_image
 from tests.test_image import GREY, PALETTE, RGB, chunk, noise, saved
 
 SMOOTH = cv2.GaussianBlur(noise(64, 96, 3), (5, 5), 0)
 PNG_START = b"\x89PNG\r\n\x1a\n"
 
 
-def jpeg(pixels: Pixels = SMOOTH, *options: int) -> bytes:
+def jpeg(pixels: NDArray[Any] = SMOOTH, *options: int) -> bytes:
     return cv2.imencode(".jpg", pixels, options)[1].tobytes()
 
 

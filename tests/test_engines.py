@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import subprocess
@@ -62,7 +63,8 @@ def graph_of(form: Form = Form.DEPLOY, **options: Any) -> GraphToBuild:
     """The graph of a small seeded network."""
     loaded = seeded_network(scale=2, channels=8, esa_channels=4, blocks=1, **options)
     graph = export_graph(loaded, ExportOptions(form=form))
-    return GraphToBuild(name="tiny", data=graph.SerializeToString(), spec=spec_of(graph, "tiny"))
+    data = graph.SerializeToString()
+    return GraphToBuild(name="tiny", data=data, sha256=hashlib.sha256(data).hexdigest(), spec=spec_of(graph, "tiny"))
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +197,7 @@ def test_a_graph_whose_convolutions_stay_in_fp32_is_refused_as_an_fp16_engine(
 def test_an_fp32_engine_cannot_be_built_from_an_fp16_graph(
         library: Library, store: EngineStore, tiny: GraphToBuild) -> None:
     data, spec = build_module._in_precision(tiny, Precision.FP16)
-    half = GraphToBuild(name="half", data=data, spec=spec)
+    half = GraphToBuild(name="half", data=data, sha256=hashlib.sha256(data).hexdigest(), spec=spec)
     with pytest.raises(OptionError, match="computes in FP16 already"):
         build_engine(half, options(precision=Precision.FP32), library, store)
     assert EngineRequest().options(spec).precision is Precision.FP16

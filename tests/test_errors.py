@@ -39,7 +39,7 @@ def drawn_tree() -> dict[str, str | None]:
 
 
 def real_tree() -> dict[str, str | None]:
-    return {kind.__name__: kind.__base__.__name__ if kind is not SrnDeployError else None for kind in KINDS}
+    return {kind.__name__: kind.__bases__[0].__name__ if kind is not SrnDeployError else None for kind in KINDS}
 
 
 def raised_names(source: Path) -> list[tuple[int, str]]:

@@ -114,7 +114,7 @@ def test_the_half_precision_copy_computes_every_convolution_in_fp16() -> None:
 
 def test_a_graph_that_differs_is_an_error_and_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoint = saved(tmp_path, **NEW_ESA)
-    right = export_proof.export_graph
+    right = export_graph
 
     def wrong(loaded: LoadedNetwork, options: ExportOptions) -> onnx.ModelProto:
         other = seeded_network(**NEW_ESA, seed=7)

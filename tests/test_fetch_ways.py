@@ -115,7 +115,8 @@ fetch(Pinned(url=url, sha256=sha256, size_bytes=int(size)), Path(target),
 
 def test_two_processes_that_want_the_same_file_fetch_it_once(tmp_path: Path) -> None:
     with serving() as server:
-        wanted, other = pinned(server), []
+        wanted = pinned(server)
+        other: list[subprocess.Popen[str]] = []
 
         def start_another(done: int) -> None:
             if done and not other:

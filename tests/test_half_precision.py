@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from srn_deploy.backends import pytorch_graph
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.backends.pytorch_graph import MOST_GRAPHS, GraphedPass
 from srn_deploy.errors import UnsuitableBatch
@@ -57,9 +56,9 @@ class FakeGraph:
 @pytest.fixture
 def doubled(monkeypatch: pytest.MonkeyPatch) -> tuple[GraphedPass, list[Tensor]]:
     """A pass that is recorded, and every tensor it really ran on."""
-    monkeypatch.setattr(pytorch_graph.torch.cuda, "CUDAGraph", FakeGraph)
-    monkeypatch.setattr(pytorch_graph.torch.cuda, "graph", FakeGraph)
-    monkeypatch.setattr(pytorch_graph.torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", FakeGraph)
+    monkeypatch.setattr(torch.cuda, "graph", FakeGraph)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
     monkeypatch.setattr(FakeGraph, "fails", False)
     ran: list[Tensor] = []
 

@@ -7,7 +7,7 @@ import functools
 import re
 import statistics
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -261,7 +261,7 @@ def test_no_function_is_longer_than_50_lines(repository: Path) -> None:
     assert long == []
 
 
-def test_most_functions_are_short(repository: Path, record_property: pytest.RecordProperty) -> None:
+def test_most_functions_are_short(repository: Path, record_property: Callable[[str, object], None]) -> None:
     lengths = [body_lines(function) for source in package_sources(repository) for function in functions(source.tree)]
     median, p90 = statistics.median(lengths), statistics.quantiles(lengths, n=10)[-1]
     record_property("function_lines", f"median {median:g}, p90 {p90:g}, longest {max(lengths)}, of {len(lengths)}")

@@ -10,6 +10,7 @@ import threading
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -34,7 +35,7 @@ CMYK_JPEG = base64.b85decode(
 """8 x 8, red on the left and white on the right."""
 
 
-def noise(height: int, width: int, channels: int, bits: int = 8) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def noise(height: int, width: int, channels: int, bits: int = 8) -> NDArray[Any]:
     kind = np.uint8 if bits == 8 else np.uint16
     return np.random.default_rng(0).integers(0, 2**bits, (height, width, channels), dtype=kind)
 

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 
 import srn_deploy
+from srn_deploy.image import read_image
 from srn_deploy.registry.published import published_models
 
 CACHES = (".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "*.egg-info", "build", "dist", "runs")
@@ -84,7 +85,9 @@ def pip_install(programs: Path, *what: str | Path) -> None:
 def programs(request: pytest.FixtureRequest, checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The `bin` folder of a fresh environment in which srn-deploy is installed one way or the other."""
     bin_folder = fresh_environment(tmp_path_factory.mktemp(request.param))
-    what = [request.getfixturevalue("wheel")] if request.param == "wheel" else ["--editable", checkout]
+    what: list[str | Path] = ["--editable", checkout]
+    if request.param == "wheel":
+        what = [request.getfixturevalue("wheel")]
     pip_install(bin_folder, *what)
     return bin_folder
 
@@ -147,4 +150,4 @@ def test_the_base_without_any_extra_upscales_a_picture(
     ramp = np.arange(24 * 20 * 3, dtype=np.uint8).reshape(24, 20, 3)
     cv2.imwrite(str(tmp_path / "in.png"), ramp)
     run(bin_folder / "srn-deploy", "upscale", tmp_path / "in.png", tmp_path / "out.png")
-    assert cv2.imread(str(tmp_path / "out.png")).shape == (96, 80, 3)
+    assert read_image(tmp_path / "out.png").pixels.shape == (96, 80, 3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from srn_deploy.architectures.checkpoint import save_checkpoint
 from srn_deploy.verification.export_proof import export_and_prove
 from tests.networks import seeded_network
 
-OPTIONS = {"scale": 2, "channels": 64, "esa_channels": 16, "blocks": 1}
+OPTIONS: dict[str, Any] = {"scale": 2, "channels": 64, "esa_channels": 16, "blocks": 1}
 
 SCRIPT = """
 import logging, re, resource, sys

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,9 +38,8 @@ ESA_NETWORKS = [(name, blocks) for name in ("rlfn", "dipnet", "rfdn") for blocks
 
 
 @pytest.fixture(autouse=True)
-def quick(one_thread: None) -> Iterator[None]:
+def quick(one_thread: None) -> None:
     """Tiny networks."""
-    return
 
 
 def esa_network(name: str, blocks: int) -> LoadedNetwork:

@@ -200,8 +200,8 @@ def test_the_logs_of_stages_run_through(tmp_path: Path) -> None:
                        ("two", "0,0.0,1,nan,20.0\n7,2.5,1,0.1,21.0\n")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "log.csv").write_text(head + rows)
-    rows = merged_log([tmp_path / "one", tmp_path / "two"])
-    assert [(row["recipe"], row["step"], row["elapsed_s"]) for row in rows] == [
+    merged = merged_log([tmp_path / "one", tmp_path / "two"])
+    assert [(row["recipe"], row["step"], row["elapsed_s"]) for row in merged] == [
         ("one", "0", "0.0"), ("one", "10", "5.0"), ("two", "10", "5.0"), ("two", "17", "7.5")]
 
 
@@ -211,7 +211,7 @@ def test_a_card_describes_the_runs_as_they_were_and_no_other(tmp_path: Path) -> 
         run.mkdir()
         (run / "model.safetensors").write_bytes(run.name.encode())
     torch.save({"recipe": asdict(replace(recipe, steps=7)), "initial_sha256": ""}, first / "state.pt")
-    follower = {"recipe": asdict(load_recipe("compact-x4-2")),
+    follower: dict[str, Any] = {"recipe": asdict(load_recipe("compact-x4-2")),
                 "initial_sha256": sha256_of_file(first / "model.safetensors")}
     torch.save(follower, second / "state.pt")
     assert [each.name for each in checked_recipes([first, second])] == ["compact-x4", "compact-x4-2"]

@@ -25,7 +25,7 @@ LAYOUTS: tuple[dict[str, Any], ...] = ({}, {"tile": (16, 32)}, {"rowsperstrip": 
 MAX_LEVELS = {8: 255, 16: 65535}
 
 
-def noise(channels: int, bits: int = 8) -> Pixels:
+def noise(channels: int, bits: int = 8) -> NDArray[Any]:
     kind = np.uint8 if bits == 8 else np.uint16
     return np.random.default_rng(channels).integers(0, 2**bits, (HEIGHT, WIDTH, channels), dtype=kind)
 
