@@ -32,7 +32,7 @@ def jpeg(pixels: NDArray[Any] = SMOOTH, *options: int) -> bytes:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_jpeg_has_the_pixels_that_opencv_decodes(tmp_path: Path, channels: int, options: tuple[int, ...]) -> None:
     data = jpeg(SMOOTH[..., :channels], *options)
-    expected = np.atleast_3d(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED))
+    expected = np.atleast_3d(np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)))
     assert np.array_equal(read_image(saved(tmp_path, data, "in.jpg")).pixels, expected[..., ::-1])
 
 

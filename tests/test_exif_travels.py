@@ -6,7 +6,7 @@ import io
 import itertools
 import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -68,7 +68,7 @@ def test_the_exif_of_a_camera_survives_unchanged(tmp_path: Path, chain: tuple[st
 
 @pytest.mark.parametrize("turn", range(1, 9))
 @pytest.mark.parametrize("endian", ["<", ">"])
-def test_a_tiff_is_turned_upright_exactly_once(tmp_path: Path, endian: str, turn: int) -> None:
+def test_a_tiff_is_turned_upright_exactly_once(tmp_path: Path, endian: Literal["<", ">"], turn: int) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     tifffile.imwrite(tmp_path / "in.tif", pixels, photometric="rgb", metadata=None, byteorder=endian,
                      extratags=[(ORIENTATION, 3, 1, turn, True)])

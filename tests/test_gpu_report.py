@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ def test_errors_of_a_section_are_its_last_line(capsys: pytest.CaptureFixture[str
 def test_candidates_run_in_turn_after_warming_up() -> None:
     runs: list[str] = []
 
-    def candidate(name: str) -> gpu_sections.Pass:
+    def candidate(name: str) -> Callable[[], float]:
         return lambda: runs.append(name) or float(len(runs))  # type: ignore[func-returns-value]
 
     scale = gpu_sections.Scale(size=(1, 1), rounds=2, warm_ups=1, on_gpu=False)

@@ -78,6 +78,7 @@ def test_a_shape_runs_once_is_recorded_and_replayed_with_the_new_values(
     assert float(ran[1].mean()) == 3.0  # the recorded input received the last values
     (recorded,) = run._recorded.values()
     assert recorded is not None
+    assert isinstance(recorded.graph, FakeGraph)
     assert recorded.graph.replays == 2
 
 

@@ -85,7 +85,8 @@ def test_it_reaches_its_bar_by_an_evaluation_of_its_own(name: str, title: str, b
     network, spec = (loaded := load_checkpoint(resolve(name, wanted=ModelKind.CHECKPOINT).path)).network, loaded.spec
     folder, scores = data / f"images/{title}/x{spec.scale}", []
     for path in sorted((folder / "HR").glob("*.png")):
-        hr, lr = (np.atleast_3d(cv2.imread(str(folder / side / path.name))[..., ::-1]) for side in ("HR", "LR"))
+        hr, lr = (np.atleast_3d(np.asarray(cv2.imread(str(folder / side / path.name)))[..., ::-1])
+                  for side in ("HR", "LR"))
         with torch.inference_mode():
             sr = network(torch.from_numpy(lr.copy()).permute(2, 0, 1)[None].float() * (spec.value_range / 255))
         sr8 = (sr[0].permute(1, 2, 0).numpy() * (255 / spec.value_range)).round().clip(0, 255).astype(np.uint8)

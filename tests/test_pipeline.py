@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,7 @@ def test_a_stopped_run_leaves_only_whole_files(tmp_path: Path) -> None:
         put(tmp_path / f"in/{index:02}.png", seed=index)
     run = run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), Setup(NearestBackend()))
     next(run)
+    assert isinstance(run, Generator)
     run.close()  # what an interrupt does to a generator
     left = tree(tmp_path / "out")
     assert 1 <= len(left) < 12

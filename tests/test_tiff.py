@@ -83,7 +83,7 @@ def test_facsimile_is_read_exactly(tmp_path: Path, compression: str) -> None:
 
 @pytest.mark.parametrize("bits", [2, 4])
 def test_grey_of_fewer_bits_is_scaled_to_the_full_range(tmp_path: Path, bits: int) -> None:
-    levels = noise(1)[..., 0] >> (8 - bits)
+    levels = (noise(1)[..., 0] >> (8 - bits)).astype(np.uint8)
     rows = np.packbits(np.unpackbits(levels[..., None], axis=2)[..., 8 - bits:].reshape(HEIGHT, -1), axis=1).tobytes()
     entries = [longs(256, [WIDTH]), longs(257, [HEIGHT]), shorts(258, bits), shorts(259, 1), shorts(262, 1),
                longs(273, [8]), shorts(277, 1), longs(278, [HEIGHT]), longs(279, [len(rows)])]
@@ -156,7 +156,7 @@ def test_other_programs_read_exactly_what_was_written(tmp_path: Path, colours: i
         with Pillow.open(tmp_path / "out.tif") as opened:
             assert np.array_equal(np.atleast_3d(np.asarray(opened)), expected)
     if not alpha:
-        unchanged = np.atleast_3d(cv2.imread(str(tmp_path / "out.tif"), cv2.IMREAD_UNCHANGED))
+        unchanged = np.atleast_3d(np.asarray(cv2.imread(str(tmp_path / "out.tif"), cv2.IMREAD_UNCHANGED)))
         assert np.array_equal(unchanged[..., ::-1], expected)
 
 
