@@ -46,7 +46,7 @@ def test_an_engine_is_built_once_listed_and_removed(cache: Path) -> None:
     assert path.parent == cache
     assert "Building: there is no engine of this model." in first.stderr
     assert "26 HALF; not yet certified." in first.stderr
-    assert f"Already built: {path}" in again.stderr
+    assert f"{path} is already built." in again.stderr
     listed = CliRunner().invoke(main, ["engines", "list"])
     assert listed.stdout.startswith(f"{path.name}  tensorrt-rtx ")
     (entry,) = json.loads(CliRunner().invoke(main, ["engines", "list", "--json"]).stdout)

@@ -120,7 +120,7 @@ def test_an_engine_that_is_there_is_not_built_again_and_another_one_says_why(
         again = build_engine(tiny, options(), library, store)
     assert again == first
     build_engine(tiny, options(optimization_level=2), library, store)
-    assert said.messages == ["Building: there is no engine of this model.", f"Already built: {first.path}",
+    assert said.messages == ["Building: there is no engine of this model.", f"{first.path} is already built.",
                              "Building: options.optimization_level: 3 -> 2."]
 
 

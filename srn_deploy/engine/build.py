@@ -80,7 +80,7 @@ def build_engine(graph: GraphToBuild, options: BuildOptions, library: Library, s
                         target=library.target(options.compute_capabilities))
     with store.locked(graph.name, identity):
         if found := store.find(graph.name, identity):
-            _log.info("Already built: %s", found.path)
+            _log.info("%s is already built.", found.path)
             return found
         _log.info("Building: %s.", store.why_not_found(graph.name, identity))
         data, spec = _in_precision(graph, options.precision)
