@@ -1,4 +1,4 @@
-"""The page ablation.md: our differences beside the paper's, rendered from the record."""
+"""The page ablation.md: our differences next to the paper's, rendered from the record."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CLAIMS = (
           source="Table 2, without the last convolution", paper_db={"Set5": 0.1615, "Set14": 0.0809}),
     Claim(question="Does the new ESA help?", before="no ESA, residual", after="new ESA, residual",
           source="Table 2, without the last convolution", paper_db={"Set5": 0.1385, "Set14": 0.0582}),
-    Claim(question="What does the new ESA cost beside the old one?", before="old ESA, residual",
+    Claim(question="What does the new ESA cost compared with the old one?", before="old ESA, residual",
           after="new ESA, residual", source="Table 2, without the last convolution",
           paper_db={"Set5": -0.0230, "Set14": -0.0227}),
     Claim(question="Does it help to take the residuals away?", before="new ESA, residual", after="SRN-S",
@@ -67,9 +67,9 @@ def rendered_ablation(record: Record) -> str:
 def budget_sentence(results: Mapping[str, Any]) -> str:
     """What every row had in common."""
     teachers = "; ".join(
-        f"{kind} (sha256 {told['sha256'][:12]}…) " + ", ".join(f"{name} {psnr:.2f} dB" for name, psnr in
-                                                              told["psnr_y_db"].items())
-        for kind, told in results["teachers"].items())
+        f"{kind} (sha256 {teacher['sha256'][:12]}…) " + ", ".join(f"{name} {psnr:.2f} dB" for name, psnr in
+                                                              teacher["psnr_y_db"].items())
+        for kind, teacher in results["teachers"].items())
     rates = ", ".join(f"{name} from {rate:g}" for name, rate in results["learning_rates"].items())
     return (f"Budget: {results['steps']} steps of {results['batch']} patches of {results['hr_patch_px']} px (HR) from "
             f"{results['pictures']} pictures, {results['blocks']} blocks, {rates}, seeds "
@@ -121,8 +121,8 @@ def stability(results: Mapping[str, Any]) -> str:
     rows = [("network", "seed", "smallest", "largest")]
     rows += [(row["row"], str(row["seed"]), f"{row['smallest_level']:.0f}", f"{row['largest_level']:.0f}")
              for row in results["rows"] if row["row"] in (STABILITY.before, STABILITY.after)]
-    return ("The output before clipping on the hard pictures (`hard_pictures.py`), in levels of 0…255; of our models "
-            f"{LIMITS[0]:g} to {LIMITS[1]:g} is asked. One patch in sixteen being a stress patch costs, with "
+    return ("The output before clipping on the hard images (`hard_pictures.py`), in levels of 0…255; of our models "
+            f"{LIMITS[0]:g} to {LIMITS[1]:g} is required. One patch in sixteen being a stress patch costs, with "
             f"against without: {'; '.join(costs)}.\n\n{markdown_table(rows)}")
 
 

@@ -43,7 +43,7 @@ def noisy_scene() -> Pixels:
 
 
 def draw(checkpoint: Path, picture: Path) -> str:
-    """Four panels: the input, the network's output, what is flagged, what is mended; returns what was found."""
+    """Four panels: the input, the network's output, what is flagged, what is repaired; returns what was found."""
     lr = noisy_scene()
     with closing(open_backend(checkpoint, "cpu")) as backend:
         scale = backend.spec.scale

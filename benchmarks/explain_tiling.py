@@ -117,7 +117,7 @@ def difference_row(found: Levels) -> dict[str, float | None]:
 
 
 def shifts_px(side_px: int, spec: ModelSpec) -> list[tuple[Span, list[float]]]:
-    """Each window of a side, and for each row it contributes how far beside the right place a naive one reads."""
+    """Each window of a side, and for each row it contributes how far from the right place a naive one reads."""
     spans = plan_side(side_px, tile_px=TILE_PX, halo_px=spec.halo_px, alignment_px=spec.alignment_px,
                       min_side_px=spec.min_side_px)
     return [(span, [CELL_PX * (wanted_cell(row - span.start, span.length) + span.start / CELL_PX
@@ -132,7 +132,7 @@ def wanted_cell(row: int, side_px: int) -> float:
 
 
 def matrix_shares(loaded: LoadedNetwork) -> list[dict[str, Any]]:
-    """What the products with the matrices cost beside the rest of the network, counted: whole pictures, one window."""
+    """What the products with the matrices cost compared with the rest of the network, counted: whole pictures, one window."""
     spec = loaded.spec
     window_px = largest_tile_px(budget_bytes=ACTIVATION_BYTES, bytes_per_px=spec.activation_bytes_per_px,
                                 halo_px=spec.halo_px, alignment_px=spec.alignment_px) + 2 * spec.halo_px
@@ -163,7 +163,7 @@ def share_cell(share: float) -> str:
 
 
 def cost_table(record: Record) -> str:
-    """What the two products cost beside the rest of the network, as it stands in the document."""
+    """What the two products cost compared with the rest of the network, as the document shows it."""
     rows = [("run at once", "the two products, of the rest of the network")]
     rows += [(f"{row['width_px']} × {row['height_px']} px{', the largest window' if row['is_window'] else ''}",
               f"{row['share']:.1%}") for row in record.results["matrix_shares"]]
@@ -172,13 +172,13 @@ def cost_table(record: Record) -> str:
 
 def sentences(record: Record) -> list[str]:
     """Every sentence of the document that holds a figure of the record."""
-    told = record.results
+    results = record.results
     shapes = ", ".join(f"{width} × {height}" for height, width in told["window_shapes"])
-    layout = (f"The image is `{told['picture']}`, {told['width_px']} × {told['height_px']} px, the model is "
-              f"`{told['model']}`, tiles are {told['tile_px']} px with a halo of {told['halo_px']} px.")
-    return [layout, f"These are {told['windows']} windows of {len(told['window_shapes'])} shapes: {shapes} px.",
-            f"All windows together are {told['window_share']:.2f} times the image.",
-            f"Here a naive tile reads its map up to {told['largest_shift_px']:.1f} px away from the right place."]
+    layout = (f"The image is `{results['picture']}`, {results['width_px']} × {results['height_px']} px, the model is "
+              f"`{results['model']}`, tiles are {results['tile_px']} px with a halo of {results['halo_px']} px.")
+    return [layout, f"These are {results['windows']} windows of {len(results['window_shapes'])} shapes: {shapes} px.",
+            f"All windows together are {results['window_share']:.2f} times the image.",
+            f"Here a naive tile reads its map up to {results['largest_shift_px']:.1f} px away from the right place."]
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from srn_deploy.system.threads import usable_cores
 from srn_deploy.verification.export_proof import export_and_prove
 
 LEAST_TIME_RATIO = 2.5
-"""What the project asks of itself: at least this many times as fast as the plain script."""
+"""The requirement of this project: at least this many times as fast as the plain script."""
 
 WARM_UP_PAIRS = 1
 """Files and libraries come from the disk the first time."""

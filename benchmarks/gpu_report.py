@@ -47,7 +47,7 @@ MOST_SECONDS = 240.0
 
 
 @dataclass(frozen=True)
-class Told:
+class SectionOutcome:
     """What became of a section."""
 
     rows: list[dict[str, Any]]
@@ -59,7 +59,7 @@ class Told:
         return {"rows": self.rows, "obstacle": self.obstacle, "seconds": round(self.seconds, 1)}
 
 
-RunSection = Callable[[str, float], Told]
+RunSection = Callable[[str, float], SectionOutcome]
 """A section's name and the seconds it may take."""
 
 
@@ -90,7 +90,7 @@ def report(budget_seconds: float, names: Sequence[str] = tuple(SECTIONS), *, run
                     results={"device": device, "reduced": bool(reason), "sections": results})
     for name in names:
         left = budget_seconds - (time.monotonic() - began)
-        became = Told([], "not begun: the time was up", 0.0) if left <= 0 else \
+        became = SectionOutcome([], "not begun: the time was up", 0.0) if left <= 0 else \
             (run or in_a_process)(name, min(left, MOST_SECONDS))
         results[name] = became.as_json()
         print(f"{name}: {became.obstacle or 'done'} ({became.seconds:.1f} s)", flush=True)
@@ -98,7 +98,7 @@ def report(budget_seconds: float, names: Sequence[str] = tuple(SECTIONS), *, run
     return record
 
 
-def in_a_process(name: str, seconds: float, *, command: Sequence[str] = ()) -> Told:
+def in_a_process(name: str, seconds: float, *, command: Sequence[str] = ()) -> SectionOutcome:
     """What a section printed before it ended, however it ended: a crash costs no other section."""
     began = time.monotonic()
     started = command or (sys.executable, "-m", "benchmarks.gpu_report", "--section", name)
@@ -111,8 +111,8 @@ def in_a_process(name: str, seconds: float, *, command: Sequence[str] = ()) -> T
             obstacle = f"ended after {seconds:.0f} s"
         lines.seek(0)
         rows = [json.loads(line) for line in lines if line.startswith("{")]
-    told = [row["obstacle"] for row in rows if set(row) == {"obstacle"}]
-    return Told([row for row in rows if set(row) != {"obstacle"}], (told or [obstacle])[0], time.monotonic() - began)
+    obstacles = [row["obstacle"] for row in rows if set(row) == {"obstacle"}]
+    return SectionOutcome([row for row in rows if set(row) != {"obstacle"}], (obstacles or [obstacle])[0], time.monotonic() - began)
 
 
 def print_rows(section: Section) -> None:

@@ -61,15 +61,15 @@ def timed(passes: Mapping[str, Pass], scale: Scale,
 
 
 def _milliseconds(series: list[float]) -> dict[str, float]:
-    told = asdict(summarise(series))
-    return {"samples": told.pop("samples"), **{f"{name}_ms": value for name, value in told.items()}}
+    summary = asdict(summarise(series))
+    return {"samples": summary.pop("samples"), **{f"{name}_ms": value for name, value in summary.items()}}
 
 
 def pytorch(scale: Scale) -> Rows:
     """Each network as the authors ran them, in FP16 channels last, and in that with a CUDA graph.
 
     The authors' way: FP32 eager, NCHW, cuDNN's defaults (TF32 on, benchmark off), device events; the mean of the
-    first passes is kept beside the median after warm-up.
+    first passes is kept next to the median after warm-up.
     """
     from benchmarks import gpu_torch
 
@@ -190,6 +190,6 @@ def tests(scale: Scale) -> Rows:
     ended = subprocess.run([sys.executable, "-m", "pytest", "-q", "-rfEs", "-p", "no:cacheprovider", "tests/gpu"],
                            cwd=BENCHMARKS.parent, capture_output=True, text=True, check=False)
     lines = ended.stdout.strip().splitlines() or [ended.stderr.strip()[-300:]]
-    told = [line for line in lines if line.startswith(("FAILED", "ERROR", "SKIPPED"))]
-    yield {"what": lines[-1], "exit_code": ended.returncode, "told": "; ".join(told)[:1500]}
+    failures = [line for line in lines if line.startswith(("FAILED", "ERROR", "SKIPPED"))]
+    yield {"what": lines[-1], "exit_code": ended.returncode, "told": "; ".join(failures)[:1500]}
 

@@ -21,8 +21,8 @@ def report_table(results: Mapping[str, Any]) -> str:
 def _result(row: Mapping[str, Any]) -> str:
     """A time as its median and quartiles; everything else by name."""
     if "median_ms" in row:
-        told = f"{row['median_ms']:.3f} ms ({row['lower_quartile_ms']:.3f}–{row['upper_quartile_ms']:.3f})"
+        times = f"{row['median_ms']:.3f} ms ({row['lower_quartile_ms']:.3f}–{row['upper_quartile_ms']:.3f})"
         first = row.get("mean_without_warm_up_ms")
-        return told if first is None else f"{told}; mean without warm-up {first:.3f} ms"
+        return times if first is None else f"{times}; mean without warm-up {first:.3f} ms"
     return ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
                      for name, value in row.items() if name != "what")

@@ -28,7 +28,7 @@ from srn_deploy.system.hashing import sha256_of_file
 from srn_deploy.system.threads import threads_in_use
 
 MOST_SHARE = 0.05
-"""What the project asks of itself: at most this much of the time without the guard."""
+"""The requirement of this project: at most this much of the time without the guard."""
 
 WARM_UP_PAIRS = 2
 

@@ -1,4 +1,4 @@
-"""What makes a network that was trained on photographs alone diverge; a fixed list, drawn anew with fixed seeds.
+"""What makes a network that was trained on photographs alone diverge; a fixed list, drawn again with fixed seeds.
 
 The published SRN checkpoint turns the first of them into values of millions. Ours stay within LIMITS before
 clipping: half of the range beyond both ends, which is ringing and no more.

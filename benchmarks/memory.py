@@ -26,7 +26,7 @@ from srn_deploy.system.threads import usable_cores
 from srn_deploy.verification.sample_images import sample_images
 
 MOST_BYTES = 3 * 2**30
-"""What the project asks of itself for 4000 x 3000 px times 4."""
+"""The requirement of this project for 4000 x 3000 px times 4."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -26,8 +26,8 @@ MARKERS = ("o", "s", "^", "D", "v")
 
 def digest(records: Sequence[Record]) -> str:
     """Of the records a plot is drawn from; stands in the plot, so that a stale one is found."""
-    told = [{name: value for name, value in record.as_json().items() if name != "format_version"} for record in records]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    kept = [{name: value for name, value in record.as_json().items() if name != "format_version"} for record in records]
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 def is_stale(plot: Path, records: Sequence[Record]) -> bool:

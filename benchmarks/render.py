@@ -31,15 +31,15 @@ INTRODUCTION = f"""# Benchmarks
 
 This page and its plots are rendered by `{COMMAND}` from the records in [records/](records);
 a test fails when they are stale. A record is the figures of one run with its environment. All commands run in
-the root of a checkout with the `dev` extra installed. Pictures come from the folder that `SRN_DATA` names."""
+the root of a checkout with the `dev` extra installed. Images come from the folder that `SRN_DATA` names."""
 
-TILING = """## Tiles against the whole picture
+TILING = """## Tiles against the whole image
 
-A network with ESA looks at the whole picture: its attention map is pooled on a grid and stretched back by a
-ratio that belongs to the size of the picture. A tile that is run as if it were a picture of its own (naive)
-therefore computes another network. srn-deploy gives each tile its part of the whole picture's matrices
-(global geometry). Both ways cut the same windows here. dB against the whole picture, and the worst value of all
-pictures in levels of 0…255; "no difference" means that not one 8-bit value differs.
+A network with ESA looks at the whole image: its attention map is pooled on a grid and stretched back by a
+ratio that depends on the size of the image. A tile that is run as if it were an image of its own (naive)
+therefore computes another network. srn-deploy gives each tile its part of the whole image's matrices
+(global geometry). Both ways cut the same windows here. dB against the whole image, and the worst value of all
+images in levels of 0…255; "no difference" means that not one 8-bit value differs.
 
 Measure: `python -m benchmarks.tiling_study`, for other weights with `--checkpoint FILE`."""
 
@@ -47,27 +47,27 @@ FILE_TO_FILE = """## From file to file
 
 Whole processes, from their start to their end: `srn-deploy upscale IN OUT --model GRAPH --device cpu` against
 [a plain script](eager_script.py) that imports PyTorch, loads the checkpoint, runs it eagerly in float32 on the
-whole picture and saves a PNG with OpenCV's own settings. Run in turn, with the same number of threads; ratios
+whole image and saves a PNG with OpenCV's own settings. Run in turn, with the same number of threads; ratios
 are taken pair by pair. Each cell is the median, and in brackets the minimum and the maximum.
 
 Measure: `python -m benchmarks.file_to_file` on a machine that does nothing else."""
 
 MEMORY = """## Memory
 
-`srn-deploy upscale IN OUT` with its defaults on a large picture that is drawn for it; the peak is the largest
-resident set of the whole process, as the operating system tells it at the end.
+`srn-deploy upscale IN OUT` with its defaults on a large image that is drawn for it; the peak is the largest
+resident set of the whole process, as the operating system reports it at the end.
 
 Measure: `python -m benchmarks.memory`."""
 
-PHOTO = """## Pictures of unknown origin
+PHOTO = """## Images of unknown origin
 
-Which model is the better one when nobody knows what a picture has been through: the published inputs of Set5 and
+Which model is better when nobody knows what has happened to an image before: the published inputs of Set5 and
 Set14 (×4), clean and damaged in one way at a time, PSNR on Y in dB against the undamaged original, mean over all
-pictures. Bold is the best of a row.
+images. Bold is the best of a row.
 
 Measure: `python -m benchmarks.photo_study`; draw: `python -m benchmarks.before_after`.
 
-![A noisy, compressed picture enlarged by bicubic interpolation and by two models](plots/photo.png)"""
+![A noisy, compressed image enlarged by bicubic interpolation and by two models](plots/photo.png)"""
 
 ABLATION = """## The paper's claims, tried
 
@@ -78,7 +78,7 @@ GPU = """## What works on a GPU
 
 What a machine with a GPU proves in under ten minutes, with whatever of PyTorch, ONNX Runtime, PyCUDA, TensorRT and
 TensorRT-RTX is installed there; a section that cannot run says why. Times are milliseconds for one pass over one
-picture of 510 × 339 px (×4), candidates in turn, after warm-up.
+image of 510 × 339 px (×4), candidates in turn, after warm-up.
 
 Measure: `python -m benchmarks.gpu_report`."""
 
@@ -86,7 +86,7 @@ PAPER = """## The paper's tables
 
 Tables 1 to 5 of the paper, every public network timed by its protocol in one run; how to measure:
 [docs/benchmarks.md](../docs/benchmarks.md). Quality marked m comes from the evaluations in [records/](records): of the
-published checkpoints of RLFN, IMDN and FSRCNN, and for SRN-S of our own, which were trained for far less.
+published checkpoints of RLFN, IMDN and FSRCNN, and for SRN-S, of models of this project, which were trained for far less.
 
 Measure: `srn-deploy bench --paper --save benchmarks/records/paper-NAME.json`; the plot is of the first record."""
 
@@ -97,10 +97,10 @@ NOT_MEASURED = "No record yet: no figure."
 MIB, GIB = 2**20, 2**30
 
 EXAMPLE_PX, LARGE_PX = 510 * 339, 4000 * 3000
-"""The pictures that the requirements on time and on memory speak of."""
+"""Pixels of the images that the requirements on time and on memory name."""
 
 BUSY_LOAD = 0.5
-"""Half a core taken by others shows in times of two."""
+"""Times with two threads show it when other programs take half a core."""
 
 
 def main() -> None:
@@ -250,7 +250,7 @@ def photo_tables(results: Mapping[str, Any]) -> list[str]:
 def verdict(is_met: bool, results: Mapping[str, Any], least_px: int) -> str:
     """Yes or no, where the picture was at least as large as the one that the requirement speaks of."""
     if results["width_px"] * results["height_px"] < least_px:
-        return "not decided: the picture is smaller than asked for"
+        return "not decided: the image is smaller than required"
     return "yes" if is_met else "no"
 
 
@@ -262,15 +262,15 @@ def spread_cell(samples: Sequence[float], digits: int) -> str:
 
 def cautions(record: Record) -> list[str]:
     """Reasons to trust the figures less, as one list; empty when there is none."""
-    results, told = record.results, []
+    results, reasons = record.results, list[str]()
     if record.kind == "file-to-file":
-        told += doubts({"srn-deploy upscale": results["upscale"]["seconds"], "script": results["script"]["seconds"],
+        reasons += doubts({"srn-deploy upscale": results["upscale"]["seconds"], "script": results["script"]["seconds"],
                         "ratio": results["time_ratios"]})
     load = record.environment.load_1min
     if record.kind in ("file-to-file", "memory") and load is not None and load > BUSY_LOAD:
-        told.append(f"Other programs were running (load {load:g} before the start): measure again without them.")
-    told += outdated(results)
-    return ["\n".join(f"- Careful: {doubt}" for doubt in told)] if told else []
+        reasons.append(f"Other programs were running (load {load:g} before the start): measure again without them.")
+    reasons += outdated(results)
+    return ["\n".join(f"- Careful: {doubt}" for doubt in reasons)] if reasons else []
 
 
 def outdated(results: Mapping[str, Any]) -> list[str]:

@@ -37,7 +37,7 @@ def upscaled(backend: Backend, lr: Pixels) -> Pixels:
 def evaluated(backend: Backend, folder: Path, damage: Callable[[Pixels, int], Pixels] | None = None) -> dict[str, Any]:
     """Mean PSNR in dB and SSIM of the backend and of bicubic over a set.
 
-    damage: what happens to each LR picture before, told its number.
+    damage: what happens to each LR picture before, given its number.
     """
     scale, rows = backend.spec.scale, []
     for number, (_, hr, clean) in enumerate(read_pairs(find_pairs(folder / "HR", folder / "LR", scale), scale)):

@@ -40,7 +40,7 @@ CORE_PX = 96
 """What a tile contributes, per side."""
 
 HALOS_PX = (8, 16, 24, 32, 48, 64)
-"""The network's own halo is measured beside these."""
+"""The network's own halo is measured as well."""
 
 PICTURES = (EXAMPLE_PICTURE, *(f"images/DIV2K_test_LR_x4/{number:04}.png" for number in range(905, 1000, 12)))
 """One of DIV2K's validation set and every twelfth of its test inputs. The inputs of Set5 and Set14 will not do:

@@ -62,7 +62,7 @@ def test_figures_are_those_of_the_samples() -> None:
     assert ratios([1.0, 2.0, 4.0], [2.0, 4.0, 8.0]) == Ratio(median=2.0, lower_quartile=2.0, upper_quartile=2.0)
 
 
-def test_noise_throttling_and_few_rounds_are_told_with_what_to_do() -> None:
+def test_noise_throttling_and_few_rounds_are_reported_with_what_to_do() -> None:
     told = cautions({"a": [1.0, 2.0, 3.0, 4.0, 5.0]}, GpuState(gpu="", gpu_throttled_by=["power cap"]))
     assert "end other programs" in told[0]
     assert "power cap" in told[1]
@@ -72,7 +72,7 @@ def test_noise_throttling_and_few_rounds_are_told_with_what_to_do() -> None:
     assert cautions({"a": [1.0] * 5}, cool) == []
 
 
-def test_the_state_of_a_gpu_is_asked_of_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_state_of_a_gpu_comes_from_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
     nvml = ModuleType("pynvml")
     vars(nvml).update(
         nvmlInit=lambda: None, nvmlShutdown=lambda: None, nvmlDeviceGetHandleByIndex=lambda index: index,
@@ -209,7 +209,7 @@ def test_figures_of_another_kind_or_network_stand_in_no_row(paper_record: Record
     assert not any(cell.endswith(" m") for table in tables.values() for row in table[1:] for cell in row)
 
 
-def test_what_is_no_evaluation_is_refused_before_the_run(tmp_path: Path, paper_record: Record) -> None:
+def test_what_is_not_an_evaluation_is_refused_before_the_run(tmp_path: Path, paper_record: Record) -> None:
     paper_record.save(tmp_path / "record.json")
     ended = run("--paper", "--device", "cpu", "--quality", tmp_path / "record.json")
     assert (ended.exit_code, "is not an evaluation" in ended.stderr) == (1, True)
@@ -262,7 +262,7 @@ def test_the_command_measures_a_model_in_steady_state(tmp_path: Path, repository
     (["--paper", "srn-s-b4-x4"], 2, "leave MODEL out"), (["--limit", "3"], 2, "belong to --paper"),
     (["--size", "wide"], 1, "cannot be read"), (["--paper", "--images", "absent"], 1, "absent"),
     (["absent"], 1, "no model"), (["--device", "cuda"], 1, "no way to run")])
-def test_what_cannot_be_measured_is_told(arguments: list[str], code: int, told: str) -> None:
+def test_what_cannot_be_measured_is_an_error(arguments: list[str], code: int, told: str) -> None:
     ended = run(*arguments)
     assert ended.exit_code == code
     assert told in ended.stderr

@@ -165,7 +165,7 @@ def test_the_race_is_won_from_the_required_ratio_on(race: Record, ratio: float, 
 
 def test_a_smaller_picture_than_the_requirement_speaks_of_decides_nothing(race: Record, large: Record) -> None:
     for record in (race, large):
-        assert "not decided: the picture is smaller than asked for" in rendered([record])
+        assert "not decided: the image is smaller than required" in rendered([record])
 
 
 @pytest.mark.parametrize(("peak_bytes", "met"), [(3 * 2**30, "no"), (3 * 2**30 - 1, "yes")])

@@ -34,7 +34,7 @@ PAPER_TABLES = {
     "Does the last convolution help?": ((31.9039, 28.4196), (31.9730, 28.4622)),
     "Does the old ESA help?": ((31.6948, 28.3187), (31.8563, 28.3996)),
     "Does the new ESA help?": ((31.6948, 28.3187), (31.8333, 28.3769)),
-    "What does the new ESA cost beside the old one?": ((31.8563, 28.3996), (31.8333, 28.3769)),
+    "What does the new ESA cost compared with the old one?": ((31.8563, 28.3996), (31.8333, 28.3769)),
     "Does it help to take the residuals away?": ((31.8333, 28.3769), (31.9039, 28.4196)),
     "Does the compact teacher help?": ((31.8728, 28.3795), (31.8937, 28.4159)),
     "Does a strong teacher help?": ((31.8728, 28.3795), (31.8937, 28.4159)),

@@ -60,7 +60,7 @@ class GpuState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Environment(GpuState, frozen=True, kw_only=True, omit_defaults=True):
-    """What a measurement depends on, and nothing that tells whose machine it was.
+    """What a measurement depends on, and nothing that identifies the machine.
 
     memory_gib and load_1min are None where the system does not report them.
     """

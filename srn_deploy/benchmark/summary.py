@@ -36,7 +36,7 @@ def summarise(samples: Sequence[float]) -> Summary:
     """Median, quartiles and extremes of a series; raises OptionError for an empty one."""
     if not samples:
         raise OptionError("There is no sample to summarise.", remedy="Measure at least once.")
-    # A single sample is its own quartiles; statistics.quantiles wants two.
+    # A single sample is its own quartiles; statistics.quantiles needs two.
     lower, median, upper = statistics.quantiles([*samples, *samples[:len(samples) == 1]], n=4, method="inclusive")
     return Summary(samples=len(samples), median=median, lower_quartile=lower, upper_quartile=upper,
                    minimum=min(samples), maximum=max(samples))
