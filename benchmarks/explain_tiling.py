@@ -132,7 +132,7 @@ def wanted_cell(row: int, side_px: int) -> float:
 
 
 def matrix_shares(loaded: LoadedNetwork) -> list[dict[str, Any]]:
-    """What the products with the matrices cost compared with the rest of the network, counted: whole pictures, one window."""
+    """What the products with the matrices cost compared with the network, counted: whole pictures, one window."""
     spec = loaded.spec
     window_px = largest_tile_px(budget_bytes=ACTIVATION_BYTES, bytes_per_px=spec.activation_bytes_per_px,
                                 halo_px=spec.halo_px, alignment_px=spec.alignment_px) + 2 * spec.halo_px
@@ -173,7 +173,7 @@ def cost_table(record: Record) -> str:
 def sentences(record: Record) -> list[str]:
     """Every sentence of the document that holds a figure of the record."""
     results = record.results
-    shapes = ", ".join(f"{width} × {height}" for height, width in told["window_shapes"])
+    shapes = ", ".join(f"{width} × {height}" for height, width in results["window_shapes"])
     layout = (f"The image is `{results['picture']}`, {results['width_px']} × {results['height_px']} px, the model is "
               f"`{results['model']}`, tiles are {results['tile_px']} px with a halo of {results['halo_px']} px.")
     return [layout, f"These are {results['windows']} windows of {len(results['window_shapes'])} shapes: {shapes} px.",

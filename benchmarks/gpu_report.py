@@ -112,7 +112,8 @@ def in_a_process(name: str, seconds: float, *, command: Sequence[str] = ()) -> S
         lines.seek(0)
         rows = [json.loads(line) for line in lines if line.startswith("{")]
     obstacles = [row["obstacle"] for row in rows if set(row) == {"obstacle"}]
-    return SectionOutcome([row for row in rows if set(row) != {"obstacle"}], (obstacles or [obstacle])[0], time.monotonic() - began)
+    return SectionOutcome([row for row in rows if set(row) != {"obstacle"}], (obstacles or [obstacle])[0],
+                          time.monotonic() - began)
 
 
 def print_rows(section: Section) -> None:

@@ -86,7 +86,7 @@ PAPER = """## The paper's tables
 
 Tables 1 to 5 of the paper, every public network timed by its protocol in one run; how to measure:
 [docs/benchmarks.md](../docs/benchmarks.md). Quality marked m comes from the evaluations in [records/](records): of the
-published checkpoints of RLFN, IMDN and FSRCNN, and for SRN-S, of models of this project, which were trained for far less.
+published checkpoints of RLFN, IMDN and FSRCNN, and for SRN-S of models of this project, trained for far less.
 
 Measure: `srn-deploy bench --paper --save benchmarks/records/paper-NAME.json`; the plot is of the first record."""
 

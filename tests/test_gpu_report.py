@@ -20,7 +20,9 @@ from srn_deploy.system.cuda_driver import why_no_gpu
 
 def became(name: str, seconds: float) -> gpu_report.SectionOutcome:
     rows = [{"what": "a pass", "median_ms": 1.23456, "lower_quartile_ms": 1.0, "upper_quartile_ms": 2.0}]
-    return gpu_report.SectionOutcome(rows, "", 1.0) if name == "a" else gpu_report.SectionOutcome([], "it needs a library", 0.1)
+    if name == "a":
+        return gpu_report.SectionOutcome(rows, "", 1.0)
+    return gpu_report.SectionOutcome([], "it needs a library", 0.1)
 
 
 def test_every_section_is_kept_with_its_rows_or_what_stood_in_its_way(tmp_path: Path) -> None:
