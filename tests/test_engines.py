@@ -145,7 +145,7 @@ from srn_deploy.engine.library import open_library
 from srn_deploy.engine.options import BuildOptions
 from srn_deploy.tiling.shapes import ShapeRange
 from srn_deploy.engine.store import EngineStore
-logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(message).8s")
+logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(message)s")
 graph, library = read_graph(Path(sys.argv[1])), open_library("tensorrt-rtx")
 sys.stdin.readline()
 build_engine(graph, BuildOptions(shapes=(ShapeRange.parse("48x48"),)), library, EngineStore(Path(sys.argv[2])))
@@ -162,8 +162,9 @@ def test_two_processes_that_want_the_same_engine_build_one(
         assert builder.stdin is not None
         builder.stdin.write("go\n")
         builder.stdin.flush()
-    said = sorted(builder.communicate()[0].split()[-1] for builder in builders)
-    assert said == ["Already", "Building"]
+    said = sorted(builder.communicate()[0].splitlines()[-1] for builder in builders)
+    assert [line.endswith("is already built.") for line in said] == [True, False]  # "/" sorts before "B"
+    assert said[1].startswith("Building:")
     assert len(store.engines()) == 1
 
 
