@@ -11,7 +11,6 @@ Importing loads nothing heavy: numpy and the backends are imported when somethin
 from __future__ import annotations
 
 import importlib
-import logging
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
 # ONNX Runtime 1.29 and later report usage to their makers, also from Linux and macOS, and keep an identifier in the
 # home folder, unless this is set before they are loaded. A value that the user has set stays.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-
-# Silent unless the program that uses the library configures logging; the command line does.
-logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __version__ = "0.1.0"
 

@@ -52,10 +52,11 @@ def test_the_library_is_silent_again_after_a_command(capfd: pytest.CaptureFixtur
     assert not LOG.isEnabledFor(logging.INFO)
 
 
-def test_the_library_is_silent_where_a_program_does_not_configure_logging() -> None:
-    code = "import logging, srn_deploy; logging.getLogger('srn_deploy.training').warning('A message.')"
+def test_only_warnings_reach_a_program_that_does_not_configure_logging() -> None:
+    code = ("import logging, srn_deploy; log = logging.getLogger('srn_deploy.inference'); log.info('It is fine.'); "
+            "log.warning('It broke.')")
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert (ended.stdout, ended.stderr) == ("", "")
+    assert (ended.stdout, ended.stderr) == ("", "It broke.\n")
 
 
 @pytest.mark.usefixtures("speaking")
