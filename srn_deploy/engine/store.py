@@ -111,7 +111,7 @@ class EngineStore:
         except OSError as error:
             raise _not_written(path, error) from error
         _write_manifest(path, manifest)
-        return self.open(path)
+        return StoredEngine(path=path, manifest=manifest)
 
     def certified(self, engine: StoredEngine, certificate: CertificateRecord) -> StoredEngine:
         """Write a certificate, passed or not, into the manifest; returns the engine with it. Raises EngineError."""
