@@ -31,7 +31,8 @@ In a usage line `[X]` may be left away and `X...` may be repeated. Results go to
 
 EXIT_CODES = (
     (0, "done"),
-    (Failed.exit_code, "it failed: stderr says what happened and what cures it; other pictures of a folder go on"),
+    (Failed.exit_code,
+     "it failed: stderr says what happened and how to fix it; the other images of a folder are still processed"),
     (click.UsageError.exit_code, "the command line was wrong; nothing was done"),
     (INTERRUPTED, "Ctrl-C; every file that exists is complete"),
 )

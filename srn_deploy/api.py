@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srn_deploy.backends import Backend
-from srn_deploy.image import MAX_MEGAPIXELS
+from srn_deploy.image import MAX_MEGAPIXELS, check_quality
 from srn_deploy.inference.arrays import upscale_array
 from srn_deploy.inference.guard import Guard
 from srn_deploy.inference.jobs import Job, Outcome, plan_jobs, run_jobs
@@ -83,12 +83,15 @@ class Upscaler:
         quality: of JPEG and WebP, 1..100. max_megapixels: larger images are refused before they are decoded.
         on_tile: called with (tiles done, total tiles) of the current image.
         """
+        check_quality(quality)
         return run_jobs(jobs, replace(self._setup, on_tile=on_tile), quality=quality, max_megapixels=max_megapixels)
 
     def close(self) -> None:
         """Free the backend and the FP32 fallback."""
-        self._setup.backend.close()
-        self._setup.fallback.close()
+        try:
+            self._setup.backend.close()
+        finally:
+            self._setup.fallback.close()
 
     def __enter__(self) -> Self:
         return self

@@ -127,7 +127,7 @@ def _certified_by_name(backend: Backend, model: ResolvedModel) -> Backend:
     try:
         ensure_certified(backend, model, model.path.name)
     except OptionError as error:
-        _log.info("%s stays without a certificate: %s.", model.path.name, error.message.rstrip("."))
+        _log.warning("%s stays without a certificate: %s.", model.path.name, error.message.rstrip("."))
     except BaseException:
         backend.close()
         raise

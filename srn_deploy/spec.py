@@ -90,6 +90,9 @@ class ModelSpec:
     licence: str = ""
 
     def __post_init__(self) -> None:
+        if not self.architecture or not self.architecture.isprintable():
+            raise OptionError(f"{self.architecture!r} is not the name of a network.",
+                              remedy="Export the artefact again with `srn-deploy export`.")
         if self.scale < 1:
             raise OptionError(f"Scale {self.scale} is not possible.", remedy="Use 2, 3 or 4.")
         if self.value_range <= 0:

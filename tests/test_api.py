@@ -85,3 +85,22 @@ def test_a_file_that_does_not_say_its_scale_opens_with_corrections(tmp_path: Pat
 def test_an_unknown_model_lists_the_shipped_ones() -> None:
     with pytest.raises(UnknownModel, match="Shipped are: srn-"):
         srn_deploy.load("unheard-of")
+
+
+def test_an_impossible_quality_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    backend = NearestBackend()
+    with srn_deploy.Upscaler(backend) as upscaler, pytest.raises(OptionError, match="quality of 500"):
+        upscaler.upscale_jobs([], quality=500)
+    assert backend.shapes == []
+
+
+def test_a_graph_that_cannot_be_read_is_an_error_with_its_remedy(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "other.onnx").write_bytes(b"")
+
+    def refused(path: Path) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("srn_deploy.registry.resolve.sha256_of_file", refused)
+    with pytest.raises(UnknownModel, match="cannot be read: Permission denied"):
+        srn_deploy.load(tmp_path / "other.onnx")

@@ -43,6 +43,18 @@ def test_an_engine_of_the_first_version_is_read_and_found_by_its_identity(store:
     assert engine.path.name == NAME
 
 
+def test_an_option_that_a_manifest_lacks_has_its_default_in_the_identity(store: EngineStore) -> None:
+    """As every manifest does after an option is added: it is the same engine, and is written whole."""
+    path = (store.folder / NAME).with_suffix(".json")
+    recorded = json.loads(path.read_text(encoding="utf-8"))
+    del recorded["identity"]["options"]["tf32"]
+    path.write_text(json.dumps(recorded), encoding="utf-8")
+    (engine,) = store.engines()
+    assert f"-{engine.manifest.identity.key}.engine" in NAME
+    assert engine.manifest.identity.differences(engine.manifest.identity) == []
+    assert manifest_as_json(engine.manifest)["identity"]["options"]["tf32"] is False
+
+
 def test_a_manifest_is_written_as_the_first_version_wrote_it(store: EngineStore, repository: Path) -> None:
     (engine,) = store.engines()
     recorded = json.loads((repository / "tests/data/engine_manifest.json").read_text(encoding="utf-8"))

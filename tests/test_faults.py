@@ -1,4 +1,4 @@
-"""Disks that are full, files that are no files, and names that nobody would choose."""
+"""Disks that are full, paths that are not files, and names that nobody would choose."""
 
 from __future__ import annotations
 

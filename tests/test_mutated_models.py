@@ -54,7 +54,7 @@ def with_other_header(data: bytes, chance: random.Random) -> bytes:
 
 
 def of_engine(folder: Path) -> str:
-    """A whole manifest; the plan beside it is no plan, which nothing finds out that only reads."""
+    """A whole manifest; the plan next to it is not a valid plan, which nothing finds out that only reads."""
     spec = ARCHITECTURES["srn"].describe(TINY)
     options = BuildOptions(precision=Precision.FP16, shapes=(default_shapes(spec),))
     identity = Identity(graph_sha256="0" * 64, options=options, runtime=Runtime.TENSORRT_RTX, version="1",

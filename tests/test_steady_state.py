@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from srn_deploy.benchmark import paper_page, paper_protocol, steady_state
 from srn_deploy.benchmark.candidates import Pass, wall_clock, warm_up
-from srn_deploy.benchmark.environment import Ceilings
+from srn_deploy.benchmark.environment import Ceilings, GpuState
 from srn_deploy.benchmark.inputs import Inputs
 from srn_deploy.benchmark.paper import paper_rows
 from srn_deploy.benchmark.paper_protocol import run_paper
@@ -83,6 +83,37 @@ def test_ctrl_c_keeps_the_complete_rounds_where_there_are_enough(with_candidates
     assert results.interrupted
     assert results.cautions[0] == "Interrupted after 7 rounds."
     assert {name: len(one.samples_ms) for name, one in results.candidates.items()} == {"first": 7, "second": 7}
+
+
+def test_ctrl_c_between_the_results_of_one_round_leaves_series_of_one_length(
+        with_candidates: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    states = count(1)
+
+    def state() -> GpuState:
+        if next(states) == 9:  # the first is that of the machine before the rounds
+            raise KeyboardInterrupt
+        return GpuState(gpu="none: a test")
+
+    monkeypatch.setattr(steady_state, "gpu_state", state)
+    with_candidates(first=lambda: 1.0, second=lambda: 1.0)
+    results = run_steady([None], Plan(rounds=20)).results_as(SteadyResults)
+    assert {len(one.samples_ms) for one in results.candidates.values()} == {7}
+
+
+def test_ctrl_c_after_the_last_round_keeps_the_measurement(
+        with_candidates: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = count(1)
+
+    def ceilings(device: str) -> Ceilings:
+        if next(measured) == 2:
+            raise KeyboardInterrupt
+        return Ceilings()
+
+    with_candidates(only=lambda: 1.0)
+    monkeypatch.setattr(steady_state, "ceilings", ceilings)
+    record = run_steady([None], Plan(rounds=6))
+    assert record.results_as(SteadyResults).interrupted
+    assert len(samples_of(record)) == 6
 
 
 def test_ctrl_c_after_too_few_rounds_keeps_nothing(with_candidates: Callable[..., None]) -> None:

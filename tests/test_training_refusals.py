@@ -68,6 +68,25 @@ def test_a_damaged_or_foreign_state_is_refused(images: Path, finished: Path, spo
         Trainer(RECIPE, (images,), finished, RESUMED)
 
 
+def test_a_damaged_log_is_refused_with_what_to_do(images: Path, finished: Path) -> None:
+    log = finished / "log.csv"
+    header, _, rows = log.read_text(encoding="utf-8").partition("\n")
+    log.write_text(f"{header}\nx{rows}", encoding="utf-8")
+    with pytest.raises(TrainingError, match="is damaged") as caught:
+        Trainer(RECIPE, (images,), finished, RESUMED)
+    assert "a new log is started" in caught.value.remedy
+
+
+def test_a_state_that_cannot_be_read_is_not_called_damaged(
+        images: Path, finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*given: object, **options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(torch, "load", refused)
+    with pytest.raises(TrainingError, match="cannot be read: Permission denied"):
+        Trainer(RECIPE, (images,), finished, RESUMED)
+
+
 def test_resuming_where_there_is_no_run_is_logged(
         images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     Trainer(RECIPE, (images,), tmp_path, RESUMED)

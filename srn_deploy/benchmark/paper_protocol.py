@@ -28,7 +28,7 @@ from srn_deploy.system.documents import to_builtins
 from srn_deploy.system.threads import usable_cores
 
 OnPass = Callable[[int, int], None]
-"""Called with (passes done, passes in all)."""
+"""Called with (passes done, total passes)."""
 
 KIND = "bench-paper"
 

@@ -27,6 +27,7 @@ from srn_deploy.benchmark.summary import FEW_SAMPLES
 from srn_deploy.benchmark.ways import Candidate, Task, candidates_of
 from srn_deploy.errors import DeviceUnavailable, OptionError
 from srn_deploy.registry.shipped import default_model
+from srn_deploy.system.cuda_driver import why_no_gpu
 from srn_deploy.system.documents import to_builtins
 from srn_deploy.system.threads import threads_in_use
 from srn_deploy.tiling.shapes import Size
@@ -133,6 +134,9 @@ def run_steady(models: Sequence[str | None], plan: Plan, *,
     After Ctrl-C the complete rounds are kept if there are at least FEW_SAMPLES of them, and the results say that the
     run was interrupted; otherwise KeyboardInterrupt is raised. Raises DeviceUnavailable where no way is left.
     """
+    if plan.device == "cuda" and (reason := why_no_gpu()):
+        raise DeviceUnavailable(f"There is no way to run anything on {plan.device}: {reason}.",
+                                remedy="Use --device cpu, or install the NVIDIA driver.")
     budget = _Budget(plan)
     environment = with_gpu(current_environment(threads=threads_in_use()), gpu_state())
     with ExitStack() as opened:
@@ -142,8 +146,10 @@ def run_steady(models: Sequence[str | None], plan: Plan, *,
         budget.reserved_s = time.monotonic() - began
         peaks = dict(_warmed(candidates, budget, on_step))
         measured = _measure(candidates, budget, on_step)
-        if not measured.interrupted:
-            limits = limits.larger(ceilings(plan.device))
+        try:
+            limits = limits if measured.interrupted else limits.larger(ceilings(plan.device))
+        except KeyboardInterrupt:
+            measured.interrupted = True
     after = msgspec.structs.replace(measured.states[-1], gpu_throttled_by=throttling(measured.states))
     return _record(candidates, measured, peaks, plan,
                    msgspec.structs.replace(environment, after=after, ceilings=limits))
@@ -196,14 +202,17 @@ def _measure(candidates: Sequence[Candidate], budget: _Budget, on_step: OnStep) 
             on_step(Step(stage=Stage.MEASURING, done=done, total=total))
             began = time.monotonic()
             one_round, state = next(rounds), gpu_state()
-            budget.round_s, done = time.monotonic() - began, done + 1
+            budget.round_s = time.monotonic() - began
             measured.states.append(state)
             for name, milliseconds in one_round.items():
                 measured.samples[name].append(milliseconds)
+            done += 1
     except KeyboardInterrupt:
+        done = min(map(len, measured.samples.values()))
         if done < FEW_SAMPLES:
             raise
         measured.interrupted = True
+        del measured.states[done:]
         for series in measured.samples.values():
             del series[done:]
     on_step(Step(stage=Stage.MEASURING, done=done, total=done))

@@ -23,6 +23,11 @@ STDOUT = Path("-")
 _log = logging.getLogger(__name__)
 
 
+DEFAULT_SIZE = "339x510"
+DEFAULT_BATCHES = (1,)
+"""Of the input in steady state."""
+
+
 @click.command(short_help="Measure time: models in steady state, or the paper's tables.")
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @click.option("--paper", is_flag=True, help="The paper's protocol and tables, its peers included.")
@@ -32,9 +37,9 @@ _log = logging.getLogger(__name__)
 @click.option("--quality", type=options.FILE, multiple=True, metavar="RECORD",
               help="--paper: a record of `srn-deploy eval --json`, to stand in the tables; may be repeated.")
 @click.option("--plot", type=options.FILE, metavar="FILE", help="--paper: draw Figure 1 as .png or .svg.")
-@click.option("--size", default="339x510", show_default=True, metavar="HxW", help="Input in steady state.")
-@click.option("--batch", "batches", type=click.IntRange(min=1), multiple=True, default=(1,), show_default=True,
-              help="Batch in steady state; may be repeated.")
+@click.option("--size", default=DEFAULT_SIZE, show_default=True, metavar="HxW", help="Input in steady state.")
+@click.option("--batch", "batches", type=click.IntRange(min=1), multiple=True, default=DEFAULT_BATCHES,
+              show_default=True, help="Batch in steady state; may be repeated.")
 @click.option("--budget", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
               help="Time for everything in steady state; at least 5 rounds are run, however long they take.  "
                    "[default: 60]")
@@ -62,6 +67,8 @@ def bench(models: tuple[str, ...], paper: bool, images: Path | None, limit: int 
         raise click.UsageError("--paper runs the networks of its tables; leave MODEL out.")
     if not paper and (images or limit or quality or plot):
         raise click.UsageError("--images, --limit, --quality and --plot belong to --paper.")
+    if paper and (budget or rounds or every_way or size != DEFAULT_SIZE or batches != DEFAULT_BATCHES):
+        raise click.UsageError("--size, --batch, --budget, --rounds and --all do not belong to --paper.")
     if budget and rounds:
         raise click.UsageError("--budget and --rounds both say how long to measure; give one of them.")
     if paper:
@@ -141,7 +148,10 @@ def _steady(models: tuple[str, ...], device: str, size: str, batches: tuple[int,
     from srn_deploy.benchmark.steady_state import DEFAULT_BUDGET_S, Plan, run_steady
     from srn_deploy.tiling.shapes import ShapeRange
 
-    plan = Plan(size=ShapeRange.parse(size).largest, batches=batches, device=device, rounds=rounds,
+    shapes = ShapeRange.parse(size)
+    if shapes.smallest != shapes.largest:
+        raise click.UsageError(f"--size takes one size, as in {DEFAULT_SIZE}.")
+    plan = Plan(size=shapes.largest, batches=batches, device=device, rounds=rounds,
                 budget_s=budget or DEFAULT_BUDGET_S, every_way=every_way)
     with bench_view.progress() as show:
         record = run_steady(models or (None,), plan,

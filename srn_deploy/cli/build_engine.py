@@ -24,7 +24,7 @@ if TYPE_CHECKING:
               help="auto: TensorRT where it and a GPU are there, otherwise TensorRT-RTX, which builds without a GPU.")
 @click.option("--shapes", multiple=True, metavar="MIN..MAX@OPT",
               help="Sizes (height x width) the engine takes and is tuned for, as in 64x64..640x640@339x510, or HxW for "
-                   "one size; may be repeated.  [default: up to 640x640; larger pictures are tiled]")
+                   "one size; may be repeated.  [default: up to 640x640; larger images are tiled]")
 @click.option("--fit", type=options.FILE, metavar="FOLDER", help="Take the sizes from the images of a folder.")
 @click.option("--batch", "largest_batch", type=int, default=1, show_default=True, help="Largest batch.")
 @click.option("--tf32", is_flag=True, help="Let FP32 convolutions round to ten bits.")

@@ -39,7 +39,9 @@ class Identity(Struct, frozen=True, kw_only=True, rename={"runtime": "flavour"})
     def differences(self, recorded: Identity) -> list[str]:
         """The fields in which a recorded identity differs, each as `field: recorded -> wanted`."""
         wanted, other = (dict(_flat(to_builtins(identity))) for identity in (self, recorded))
-        return [f"{name}: {other[name]} -> {wanted[name]}" for name in wanted if wanted[name] != other[name]]
+        named = {name: "runtime" if name == "flavour" else name for name in wanted}
+        return [f"{named[name]}: {other.get(name, 'absent')} -> {wanted[name]}" for name in wanted
+                if wanted[name] != other.get(name)]
 
 
 def _flat(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 
 from srn_deploy.errors import OptionError
@@ -50,6 +50,8 @@ class BuildOptions:
     """For TensorRT-RTX only: the GPUs that the plan is for, as in 8.9; empty leaves the choice to the runtime."""
 
     def __post_init__(self) -> None:
+        for field in fields(self):  # msgspec leaves defaults out of what it decodes, and then out of what it encodes
+            object.__setattr__(self, field.name, getattr(self, field.name))
         object.__setattr__(self, "compute_capabilities", _sorted(self.compute_capabilities))
         if not 1 <= len(self.shapes) <= MOST_PROFILES:
             raise OptionError(f"An engine with {len(self.shapes)} shape ranges is not possible.",

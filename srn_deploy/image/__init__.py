@@ -10,7 +10,7 @@ from srn_deploy.image.files import SUFFIXES, container_of, find_images
 from srn_deploy.image.pixels import Image, Pixels
 from srn_deploy.image.reading import MAX_MEGAPIXELS, read_image
 from srn_deploy.image.sizes import image_size
-from srn_deploy.image.writing import WITH_QUALITY, check_writable, losses, write_image
+from srn_deploy.image.writing import WITH_QUALITY, check_quality, check_writable, losses, write_image
 
-__all__ = ["MAX_MEGAPIXELS", "SUFFIXES", "WITH_QUALITY", "Image", "Pixels", "check_writable", "container_of",
-           "find_images", "image_size", "losses", "read_image", "write_image"]
+__all__ = ["MAX_MEGAPIXELS", "SUFFIXES", "WITH_QUALITY", "Image", "Pixels", "check_quality", "check_writable",
+           "container_of", "find_images", "image_size", "losses", "read_image", "write_image"]

@@ -61,14 +61,19 @@ def _kept_and_lost(path: Path, image: Image) -> tuple[Metadata, tuple[str, ...]]
     return select_supported(container_of(path), image.metadata, is_grey=_stored_grey(path, image))
 
 
+def check_quality(quality: int | None) -> None:
+    """Raise OptionError for a quality outside 1..100; None is the default of the format."""
+    if quality is not None and not 1 <= quality <= 100:
+        raise OptionError(f"A quality of {quality} is not possible.", remedy="Use 1 to 100.")
+
+
 def write_image(path: Path, image: Image, *, quality: int | None = None) -> tuple[str, ...]:
     """Encode an image in the format of the suffix and write it, completely or not at all; returns its `losses`.
 
     quality: 1 to 100 for JPEG (default 95) and WebP (default lossless); ignored for the other formats.
     Raises UnwritableImage and UnsupportedImage as `check_writable` does, and OptionError for an impossible quality.
     """
-    if quality is not None and not 1 <= quality <= 100:
-        raise OptionError(f"A quality of {quality} is not possible.", remedy="Use 1 to 100.")
+    check_quality(quality)
     check_writable(path, height=image.height, width=image.width, has_alpha=image.alpha is not None,
                    bits=8 * image.pixels.dtype.itemsize)
     kept, lost = _kept_and_lost(path, image)

@@ -50,8 +50,12 @@ class ResolvedModel:
 
     @cached_property
     def sha256(self) -> str:
-        """Hex digest of the file, computed on first use; raises OSError if the file cannot be read."""
-        return sha256_of_file(self.path)
+        """Hex digest of the file, computed on first use; raises UnknownModel if the file cannot be read."""
+        try:
+            return sha256_of_file(self.path)
+        except OSError as error:
+            raise UnknownModel(f"{self.path} cannot be read: {error.strerror}.",
+                               remedy="Check the path and its permissions.") from error
 
     @cached_property
     def shipped(self) -> ShippedModel | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -88,8 +89,18 @@ class RunFolder:
                                 remedy="Resume with the recipe it started with, or choose another --out.")
         with self._write_errors_translated(self.path):
             self._remove_leftovers()
-            self._write_log([row for row in self._rows() if int(row[0]) <= state.step])
+            self._write_log([row for row in self._sound_rows() if int(row[0]) <= state.step])
         return state
+
+    def _sound_rows(self) -> list[list[str]]:
+        """The rows of the log; raises TrainingError for a log that is not one."""
+        try:
+            rows = self._rows()
+            tuple(int(row[0]) for row in rows)
+        except (ValueError, IndexError) as error:
+            raise TrainingError(f"{self.log} is damaged ({error}).",
+                                remedy="Remove it, then use --resume: a new log is started.") from error
+        return rows
 
     def _load_state(self) -> RunState:
         def damaged(what: str) -> TrainingError:
@@ -97,6 +108,13 @@ class RunFolder:
                                  remedy="Choose another --out and start again.")
         try:
             loaded = torch.load(self.state, map_location="cpu", weights_only=True)
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # torch seeks before the beginning of a truncated file
+                raise damaged(type(error).__name__) from error
+            raise TrainingError(f"{self.state} cannot be read: {error.strerror or error}.",
+                                remedy="Check the file and its permissions, then use --resume.") from error
+        except MemoryError:
+            raise
         except Exception as error:  # torch.load does not document what damaged files raise
             raise damaged(type(error).__name__) from error
         return convert(loaded, RunState, damaged)

@@ -99,7 +99,7 @@ def ensure_certified(backend: Backend, model: ResolvedModel, title: str, *,
         try:
             write_down(path, certificate, is_engine=True)
         except EngineError as error:
-            _log.info("The certificate is not kept: %s.", error.message.rstrip("."))
+            _log.warning("The certificate is not kept: %s.", error.message.rstrip("."))
     _raise_where_it_failed(path, recorded.failures)
 
 
