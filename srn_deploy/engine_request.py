@@ -79,7 +79,7 @@ def request_engine(model: str | None, request: EngineRequest, store: EngineStore
         try:
             ensure_certified(backend, built, title, against=reference_of(resolved))
         except OptionError as error:
-            _log.info("Not certified: %s", error.message)
+            _log.warning("Not certified: %s", error.message)
     return where.open(engine.path)
 
 

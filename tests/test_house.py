@@ -62,8 +62,8 @@ LATER_LIBRARIES = {"tensorrt", "tensorrt_rtx", "pycuda", "cuda", "av", "ray", "t
 
 NETWORK = {"urllib", "http", "socket", "ssl", "socketserver", "ftplib", "smtplib", "poplib", "imaplib", "xmlrpc",
            "webbrowser"}
-"""Of Python's own: what speaks with other machines; `fetch` alone may import it. asyncio is not of them: `doctor` runs
-its subprocesses with it."""
+"""Of Python's own: what reaches other machines; `registry/download` alone imports it. asyncio is not of them:
+`doctor` runs its subprocesses with it."""
 
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 50

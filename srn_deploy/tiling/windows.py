@@ -52,7 +52,7 @@ WHOLE_IMAGE = TileOptions(tile=None)
 def _whole_number(name: str, value: object) -> int:
     """Any integer type as int; raises OptionError for other types."""
     try:
-        return operator.index(value)  # type: ignore[arg-type]  # what is none is caught
+        return operator.index(value)  # type: ignore[arg-type]  # other types raise TypeError
     except TypeError as error:
         raise OptionError(f"A {name} cannot be {value!r}.", remedy="Use auto, none or a number of pixels.") from error
 
