@@ -180,7 +180,7 @@ def test_bytes_after_the_end_of_an_image_are_ignored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [
-    b"", b"GIF89a", b"text, not pixels", b"\x89PNG\r\n\x1a\n" + chunk(b"IEND", b"")])
+    b"", b"text, not pixels", b"\x89PNG\r\n\x1a\n" + chunk(b"IEND", b"")])
 def test_a_file_that_is_not_an_image_is_refused_with_a_remedy(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(UnreadableImage, match=r"in\.png is") as caught:
         read_image(saved(tmp_path, data))

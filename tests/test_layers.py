@@ -8,9 +8,10 @@ from tests.test_house import PACKAGE, imports_of, package_sources
 
 LAYERS: dict[str, tuple[str, ...]] = {
     "system": ("atomic cache cuda_driver documents hashing locks threads",),
-    "image": ("alpha bicubic containers/ifd containers/unpacked",
+    "image": ("alpha bicubic containers/foreign containers/ifd containers/unpacked",
               "containers/exif containers/resolution containers/webp",
-              "containers/bmp containers/jpeg containers/png containers/tiff", "containers/__init__", "files pixels",
+              "containers/bmp containers/jpeg containers/png containers/tiff_tags", "containers/tiff",
+              "containers/__init__", "files pixels",
               "bmp cmyk jpeg opencv_codec", "tiff", "reading writing", "sizes"),
     "tiling": ("interpolation shapes", "tiles", "windows"),
     "registry": ("download published shipped", "pull resolve"),

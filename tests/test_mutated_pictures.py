@@ -16,7 +16,7 @@ import PIL.Image
 import pytest
 
 from srn_deploy.errors import ImageError
-from srn_deploy.image import SUFFIXES, Image, check_writable, write_image
+from srn_deploy.image import SUFFIXES, Image, check_writable, tiff, write_image
 from srn_deploy.image.containers import MetadataKind
 from tests.mutant_reader import Reading, picture, read_all
 from tests.mutations import PNG_START, mutants
@@ -53,6 +53,7 @@ def foreign() -> Iterator[bytes]:
         file = io.BytesIO()
         kind.save(file, **options)
         yield file.getvalue()
+    yield tiff.encode(np.asarray(photo), None, classic_limit_bytes=0)  # a BigTIFF
 
 
 @pytest.fixture(scope="module")

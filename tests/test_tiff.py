@@ -172,7 +172,6 @@ def test_an_image_of_many_strips_is_written_and_read(tmp_path: Path) -> None:
     ({"pixels": np.zeros((8, 8), np.uint32)}, "32 bits"),
     ({"pixels": np.zeros((8, 8, 3), np.uint8), "photometric": "cielab"}, "CIELAB"),
     ({"pixels": np.zeros((8, 8, 5), np.uint8), "photometric": "rgb", "extrasamples": [0, 2]}, "5 samples"),
-    ({"pixels": np.zeros((8, 8), np.uint8), "bigtiff": True}, "BigTIFF"),
     ({"pixels": np.zeros((8, 8), np.uint8), "compression": "lzma"}, "LZMA"),
     ({"pixels": np.zeros((2, 8, 8), np.uint8), "photometric": "minisblack"}, "several pages"),
 ])
@@ -182,11 +181,10 @@ def test_an_unsupported_variant_is_refused_by_its_name(tmp_path: Path, chosen: d
         read_image(tmp_path / "in.tif")
 
 
-@pytest.mark.parametrize("suffix", [".tif", ".bmp"])
-def test_more_than_four_gigabytes_are_refused_in_advance(suffix: str) -> None:
-    check_writable(Path(f"out{suffix}"), height=30_000, width=44_000)
+def test_more_than_four_gigabytes_are_refused_in_advance_where_the_format_cannot_hold_them() -> None:
+    check_writable(Path("out.bmp"), height=30_000, width=44_000)
     with pytest.raises(UnwritableImage, match=r"6\.0 GB"):
-        check_writable(Path(f"out{suffix}"), height=40_000, width=50_000)
+        check_writable(Path("out.bmp"), height=40_000, width=50_000)
 
 
 def test_a_jpeg_in_a_tiff_that_claims_to_be_larger_is_refused_without_being_decoded(tmp_path: Path) -> None:
@@ -215,7 +213,7 @@ def test_photoshop_and_iptc_blocks_are_lost_with_a_remark(tmp_path: Path) -> Non
     tags = [(33723, "B", 4, b"IPTC", True), (37724, "B", 4, b"8BIM", True)]
     tifffile.imwrite(tmp_path / "in.tif", np.zeros((8, 8), np.uint8), extratags=tags)
     assert [remark.partition(": ")[2] for remark in read_image(tmp_path / "in.tif").remarks] == [
-        "the IPTC block of the TIFF is left behind.", "the layer block of the TIFF is left behind."]
+        "left behind: IPTC block, 4 bytes; Photoshop's layers, 4 bytes."]
 
 
 def test_a_thumbnail_does_not_count_as_a_page(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srn_deploy.image.containers import TiffLayout, Unpacked, broken, unsupported
-from srn_deploy.image.containers.ifd import longs, shorts, write_directory
+from srn_deploy.image.containers.ifd import long8s, longs, shorts, write_directory
 from srn_deploy.image.jpeg import decoded_scan, scan_size
 from srn_deploy.image.opencv_codec import decoded_pixels
 from srn_deploy.image.pixels import Decoded, Pixels
@@ -180,25 +180,32 @@ def _divided(colour: Pixels, alpha: Pixels) -> Pixels:
     return cast(Pixels, np.where(alpha > 0, np.minimum(whole, largest), 0).astype(colour.dtype))
 
 
-def encode(colour: Pixels, alpha: Pixels | None) -> bytes:
+CLASSIC_LIMIT_BYTES = 4_000_000_000
+"""TIFF 6.0 has offsets of 32 bits: beyond this a file becomes a BigTIFF. The rest is for directory and metadata."""
+
+
+def encode(colour: Pixels, alpha: Pixels | None, *, classic_limit_bytes: int = CLASSIC_LIMIT_BYTES) -> bytes:
     """Encode without metadata: deflate with the horizontal predictor, little-endian.
 
-    colour: (H, W, 1) or (H, W, 3) RGB, uint8 or uint16. alpha: (H, W, 1) of the same dtype.
+    colour: (H, W, 1) or (H, W, 3) RGB, uint8 or uint16. alpha: (H, W, 1) of the same dtype. classic_limit_bytes: of
+    compressed pixels; with more the result is a BigTIFF.
     """
     samples = colour if alpha is None else np.concatenate([colour, alpha], axis=2)
     height, width, count = samples.shape
     strip_rows = max(1, _STRIP_BYTES // (width * count * samples.itemsize))
     strips = [zlib.compress(part, _LEVEL) for part in _differences(samples, strip_rows)]
-    offsets = list(np.cumsum([8, *(len(strip) for strip in strips)]).tolist())
+    is_big = sum(map(len, strips)) > classic_limit_bytes
+    header_bytes, offset_entry = (16, long8s) if is_big else (8, longs)
+    offsets = list(np.cumsum([header_bytes, *(len(strip) for strip in strips)]).tolist())
     at = offsets[-1] + offsets[-1] % 2
     entries = [longs(256, [width]), longs(257, [height]), shorts(258, *[8 * samples.itemsize] * count),
                shorts(259, _DEFLATE), shorts(262, _RGB if colour.shape[2] == 3 else _BLACK_IS_ZERO),
-               longs(273, offsets[:-1]), shorts(277, count), longs(278, [strip_rows]),
+               offset_entry(273, offsets[:-1]), shorts(277, count), longs(278, [strip_rows]),
                longs(279, [len(strip) for strip in strips]), shorts(284, 1), shorts(317, _HORIZONTAL)]
     if alpha is not None:
         entries.append(shorts(338, _ALPHA))
-    return b"".join((b"II*\0", struct.pack("<I", at), *strips, bytes(at - offsets[-1]),
-                     write_directory(entries, "<", at)))
+    header = struct.pack("<4sHHQ", b"II+\0", 8, 0, at) if is_big else struct.pack("<4sI", b"II*\0", at)
+    return b"".join((header, *strips, bytes(at - offsets[-1]), write_directory(entries, "<", at, is_big=is_big)))
 
 
 def _differences(samples: Pixels, strip_rows: int) -> Iterator[bytes]:

@@ -22,7 +22,7 @@ WITH_QUALITY = frozenset({Container.JPEG, Container.WEBP})
 """Formats that can be written lossily; the others are always lossless."""
 
 LARGEST_PIXELS_BYTES = 4_000_000_000
-"""TIFF and BMP have 32-bit sizes; the rest is for headers, metadata and what deflate adds to incompressible pixels."""
+"""BMP has 32-bit sizes; the rest is for headers and the profile. A TIFF that is larger is written as a BigTIFF."""
 
 
 def check_writable(path: Path, *, height: int, width: int, has_alpha: bool = False, bits: int = 8) -> None:
@@ -38,7 +38,7 @@ def check_writable(path: Path, *, height: int, width: int, has_alpha: bool = Fal
         raise UnwritableImage(f"{path}: {width} x {height} px is more than {container} can hold "
                               f"({LARGEST_SIDE_PX[container]} per side).", remedy="Write a .png, or a smaller part.")
     size_bytes = height * width * (3 + has_alpha) * bits // 8
-    if container in (Container.TIFF, Container.BMP) and size_bytes > LARGEST_PIXELS_BYTES:
+    if container is Container.BMP and size_bytes > LARGEST_PIXELS_BYTES:
         raise UnwritableImage(f"{path}: {width} x {height} px are {size_bytes / 1e9:.1f} GB, more than {container} "
                               "can hold (4 GB).", remedy="Write a .png, or a smaller part.")
     if container is Container.JPEG and has_alpha:

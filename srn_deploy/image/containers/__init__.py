@@ -13,15 +13,17 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from srn_deploy.image.containers import bmp, jpeg, png, tiff, webp
+from srn_deploy.image.containers import bmp, jpeg, png, tiff, tiff_tags, webp
 from srn_deploy.image.containers.bmp import header as bmp_header
-from srn_deploy.image.containers.ifd import HEADER_BYTES, byte_order
+from srn_deploy.image.containers.foreign import foreign, is_text
+from srn_deploy.image.containers.ifd import BIG_STARTS, HEADER_BYTES, byte_order
 from srn_deploy.image.containers.png import check_pixels as check_png
 from srn_deploy.image.containers.resolution import Unit, as_metadata, from_block, from_exif
 from srn_deploy.image.containers.unpacked import (
     Container,
     Metadata,
     MetadataKind,
+    Part,
     TiffLayout,
     Unpacked,
     broken,
@@ -40,6 +42,9 @@ def unpack(data: bytes, path: Path) -> Unpacked:
     that cannot be read correctly; `path` is only used in messages. A damaged colour profile is ignored with a remark.
     """
     unpacked = _unpacked(data, path)
+    if unpacked.left_behind:
+        remark = f"{path}: left behind: {_listed(unpacked.left_behind)}."
+        unpacked = replace(unpacked, remarks=(*unpacked.remarks, remark))
     metadata = tuple((kind, block) for kind, block in unpacked.metadata
                      if kind is not MetadataKind.ICC or is_profile(block))
     if len(metadata) == len(unpacked.metadata):
@@ -57,11 +62,25 @@ def _unpacked(data: bytes, path: Path) -> Unpacked:
         return jpeg.unpack(data, path)
     if webp.is_webp(data):
         return webp.unpack(data, path)
-    if byte_order(data.ljust(HEADER_BYTES)) is not None or data[:4] in tiff.BIG_STARTS:
+    if byte_order(data.ljust(HEADER_BYTES)) is not None or data[:4] in BIG_STARTS:
         return tiff.unpack(data, path)
-    if data.startswith(bmp.START):
+    if data.startswith(bmp.START) and not is_text(data):
         return bmp.unpack(data, path)
-    raise broken(path, "is not a PNG, JPEG, WebP, TIFF or BMP file")
+    raise foreign(data, path) or broken(path, "is not a PNG, JPEG, WebP, TIFF or BMP file")
+
+
+_MOST_NAMED = 12
+"""Parts that are named in one line; the rest is counted."""
+
+
+def _listed(parts: tuple[Part, ...]) -> str:
+    """Each kind of part with its size in bytes, in the order of the file."""
+    sizes: dict[str, int] = {}
+    for name, size_bytes in parts:
+        sizes[name] = sizes.get(name, 0) + size_bytes
+    named = [f"{name}, {size:,} byte{'s' * (size != 1)}" for name, size in sizes.items()]
+    more = [f"{len(named) - _MOST_NAMED:,} further parts"] if len(named) > _MOST_NAMED else []
+    return "; ".join(named[:_MOST_NAMED] + more)
 
 
 def pack(container: Container, encoded: bytes, metadata: Metadata, *, height: int, width: int,
@@ -77,7 +96,7 @@ def pack(container: Container, encoded: bytes, metadata: Metadata, *, height: in
     if container is Container.JPEG:
         return jpeg.pack(encoded, metadata)
     if container is Container.TIFF:
-        return tiff.pack(encoded, metadata)
+        return tiff_tags.pack(encoded, metadata)
     if container is Container.BMP:
         return bmp.pack(encoded, metadata)
     return webp.pack(encoded, metadata, height=height, width=width, has_alpha=has_alpha)

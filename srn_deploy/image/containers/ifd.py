@@ -1,4 +1,7 @@
-"""Image file directories (IFD): tables of tagged values as TIFF 6.0 defines them; EXIF blocks consist of them too."""
+"""Image file directories (IFD): tables of tagged values as TIFF 6.0 defines them; EXIF blocks consist of them too.
+
+BigTIFF, the variant for files beyond 4 GiB, has offsets and counts of 64 bits (Aware Systems, "BigTIFF file format").
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,14 @@ from fractions import Fraction
 from typing import NamedTuple
 
 HEADER_BYTES = 8
-_ENTRY_BYTES = 12
 
-ASCII, SHORT, LONG, RATIONAL, UNDEFINED = 2, 3, 4, 5, 7
+ASCII, SHORT, LONG, RATIONAL, UNDEFINED, DOUBLE = 2, 3, 4, 5, 7, 12
 """Types of values, by their numbers in TIFF 6.0."""
-BYTE = 1
+BYTE, DIRECTORY = 1, 13
+LONG8, DIRECTORY8 = 16, 18
+"""Types of BigTIFF: 64 bits each."""
 
-_UNIT_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 1, 7: 1, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4}
+_UNIT_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 1, 7: 1, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 """Bytes per unit by type; bytes are swapped within a unit, and a rational has two of them."""
 _UNITS = {5: 2, 10: 2}
 
@@ -40,7 +44,7 @@ class Entry:
 
     def numbers(self, order: str) -> tuple[int, ...]:
         """The values as unsigned integers; empty for other types."""
-        letter = {1: "B", 3: "H", 4: "I", 13: "I", 7: "B"}.get(self.kind)
+        letter = {1: "B", 3: "H", 4: "I", 13: "I", 7: "B", 16: "Q", 18: "Q"}.get(self.kind)
         return struct.unpack(f"{order}{self.count}{letter}", self.stored) if letter else ()
 
     def fractions(self, order: str) -> tuple[Fraction, ...]:
@@ -49,6 +53,20 @@ class Entry:
             return ()
         pairs = list(struct.iter_unpack(order + "II", self.stored))
         return tuple(Fraction(above, below) for above, below in pairs) if all(below for _, below in pairs) else ()
+
+    def doubles(self, order: str) -> tuple[float, ...]:
+        """The values as floating-point numbers; empty for other types than DOUBLE."""
+        return struct.unpack(f"{order}{self.count}d", self.stored) if self.kind == DOUBLE else ()
+
+    def classic(self, order: str) -> Entry | None:
+        """The same values in a type that TIFF 6.0 has; None if they need more than 32 bits."""
+        if self.kind not in (LONG8, DIRECTORY8):
+            return self if self.kind < LONG8 else None
+        numbers = self.numbers(order)
+        if any(number >= 2**32 for number in numbers):
+            return None
+        kind = LONG if self.kind == LONG8 else DIRECTORY
+        return replace(self, kind=kind, stored=struct.pack(f"{order}{len(numbers)}I", *numbers))
 
     def in_order(self, before: str, after: str) -> Entry:
         """The same values in another byte order."""
@@ -72,55 +90,114 @@ class Directory(NamedTuple):
     """Whether the directory and all of its values lie within the block."""
 
 
+_NOTHING = Directory({}, 0, 0, is_whole=False)
+
+
+class _Form(NamedTuple):
+    """How a directory is laid out: the lengths of its parts in bytes, and the letters of their numbers in `struct`."""
+
+    count_bytes: int
+    count_letter: str
+    entry_bytes: int
+    offset_bytes: int
+    offset_letter: str
+
+
+_CLASSIC, _BIG = _Form(2, "H", 12, 4, "I"), _Form(8, "Q", 20, 8, "Q")
+
+_MOST_ENTRIES = 0xFFFF
+"""In a directory of TIFF 6.0; a BigTIFF that claims more is damaged."""
+
+
+class Tiff(NamedTuple):
+    """A block that begins with the header of a TIFF or BigTIFF, from which its offsets count."""
+
+    data: bytes
+    order: str
+    """The byte order: `<` or `>`, as in `struct`."""
+    is_big: bool = False
+
+    @property
+    def first(self) -> int:
+        """The offset of the first directory."""
+        letter, at = ("Q", 8) if self.is_big else ("I", 4)
+        return int(struct.unpack_from(self.order + letter, self.data, at)[0])
+
+    def directory(self, at: int) -> Directory:
+        """The directory at an offset. Damaged entries, whose values lie outside the block, are left out."""
+        form, block = _BIG if self.is_big else _CLASSIC, self.data
+        if not HEADER_BYTES <= at <= len(block) - form.count_bytes:
+            return _NOTHING
+        (count,) = struct.unpack_from(self.order + form.count_letter, block, at)
+        if count > _MOST_ENTRIES:
+            return _NOTHING
+        end = at + form.count_bytes + count * form.entry_bytes
+        places = range(at + form.count_bytes, min(end, len(block) - form.entry_bytes + 1), form.entry_bytes)
+        found = [self._entry(form, place) for place in places]
+        entries = {entry.tag: entry for entry in found if entry is not None}
+        if end + form.offset_bytes > len(block):
+            return Directory(entries, 0, 0, is_whole=False)
+        following = int(struct.unpack_from(self.order + form.offset_letter, block, end)[0])
+        return Directory(entries, end, following, is_whole=None not in found)
+
+    def _entry(self, form: _Form, at: int) -> Entry | None:
+        tag, kind, count = struct.unpack_from(f"{self.order}HH{form.offset_letter}", self.data, at)
+        if kind not in _UNIT_BYTES:
+            kind, count = UNDEFINED, 4  # a type that is not known: keep its first four bytes
+        length = count * _UNIT_BYTES[kind] * _UNITS.get(kind, 1)
+        values_at = stored_at = at + 4 + form.offset_bytes
+        if length > form.offset_bytes:
+            stored_at = int(struct.unpack_from(self.order + form.offset_letter, self.data, values_at)[0])
+        if stored_at + length > len(self.data):
+            return None
+        return Entry(tag=tag, kind=kind, stored=self.data[stored_at:stored_at + length], at=at, stored_at=stored_at)
+
+
 def byte_order(block: bytes) -> str | None:
-    """`<` or `>`, as in `struct`; None if the block does not start with a TIFF header."""
+    """`<` or `>`, as in `struct`; None if the block does not start with the header of a TIFF that is not big."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
     return order if len(block) >= HEADER_BYTES else None
 
 
+def tiff_of(block: bytes) -> Tiff | None:
+    """A TIFF, BigTIFF or EXIF block; None if it does not start with the header of one."""
+    order = byte_order(block)
+    if order is not None:
+        return Tiff(block, order)
+    big = {BIG_STARTS[0] + b"\x08\0\0\0": "<", BIG_STARTS[1] + b"\0\x08\0\0": ">"}.get(block[:8])
+    return Tiff(block, big, is_big=True) if big is not None and len(block) >= _BIG_HEADER_BYTES else None
+
+
+BIG_STARTS = (b"II+\0", b"MM\0+")
+"""The first bytes of a BigTIFF, little-endian and big-endian."""
+_BIG_HEADER_BYTES = 16
+
+
 def first_directory(block: bytes, order: str) -> int:
-    """The offset of the first directory."""
-    return int(struct.unpack_from(order + "I", block, 4)[0])
+    """The offset of the first directory of a block that `byte_order` knows."""
+    return Tiff(block, order).first
 
 
 def read_directory(block: bytes, order: str, at: int) -> Directory:
-    """The directory at an offset. Damaged entries, whose values lie outside the block, are left out."""
-    if not HEADER_BYTES <= at <= len(block) - 2:
-        return Directory({}, 0, 0, is_whole=False)
-    (count,) = struct.unpack_from(order + "H", block, at)
-    end = at + 2 + count * _ENTRY_BYTES
-    places = range(at + 2, min(end, len(block) - _ENTRY_BYTES + 1), _ENTRY_BYTES)
-    found = [_entry(block, order, place) for place in places]
-    entries = {entry.tag: entry for entry in found if entry is not None}
-    if end + 4 > len(block):
-        return Directory(entries, 0, 0, is_whole=False)
-    return Directory(entries, end, int(struct.unpack_from(order + "I", block, end)[0]), is_whole=None not in found)
+    """The directory of TIFF 6.0 at an offset; see `Tiff.directory`."""
+    return Tiff(block, order).directory(at)
 
 
-def _entry(block: bytes, order: str, at: int) -> Entry | None:
-    tag, kind, count = struct.unpack_from(order + "HHI", block, at)
-    if kind not in _UNIT_BYTES:
-        kind, count = UNDEFINED, 4  # a type that TIFF 6.0 does not know: keep its four bytes
-    length = count * _UNIT_BYTES[kind] * _UNITS.get(kind, 1)
-    stored_at = at + 8 if length <= 4 else int(struct.unpack_from(order + "I", block, at + 8)[0])
-    if stored_at + length > len(block):
-        return None
-    return Entry(tag=tag, kind=kind, stored=block[stored_at:stored_at + length], at=at, stored_at=stored_at)
-
-
-def write_directory(entries: Iterable[Entry], order: str, at: int) -> bytes:
+def write_directory(entries: Iterable[Entry], order: str, at: int, *, is_big: bool = False) -> bytes:
     """The bytes of a directory for the offset `at`, followed by its longer values; it has no next directory."""
+    form = _BIG if is_big else _CLASSIC
     chosen = sorted(entries, key=lambda entry: entry.tag)
-    values_at = at + 2 + len(chosen) * _ENTRY_BYTES + 4
-    table, values = struct.pack(order + "H", len(chosen)), b""
+    values_at = at + form.count_bytes + len(chosen) * form.entry_bytes + form.offset_bytes
+    table, values = [struct.pack(order + form.count_letter, len(chosen))], []
     for entry in chosen:
-        table += struct.pack(order + "HHI", entry.tag, entry.kind, entry.count)
-        if len(entry.stored) <= 4:
-            table += entry.stored.ljust(4, b"\0")
+        table.append(struct.pack(f"{order}HH{form.offset_letter}", entry.tag, entry.kind, entry.count))
+        if len(entry.stored) <= form.offset_bytes:
+            table.append(entry.stored.ljust(form.offset_bytes, b"\0"))
         else:
-            table += struct.pack(order + "I", values_at + len(values))
-            values += entry.stored + bytes(len(entry.stored) % 2)
-    return table + bytes(4) + values
+            table.append(struct.pack(order + form.offset_letter, values_at))
+            values.append(entry.stored + bytes(len(entry.stored) % 2))
+            values_at += len(values[-1])
+    return b"".join((*table, bytes(form.offset_bytes), *values))
 
 
 def shorts(tag: int, *values: int) -> Entry:
@@ -131,6 +208,11 @@ def shorts(tag: int, *values: int) -> Entry:
 def longs(tag: int, values: Sequence[int]) -> Entry:
     """An entry of 32-bit integers, little-endian."""
     return Entry(tag=tag, kind=LONG, stored=struct.pack(f"<{len(values)}I", *values))
+
+
+def long8s(tag: int, values: Sequence[int]) -> Entry:
+    """An entry of 64-bit integers, little-endian; only for BigTIFF."""
+    return Entry(tag=tag, kind=LONG8, stored=struct.pack(f"<{len(values)}Q", *values))
 
 
 def rational(tag: int, value: Fraction) -> Entry:

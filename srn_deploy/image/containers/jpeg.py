@@ -9,6 +9,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+from srn_deploy.errors import UnsupportedImage
 from srn_deploy.image.containers.resolution import Resolution, Unit, as_metadata, from_block
 from srn_deploy.image.containers.unpacked import (
     EXIF_MARK,
@@ -29,6 +30,11 @@ _ICC_MARK = b"ICC_PROFILE\0"
 _JFIF_MARK, _ADOBE_MARK = b"JFIF\0", b"Adobe"
 _APP0, _APP1, _APP2, _APP14, _START_OF_SCAN, _END = 0xE0, 0xE1, 0xE2, 0xEE, 0xDA, 0xD9
 _START_OF_FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_JPEG_LS = 0xF7
+_PROCESSES = {0xC3: "lossless JPEG", 0xC5: "hierarchical JPEG", 0xC6: "hierarchical JPEG", 0xC7: "hierarchical JPEG",
+              0xCB: "lossless JPEG", 0xCD: "hierarchical JPEG", 0xCE: "hierarchical JPEG", 0xCF: "hierarchical JPEG",
+              _JPEG_LS: "JPEG-LS"}
+"""Frames that libjpeg does not decode, and which browsers and most programs do not show either."""
 _JFIF_UNITS = (Unit.NONE, Unit.INCH, Unit.CM)
 _LARGEST_DENSITY = 0xFFFF
 _COMMENT, _APP13 = 0xFE, 0xED
@@ -162,6 +168,9 @@ def _segments(data: bytes, path: Path) -> Iterator[tuple[int, int, bytes]]:
         if marker in _WITHOUT_CONTENT:
             at += 1 if marker == _FILL else 2
             continue
+        if marker in _PROCESSES:
+            raise UnsupportedImage(f"{path} is a {_PROCESSES[marker]} image, which few programs read.",
+                                   remedy="Convert it to PNG with the program that made it.")
         end += int.from_bytes(data[end:end + 2], "big")
         if marker == _START_OF_SCAN:
             found = _END_OF_SCAN.search(data, end)

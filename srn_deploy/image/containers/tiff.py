@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import struct
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 
-from srn_deploy.image.containers.ifd import (
-    BYTE,
-    HEADER_BYTES,
-    LONG,
-    UNDEFINED,
-    Entry,
-    byte_order,
-    first_directory,
-    read_directory,
-    write_directory,
+from srn_deploy.errors import UnsupportedImage
+from srn_deploy.image.containers.ifd import DIRECTORY, DIRECTORY8, Directory, Entry, Tiff, tiff_of
+from srn_deploy.image.containers.tiff_tags import (
+    EXIF,
+    GPS,
+    INTEROPERABILITY,
+    IPTC,
+    PHOTOSHOP,
+    PHOTOSHOP_LAYERS,
+    metadata_of,
 )
-from srn_deploy.image.containers.resolution import UNIT_TAG, X_TAG, Y_TAG, as_metadata, from_block, from_entries
-from srn_deploy.image.containers.unpacked import (
-    Container,
-    Metadata,
-    MetadataKind,
-    TiffLayout,
-    Unpacked,
-    broken,
-    unsupported,
-)
-
-BIG_STARTS = (b"II+\0", b"MM\0+")
-"""The first bytes of a BigTIFF."""
+from srn_deploy.image.containers.unpacked import Container, Part, TiffLayout, Unpacked, broken, unsupported
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258, 259, 262, 266
 _STRIPS, _ORIENTATION, _SAMPLES, _STRIP_HEIGHT, _STRIP_BYTES, _PLANAR = 273, 274, 277, 278, 279, 284
@@ -37,19 +24,13 @@ _FAX3_OPTIONS, _FAX4_OPTIONS, _PREDICTOR, _PALETTE = 292, 293, 317, 320
 _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES, _INKS = 322, 323, 324, 325, 332
 _EXTRA, _FORMAT, _JPEG_TABLES = 338, 339, 347
 _SUBFILE_TYPE, _OLD_SUBFILE_TYPE = 254, 255
-_XMP, _IPTC, _PHOTOSHOP, _PHOTOSHOP_LAYERS, _ICC = 700, 33723, 34377, 37724, 34675
-_EXIF, _GPS, _INTEROPERABILITY = 34665, 34853, 40965
+_FURTHER, _DNG_VERSION = 330, 50706
 
-_NOT_EXIF = {
-    *range(254, 267), 273, *range(277, 282), *range(284, 294), 297, 301, *range(317, 348), *range(512, 533),
-    _XMP, _IPTC, _PHOTOSHOP, _PHOTOSHOP_LAYERS, _ICC}
-"""Tags for the storage of pixels, and metadata that is carried over separately or not at all.
-
-All other tags describe the image as EXIF does, and become part of the EXIF block.
-"""
-_LEFT_BEHIND = {_IPTC: "IPTC block", _PHOTOSHOP: "Photoshop block", _PHOTOSHOP_LAYERS: "layer block"}
-_NESTED = {_EXIF: (_INTEROPERABILITY,)}
-_NO_EXIF_ALONE = {X_TAG, Y_TAG, UNIT_TAG}
+_LEFT_BEHIND = {IPTC: "IPTC block", PHOTOSHOP: "Photoshop block", PHOTOSHOP_LAYERS: "Photoshop's layers",
+                286: "position on the page", 287: "position on the page", 301: "transfer function",
+                337: "target printer", 343: "clipping path"}
+"""Tags that say something of the image, and that no result has; others that are not kept only describe storage."""
+_OWN_DIRECTORIES = (_FURTHER, EXIF, GPS, INTEROPERABILITY)
 
 _FAX3, _FAX4, _JPEG = 3, 4, 7
 _COMPRESSIONS = (1, 2, _FAX3, _FAX4, 5, _JPEG, 8, 32773, 32946)
@@ -62,30 +43,49 @@ _COLOUR_NAMES = {4: "a transparency mask", 8: "CIELAB colours", 9: "CIELAB colou
                  32803: "raw pixels of a camera", 32844: "LogL light", 32845: "LogLuv light",
                  34892: "raw pixels of a camera"}
 _ALPHA_BITS = (8, 16)
+_RAW = (32803, 34892)
+_SMALLER, _MASK = 1, 4
+"""Flags of the kind of page."""
+_OLD_JPEG_BYTES = 514
+_MOST_PAGES = 1000
+"""Pages and further directories that are looked at."""
 
 
 def unpack(data: bytes, path: Path) -> Unpacked:
-    """Take a TIFF apart.
+    """Take a TIFF or BigTIFF apart.
 
     Raises UnreadableImage if it is incomplete, UnsupportedImage for variants that cannot be read correctly.
     """
-    order = byte_order(data)
-    if order is None:
-        raise broken(path, "is a truncated TIFF") if data[:4] not in BIG_STARTS else unsupported(path, "is a BigTIFF")
-    directory = read_directory(data, order, first_directory(data, order))
+    tiff = tiff_of(data)
+    if tiff is None:
+        raise broken(path, "is a truncated TIFF")
+    directory = tiff.directory(tiff.first)
     entries = directory.entries
-    values = {tag: entry.numbers(order) for tag, entry in entries.items()}
+    _refuse_raw(tiff, directory, path)
+    values = {tag: entry.numbers(tiff.order) for tag, entry in entries.items()}
     width, height = (values.get(tag, ()) for tag in (_WIDTH, _HEIGHT))
     if not directory.is_whole or len(width) != 1 or len(height) != 1 or not (width[0] and height[0]):
         raise broken(path, "is a truncated TIFF, or one without an image")
-    layout = _layout(entries, values, order, path)
+    layout = _layout(entries, values, tiff.order, path)
     _check_kind(layout, entries, values, path)
     _check_whole(layout, height[0], width[0], len(data), path)
+    pages = list(_pages(tiff, directory.next))
     return Unpacked(container=Container.TIFF, without_metadata=data, height=height[0], width=width[0], tiff=layout,
-                    metadata=_metadata(data, entries, order),
-                    remarks=tuple(f"{path}: the {name} of the TIFF is left behind."
-                                  for tag, name in _LEFT_BEHIND.items() if tag in entries),
-                    animated=_pages(data, order, directory.next) > 0)
+                    metadata=metadata_of(tiff, entries), left_behind=tuple(_left_behind(tiff, entries, pages)),
+                    animated=any(_is_image(page, tiff.order) for page in pages))
+
+
+def _refuse_raw(tiff: Tiff, first: Directory, path: Path) -> None:
+    """Raise UnsupportedImage for a camera's raw file, whose first directory is often a small JPEG."""
+    directories = [first, *_pages(tiff, first.next)]
+    directories += [inner for page in directories for inner in _further(tiff, page.entries)]
+    photometric = {page.entries[_PHOTOMETRIC].numbers(tiff.order)[:1] for page in directories
+                   if _PHOTOMETRIC in page.entries}
+    is_dng, is_canon = _DNG_VERSION in first.entries, tiff.data[8:11] == b"CR\2"
+    if is_dng or is_canon or photometric & {(number,) for number in _RAW}:
+        name = "DNG" if is_dng else "Canon CR2" if is_canon else "TIFF-like"
+        raise UnsupportedImage(f"{path} is a raw file of a camera ({name}).",
+                               remedy="Develop it with a raw converter and save it as PNG or as a TIFF of 16 bits.")
 
 
 def _layout(entries: dict[int, Entry], values: dict[int, tuple[int, ...]], order: str, path: Path) -> TiffLayout:
@@ -146,71 +146,45 @@ def _check_whole(layout: TiffLayout, height: int, width: int, length: int, path:
         raise broken(path, "is a truncated TIFF: a part of its pixels is missing")
 
 
-def _pages(data: bytes, order: str, at: int) -> int:
-    """The number of further images, not counting thumbnails and masks."""
-    found, seen = 0, set()
-    while at and at not in seen:
+def _pages(tiff: Tiff, at: int) -> Iterator[Directory]:
+    """The directories that follow one another from an offset on; a circle is passed through once."""
+    seen: set[int] = set()
+    while at and at not in seen and len(seen) < _MOST_PAGES:
         seen.add(at)
-        entries, _, following, _ = read_directory(data, order, at)
-        reduced = (entries[_SUBFILE_TYPE].numbers(order) if _SUBFILE_TYPE in entries else (0,))[:1]
-        old = (entries[_OLD_SUBFILE_TYPE].numbers(order) if _OLD_SUBFILE_TYPE in entries else (1,))[:1]
-        found += bool(entries) and not (reduced and reduced[0] & 0b101) and old != (2,)
-        at = following
-    return found
+        directory = tiff.directory(at)
+        if directory.entries:
+            yield directory
+        at = directory.next
 
 
-def _metadata(data: bytes, entries: dict[int, Entry], order: str) -> Metadata:
-    found = [(kind, entries[tag].stored) for kind, tag in ((MetadataKind.ICC, _ICC), (MetadataKind.XMP, _XMP))
-             if tag in entries]
-    exif = _exif(data, entries, order)
-    return (*found, *(((MetadataKind.EXIF, exif),) if exif else ()), *as_metadata(from_entries(entries, order)))
+def _is_image(page: Directory, order: str) -> bool:
+    """Whether a page is an image of its own, and not a smaller copy or a mask of another."""
+    reduced, old = (page.entries[tag].numbers(order)[:1] if tag in page.entries else ()
+                    for tag in (_SUBFILE_TYPE, _OLD_SUBFILE_TYPE))
+    return not (reduced and reduced[0] & (_SMALLER | _MASK)) and old != (2,)
 
 
-def _exif(data: bytes, entries: dict[int, Entry], order: str) -> bytes:
-    """The descriptive tags as an EXIF block; empty if there is nothing but a resolution or an upright orientation."""
-    chosen = {tag: entry for tag, entry in entries.items() if tag not in _NOT_EXIF}
-    telling = chosen.keys() - _NO_EXIF_ALONE
-    if not telling or (telling == {_ORIENTATION} and chosen[_ORIENTATION].numbers(order) == (1,)):
-        return b""
-    mark = b"II*\0" if order == "<" else b"MM\0*"
-    return mark + struct.pack(order + "I", HEADER_BYTES) + _moved(data, chosen, order, order, HEADER_BYTES)
+def _further(tiff: Tiff, entries: dict[int, Entry]) -> list[Directory]:
+    """The directories below an image."""
+    offsets = entries[_FURTHER].numbers(tiff.order)[:_MOST_PAGES] if _FURTHER in entries else ()
+    return [tiff.directory(at) for at in offsets]
 
 
-def _moved(data: bytes, entries: dict[int, Entry], before: str, after: str, at: int,
-           nested: tuple[int, ...] = (_EXIF, _GPS)) -> bytes:
-    """Entries written again for the offset `at`, together with the directories that they point to."""
-    inner = {tag: read_directory(data, before, entries[tag].numbers(before)[0]).entries
-             for tag in nested if tag in entries and len(entries[tag].numbers(before)) == 1}
-    chosen = {tag: entry.in_order(before, after) for tag, entry in entries.items()
-              if tag not in (_EXIF, _GPS, _INTEROPERABILITY)}
-    pointers = {tag: Entry(tag=tag, kind=LONG, stored=bytes(4)) for tag, found in inner.items() if found}
-    behind = at + len(write_directory((*chosen.values(), *pointers.values()), after, at))
-    parts = b""
-    for tag in pointers:
-        pointers[tag] = replace(pointers[tag], stored=struct.pack(after + "I", behind + len(parts)))
-        parts += _moved(data, inner[tag], before, after, behind + len(parts), _NESTED.get(tag, ()))
-    return write_directory((*chosen.values(), *pointers.values()), after, at) + parts
+def _left_behind(tiff: Tiff, entries: dict[int, Entry], pages: list[Directory]) -> Iterator[Part]:
+    """What the file holds besides the image and the metadata that is kept."""
+    for tag, entry in entries.items():
+        if tag in _LEFT_BEHIND:
+            yield Part(_LEFT_BEHIND[tag], len(entry.stored))
+        elif entry.kind in (DIRECTORY, DIRECTORY8) and tag not in _OWN_DIRECTORIES:
+            yield Part(f"directory in tag {tag}", len(entry.stored))
+    for page in (*pages, *_further(tiff, entries)):
+        flags = (page.entries[_SUBFILE_TYPE].numbers(tiff.order)[:1] if _SUBFILE_TYPE in page.entries else ()) or (0,)
+        name = "transparency mask" if flags[0] & _MASK else "smaller copy" if not _is_image(page, tiff.order) \
+            else "further image"
+        yield Part(name, _packed_bytes(page, tiff.order))
 
 
-def pack(encoded: bytes, metadata: Metadata) -> bytes:
-    """Insert metadata into a TIFF from `image.tiff.encode`, which is little-endian: a new directory at its end."""
-    entries = dict(read_directory(encoded, "<", first_directory(encoded, "<")).entries)
-    blocks, at = dict(metadata), len(encoded) + len(encoded) % 2
-    if MetadataKind.RESOLUTION in blocks:
-        entries |= {entry.tag: entry for entry in from_block(blocks[MetadataKind.RESOLUTION]).entries()}
-    for kind, tag, stored_as in ((MetadataKind.ICC, _ICC, UNDEFINED), (MetadataKind.XMP, _XMP, BYTE)):
-        if kind in blocks:
-            entries[tag] = Entry(tag=tag, kind=stored_as, stored=blocks[kind])
-    directory = _with_exif(entries, blocks.get(MetadataKind.EXIF, b""), at)
-    return encoded[:4] + struct.pack("<I", at) + encoded[8:].ljust(at - 8, b"\0") + directory
-
-
-def _with_exif(entries: dict[int, Entry], exif: bytes, at: int) -> bytes:
-    """The directory with the tags of an EXIF block added; the file's own tags take precedence."""
-    order = byte_order(exif)
-    if order is None:
-        return write_directory(entries.values(), "<", at)
-    found = read_directory(exif, order, first_directory(exif, order)).entries
-    described = {tag: entry for tag, entry in found.items() if tag not in _NOT_EXIF and tag not in entries}
-    own = {tag: entry.in_order("<", order) for tag, entry in entries.items()}
-    return _moved(exif, own | described, order, "<", at)
+def _packed_bytes(page: Directory, order: str) -> int:
+    """The bytes of the pixels of a page."""
+    return sum(sum(page.entries[tag].numbers(order)) for tag in (_STRIP_BYTES, _TILE_BYTES, _OLD_JPEG_BYTES)
+               if tag in page.entries)

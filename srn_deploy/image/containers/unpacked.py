@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 from srn_deploy.errors import UnreadableImage, UnsupportedImage
 
@@ -43,6 +44,14 @@ Metadata = tuple[tuple[MetadataKind, bytes], ...]
 
 EXIF_MARK = b"Exif\0\0"
 """Precedes EXIF in JPEG; some programs write it into the other formats too."""
+
+
+class Part(NamedTuple):
+    """A part of a file that is not carried over, because it belongs to the old pixels or is not known."""
+
+    name: str
+    """As in `APP11 (C2PA content credentials)`."""
+    size_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +118,8 @@ class Unpacked:
     """Whether there is more than one frame or page."""
     remarks: tuple[str, ...] = ()
     """What was ignored although the user may miss it, as sentences."""
+    left_behind: tuple[Part, ...] = ()
+    """What the file holds besides the image and its metadata; `containers.unpack` makes one remark of it."""
     grey_alpha: bool = False
     """A PNG of grey and alpha, which OpenCV decodes to four channels."""
     transparent_grey: int | None = None
