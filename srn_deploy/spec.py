@@ -43,6 +43,8 @@ class Precision(StrEnum):
 
     FP32 = "fp32"
     FP16 = "fp16"
+    BF16 = "bf16"
+    """The range of FP32 with 8 bits of fraction. No graph is made in it: OpenVINO computes FP32 graphs in it."""
 
 
 class PixelType(StrEnum):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pkgutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from srn_deploy.architectures.checkpoint import save_checkpoint
 from srn_deploy.backends import Backend, open_backend
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.backends.pytorch import PyTorchBackend
-from srn_deploy.backends.tensor_rt import TensorRtBackend
 from srn_deploy.errors import (
     BackendError,
     CheckpointError,
@@ -32,6 +32,13 @@ from srn_deploy.tiling.interpolation import whole_geometry
 from srn_deploy.verification.export_proof import export_and_prove
 from tests.fakes import NearestBackend
 from tests.networks import large_picture, seeded_network
+from tests.optional import needs_openvino
+
+WAYS = ["checkpoint", "deploy", "portable", pytest.param("deploy on openvino", marks=needs_openvino),
+        pytest.param("portable on openvino", marks=needs_openvino)]
+"""Artefacts, each on what runs it on a CPU unless another device is named."""
+
+DEPLOY_WAYS = [WAYS[0], WAYS[1], WAYS[3]]
 
 OPTIONS: dict[str, Any] = {"scale": 2, "channels": 8, "esa_channels": 4, "blocks": 1}
 
@@ -49,11 +56,21 @@ def artefacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
 
 
-@pytest.mark.parametrize("kind", ["checkpoint", "deploy", "portable"])
-def test_every_artefact_opens_on_the_cpu_and_gives_the_same_image(artefacts: dict[str, Path], kind: str) -> None:
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SRN_CACHE", str(tmp_path / "cache"))
+
+
+def opened(artefacts: dict[str, Path], way: str) -> Backend:
+    kind, _, device = way.partition(" on ")
+    return open_backend(artefacts[kind], device or "cpu")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_artefact_opens_on_the_cpu_and_gives_the_same_image(artefacts: dict[str, Path], way: str) -> None:
     batch = (large_picture(40, 51)[None] * 255).round().astype(np.uint8)
     expected = open_backend(artefacts["checkpoint"], "cpu").run(batch)
-    result = open_backend(artefacts[kind], "cpu").run(batch)
+    result = opened(artefacts, way).run(batch)
     assert result.shape == (1, 80, 102, 3)
     assert np.abs(result.astype(int) - expected).max() <= 1  # a value next to one half may round either way
 
@@ -107,17 +124,17 @@ def test_a_folder_is_not_a_model(tmp_path: Path) -> None:
 
 
 def test_an_unknown_device_is_refused(artefacts: dict[str, Path]) -> None:
-    with pytest.raises(OptionError, match="auto, cpu, cuda"):
+    with pytest.raises(OptionError, match="auto, cpu, cuda, openvino"):
         open_backend(artefacts["deploy"], "tpu")
 
 
-@pytest.mark.parametrize("kind", ["checkpoint", "deploy", "portable"])
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("batch", [
     np.zeros((20, 20, 3), np.uint8), np.zeros((1, 20, 20, 4), np.uint8), np.zeros((0, 20, 20, 3), np.uint8),
     np.zeros((1, 14, 20, 3), np.uint8), np.zeros((1, 20, 20, 3), np.int32)])
-def test_an_unsuitable_batch_is_refused(artefacts: dict[str, Path], kind: str, batch: Any) -> None:
+def test_an_unsuitable_batch_is_refused(artefacts: dict[str, Path], way: str, batch: Any) -> None:
     with pytest.raises(UnsuitableBatch):
-        open_backend(artefacts[kind], "cpu").run(batch)
+        opened(artefacts, way).run(batch)
 
 
 def test_geometry_for_a_network_without_esa_is_refused() -> None:
@@ -126,9 +143,9 @@ def test_geometry_for_a_network_without_esa_is_refused() -> None:
         backend.run(np.zeros((1, 20, 20, 3), np.uint8), whole_geometry(1, 20, 20))
 
 
-@pytest.mark.parametrize("kind", ["checkpoint", "deploy", "portable"])
-def test_a_prepared_step_runs_again_and_again(artefacts: dict[str, Path], kind: str) -> None:
-    backend = open_backend(artefacts[kind], "cpu")
+@pytest.mark.parametrize("way", WAYS)
+def test_a_prepared_step_runs_again_and_again(artefacts: dict[str, Path], way: str) -> None:
+    backend = opened(artefacts, way)
     step = backend.prepare((2, 20, 31))
     for _ in range(3):
         step()
@@ -136,19 +153,19 @@ def test_a_prepared_step_runs_again_and_again(artefacts: dict[str, Path], kind: 
     backend.close()
 
 
-def test_the_caller_owns_what_run_returns(artefacts: dict[str, Path]) -> None:
-    for kind in artefacts:
-        backend, batch = open_backend(artefacts[kind], "cpu"), np.full((1, 20, 20, 3), 90, np.uint8)
-        first = backend.run(batch)
-        kept = first.copy()
-        backend.run(255 - batch)
-        np.testing.assert_array_equal(first, kept)
-        first[:] = 0
+@pytest.mark.parametrize("way", WAYS)
+def test_the_caller_owns_what_run_returns(artefacts: dict[str, Path], way: str) -> None:
+    backend, batch = opened(artefacts, way), np.full((1, 20, 20, 3), 90, np.uint8)
+    first = backend.run(batch)
+    kept = first.copy()
+    backend.run(255 - batch)
+    np.testing.assert_array_equal(first, kept)
+    first[:] = 0
 
 
-@pytest.mark.parametrize("kind", ["checkpoint", "deploy"])
-def test_geometry_of_other_windows_is_refused(artefacts: dict[str, Path], kind: str) -> None:
-    backend, batch = open_backend(artefacts[kind], "cpu"), np.zeros((3, 20, 30, 3), np.uint8)
+@pytest.mark.parametrize("way", DEPLOY_WAYS)
+def test_geometry_of_other_windows_is_refused(artefacts: dict[str, Path], way: str) -> None:
+    backend, batch = opened(artefacts, way), np.zeros((3, 20, 30, 3), np.uint8)
     for wrong in (whole_geometry(1, 20, 30), whole_geometry(3, 30, 20)):
         with pytest.raises(UnsuitableBatch, match="geometry_of"):
             backend.run(batch, wrong)
@@ -160,16 +177,16 @@ def test_a_portable_graph_refuses_geometry_that_it_would_ignore(artefacts: dict[
         backend.run(np.zeros((1, 20, 30, 3), np.uint8), whole_geometry(1, 20, 30))
 
 
-@pytest.mark.parametrize("kind", ["checkpoint", "deploy", "portable"])
-def test_a_flipped_image_runs_like_its_copy(artefacts: dict[str, Path], kind: str) -> None:
-    backend, batch = open_backend(artefacts[kind], "cpu"), (large_picture(20, 31)[None] * 255).astype(np.uint8)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_flipped_image_runs_like_its_copy(artefacts: dict[str, Path], way: str) -> None:
+    backend, batch = opened(artefacts, way), (large_picture(20, 31)[None] * 255).astype(np.uint8)
     np.testing.assert_array_equal(backend.run(batch[:, ::-1]), backend.run(batch[:, ::-1].copy()))
 
 
-@pytest.mark.parametrize("kind", ["checkpoint", "deploy"])
-def test_a_step_too_small_for_the_network_is_refused(artefacts: dict[str, Path], kind: str) -> None:
+@pytest.mark.parametrize("way", DEPLOY_WAYS)
+def test_a_step_too_small_for_the_network_is_refused(artefacts: dict[str, Path], way: str) -> None:
     with pytest.raises(UnsuitableBatch, match="too small"):
-        open_backend(artefacts[kind], "cpu").prepare((1, 10, 10))
+        opened(artefacts, way).prepare((1, 10, 10))
 
 
 def test_onnx_runtime_does_not_fall_back_from_a_failing_gpu_to_the_cpu(artefacts: dict[str, Path]) -> None:
@@ -191,17 +208,20 @@ def test_a_backend_does_not_change_the_network_it_was_given() -> None:
     assert all(value.is_contiguous() for value in loaded.network.parameters())
 
 
-@pytest.mark.parametrize("kind", ["checkpoint", "deploy"])
-def test_a_closed_backend_says_so(artefacts: dict[str, Path], kind: str) -> None:
-    backend = open_backend(artefacts[kind], "cpu")
+@pytest.mark.parametrize("way", DEPLOY_WAYS)
+def test_a_closed_backend_says_so(artefacts: dict[str, Path], way: str) -> None:
+    backend = opened(artefacts, way)
     backend.close()
     with pytest.raises(BackendError, match="closed"):
         backend.run(np.zeros((1, 20, 20, 3), np.uint8))
 
 
-@pytest.mark.parametrize("backend", [PyTorchBackend, OnnxRuntimeBackend, TensorRtBackend, NearestBackend])
-def test_every_backend_has_the_members_of_the_protocol(backend: type) -> None:
+@pytest.mark.parametrize("place", [
+    "pytorch.PyTorchBackend", "onnx_runtime.OnnxRuntimeBackend", "tensor_rt.TensorRtBackend",
+    pytest.param("open_vino.OpenVinoBackend", marks=needs_openvino), NearestBackend])
+def test_every_backend_has_the_members_of_the_protocol(place: str | type) -> None:
     """With the same parameters: the fake of the tests stands for the real ones."""
+    backend = pkgutil.resolve_name(f"srn_deploy.backends.{place}") if isinstance(place, str) else place
     members = {name: member for name, member in vars(Backend).items() if not name.startswith("_")}
     assert sorted(members) == ["close", "limits", "prepare", "run", "spec"]
     for name, member in members.items():

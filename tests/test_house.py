@@ -46,6 +46,7 @@ HOMES = {
     "cuda": {"backends/cuda_graph"},
     "onnxscript": {"graph/export"},
     "onnxruntime": {"graph/onnx_file", "backends/onnx_runtime", "doctor/probe"},
+    "openvino": {"backends/open_vino"},
     "matplotlib": {"training", "benchmark/figure"},
     "pynvml": {"benchmark/machine"},
     "click": {"cli"},

@@ -12,6 +12,7 @@ import pytest
 from srn_deploy.architectures.checkpoint import save_checkpoint
 from srn_deploy.verification.export_proof import export_and_prove
 from tests.networks import seeded_network
+from tests.optional import needs_openvino
 
 OPTIONS: dict[str, Any] = {"scale": 2, "channels": 64, "esa_channels": 16, "blocks": 1}
 
@@ -25,12 +26,13 @@ from srn_deploy.tiling.windows import TileOptions
 from tests.networks import large_picture
 
 logging.basicConfig(level=logging.WARNING, format="%(message)s")
-picture = (large_picture(700, 720) * 255).astype(np.uint8)
-backend = open_backend(Path(sys.argv[1]), "cpu")
+side, spare_mib = int(sys.argv[3]), int(sys.argv[4])
+picture = (large_picture(side, side + 20) * 255).astype(np.uint8)
+backend = open_backend(Path(sys.argv[1]), sys.argv[2])
 backend.run(picture[None, :32, :32])  # threads and libraries are in place before memory is cut
 in_use = int(re.search(r"VmSize:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
 hard = resource.getrlimit(resource.RLIMIT_AS)[1]  # once lowered it cannot be raised again
-resource.setrlimit(resource.RLIMIT_AS, (in_use + 260 * 2**20, hard))
+resource.setrlimit(resource.RLIMIT_AS, (in_use + spare_mib * 2**20, hard))
 starved = upscale_rgb(picture, backend, TileOptions(tile=None))
 resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
 whole = upscale_rgb(picture, backend, TileOptions(tile=None))
@@ -39,15 +41,18 @@ print(np.abs(starved.astype(int) - whole).max())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs RLIMIT_AS and /proc")
-@pytest.mark.parametrize("kind", ["graph", "checkpoint"])
-def test_too_little_memory_halves_the_tile_and_gives_the_same_picture(tmp_path: Path, repository: Path,
-                                                                      kind: str) -> None:
+@pytest.mark.parametrize(("kind", "run"), [
+    ("graph", ("cpu", "700", "260")), ("checkpoint", ("cpu", "700", "260")),
+    pytest.param("graph", ("openvino", "450", "80"), marks=needs_openvino)])
+def test_too_little_memory_halves_the_tile_and_gives_the_same_picture(
+        tmp_path: Path, repository: Path, kind: str, run: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SRN_CACHE", str(tmp_path / "cache"))
     path = tmp_path / "net.safetensors"
     save_checkpoint(path, seeded_network(**OPTIONS).network, architecture="srn", options=OPTIONS, value_range=1.0)
     if kind == "graph":
         path = export_and_prove(path, tmp_path / "net.onnx").path
-    done = subprocess.run([sys.executable, "-c", SCRIPT, str(path)], cwd=repository, capture_output=True, text=True,
-                          timeout=120, check=False)
+    done = subprocess.run([sys.executable, "-c", SCRIPT, str(path), *run], cwd=repository, capture_output=True,
+                          text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert "Memory ran out: continuing with tiles of" in done.stderr
     assert int(done.stdout) <= 1

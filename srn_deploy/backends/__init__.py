@@ -12,7 +12,7 @@ from srn_deploy.registry.resolve import ModelKind, ResolvedModel, resolve_file
 from srn_deploy.spec import AS_RECOGNISED, GRAPH_SUFFIX, Corrections, Precision
 from srn_deploy.system.cuda_driver import why_no_gpu
 
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES = ("auto", "cpu", "cuda", "openvino")
 
 __all__ = ["DEVICES", "Backend", "Batch", "check_device", "open_and_explain", "open_backend", "open_half", "open_on"]
 
@@ -23,9 +23,9 @@ def open_backend(model: str | Path | ResolvedModel, device: str = "auto", *,
                  corrections: Corrections = AS_RECOGNISED) -> Backend:
     """Open an ONNX graph (.onnx, ONNX Runtime), an engine (.engine) or a checkpoint (any other name, PyTorch).
 
-    model: the path of a file, or what `resolve` returned. device: "cpu", "cuda" (an error where there is none), or
-    "auto" (a GPU where one works, otherwise the CPU; an engine runs on a GPU or not at all). corrections: what you know
-    better than a checkpoint. What was opened, and why, is logged.
+    model: the path of a file, or what `resolve` returned. device: "cpu", "cuda" (an error where there is none),
+    "openvino" (a graph on the CPU, by OpenVINO), or "auto" (a GPU where one works, otherwise the CPU; an engine runs on
+    a GPU or not at all). corrections: what you know better than a checkpoint. What was opened, and why, is logged.
 
     The caller closes the backend. Raises OptionError, UnknownModel, MissingPackage, and a CheckpointError, GraphError,
     EngineError or BackendError where the file cannot be opened.
@@ -38,6 +38,9 @@ def open_backend(model: str | Path | ResolvedModel, device: str = "auto", *,
 
 def open_and_explain(model: ResolvedModel, device: str) -> tuple[Backend, str]:
     """Open a model as `open_backend` does; also returns what runs it, where and why, without a full stop."""
+    if device == "openvino":
+        backend, title = open_on(model, device)
+        return backend, f"{title} on the CPU (asked for)"
     is_engine = model.kind is ModelKind.ENGINE
     reason = "asked for" if device != "auto" else why_no_gpu()
     if device == "cuda" or is_engine or not (device == "cpu" or reason):
@@ -60,10 +63,12 @@ def check_device(device: str) -> None:
 
 
 def open_on(model: ResolvedModel, device: str) -> tuple[Backend, str]:
-    """Open a model on "cpu" or "cuda" and nowhere else; returns also the title of what runs it.
+    """Open a model on "cpu", "cuda" or "openvino" and nowhere else; returns also the title of what runs it.
 
-    Raises DeviceUnavailable.
+    Raises DeviceUnavailable, and MissingPackage for OpenVINO where it is not installed.
     """
+    if device == "openvino":
+        return _open_openvino(model, Precision.FP32)
     if model.kind is ModelKind.ENGINE:
         return _open_engine(model.path, device)
     if model.kind is ModelKind.GRAPH:
@@ -90,6 +95,22 @@ def _open_graph(path: Path, device: str) -> tuple[Backend, str]:
     from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 
     return OnnxRuntimeBackend(path, device), "ONNX Runtime"
+
+
+def _open_openvino(model: ResolvedModel, precision: Precision) -> tuple[Backend, str]:
+    if model.kind is not ModelKind.GRAPH:
+        instead = "the graph that it was built from" if model.kind is ModelKind.ENGINE else \
+            f"its graph: srn-deploy export {model.path}"
+        raise DeviceUnavailable(f"{model.path.name} is not an {GRAPH_SUFFIX} graph, and OpenVINO runs nothing else.",
+                                remedy=f"Give {instead}")
+    if importlib.util.find_spec("openvino") is None:
+        raise missing_package("openvino", "--device openvino", extra="openvino")
+    try:
+        from srn_deploy.backends.open_vino import OpenVinoBackend, library_title
+    except ImportError as error:
+        raise DeviceUnavailable(f"OpenVINO is installed but cannot be loaded: {error}.",
+                                remedy="Install it again: pip install --force-reinstall openvino") from error
+    return OpenVinoBackend(model.path, precision), f"{library_title()} in {precision.upper()}"
 
 
 def _open_checkpoint(model: ResolvedModel, device: str, precision: Precision) -> tuple[Backend, str]:

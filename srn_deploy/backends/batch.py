@@ -10,10 +10,13 @@ from numpy.typing import NDArray
 
 from srn_deploy.backends.protocol import Batch
 from srn_deploy.errors import UnsuitableBatch
-from srn_deploy.spec import ModelSpec, PixelType
+from srn_deploy.spec import Form, ModelSpec, PixelType
 from srn_deploy.tiling.interpolation import Geometry, cell_count, whole_geometry
 
 _RANGES = {PixelType.UINT8: "uint8 in 0..255", PixelType.FLOAT32: "float32 in 0..1"}
+
+_KEPT_BYTES = 2**28
+"""Activations that may stay allocated between runs."""
 
 
 def check_batch(batch: Batch, geometry: Geometry | None, spec: ModelSpec, pixel_types: Sequence[str]) -> None:
@@ -71,3 +74,22 @@ def from_portable(upscaled_nchw: Batch, dtype: np.dtype[Any]) -> Batch:
         rounded: Batch = np.rint(clipped * 255.0).astype(np.uint8)
         return rounded
     return np.ascontiguousarray(clipped)
+
+
+def matrices_of(batch: Batch, geometry: Geometry | None, spec: ModelSpec) -> dict[str, NDArray[np.float32]]:
+    """The interpolation matrices that a graph takes besides its pixels, by the names of its inputs."""
+    if not spec.takes_geometry:
+        return {}
+    complete = completed_geometry(batch, geometry)
+    return {"rows": complete.rows, "cols": complete.cols}
+
+
+def output_shape(shape: tuple[int, ...], spec: ModelSpec) -> tuple[int, ...]:
+    """The shape of a graph's output for an input of this shape: NCHW of a portable graph, else NHWC."""
+    sides = (2, 3) if spec.form is Form.PORTABLE else (1, 2)
+    return tuple(side * spec.scale if axis in sides else side for axis, side in enumerate(shape))
+
+
+def is_large_run(pixels: Batch, spec: ModelSpec) -> bool:
+    """Whether a CPU should give back its memory after this batch: it would be kept, and grow with every new shape."""
+    return pixels.size // 3 * spec.activation_bytes_per_px >= _KEPT_BYTES

@@ -11,7 +11,15 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from srn_deploy.backends.batch import check_batch, check_sides, completed_geometry, from_portable, to_portable
+from srn_deploy.backends.batch import (
+    check_batch,
+    check_sides,
+    from_portable,
+    is_large_run,
+    matrices_of,
+    output_shape,
+    to_portable,
+)
 from srn_deploy.backends.protocol import Batch
 from srn_deploy.errors import BackendError, DeviceUnavailable, GraphError, OutOfMemory
 from srn_deploy.spec import Form, ModelSpec, PixelType, spec_in
@@ -25,10 +33,6 @@ _PROVIDER_OPTIONS: dict[str, dict[str, str]] = {"cpu": {}, "cuda": {"use_tf32": 
 _ERRORS = tuple(kind for kind in vars(ort_errors).values() if isinstance(kind, type) and issubclass(kind, Exception))
 _RUN_ERRORS: tuple[type[Exception], ...] = (MemoryError, RuntimeError, *_ERRORS)  # RuntimeError: from the bindings
 _FILE_ERRORS = (ort_errors.InvalidProtobuf, ort_errors.InvalidGraph, ort_errors.NoSuchFile)
-
-_KEPT_BYTES = 2**28
-"""A run on the CPU whose activations take more than this releases its memory at the end. The arena would keep it and
-grow with every new shape of tile."""
 
 _FATAL_ONLY = 4
 """ONNX Runtime's log severity: failures are reported by the errors that are raised."""
@@ -59,7 +63,7 @@ class OnnxRuntimeBackend:
         check_batch(batch, geometry, self._spec, tuple(PixelType) if portable else (self._spec.pixel_type,))
         if portable:
             return from_portable(self._infer(to_portable(batch), {}), batch.dtype)
-        return self._infer(batch, self._matrices(batch, geometry))
+        return self._infer(batch, matrices_of(batch, geometry, self._spec))
 
     def prepare(self, shape: tuple[int, int, int]) -> Callable[[], None]:
         """A step that runs one batch of black images; input and output stay on the device."""
@@ -68,9 +72,7 @@ class OnnxRuntimeBackend:
         check_sides(height, width, self._spec)
         portable = self._spec.form is Form.PORTABLE
         pixels = np.zeros((shape[0], 3, height, width) if portable else (*shape, 3), self._spec.pixel_type)
-        feeds = {self._pixels_name(): pixels}
-        if not portable:
-            feeds |= self._matrices(pixels, None)
+        feeds = {self._pixels_name(): pixels, **matrices_of(pixels, None, self._spec)}
         with _translated_errors(shape):
             for name, array in feeds.items():
                 binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(array, self._device, 0))
@@ -95,17 +97,9 @@ class OnnxRuntimeBackend:
     def _pixels_name(self) -> str:
         return str(self._open().get_inputs()[0].name)
 
-    def _matrices(self, pixels_nhwc: Batch, geometry: Geometry | None) -> dict[str, NDArray[np.float32]]:
-        if not self._spec.has_esa:
-            return {}
-        complete = completed_geometry(pixels_nhwc, geometry)
-        return {"rows": complete.rows, "cols": complete.cols}
-
     def _infer(self, pixels: Batch, matrices: dict[str, NDArray[np.float32]]) -> Batch:
         """Run into a NumPy array: one that ONNX Runtime allocated would keep its arena from shrinking."""
-        session, scale = self._open(), self._spec.scale
-        rows, cols = (2, 3) if self._spec.form is Form.PORTABLE else (1, 2)
-        shape = tuple(side * scale if axis in (rows, cols) else side for axis, side in enumerate(pixels.shape))
+        session, shape = self._open(), output_shape(pixels.shape, self._spec)
         upscaled = np.empty(shape, pixels.dtype)
         feeds = {self._pixels_name(): np.ascontiguousarray(pixels), **matrices}
         with _translated_errors(pixels.shape):
@@ -120,7 +114,7 @@ class OnnxRuntimeBackend:
 
     def _run_options(self, pixels: Batch) -> ort.RunOptions | None:
         """Release the memory after a large run on the CPU."""
-        if self._device != "cpu" or pixels.size // 3 * self._spec.activation_bytes_per_px < _KEPT_BYTES:
+        if self._device != "cpu" or not is_large_run(pixels, self._spec):
             return None
         options = ort.RunOptions()
         options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")

@@ -47,7 +47,7 @@ DEFAULT_BATCHES = (1,)
               help="Run all candidates N times in turn, however long that takes.  [default: what the budget allows]")
 @click.option("--all", "every_way", is_flag=True,
               help="On a CPU, export and time the portable graph and FP16 graphs too; it computes those in FP32.")
-@options.device
+@options.measured_device
 @click.option("--save", type=options.FILE, metavar="FILE", help="Keep the record, for `srn-deploy compare`.")
 @click.option("--csv", "csv_file", type=options.FILE, metavar="FILE", help="Write the tables as CSV.")
 @click.option("--markdown", type=options.FILE, metavar="FILE",

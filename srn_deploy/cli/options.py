@@ -14,9 +14,13 @@ import click
 
 from srn_deploy.errors import missing_package
 
-device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
+device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "openvino"]), default="auto",
+                      show_default=True,
                       help="Where to run; auto takes an engine in the cache, else a GPU that works, else the CPU, and "
-                           "says which and why.")
+                           "says which and why. openvino runs a graph on the CPU by OpenVINO.")
+
+measured_device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto",
+                               show_default=True, help="Where to measure; auto takes a GPU that works, else the CPU.")
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 

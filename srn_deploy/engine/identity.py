@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,10 +10,7 @@ from msgspec import Struct
 
 from srn_deploy.engine.library import Runtime
 from srn_deploy.engine.options import BuildOptions
-from srn_deploy.system.documents import to_builtins
-
-KEY_LENGTH = 16
-"""Hex digits in a file name: 64 bits of the hash."""
+from srn_deploy.system.documents import key_of, to_builtins
 
 
 class Identity(Struct, frozen=True, kw_only=True, rename={"runtime": "flavour"}):
@@ -34,7 +30,7 @@ class Identity(Struct, frozen=True, kw_only=True, rename={"runtime": "flavour"})
     @property
     def key(self) -> str:
         """The part of the file name that tells engines of one model apart: hex digits of a SHA-256."""
-        return hashlib.sha256(json.dumps(to_builtins(self), sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
+        return key_of(self)
 
     def differences(self, recorded: Identity) -> list[str]:
         """The fields in which a recorded identity differs, each as `field: recorded -> wanted`."""

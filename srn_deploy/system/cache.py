@@ -22,8 +22,17 @@ def engines_folder() -> Path:
 
 def pulled_folder() -> Path:
     """`models/` of $SRN_CACHE, else of the user's cache folder, which all checkouts share."""
+    return _named_or_of_user() / "models"
+
+
+def compiled_folder() -> Path:
+    """`openvino/` of $SRN_CACHE, else of the user's cache folder: models compiled for this CPU."""
+    return _named_or_of_user() / "openvino"
+
+
+def _named_or_of_user() -> Path:
     named = os.environ.get(VARIABLE)
-    return (Path(named) if named else _of_user()) / "models"
+    return Path(named) if named else _of_user()
 
 
 def _of_user() -> Path:

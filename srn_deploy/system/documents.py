@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -12,6 +14,9 @@ import msgspec
 from srn_deploy.errors import SrnDeployError
 
 Document = TypeVar("Document")
+
+KEY_LENGTH = 16
+"""Hex digits in a file name: 64 bits of the hash."""
 
 AsError = Callable[[str], SrnDeployError]
 """Makes the error to raise from one sentence fragment, as in "Expected `int`, got `str` - at `$.scale`"."""
@@ -59,3 +64,8 @@ def to_builtins(document: object) -> Any:
     # msgspec leaves out the defaults of a dataclass that it decoded, because they are not in its __dict__.
     plain = asdict(document) if is_dataclass(document) and not isinstance(document, type) else document
     return msgspec.to_builtins(plain)
+
+
+def key_of(document: object) -> str:
+    """The part of a file name that tells documents apart, derived from every field so that none can be forgotten."""
+    return hashlib.sha256(json.dumps(to_builtins(document), sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]

@@ -1,0 +1,276 @@
+"""ONNX graphs on OpenVINO, on the CPU in FP32 or BF16: the only file that imports OpenVINO."""
+
+from __future__ import annotations
+
+import functools
+import io
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srn_deploy.backends.batch import (
+    check_batch,
+    check_sides,
+    from_portable,
+    is_large_run,
+    matrices_of,
+    output_shape,
+    to_portable,
+)
+from srn_deploy.backends.compiled_models import CompiledFile, CompiledIdentity, CompiledModel
+from srn_deploy.backends.protocol import Batch
+from srn_deploy.errors import BackendError, DeviceUnavailable, GraphError, OptionError, OutOfMemory, SrnDeployError
+from srn_deploy.spec import SPEC_KEY, Form, ModelSpec, PixelType, Precision, spec_in
+from srn_deploy.system.threads import threads_in_use
+from srn_deploy.tiling.interpolation import Geometry
+from srn_deploy.tiling.shapes import Limits
+
+_TELEMETRY = "openvino_telemetry"
+
+
+@contextmanager
+def _without_telemetry() -> Iterator[None]:
+    """OpenVINO reports every import over the network, unless this package of its makers cannot be imported."""
+    modules: dict[str, Any] = sys.modules
+    if _TELEMETRY in modules:
+        yield
+        return
+    modules[_TELEMETRY] = None
+    try:
+        yield
+    finally:
+        del modules[_TELEMETRY]
+
+
+with _without_telemetry():
+    import openvino as ov
+
+_CPU = "CPU"
+
+_TYPES = {Precision.FP32: "f32", Precision.BF16: "bf16"}
+"""What OpenVINO calls them. One is always asked for: left alone it computes in BF16 where the CPU can."""
+
+_OPTIONS = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "CPU_RUNTIME_CACHE_CAPACITY": "0"}
+"""The last because by default the kernels of every shape that was ever run stay in memory, 2 MB for each."""
+
+_ERRORS = (RuntimeError, ValueError, TypeError, MemoryError)
+"""OpenVINO raises RuntimeError for nearly everything, its bindings the others."""
+
+
+class OpenVinoBackend:
+    """A compiled graph. A deploy graph takes the pixel type it was exported for, a portable one both.
+
+    precision: FP32 or BF16; a graph in FP16 runs in FP32 between its roundings, as on every CPU. Threads that share it
+    take turns. Raises GraphError, OptionError, and DeviceUnavailable for BF16 where the CPU does not compute in it.
+    """
+
+    def __init__(self, path: Path, precision: Precision = Precision.FP32) -> None:
+        self._path, self._precision, self._closed, self._lock = path, precision, False, Lock()
+        self._spec, self._model = _opened(path, precision)
+        self._request: Any = self._model.create_infer_request()
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The spec in the metadata of the graph, with the precision that it runs in."""
+        return self._spec
+
+    @property
+    def limits(self) -> Limits:
+        """Any size."""
+        return Limits()
+
+    def run(self, batch: Batch, geometry: Geometry | None = None) -> Batch:
+        """Upscale (N, H, W, 3) to (N, scale*H, scale*W, 3); a new array of the same dtype."""
+        portable = self._spec.form is Form.PORTABLE
+        check_batch(batch, geometry, self._spec, tuple(PixelType) if portable else (self._spec.pixel_type,))
+        pixels = to_portable(batch) if portable else batch
+        with self._working():
+            upscaled = _Pass(self._request, pixels, matrices_of(batch, geometry, self._spec), self._spec).run()
+            if is_large_run(pixels, self._spec):
+                self._model.release_memory()
+        return from_portable(upscaled, batch.dtype) if portable else upscaled
+
+    def prepare(self, shape: tuple[int, int, int]) -> Callable[[], None]:
+        """A step that runs one batch of black images in buffers of its own."""
+        check_sides(*shape[1:], self._spec)
+        portable = self._spec.form is Form.PORTABLE
+        pixels = np.zeros((shape[0], 3, *shape[1:]) if portable else (*shape, 3), self._spec.pixel_type)
+        with self._working():
+            one = _Pass(self._model.create_infer_request(), pixels, matrices_of(pixels, None, self._spec), self._spec)
+
+        def step() -> None:
+            with self._working():
+                one.run()
+
+        return step
+
+    def close(self) -> None:
+        """Free the model; calling it twice is harmless."""
+        self._closed = True
+        self._request = self._model = None
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        """One thread at a time. After a failure the model is opened again: what is left of it computes nonsense."""
+        with self._lock:
+            if self._closed:
+                raise BackendError("This backend has been closed.", remedy="Open the artefact again.")
+            if self._model is None:
+                _, self._model = _opened(self._path, self._precision)
+                self._request = self._model.create_infer_request()
+            try:
+                yield
+            except BackendError:
+                self._request = self._model = None
+                raise
+
+
+def computes_bf16() -> bool:
+    """Whether the CPU has instructions for BF16 and OpenVINO uses them; otherwise it simulates or refuses BF16."""
+    return "BF16" in _property("OPTIMIZATION_CAPABILITIES") and "bfloat16" in _instruction_set()
+
+
+def cpu_title() -> str:
+    """The CPU and the instruction set that OpenVINO uses on it, for messages and identities."""
+    return f"{_property('FULL_DEVICE_NAME')}, {_instruction_set() or 'instruction set unknown'}"
+
+
+def library_title() -> str:
+    """Name and version, as in `OpenVINO 2026.4.1`."""
+    return f"OpenVINO {str(ov.__version__).partition('-')[0]}"
+
+
+@functools.cache
+def _core() -> Any:
+    return ov.Core()
+
+
+@functools.cache
+def _property(name: str) -> Any:
+    return _core().get_property(_CPU, name)
+
+
+@functools.cache
+def _instruction_set() -> str:
+    """What compiled models require: the CPU's, or less where ONEDNN_MAX_CPU_ISA caps it; empty if it is not said."""
+    values = ov.opset13.parameter([1], ov.Type.f32)
+    smallest = ov.Model([ov.opset13.relu(values)], [values])
+    try:
+        required = str(_core().compile_model(smallest, _CPU, _settings(Precision.FP32)).get_property(
+            "RUNTIME_REQUIREMENTS"))
+    except _ERRORS:  # a version or a processor that does not say
+        return ""
+    return next((part.partition("=")[2] for part in required.split(";") if part.startswith("isa=")), "")
+
+
+def _settings(precision: Precision) -> dict[str, str]:
+    """How a model is compiled and run; threads stay unpinned, or two processes would share the first cores."""
+    return {**_OPTIONS, "INFERENCE_PRECISION_HINT": _TYPES[precision], "INFERENCE_NUM_THREADS": str(threads_in_use()),
+            "ENABLE_CPU_PINNING": "NO", "ENABLE_HYPER_THREADING": "YES"}
+
+
+def _opened(path: Path, precision: Precision) -> tuple[ModelSpec, Any]:
+    """The spec and the compiled model of a graph, from the cache where it is there."""
+    if precision not in _TYPES:
+        raise OptionError(f"OpenVINO is not used in {precision}.", remedy=f"Use {' or '.join(_TYPES)}.")
+    if precision is Precision.BF16 and not computes_bf16():
+        raise DeviceUnavailable(f"This CPU does not compute in BF16 ({cpu_title()}).",
+                                remedy="Use --precision fp32, or auto, which chooses by the CPU.")
+    try:
+        graph = path.read_bytes()
+    except OSError as error:
+        raise GraphError(f"{path} cannot be read: {error.strerror}.",
+                         remedy="Check the path and its permissions, or run `srn-deploy export`.") from error
+    identity = CompiledIdentity(graph_sha256=sha256(graph).hexdigest(), precision=precision, library=library_title(),
+                                cpu=cpu_title(), options=_OPTIONS)
+    file = CompiledFile(path.stem, identity)
+    if (kept := file.read()) is not None:
+        try:
+            return _running_in(precision, kept.spec), _core().import_model(io.BytesIO(kept.blob), _CPU,
+                                                                           _settings(precision))
+        except _ERRORS as error:
+            file.ignore(_reason(error))
+    own, model = _compiled(path, graph, precision)
+    file.write(CompiledModel(spec=own, blob=model.export_model().getvalue()))
+    return _running_in(precision, own), model
+
+
+def _compiled(path: Path, graph: bytes, precision: Precision) -> tuple[ModelSpec, Any]:
+    try:
+        read = _core().read_model(graph)
+    except _ERRORS as error:
+        raise _refused(path, error) from error
+    place = ["framework", SPEC_KEY]  # the metadata of an ONNX file
+    spec = spec_in({SPEC_KEY: read.get_rt_info(place).astype(str)} if read.has_rt_info(place) else {}, str(path))
+    if (precision, spec.precision) == (Precision.BF16, Precision.FP16):
+        raise OptionError(f"{path} computes in FP16; BF16 cannot be made of it.",
+                          remedy="Give the graph in FP32, or leave out --precision.")
+    try:
+        return spec, _core().compile_model(read, _CPU, _settings(precision))
+    except _ERRORS as error:
+        raise _refused(path, error) from error
+
+
+def _running_in(precision: Precision, spec: ModelSpec) -> ModelSpec:
+    """The spec of a graph that runs in this precision; a graph in FP16 keeps what its roundings make of it."""
+    return replace(spec, precision=precision) if spec.precision is Precision.FP32 else spec
+
+
+def _refused(path: Path, error: Exception) -> SrnDeployError:
+    if _is_memory(error):
+        return OutOfMemory(f"OpenVINO has no memory to open {path}.", remedy="End other programs.")
+    return GraphError(f"{path} cannot be opened by {library_title()} ({_reason(error)}).",
+                      remedy="The file is damaged, or has operators that OpenVINO lacks: export it again, or use "
+                             "--device cpu.")
+
+
+class _Pass:
+    """One batch on a request. The arrays are the memory that OpenVINO reads and writes, and are kept for that."""
+
+    def __init__(self, request: Any, pixels: Batch, matrices: Mapping[str, NDArray[np.float32]],
+                 spec: ModelSpec) -> None:
+        self._request, self._shape = request, pixels.shape
+        inputs = {request.model_inputs[0].any_name: pixels, **matrices}
+        self._inputs = {name: np.require(array, requirements=("C", "W")) for name, array in inputs.items()}
+        self._upscaled = np.empty(output_shape(pixels.shape, spec), pixels.dtype)
+        with _translated_errors(pixels.shape):
+            for name, array in self._inputs.items():
+                request.set_tensor(name, ov.Tensor(array, shared_memory=True))
+            request.set_output_tensor(0, ov.Tensor(self._upscaled, shared_memory=True))
+
+    def run(self) -> Batch:
+        """The output, whose memory is the caller's. `infer` would do, but it can lose an error and leave nonsense."""
+        with _translated_errors(self._shape):
+            self._request.start_async()
+            self._request.wait()
+        return self._upscaled
+
+
+@contextmanager
+def _translated_errors(shape: tuple[int, ...]) -> Iterator[None]:
+    try:
+        yield
+    except _ERRORS as error:
+        if _is_memory(error):
+            raise OutOfMemory(f"OpenVINO has no memory for a batch of shape {shape}.",
+                              remedy="Use a smaller --tile.") from error
+        raise BackendError(f"OpenVINO failed on a batch of shape {shape}: {_reason(error)}",
+                           remedy="Use --device cpu; if that fails too, report it with this text.") from error
+
+
+def _is_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or "alloc" in str(error).lower()
+
+
+def _reason(error: Exception) -> str:
+    """The first line of a message that is not one of the places it passed through."""
+    lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("Exception from")]
+    return (lines or ["no reason given"])[0].rstrip(".")[:200]
