@@ -38,7 +38,7 @@ _NESTED = {EXIF: (INTEROPERABILITY,)}
 _NO_EXIF_ALONE = {X_TAG, Y_TAG, UNIT_TAG}
 
 
-class _DirectoryForm(NamedTuple):
+class _Writer(NamedTuple):
     """How directories are written."""
 
     order: str
@@ -72,10 +72,10 @@ def _exif(tiff: Tiff, entries: dict[int, Entry]) -> bytes:
     if not telling or (telling == {_ORIENTATION} and chosen[_ORIENTATION].numbers(tiff.order) == (1,)):
         return b""
     mark = b"II*\0" if tiff.order == "<" else b"MM\0*"
-    return mark + struct.pack(tiff.order + "I", HEADER_BYTES) + _moved(tiff, chosen, _DirectoryForm(tiff.order), HEADER_BYTES)
+    return mark + struct.pack(tiff.order + "I", HEADER_BYTES) + _moved(tiff, chosen, _Writer(tiff.order), HEADER_BYTES)
 
 
-def _moved(source: Tiff, entries: dict[int, Entry], form: _DirectoryForm, at: int,
+def _moved(source: Tiff, entries: dict[int, Entry], form: _Writer, at: int,
            nested: tuple[int, ...] = (EXIF, GPS)) -> bytes:
     """Entries written again for the offset `at`, together with the directories that they point to."""
     inner = {tag: source.directory(entries[tag].numbers(source.order)[0]).entries
@@ -103,14 +103,14 @@ def pack(encoded: bytes, metadata: Metadata) -> bytes:
     for kind, tag, stored_as in ((MetadataKind.ICC, ICC, UNDEFINED), (MetadataKind.XMP, XMP, BYTE)):
         if kind in blocks:
             entries[tag] = Entry(tag=tag, kind=stored_as, stored=blocks[kind])
-    directory = _with_exif(entries, blocks.get(MetadataKind.EXIF, b""), _DirectoryForm("<", tiff.is_big), at)
+    directory = _with_exif(entries, blocks.get(MetadataKind.EXIF, b""), _Writer("<", tiff.is_big), at)
     start = struct.pack("<Q", at) if tiff.is_big else struct.pack("<I", at)
     pointer_at = 8 if tiff.is_big else 4
     rest = encoded[pointer_at + len(start):]
     return b"".join((encoded[:pointer_at], start, rest, bytes(at - len(encoded)), directory))
 
 
-def _with_exif(entries: dict[int, Entry], exif: bytes, form: _DirectoryForm, at: int) -> bytes:
+def _with_exif(entries: dict[int, Entry], exif: bytes, form: _Writer, at: int) -> bytes:
     """The directory with the tags of an EXIF block added; the file's own tags take precedence."""
     block = tiff_of(exif)
     if block is None or block.is_big:
