@@ -13,7 +13,7 @@ from srn_deploy.image.alpha import fill_hidden_colour, flatten_plain_alpha
 from srn_deploy.inference.guard import Guard, inspect
 from srn_deploy.inference.repair import GuardFindings, findings_of, repair
 from srn_deploy.inference.setup import Setup
-from srn_deploy.inference.upscale import upscale_rgb
+from srn_deploy.inference.upscale import all_channels, upscale_rgb
 from srn_deploy.tiling.tiles import PixelArray
 
 Sentences = tuple[str, ...]
@@ -21,7 +21,7 @@ Sentences = tuple[str, ...]
 GREY_OF_RGB = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """BT.601 full-range luma, for images that came in grey."""
 
-_GREY_ROWS = 256
+_GREY_ROWS = 64
 """Rows that are turned grey at once: bounds the memory."""
 
 
@@ -69,10 +69,13 @@ def upscale_guarded(image_hwc: PixelArray, setup: Setup) -> tuple[PixelArray, Gu
 
     Pixels of more than 8 bits run on the FP32 fallback where the backend would reduce them. Outside the repair and
     its soft edge every pixel stays what the network gave. Grey is inspected as the RGB that the network made of it,
-    because much of what breaks shows in its colour.
+    because much of what breaks shows in its colour; without a guard that RGB is never held whole.
     """
     backend = setup.backend_for(image_hwc.dtype)
     rgb = np.broadcast_to(image_hwc, (*image_hwc.shape[:2], 3))
+    if setup.guard is Guard.OFF:
+        finish = grey_of if image_hwc.shape[2] == 1 else all_channels
+        return upscale_rgb(rgb, backend, setup.tiles, setup.on_tile, finish), GuardFindings()
     upscaled = upscale_rgb(rgb, backend, setup.tiles, setup.on_tile)
     findings = _guarded(rgb, upscaled, backend, setup)
     return (grey_of(upscaled) if image_hwc.shape[2] == 1 else upscaled), findings
@@ -80,8 +83,6 @@ def upscale_guarded(image_hwc: PixelArray, setup: Setup) -> tuple[PixelArray, Gu
 
 def _guarded(rgb: PixelArray, upscaled: PixelArray, backend: Backend, setup: Setup) -> GuardFindings:
     """What the guard finds; it repairs `upscaled` in place."""
-    if setup.guard is Guard.OFF:
-        return GuardFindings()
     verdict = inspect(rgb, upscaled, backend.spec.scale)
     if setup.guard is Guard.REPAIR and verdict.broken.any():
         return repair(rgb, upscaled, verdict, backend, setup)
@@ -89,9 +90,14 @@ def _guarded(rgb: PixelArray, upscaled: PixelArray, backend: Backend, setup: Set
 
 
 def grey_of(rgb: PixelArray) -> PixelArray:
-    """(H, W, 3) as grey (H, W, 1) of the same dtype, rounded for integers."""
+    """(H, W, 3) as grey (H, W, 1) of the same dtype, rounded for integers.
+
+    Each pixel by itself, so that a window of an image gives what the whole image gives: a matrix product would round
+    by its shape.
+    """
     grey = np.empty((*rgb.shape[:2], 1), rgb.dtype)
     for row in range(0, len(rgb), _GREY_ROWS):
-        levels = rgb[row:row + _GREY_ROWS].astype(np.float32) @ GREY_OF_RGB
+        red, green, blue = (rgb[row:row + _GREY_ROWS, :, channel] * GREY_OF_RGB[channel] for channel in range(3))
+        levels = red + green + blue
         grey[row:row + _GREY_ROWS, :, 0] = np.rint(levels) if np.issubdtype(rgb.dtype, np.integer) else levels
     return grey

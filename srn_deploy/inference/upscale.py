@@ -23,16 +23,25 @@ OnTile = Callable[[int, int], None]
 _log = logging.getLogger(__name__)
 
 
+Finish = Callable[[PixelArray], PixelArray]
+"""Takes an upscaled window (h, w, 3) and returns what is kept of it, (h, w, C); the window may be changed."""
+
+
 def no_progress(done: int, total: int) -> None:
     """The OnTile of those who do not watch."""
 
 
-def upscale_rgb(image_hwc: PixelArray, backend: Backend, options: TileOptions | None = None,
-                on_tile: OnTile = no_progress) -> PixelArray:
-    """Upscale RGB (H, W, 3) to (scale*H, scale*W, 3) of the same dtype; a fresh array.
+def all_channels(window_hwc: PixelArray) -> PixelArray:
+    """The Finish that keeps a window as it is."""
+    return window_hwc
 
-    uint8 in 0..255, uint16 in 0..65535 or float32 in 0..1. Tiled, the result is within 1/255 of that of the whole
-    image. Only windows are converted to what the model takes, so memory holds the image, its result and one batch.
+
+def upscale_rgb(image_hwc: PixelArray, backend: Backend, options: TileOptions | None = None,
+                on_tile: OnTile = no_progress, finish: Finish = all_channels) -> PixelArray:
+    """Upscale RGB (H, W, 3) to (scale*H, scale*W, C) of the same dtype; a fresh array.
+
+    uint8 in 0..255, uint16 in 0..65535 or float32 in 0..1. C is 3, or what finish leaves of each window. Tiled, the
+    result is within 1/255 of that of the whole image. Only windows are converted to what the model takes, so memory holds the image, its result and one batch.
     When memory runs out, the tile is halved and the work continues where it was; nothing of a failed tile is kept.
     Raises UnsuitableBatch, TilingError, and OutOfMemory when the smallest tile does not fit.
     """
@@ -41,8 +50,8 @@ def upscale_rgb(image_hwc: PixelArray, backend: Backend, options: TileOptions | 
     if limits.largest_batch is not None:
         chosen = replace(chosen, tiles_per_batch=min(chosen.tiles_per_batch, limits.largest_batch))
     padded = reflected(image_hwc, *_smallest_sides(spec, limits, *image_hwc.shape[:2]))
-    height, width, channels = padded.shape
-    canvas = np.empty((height * spec.scale, width * spec.scale, channels), dtype=padded.dtype)
+    height, width = padded.shape[:2]
+    canvas = np.empty((height * spec.scale, width * spec.scale, finish(padded[:1, :1]).shape[2]), dtype=padded.dtype)
     tile_px, finished_rows, warned = choose_tile_px(spec, limits, height, width, chosen), 0, False
     while finished_rows < height:
         tiles = planned_windows(spec, limits, height, width, tile_px, chosen)
@@ -51,7 +60,8 @@ def upscale_rgb(image_hwc: PixelArray, backend: Backend, options: TileOptions | 
         done = len(tiles) - len(todo)
         try:
             for batch in batches(todo, chosen.tiles_per_batch):
-                _run_batch(padded, canvas, batch, backend)
+                for tile, window in zip(batch, _run(padded, batch, backend), strict=True):
+                    join(canvas, tile, finish(_converted_back(window, canvas.dtype)), spec.scale)
                 done += len(batch)
                 on_tile(done, len(tiles))
                 if batch[-1].cols.core_stop == width:
@@ -118,12 +128,6 @@ def _smallest_sides(spec: ModelSpec, limits: Limits, height: int, width: int) ->
     least = [shapes.smallest for shapes in limits.shapes] or [(1, 1)]
     nearest = min(least, key=lambda size: max(0, size[0] - height) * width + max(0, size[1] - width) * height)
     return max(spec.min_side_px, nearest[0]), max(spec.min_side_px, nearest[1])
-
-
-def _run_batch(padded: PixelArray, canvas: PixelArray, batch: Sequence[Tile], backend: Backend) -> None:
-    """Run tiles of equal shape and copy what they contribute into the canvas."""
-    for tile, pixels in zip(batch, _run(padded, batch, backend), strict=True):
-        join(canvas, tile, _converted_back(pixels, canvas.dtype), backend.spec.scale)
 
 
 def _run(padded: PixelArray, batch: Sequence[Tile], backend: Backend) -> PixelArray:
