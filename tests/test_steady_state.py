@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -20,11 +22,12 @@ from srn_deploy.benchmark.paper import paper_rows
 from srn_deploy.benchmark.paper_protocol import run_paper
 from srn_deploy.benchmark.records import Record
 from srn_deploy.benchmark.results import PaperResults, SteadyResults
-from srn_deploy.benchmark.steady_state import MOST_ROUNDS, Plan, run_steady
+from srn_deploy.benchmark.steady_state import MOST_ROUNDS, WARM_UP_SHARE, Plan, _Budget, run_steady
 from srn_deploy.benchmark.summary import FEW_SAMPLES
-from srn_deploy.benchmark.ways import Candidate
+from srn_deploy.benchmark.ways import Candidate, Task, _candidates_on
 from srn_deploy.cli import main
 from srn_deploy.spec import Form, Precision
+from tests.fakes import NEAREST, NearestBackend
 
 
 def run(*arguments: str | Path) -> Result:
@@ -51,6 +54,24 @@ def test_a_budget_gives_more_rounds_to_fast_candidates_and_the_fewest_to_slow_on
     assert len(samples_of(run_steady([None], Plan(budget_s=5.0)))) == MOST_ROUNDS
     with_candidates(slow=wall_clock(lambda: time.sleep(0.02)))
     assert len(samples_of(run_steady([None], Plan(budget_s=1e-3)))) == FEW_SAMPLES
+
+
+def test_warming_up_leaves_time_for_the_fewest_rounds() -> None:
+    passes = [replace(steady_candidate("slow", lambda: 1.0), first_ms=1000.0)] * 2
+    budget = _Budget(Plan(budget_s=5 + FEW_SAMPLES * 2))
+    assert budget.warm_up_seconds(passes) == pytest.approx(5 * WARM_UP_SHARE / 2, rel=0.01)
+    assert _Budget(Plan(budget_s=1.0)).warm_up_seconds(passes) == 0
+
+
+@pytest.mark.parametrize(("device", "every_way", "has_copies"), [
+    ("cpu", False, False), ("cpu", True, True), ("cuda", False, True)])
+def test_host_to_host_is_measured_where_it_is_not_the_same_as_resident(
+        device: str, every_way: bool, has_copies: bool) -> None:
+    task = Task(device=device, size=(8, 8), batches=(1,), every_way=every_way)
+    backend = NearestBackend(replace(NEAREST, architecture="srcnn", options={"scale": 2}))  # one that can be counted
+    with ExitStack() as opened:
+        names = [one.name for one in _candidates_on("x", backend, "fake", task, opened)]
+    assert names == ["x, resident, batch 1", *(["x, host to host"] if has_copies else []), "x, file to file"]
 
 
 def test_a_number_of_rounds_holds_whatever_the_budget(with_candidates: Callable[..., None]) -> None:

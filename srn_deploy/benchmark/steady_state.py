@@ -43,7 +43,7 @@ MOST_ROUNDS = 50
 """More change a median little; on a fast GPU the budget would allow thousands."""
 
 WARM_UP_SHARE = 0.4
-"""Of the time that is left when warming up begins."""
+"""Of the time that is left when warming up begins, less that of the fewest rounds."""
 
 BEYOND_CEILINGS = """: more than the measured ceilings. Other programs were running when those were measured, or the
 library computes in a narrower type: do not trust the shares."""
@@ -104,11 +104,12 @@ class _Budget:
     def left_s(self) -> float:
         return self.plan.budget_s - self.reserved_s - (time.monotonic() - self.began)
 
-    def warm_up_seconds(self, candidates: int) -> float:
-        """For each candidate."""
+    def warm_up_seconds(self, candidates: Sequence[Candidate]) -> float:
+        """For each of the candidates."""
         if self.plan.rounds is not None:
             return MOST_WARM_UP_SECONDS
-        return min(MOST_WARM_UP_SECONDS, max(0.0, self.left_s) * WARM_UP_SHARE / candidates)
+        fewest_rounds_s = FEW_SAMPLES * sum(one.first_ms for one in candidates) / 1000
+        return min(MOST_WARM_UP_SECONDS, max(0.0, self.left_s - fewest_rounds_s) * WARM_UP_SHARE / len(candidates))
 
     def rounds(self, done: int) -> int:
         """How many rounds there will be, judged after some of them."""
@@ -183,7 +184,7 @@ def _prepared(models: Sequence[str | None], plan: Plan, opened: ExitStack,
 def _warmed(candidates: Sequence[Candidate], budget: _Budget,
             on_step: OnStep) -> Iterator[tuple[str, float | None]]:
     """Run each until it is stable; its name and the peak memory of the process meanwhile, in MiB."""
-    seconds = budget.warm_up_seconds(len(candidates))
+    seconds = budget.warm_up_seconds(candidates)
     for done, one in enumerate(candidates):
         on_step(Step(stage=Stage.WARMING_UP, what=one.name, done=done, total=len(candidates)))
         peak = PeakMemory()

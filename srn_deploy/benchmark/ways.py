@@ -59,7 +59,12 @@ class Task:
     """(height, width) of the input."""
     batches: tuple[int, ...]
     every_way: bool
-    """On a CPU too, the portable graph and FP16 graphs, which a CPU computes in FP32."""
+    """On a CPU too, the portable graph and FP16 graphs, which a CPU computes in FP32, and from host to host."""
+
+    @property
+    def copies_to_device(self) -> bool:
+        """Whether from host to host takes more than resident data; on a CPU it is the same work."""
+        return self.device == "cuda"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +79,8 @@ class Candidate:
     form: Form
     cost: Cost | None = None
     """None where it is not known, or where a pass is more than the network."""
+    first_ms: float = 0.0
+    """Milliseconds of the pass that was run after opening."""
 
 
 def candidates_of(model: str | None, task: Task, opened: ExitStack,
@@ -90,9 +97,8 @@ def candidates_of(model: str | None, task: Task, opened: ExitStack,
         try:
             backend, library = opener()
             opened.callback(backend.close)
-            found = list(_candidates_on(title, backend, library, task, opened))
-            for one in found:
-                one.run()
+            found = [replace(one, first_ms=one.run())
+                     for one in _candidates_on(title, backend, library, task, opened)]
         except SrnDeployError as error:
             _log.warning("%s is left out: %s", title, error.message)
         else:
@@ -141,7 +147,7 @@ def _exported(checkpoint: ResolvedModel, folder: Path, kind: tuple[Form, Precisi
 
 
 def _candidates_on(title: str, backend: Backend, library: str, task: Task, opened: ExitStack) -> Iterator[Candidate]:
-    """Resident for every batch size; from host to host and from file to file one image at a time."""
+    """Resident for every batch size; from file to file, and where it differs from host to host, one image at a time."""
     spec = backend.spec
     candidate = partial(Candidate, library=library, precision=spec.precision, form=spec.form)
     cost = _cost(backend, task.size)
@@ -152,7 +158,8 @@ def _candidates_on(title: str, backend: Backend, library: str, task: Task, opene
     pixels = np.random.default_rng(0).integers(0, 256, (1, *task.size, 3), dtype=np.uint8)
     takes_bytes = spec.form is not Form.DEPLOY or spec.pixel_type is PixelType.UINT8
     batch_1 = pixels if takes_bytes else pixels.astype(np.float32) / np.float32(255)
-    yield candidate(name=f"{title}, host to host", run=wall_clock(lambda: backend.run(batch_1)), pictures=1)
+    if task.copies_to_device or task.every_way:
+        yield candidate(name=f"{title}, host to host", run=wall_clock(lambda: backend.run(batch_1)), pictures=1)
     folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
     write_image(folder / "in.png", Image(pixels=pixels[0]))
     jobs = plan_jobs(folder / "in.png", folder / "out.png")

@@ -46,7 +46,7 @@ DEFAULT_BATCHES = (1,)
 @click.option("--rounds", type=click.IntRange(min=1), metavar="N",
               help="Run all candidates N times in turn, however long that takes.  [default: what the budget allows]")
 @click.option("--all", "every_way", is_flag=True,
-              help="On a CPU, export and time the portable graph and FP16 graphs too; it computes those in FP32.")
+              help="On a CPU, also time FP16 and portable graphs, which it computes in FP32, and from host to host.")
 @options.measured_device
 @click.option("--save", type=options.FILE, metavar="FILE", help="Keep the record, for `srn-deploy compare`.")
 @click.option("--csv", "csv_file", type=options.FILE, metavar="FILE", help="Write the tables as CSV.")

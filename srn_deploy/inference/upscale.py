@@ -41,9 +41,10 @@ def upscale_rgb(image_hwc: PixelArray, backend: Backend, options: TileOptions | 
     """Upscale RGB (H, W, 3) to (scale*H, scale*W, C) of the same dtype; a fresh array.
 
     uint8 in 0..255, uint16 in 0..65535 or float32 in 0..1. C is 3, or what finish leaves of each window. Tiled, the
-    result is within 1/255 of that of the whole image. Only windows are converted to what the model takes, so memory holds the image, its result and one batch.
-    When memory runs out, the tile is halved and the work continues where it was; nothing of a failed tile is kept.
-    Raises UnsuitableBatch, TilingError, and OutOfMemory when the smallest tile does not fit.
+    result is within 1/255 of that of the whole image. Only windows are converted to what the model takes, so memory
+    holds the image, its result and one batch. When memory runs out, the tile is halved and the work continues where
+    it was; nothing of a failed tile is kept. Raises UnsuitableBatch, TilingError, and OutOfMemory when the smallest
+    tile does not fit.
     """
     chosen, spec, limits = options or TileOptions(), backend.spec, backend.limits
     check_takes(image_hwc.dtype, spec)
