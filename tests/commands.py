@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import functools
 import json
 import os
@@ -15,7 +14,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from filelock import FileLock
+
 from tests.command_server import CLIENT
+from tests.run_folder import open_lifeline, run_folder
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -37,15 +39,9 @@ def python(code: str, *arguments: str | Path, cwd: Path | None = None, environme
     return _run([str(argument) for argument in arguments], code, cwd, environment, timeout)
 
 
-@functools.cache
 def client_folder() -> Path:
     """A folder for PATH whose `srn-deploy` starts quickly; empty where processes are not forked."""
-    if not FORKS:
-        return Path(tempfile.mkdtemp())
-    program = Path(_server()).with_name("srn-deploy")
-    program.write_text(CLIENT.format(python=sys.executable, socket=_server()), encoding="utf-8")
-    program.chmod(0o755)
-    return program.parent
+    return Path(_server()).parent if FORKS else Path(tempfile.mkdtemp())
 
 
 def _run(arguments: list[str], code: str | None, cwd: Path | None, environment: Mapping[str, str] | None,
@@ -82,20 +78,28 @@ def _status(server: socket.socket, timeout: float) -> int:
 
 @functools.cache
 def _server() -> str:
-    """The socket of this process's server. Both end with this process."""
-    folder = tempfile.TemporaryDirectory(prefix="srn-tests-")
-    path = Path(folder.name) / "commands"
-    server = subprocess.Popen([sys.executable, "-m", "tests.command_server", path], cwd=REPOSITORY,
-                              stdin=subprocess.PIPE)
-    atexit.register(_ended, server, folder)
+    """The socket of the server, which the first process that needs it starts and which ends with the run."""
+    folder = run_folder()
+    assert folder is not None, "commands are forked within a run of the tests"
+    path = folder / "bin" / "commands"
+    with FileLock(folder / "commands.lock"):
+        if not path.exists():
+            path.parent.mkdir()
+            _start_server(path)
+    return str(path)
+
+
+def _start_server(path: Path) -> None:
+    """Start it and wait until it answers; signals that are meant for this process do not reach it."""
+    program = path.with_name("srn-deploy")
+    program.write_text(CLIENT.format(python=sys.executable, socket=str(path)), encoding="utf-8")
+    program.chmod(0o755)
+    with open_lifeline() as lifeline:
+        server = subprocess.Popen([sys.executable, "-m", "tests.command_server", path], cwd=REPOSITORY,
+                                  stdin=lifeline, start_new_session=True)
     deadline = time.monotonic() + START_LIMIT_S
     while not path.exists():
         assert server.poll() is None, "the server of commands does not start"
         assert time.monotonic() < deadline, "the server of commands takes too long to start"
         time.sleep(0.02)
-    return str(path)
-
-
-def _ended(server: subprocess.Popen[bytes], folder: tempfile.TemporaryDirectory[str]) -> None:
-    server.communicate()
-    folder.cleanup()
+    server.returncode = 0  # it outlives this process

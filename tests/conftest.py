@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +11,8 @@ import pytest
 from hypothesis import settings
 
 from srn_deploy.system.cuda_driver import why_no_gpu
-from tests.shared_exports import FOLDER, share_exports
+from tests.run_folder import make_run_folder
+from tests.shared_exports import share_exports
 
 # Before any library reads it: as many workers run as there are processors, and the networks are tiny.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -71,10 +70,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tell every process of this run where exported graphs are shared."""
-    if FOLDER not in os.environ:
-        folder = os.environ[FOLDER] = tempfile.mkdtemp(prefix="srn-tests-")
-        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    """Every process of this run shares a folder."""
+    config.add_cleanup(make_run_folder())
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -8,7 +8,6 @@ the temporary folder of one run, so a changed network is never answered with the
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,22 +16,21 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from tests.run_folder import run_folder
+
 if TYPE_CHECKING:
     from torch import nn
-
-FOLDER = "SRN_TESTS_EXPORTS"
-"""The environment variable that tells processes of one run where exported graphs are kept."""
 
 _AN_ADDRESS = " at 0x"
 
 
 def share_exports() -> None:
-    """Put the cache into PyTorch's exporter, if PyTorch is imported and the folder is known; once."""
-    exporter = sys.modules.get("torch.onnx")
-    if FOLDER in os.environ and exporter is not None and hasattr(exporter, "export"):
+    """Put the cache into PyTorch's exporter, if PyTorch is imported and this is a run of the tests; once."""
+    exporter, folder = sys.modules.get("torch.onnx"), run_folder()
+    if folder is not None and exporter is not None and hasattr(exporter, "export"):
         original = exporter.export
         if not isinstance(original, _CachedExport):
-            vars(exporter)["export"] = _CachedExport(original, Path(os.environ[FOLDER]))
+            vars(exporter)["export"] = _CachedExport(original, folder)
 
 
 class _CachedExport:
