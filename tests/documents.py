@@ -17,6 +17,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import PIL.Image
 import pytest
 
 from tests import commands
@@ -30,6 +31,9 @@ HOME_SHOWN = "~/srn-deploy"
 NEEDED = {"srn-deploy export": "torch", "srn-deploy train": "torch", "srn-deploy verify": "torch",
           "srn-deploy bench": "torch", "srn-deploy build-engine": "tensorrt_rtx"}
 """Command to the optional package without which it says what to install."""
+
+SHOWS_SIZES = ("docs/howto.md",)
+"""Documents that show the size of the large image."""
 
 _FENCED = re.compile(r"^(?P<fence>```+)(?P<info>[^\n`]*)\n(?P<text>.*?)^(?P=fence)$", flags=re.M | re.S)
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)+(?:e[+-]?\d+)?|\b\d+e[+-]?\d+\b")
@@ -80,12 +84,15 @@ def blocks_of(path: Path) -> list[Block]:
 
 
 def run_document(repository: Path, document: str, checkout: Path) -> None:
-    """Run every block that can be run, in order, beside a copy of the drawn pictures.
+    """Run every block that can be run, in order, beside a copy of the drawn images, of which the large one is cropped.
 
     Skips from the first block on that needs a package which is not there.
     """
     shutil.copytree(repository / "benchmarks", checkout / "benchmarks",
                     ignore=shutil.ignore_patterns("plots", "records", "__pycache__"))
+    if document not in SHOWS_SIZES:
+        with PIL.Image.open(large := checkout / "benchmarks/pictures/demo_hr.png") as image:
+            image.crop((0, 0, 240, 192)).save(large)
     for block in blocks_of(repository / document):
         if block.is_run:
             _skip_without_packages(block)
