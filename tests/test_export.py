@@ -26,10 +26,10 @@ from srn_deploy.verification.export_proof import default_graph_path, export_and_
 from srn_deploy.verification.sample_images import sample_images
 from tests.networks import large_picture, seeded_network
 
-NEW_ESA: dict[str, Any] = {"scale": 2, "channels": 8, "esa_channels": 4, "blocks": 2}
+NEW_ESA: dict[str, Any] = {"scale": 2, "channels": 8, "esa_channels": 4, "blocks": 1}
 NETWORKS = [("srn", NEW_ESA), ("srn", {**NEW_ESA, "scale": 3, "attention": "old", "residual": True}),
             ("srn", {**NEW_ESA, "scale": 4, "attention": "none", "last_conv": True}),
-            ("edsr", {"scale": 4, "channels": 8, "blocks": 2})]
+            ("edsr", {"scale": 4, "channels": 8, "blocks": 1})]
 GRAPHS = [ExportOptions(), ExportOptions(pixel_type=PixelType.FLOAT32), ExportOptions(form=Form.PORTABLE),
           ExportOptions(precision=Precision.FP16), ExportOptions(form=Form.PORTABLE, precision=Precision.FP16)]
 
