@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.test_house import PACKAGE, imports_of, package_sources
 
 LAYERS: dict[str, tuple[str, ...]] = {
-    "system": ("atomic cache cuda_driver documents hashing locks threads",),
+    "system": ("atomic cache cuda_driver documents hashing locks threads", "held_folder"),
     "image": ("alpha bicubic containers/foreign containers/ifd containers/unpacked",
               "containers/exif containers/resolution containers/webp",
               "containers/bmp containers/jpeg containers/png containers/tiff_tags", "containers/tiff",

@@ -75,7 +75,8 @@ def test_a_run_prints_its_checkpoint_alone_on_stdout_and_its_progress_on_stderr(
                                       "--threads", "1"], catch_exceptions=False)
     assert ended.exit_code == 0
     assert ended.stdout == f"{out / 'model.safetensors'}\n"
-    assert {path.name for path in out.iterdir()} == {"state.pt", "log.csv", "model.safetensors", "curve.png"}
+    assert {path.name for path in out.iterdir()} == {"state.pt", "log.csv", "model.safetensors", "curve.png",
+                                                      ".locks"}
     lines = ended.stderr.splitlines()
     assert lines[0].startswith("Training on c")
     assert lines[1].startswith(" 50%  step 10  loss 0.")

@@ -52,6 +52,13 @@ def is_locked(path: Path) -> bool:
     return False
 
 
+def try_to_lock(path: Path) -> BaseFileLock | None:
+    """Take a lock now, or None where another has it; the caller releases it. Raises OSError as `locked` does."""
+    lock = _lock(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return lock if _try_to_acquire(lock) else None
+
+
 def _lock(path: Path) -> BaseFileLock:
     from filelock import FileLock  # here, because most commands take no lock
 

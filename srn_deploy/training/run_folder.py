@@ -16,6 +16,7 @@ import torch
 from srn_deploy.errors import OptionError, TrainingError
 from srn_deploy.system.atomic import TEMPORARY_MARK, replacing
 from srn_deploy.system.documents import convert
+from srn_deploy.system.held_folder import HeldFolder
 from srn_deploy.training.recipe import Recipe
 
 STATE_FILE = "state.pt"
@@ -58,6 +59,17 @@ class RunFolder:
         self.state, self.log = path / STATE_FILE, path / LOG_FILE
         self.checkpoint, self.curve = path / CHECKPOINT_FILE, path / CURVE_FILE
         self._last_row: Sequence[str] = ()
+        self._held = HeldFolder(path, lambda who: TrainingError(
+            f"{path} is being trained by {who}.", remedy="Wait until it has ended, or choose another --out."))
+
+    def check_not_running(self) -> None:
+        """Raise TrainingError where a run is going on in the folder, in another process or on another host."""
+        with self._write_errors_translated(self.path):
+            self._held.check_free()
+
+    def release(self) -> None:
+        """Let other runs have the folder, which `create` and `resume` take; harmless where it is not held."""
+        self._held.release()
 
     def check_free(self) -> None:
         """Raise TrainingError where the folder already holds a run, or a file that a run would overwrite."""
@@ -70,19 +82,24 @@ class RunFolder:
                                     remedy="Choose another --out, or move the file away.")
 
     def create(self) -> None:
-        """Create the folder; raises TrainingError where that is not possible.
+        """Create the folder and hold it; raises TrainingError where that is not possible, or another run is there.
 
         The log is written with its first row, after the first state: a run that is killed earlier leaves nothing that
         would stop the next attempt.
         """
         with self._write_errors_translated(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
+            self._held.acquire()
+        self.check_free()  # again: another run may have come and gone while the images were loaded
 
     def resume(self, recipe: Recipe) -> RunState:
-        """Load the saved state onto the CPU, and cut the log back to its step.
+        """Hold the folder, load the saved state onto the CPU, and cut the log back to its step.
 
-        Raises TrainingError for a damaged state, and for one of a different recipe.
+        Raises TrainingError where another run is going on there, for a damaged state, and for one of a different
+        recipe.
         """
+        with self._write_errors_translated(self.path):
+            self._held.acquire()
         state = self._load_state()
         if differences := recipe.differences(state.recipe):
             raise TrainingError(f"{self.state} was trained with a different recipe ({'; '.join(differences[:3])}).",

@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,7 +49,8 @@ class Trainer:
         """Prepare a run. data: folders of HR images. out: the folder of the run.
 
         Raises OptionError, DeviceUnavailable, TrainingError, CheckpointError or OutOfMemory where the run cannot
-        start; nothing is written before everything is checked. The number of threads is left to the caller.
+        start, for example because another one is going on in the folder; nothing is written before everything is
+        checked. The number of threads is left to the caller.
         """
         self.recipe = recipe if options.seed is None else replace(recipe, seed=options.seed)
         self.options = options
@@ -58,15 +60,20 @@ class Trainer:
             _log.info("Training on %s in %s.", self.device, "bfloat16" if self._bfloat16 else "float32")
         family = _suitable_family(self.recipe)
         self.folder = RunFolder(out)
-        state = self._state_to_resume()
-        initial = load_initial(self.recipe, out, options.initial) if state is None else None
-        with memory_errors_translated():
-            self.teacher = load_teacher(self.recipe, out, options.teacher, self.device)
-            self._check_teacher(state)
-            self._load_images(data)
-            if state is None:
-                self.folder.create()  # after the images are loaded: a run that cannot start leaves nothing
-            self._build(family, initial)
+        with ExitStack() as held, memory_errors_translated():
+            held.callback(self.folder.release)
+            self._prepare(family, data)
+            held.pop_all()  # until the end of `run`
+
+    def _prepare(self, family: Architecture, data: Sequence[Path]) -> None:
+        state, out = self._state_to_resume(), self.folder.path
+        initial = load_initial(self.recipe, out, self.options.initial) if state is None else None
+        self.teacher = load_teacher(self.recipe, out, self.options.teacher, self.device)
+        self._check_teacher(state)
+        self._load_images(data)
+        if state is None:
+            self.folder.create()  # after the images are loaded: a run that cannot start leaves nothing
+        self._build(family, initial)
         self.step, self.elapsed_s = 0, 0.0
         self._loss_sum, self._loss_count = torch.zeros((), device=self.device, dtype=torch.float64), 0
         if state is not None:
@@ -74,6 +81,7 @@ class Trainer:
 
     def _state_to_resume(self) -> RunState | None:
         """The state to continue from, or None where a new run may start."""
+        self.folder.check_not_running()
         if self.options.resume and self.folder.state.is_file():
             if self.options.initial is not None:
                 _log.warning("The run continues with its own weights: --initial is not used.")
@@ -130,9 +138,11 @@ class Trainer:
         """Train to the end of the budget; returns the path of the checkpoint with the averaged weights.
 
         Ctrl-C ends the current step, saves, and raises KeyboardInterrupt; a second one does not wait for the step.
-        Raises TrainingError where loss or weights are no longer finite, or the folder cannot be written.
+        Raises TrainingError where loss or weights are no longer finite, or the folder cannot be written. However it
+        ends, other runs can have the folder afterwards.
         """
-        with deferred_interrupt() as interruption, memory_errors_translated():
+        with ExitStack() as held, deferred_interrupt() as interruption, memory_errors_translated():
+            held.callback(self.folder.release)
             if self.step == 0:
                 self._save()  # before the first row of the log
                 self._validate()
