@@ -57,8 +57,8 @@ def _graph_rows(path: Path, has_torch: bool) -> dict[str, Any]:
 
 
 def _checkpoint_rows(model: ResolvedModel) -> dict[str, Any]:
-    from srn_deploy.architectures.checkpoint import load_resolved
     from srn_deploy.architectures.complexity import count
+    from srn_deploy.architectures.recognition import load_resolved
 
     loaded = load_resolved(model)
     return {**_rows(loaded.spec), **asdict(count(loaded.network))}

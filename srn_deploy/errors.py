@@ -9,7 +9,8 @@ SrnDeployError
 │   ├── UnsafeCheckpoint      the file contains pickled code, or is not a weights file
 │   ├── DamagedCheckpoint     truncated, or a Git-LFS pointer
 │   ├── UnknownNetwork        no known network has such keys
-│   └── MismatchedTensors     a known network with missing, surplus or wrongly shaped tensors
+│   ├── MismatchedTensors     a known network with missing, surplus or wrongly shaped tensors
+│   └── UnprovenNetwork       a known network that does not super-resolve, whatever its keys leave open
 ├── GraphError
 │   ├── GraphWithoutSpec      an ONNX file without the spec of its model
 │   └── ExportMismatch        the graph computes something other than the network
@@ -74,7 +75,7 @@ def missing_package(package: str, what: str, *, extra: str = "torch") -> Missing
 
 
 def not_correctable(name: str) -> OptionError:
-    """The error for --set and --value-range on a graph or an engine, which contains its spec."""
+    """The error for --set, --value-range and --trust on a graph or an engine, which contains its spec."""
     return OptionError(f"{name} cannot be corrected: its network was fixed when it was exported.",
                        remedy="Correct its checkpoint instead, and export it again.")
 
@@ -105,6 +106,10 @@ class UnknownNetwork(CheckpointError):
 
 class MismatchedTensors(CheckpointError):
     """The network is known, but tensors are missing, surplus or wrongly shaped."""
+
+
+class UnprovenNetwork(CheckpointError):
+    """The network is known, but with no setting of what its keys leave open does it super-resolve a trial image."""
 
 
 class GraphError(SrnDeployError):

@@ -160,8 +160,11 @@ def _is_made_from(engine: StoredEngine, model: ResolvedModel) -> bool:
     spec = engine.spec
     if spec.source_sha256 != model.sha256 or importlib.util.find_spec("torch") is None:
         return False
-    from srn_deploy.architectures.checkpoint import load_resolved
+    from srn_deploy.architectures import ARCHITECTURES
+    from srn_deploy.architectures.recognition import load_resolved
 
     ours = load_resolved(model).spec
-    return (spec.architecture, dict(spec.options), spec.value_range) == (
-        ours.architecture, dict(ours.options), ours.value_range)
+    if spec.architecture != ours.architecture:
+        return False
+    options = ARCHITECTURES[spec.architecture].describe(spec.options).options  # with those that are newer than its spec
+    return (dict(options), spec.value_range) == (dict(ours.options), ours.value_range)

@@ -90,6 +90,8 @@ class ModelSpec:
     source_sha256: str = ""
     """SHA-256 of the checkpoint file that the artefact was made from."""
     licence: str = ""
+    recognised: str = ""
+    """What the keys of the checkpoint did not show and was found by trying, with the figures."""
 
     def __post_init__(self) -> None:
         if not self.architecture or not self.architecture.isprintable():
@@ -107,7 +109,10 @@ class ModelSpec:
 
     def to_json(self) -> str:
         """The spec as one line of JSON with sorted keys."""
-        return json.dumps({"version": SPEC_VERSION, **asdict(self)}, sort_keys=True)
+        told = {"version": SPEC_VERSION, **asdict(self)}
+        if not self.recognised:
+            del told["recognised"]  # as the first versions wrote it
+        return json.dumps(told, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -134,14 +139,16 @@ class Corrections:
     options: Mapping[str, Scalar] = field(default_factory=dict, hash=False)
     """Hyper-parameters of the network by name; texts are converted to the type that the network expects."""
     value_range: float | None = None
-    """The range the weights were trained in, 1.0 or 255.0; None leaves it to the file or the network family."""
+    """The range the weights were trained in, 1.0 or 255.0; None leaves it to the file, or to what trying finds."""
+    trust: bool = False
+    """Go on with these and the published defaults where the network does not super-resolve the trial image."""
 
     def __post_init__(self) -> None:
         if self.value_range is not None and not 0 < self.value_range < math.inf:
             raise _impossible_range(self.value_range)
 
     @classmethod
-    def parse(cls, settings: Sequence[str] = (), value_range: float | None = None) -> Self:
+    def parse(cls, settings: Sequence[str] = (), value_range: float | None = None, *, trust: bool = False) -> Self:
         """Read corrections as typed, each setting as name=value; the last one of a name holds.
 
         Raises OptionError for a setting of another form and for an impossible value range.
@@ -150,15 +157,16 @@ class Corrections:
         if wrong := next((text for text, (_, sign, _) in zip(settings, pairs, strict=True) if not sign), None):
             raise OptionError(f"--set {wrong}: not of the form name=value.",
                               remedy="Write for example --set residual=true.")
-        return cls(options={name: value for name, _, value in pairs}, value_range=value_range)
+        return cls(options={name: value for name, _, value in pairs}, value_range=value_range, trust=trust)
 
     def __bool__(self) -> bool:
-        return bool(self.options) or self.value_range is not None
+        return bool(self.options) or self.value_range is not None or self.trust
 
     def corrected_by(self, later: Corrections) -> Corrections:
         """Combine both; where they differ, the later ones hold."""
         return Corrections(options={**self.options, **later.options},
-                           value_range=self.value_range if later.value_range is None else later.value_range)
+                           value_range=self.value_range if later.value_range is None else later.value_range,
+                           trust=self.trust or later.trust)
 
 
 AS_RECOGNISED = Corrections()
@@ -187,11 +195,12 @@ class _Versioned(msgspec.Struct):
 _FIELDS = get_type_hints(ModelSpec)
 """Name to type."""
 
-_SINCE_LATER = {"pools_whole_picture"}
-"""Fields that the first files do not have; all others are required in a file."""
+_SINCE_LATER: dict[str, Scalar] = {"pools_whole_picture": False, "recognised": ""}
+"""Fields that the first files do not have, with what holds then; all others are required in a file."""
 
 _Document = msgspec.defstruct("_Document", [
-    (name, kind, False) if name in _SINCE_LATER else (name, kind) for name, kind in _FIELDS.items()], kw_only=True)
+    (name, kind, _SINCE_LATER[name]) if name in _SINCE_LATER else (name, kind)
+    for name, kind in _FIELDS.items()], kw_only=True)
 """A spec as it is written: the fields of ModelSpec without their defaults."""
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 from srn_deploy.system.cuda_driver import why_no_gpu
-from tests.run_folder import make_run_folder
+from tests.run_folder import make_run_folder, run_folder
 from tests.shared_exports import share_exports
 
 # Before any library reads it: as many workers run as there are processors, and the networks are tiny.
@@ -72,6 +72,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Every process of this run shares a folder."""
     config.add_cleanup(make_run_folder())
+    os.environ["XDG_CACHE_HOME"] = str(run_folder())  # what is found out about a checkpoint is kept for the run alone
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

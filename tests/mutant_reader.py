@@ -65,13 +65,18 @@ def model(path: Path) -> Any:
     from srn_deploy.backends import open_backend
     from srn_deploy.describe import described
     from srn_deploy.engine.store import EngineStore
+    from srn_deploy.registry.resolve import resolve
+    from srn_deploy.spec import AS_RECOGNISED, Corrections, is_graph
 
     if path.suffix == ".json":  # of an engine; its plan is never loaded here
         rows = described(str(path.with_suffix(".engine")))
         EngineStore(path.parent).open(path.with_suffix(".engine")).plan()
         return rows["architecture"]
-    rows = described(str(path))
-    backend = open_backend(path, "cpu")
+    # An untrained network: with everything given and trusted, nothing is tried.
+    known = AS_RECOGNISED if is_graph(path) else Corrections(
+        options={"negative_slope": 0.1, "residual": False, "image_residual": "none"}, value_range=1.0, trust=True)
+    rows = described(str(path), known)
+    backend = open_backend(resolve(path, known), "cpu")
     backend.close()
     return rows["architecture"]
 

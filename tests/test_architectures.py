@@ -12,7 +12,8 @@ from srn_deploy.architectures import ARCHITECTURES, detect
 from srn_deploy.errors import OptionError, UnknownNetwork
 
 SRN: dict[str, Any] = {"scale": 4, "channels": 8, "blocks": 2, "esa_channels": 4, "attention": "new",
-                       "residual": False, "last_conv": False, "negative_slope": 0.1}
+                       "residual": False, "last_conv": False, "negative_slope": 0.1,
+                       "image_residual": "none"}
 EDSR: dict[str, Any] = {"scale": 4, "channels": 8, "blocks": 2, "residual_scaling": 1.0, "last_conv": False,
                         "mean_shift": True}
 

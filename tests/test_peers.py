@@ -21,11 +21,11 @@ from srn_deploy.errors import MismatchedTensors, OptionError, UnknownNetwork
 from srn_deploy.spec import AS_RECOGNISED, Corrections
 
 RLFN: dict[str, Any] = {"scale": 2, "channels": 8, "mid_channels": 8, "blocks": 2, "esa_channels": 4,
-                        "negative_slope": 0.05}
+                        "negative_slope": 0.05, "inner_residual": True, "image_residual": "none"}
 RFDN: dict[str, Any] = {"scale": 2, "channels": 8, "distilled_channels": 4, "blocks": 2, "esa_channels": 4,
-                        "negative_slope": 0.05}
+                        "negative_slope": 0.05, "inner_residual": True, "dilations": "1", "image_residual": "none"}
 IMDN: dict[str, Any] = {"scale": 2, "channels": 8, "distilled_channels": 2, "squeezed_channels": 1, "blocks": 2,
-                        "negative_slope": 0.05}
+                        "negative_slope": 0.05, "image_residual": "none"}
 CARN: dict[str, Any] = {"scale": 2, "channels": 8, "mobile": False, "groups": 1, "multi_scale": True}
 ECBSR: dict[str, Any] = {"scale": 2, "channels": 8, "blocks": 2, "activation": "prelu", "identity": False,
                          "luma_range": 255.0}

@@ -14,7 +14,7 @@ from srn_deploy.spec import Colour, Form, ModelSpec, PixelType, Precision
 SPEC = ModelSpec(architecture="srn", options={"scale": 4, "attention": "new", "residual": False}, scale=4,
                  value_range=255.0, min_side_px=15, alignment_px=6, halo_px=48, has_esa=True, colour=Colour.RGB,
                  form=Form.DEPLOY, pixel_type=PixelType.UINT8, precision=Precision.FP16, source_sha256="ab" * 32,
-                 licence="MIT")
+                 licence="MIT", recognised="value range 255 (by trying: 31.0 dB against 22.8)")
 
 
 def test_a_spec_survives_json() -> None:
@@ -23,8 +23,12 @@ def test_a_spec_survives_json() -> None:
 
 def test_a_spec_of_the_first_files_is_read() -> None:
     told = json.loads(SPEC.to_json())
-    del told["pools_whole_picture"]
-    assert ModelSpec.from_json(json.dumps(told)) == SPEC
+    del told["pools_whole_picture"], told["recognised"]
+    assert ModelSpec.from_json(json.dumps(told)) == replace(SPEC, recognised="")
+
+
+def test_a_spec_in_which_nothing_was_found_by_trying_is_written_as_before() -> None:
+    assert "recognised" not in json.loads(replace(SPEC, recognised="").to_json())
 
 
 def test_enums_come_back_as_enums() -> None:

@@ -56,34 +56,57 @@ class LoadedNetwork:
     spec: ModelSpec
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReadCheckpoint:
+    """A checkpoint whose weights fit its network; what its keys do not show has its default, or what the user gave."""
+
+    model: ResolvedModel
+    family: Architecture
+    state: StateDict
+    """The weights in float32, under the family's own keys."""
+    spec: ModelSpec
+    shown_range: float | None
+    """The value range that the metadata or the weights show, whatever the user gave."""
+    recorded: bool
+    """Whether the file has a spec in its metadata."""
+
+    def loaded(self, spec: ModelSpec | None = None) -> LoadedNetwork:
+        """The network with its weights. spec: instead of its own, with other options that no shape depends on."""
+        network = self.family.build((spec or self.spec).options)
+        network.load_state_dict(self.state)
+        return LoadedNetwork(network=network.eval().requires_grad_(False), spec=spec or self.spec)
+
+
 def load_checkpoint(path: Path, corrections: Corrections = AS_RECOGNISED) -> LoadedNetwork:
-    """Load the checkpoint at a path, as `load_resolved` does."""
-    return load_resolved(ResolvedModel(path=path, kind=ModelKind.CHECKPOINT, corrections=corrections))
+    """Load the checkpoint at a path by its metadata, or else by its keys, shapes and the published defaults.
 
-
-def load_resolved(model: ResolvedModel, corrections: Corrections | None = None) -> LoadedNetwork:
-    """Read a checkpoint, recognise its network and load the weights.
-
-    corrections: used instead of the model's own. Raises a CheckpointError for the file, OptionError for a correction
-    that the network does not know.
+    Nothing is tried: `recognition.load_resolved` also finds out what keys do not show. Raises what `read_checkpoint`
+    raises.
     """
-    path, corrections = model.path, model.corrections if corrections is None else corrections
+    return read_checkpoint(ResolvedModel(path=path, kind=ModelKind.CHECKPOINT), corrections).loaded()
+
+
+def read_checkpoint(model: ResolvedModel, corrections: Corrections) -> ReadCheckpoint:
+    """Read a checkpoint and recognise its network by its metadata or its keys; corrections hold above both.
+
+    Raises a CheckpointError for the file, OptionError for a correction that the network does not know.
+    """
+    path, given = model.path, corrections.options
     state, recorded = _read(path)
     family = detect(state) if recorded is None else ARCHITECTURES[recorded.architecture]
-    given = corrections.options
     if recorded is None:
         state, told = _recognised(family, state, given, path)
     else:
         told = recorded.options
     options = {**told, **given}
     _check_fit(family, options, state, path)
-    network = family.build(options)
-    network.load_state_dict(_single_precision(state, path))
     spec = family.describe(options)
     range_told = family.read_value_range(state) if recorded is None else recorded.value_range
     spec = replace(spec, value_range=corrections.value_range or range_told or spec.value_range,
-                   source_sha256=model.sha256, licence="" if recorded is None else recorded.licence)
-    return LoadedNetwork(network=network.eval().requires_grad_(False), spec=spec)
+                   source_sha256=model.sha256, licence="" if recorded is None else recorded.licence,
+                   recognised="" if recorded is None else recorded.recognised)
+    return ReadCheckpoint(model=model, family=family, state=_single_precision(state, path), spec=spec,
+                          shown_range=range_told, recorded=recorded is not None)
 
 
 def save_checkpoint(path: Path, network: nn.Module, *, architecture: str, options: Mapping[str, Any],

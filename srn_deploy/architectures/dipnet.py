@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 
 from srn_deploy.architectures.options import checked
-from srn_deploy.architectures.rlfn import Rlfn, RlfnOptions, read_rlfn_options, rlfn_spec
+from srn_deploy.architectures.rlfn import RLFN_OPEN_OPTIONS, Rlfn, RlfnOptions, read_rlfn_options, rlfn_spec
 from srn_deploy.architectures.signature import Architecture, Signature
 from srn_deploy.spec import ModelSpec
 
@@ -46,4 +46,5 @@ ARCHITECTURE = Architecture(
     read_options=read_rlfn_options,
     build=_build,
     describe=_describe,
+    open_options=RLFN_OPEN_OPTIONS,
 )

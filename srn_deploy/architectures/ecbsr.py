@@ -193,4 +193,6 @@ ARCHITECTURE = Architecture(
     read_options=_read_options,
     build=_build,
     describe=_describe,
+    value_ranges=(),
+    open_options={"luma_range": (255.0, 1.0)},
 )

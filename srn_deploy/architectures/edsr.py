@@ -159,5 +159,6 @@ ARCHITECTURE = Architecture(
     read_options=_read_options,
     build=_build,
     describe=_describe,
+    open_options={"residual_scaling": (1.0, 0.1)},
     read_value_range=_read_value_range,
 )

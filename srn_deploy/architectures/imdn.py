@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from srn_deploy.architectures.options import checked, filters, scale_from_tail
+from srn_deploy.architectures.image_residual import ImageResidual, with_image
+from srn_deploy.architectures.options import SLOPES, checked, filters, scale_from_tail
 from srn_deploy.architectures.signature import Architecture, Signature, StateDict
 from srn_deploy.errors import OptionError
 from srn_deploy.spec import ModelSpec, Scalar
@@ -38,6 +39,7 @@ class ImdnOptions:
     blocks: int = 6
     negative_slope: float = 0.05
     """The slope of every LeakyReLU (the authors' published code)."""
+    image_residual: ImageResidual = ImageResidual.NONE
 
     def __post_init__(self) -> None:
         if (min(self.scale, self.channels, self.distilled_channels, self.squeezed_channels, self.blocks) < 1
@@ -96,6 +98,7 @@ class Imdn(nn.Module):
     def __init__(self, options: ImdnOptions) -> None:
         super().__init__()
         width = options.channels
+        self.scale, self.image_residual = options.scale, options.image_residual
         self.names = [f"IMDB{number}" for number in range(1, options.blocks + 1)]
         self.fea_conv = nn.Conv2d(3, width, 3, padding=1)
         for name in self.names:
@@ -113,7 +116,7 @@ class Imdn(nn.Module):
             features = self.get_submodule(name)(features)
             outputs.append(features)
         upscaled: Tensor = self.upsampler(self.LR_conv(self.c(torch.cat(outputs, dim=1))) + shallow)
-        return upscaled
+        return with_image(upscaled, lr, self.scale, self.image_residual)
 
 
 def _read_options(state: StateDict) -> dict[str, Scalar]:
@@ -155,4 +158,5 @@ ARCHITECTURE = Architecture(
     read_options=_read_options,
     build=_build,
     describe=_describe,
+    open_options={"negative_slope": SLOPES, "image_residual": tuple(ImageResidual)},
 )

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 Options = TypeVar("Options", bound="DataclassInstance")
 
+SLOPES = (0.05, 0.1, 0.2, 0.0)
+"""Of a LeakyReLU in published networks; 0 is ReLU."""
+
+BOTH = (True, False)
+"""Both values of a switch."""
+
 LARGEST = 4096
 """The largest integer option, which limits the network that a damaged file can ask for."""
 

@@ -6,6 +6,7 @@ Keys are those of the authors' code and of the challenge's `team00_rfdn.pth`: `f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from srn_deploy.architectures.esa import OldEsa
-from srn_deploy.architectures.options import checked, filters, scale_from_tail
+from srn_deploy.architectures.image_residual import ImageResidual, with_image
+from srn_deploy.architectures.options import BOTH, SLOPES, checked, filters, scale_from_tail
 from srn_deploy.architectures.signature import Architecture, Signature, StateDict
 from srn_deploy.errors import OptionError
 from srn_deploy.spec import ModelSpec, Scalar
@@ -22,6 +24,8 @@ from srn_deploy.tiling.interpolation import CELL_PX, MIN_SIDE_PX
 
 VALUE_RANGE = 255.0
 """The challenge's test program runs the baseline on 0..255."""
+
+_DILATIONS = re.compile("[1-9](,[1-9],[1-9])?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +41,24 @@ class RfdnOptions:
     """Channels inside ESA: a quarter of all in the published code."""
     negative_slope: float = 0.05
     """The slope of every LeakyReLU (the authors' published code)."""
+    inner_residual: bool = True
+    """Whether the 3x3 convolutions of a block are residual (the authors' published code; pruned variants drop it)."""
+    dilations: str = "1"
+    """Of the three 3x3 convolutions of a block, as in "1,2,5" (NTIRE 2022, team 13); one number holds for all three."""
+    image_residual: ImageResidual = ImageResidual.NONE
 
     def __post_init__(self) -> None:
-        if min(self.scale, self.channels, self.distilled_channels, self.blocks, self.esa_channels) < 1:
+        if (min(self.scale, self.channels, self.distilled_channels, self.blocks, self.esa_channels) < 1
+                or not _DILATIONS.fullmatch(self.dilations)):
             raise OptionError(f"RFDN cannot be built from {asdict(self)}.",
-                              remedy="Scale, channels, distilled_channels, blocks and esa_channels are at least 1.")
+                              remedy="Scale, channels, distilled_channels, blocks and esa_channels are at least 1; "
+                                     "dilations is one number or three from 1 to 9, as in 1,2,5.")
+
+    @property
+    def dilation_of(self) -> tuple[int, ...]:
+        """Of the first, second and third 3x3 convolution of a block."""
+        numbers = tuple(map(int, self.dilations.split(",")))
+        return numbers * 3 if len(numbers) == 1 else numbers
 
 
 class DistillationBlock(nn.Module):
@@ -50,23 +67,28 @@ class DistillationBlock(nn.Module):
     def __init__(self, options: RfdnOptions) -> None:
         super().__init__()
         width, distilled = options.channels, options.distilled_channels
-        for step in (1, 2, 3):
+        for step, dilation in zip((1, 2, 3), options.dilation_of, strict=True):
             self.add_module(f"c{step}_d", nn.Conv2d(width, distilled, 1))
-            self.add_module(f"c{step}_r", nn.Conv2d(width, width, 3, padding=1))
+            self.add_module(f"c{step}_r", nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation))
         self.c4 = nn.Conv2d(width, distilled, 3, padding=1)
         self.c5 = nn.Conv2d(4 * distilled, width, 1)
         self.esa = OldEsa(width, options.esa_channels)
         self.activation = nn.LeakyReLU(options.negative_slope)
+        self.inner_residual = options.inner_residual
 
     def forward(self, features: Tensor, rows: Tensor | None, cols: Tensor | None) -> Tensor:
         """Features (N, C, H, W) to refined features of the same shape."""
         kept = []
         for step in (1, 2, 3):
             kept.append(self.activation(self.get_submodule(f"c{step}_d")(features)))
-            features = self.activation(self.get_submodule(f"c{step}_r")(features) + features)
+            features = self.activation(self._refined(step, features))
         kept.append(self.activation(self.c4(features)))
         weighted: Tensor = self.esa(self.c5(torch.cat(kept, dim=1)), rows, cols)
         return weighted
+
+    def _refined(self, step: int, features: Tensor) -> Tensor:
+        refined: Tensor = self.get_submodule(f"c{step}_r")(features)
+        return refined + features if self.inner_residual else refined
 
 
 class Rfdn(nn.Module):
@@ -75,6 +97,7 @@ class Rfdn(nn.Module):
     def __init__(self, options: RfdnOptions) -> None:
         super().__init__()
         width = options.channels
+        self.scale, self.image_residual = options.scale, options.image_residual
         self.names = [f"B{number}" for number in range(1, options.blocks + 1)]
         self.fea_conv = nn.Conv2d(3, width, 3, padding=1)
         for name in self.names:
@@ -92,7 +115,7 @@ class Rfdn(nn.Module):
             features = self.get_submodule(name)(features, rows, cols)
             outputs.append(features)
         upscaled: Tensor = self.upsampler(self.LR_conv(self.c(torch.cat(outputs, dim=1))) + shallow)
-        return upscaled
+        return with_image(upscaled, lr, self.scale, self.image_residual)
 
 
 def _read_options(state: StateDict) -> dict[str, Scalar]:
@@ -123,7 +146,8 @@ def _describe(options: Mapping[str, Any]) -> ModelSpec:
         min_side_px=MIN_SIDE_PX,
         alignment_px=CELL_PX,
         # The formula of SRN with the same attention (old ESA); tests/test_peer_tiling.py proves that it is enough.
-        halo_px=36 + 9 * chosen.blocks,
+        # Dilations reach so much further.
+        halo_px=36 + 9 * chosen.blocks + chosen.blocks * (sum(chosen.dilation_of) - 3),
         has_esa=True,
         activation_bytes_per_px=4 * max(in_join, in_block, in_tail),
     )
@@ -137,4 +161,6 @@ ARCHITECTURE = Architecture(
     read_options=_read_options,
     build=_build,
     describe=_describe,
+    open_options={"negative_slope": SLOPES, "inner_residual": BOTH, "dilations": ("1", "1,2,5"),
+                  "image_residual": tuple(ImageResidual)},
 )

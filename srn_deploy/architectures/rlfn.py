@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor, nn
 
 from srn_deploy.architectures.esa import LightEsa
-from srn_deploy.architectures.options import checked, filters, scale_from_tail
+from srn_deploy.architectures.image_residual import ImageResidual, with_image
+from srn_deploy.architectures.options import BOTH, SLOPES, checked, filters, scale_from_tail
 from srn_deploy.architectures.signature import Architecture, OtherForm, Signature, StateDict
 from srn_deploy.errors import OptionError
 from srn_deploy.spec import ModelSpec, Scalar
@@ -37,6 +39,9 @@ class RlfnOptions:
     esa_channels: int = 16
     negative_slope: float = 0.05
     """The slope of every LeakyReLU (the authors' published code)."""
+    inner_residual: bool = True
+    """Whether a block adds its input before its 1x1 convolution (the authors' published code)."""
+    image_residual: ImageResidual = ImageResidual.NONE
 
     def __post_init__(self) -> None:
         if min(self.scale, self.channels, self.mid_channels, self.blocks, self.esa_channels) < 1:
@@ -56,13 +61,14 @@ class ResidualLocalBlock(nn.Module):
         self.c5 = nn.Conv2d(width, width, 1, bias=bias)
         self.esa = LightEsa(width, options.esa_channels)
         self.activation = nn.LeakyReLU(options.negative_slope)
+        self.inner_residual = options.inner_residual
 
     def forward(self, features: Tensor, rows: Tensor | None, cols: Tensor | None) -> Tensor:
         """Features (N, C, H, W) to refined features of the same shape."""
         refined = features
         for convolution in (self.c1_r, self.c2_r, self.c3_r):
             refined = self.activation(convolution(refined))
-        weighted: Tensor = self.esa(self.c5(refined + features), rows, cols)
+        weighted: Tensor = self.esa(self.c5(refined + features if self.inner_residual else refined), rows, cols)
         return weighted
 
 
@@ -75,6 +81,7 @@ class Rlfn(nn.Module):
     def __init__(self, options: RlfnOptions, *, bias: bool = True) -> None:
         super().__init__()
         width = options.channels
+        self.scale, self.image_residual = options.scale, options.image_residual
         self.names = [f"block_{number}" for number in range(1, options.blocks + 1)]
         self.conv_1 = nn.Conv2d(3, width, 3, padding=1, bias=bias)
         for name in self.names:
@@ -89,7 +96,7 @@ class Rlfn(nn.Module):
         for name in self.names:
             features = self.get_submodule(name)(features, rows, cols)
         upscaled: Tensor = self.upsampler(self.conv_2(features) + shallow)
-        return upscaled
+        return with_image(upscaled, lr, self.scale, self.image_residual)
 
 
 def read_rlfn_options(state: StateDict) -> dict[str, Scalar]:
@@ -122,6 +129,10 @@ def rlfn_spec(architecture: str, options: RlfnOptions, *, value_range: float) ->
         activation_bytes_per_px=4 * max(in_attention, in_tail),  # measured
     )
 
+
+RLFN_OPEN_OPTIONS: Mapping[str, tuple[Scalar, ...]] = MappingProxyType(
+    {"negative_slope": SLOPES, "inner_residual": BOTH, "image_residual": tuple(ImageResidual)})
+"""What the keys of an RLFN or a DIPNet leave open."""
 
 _OWN_NAMES = {"fea_conv": "conv_1", "LR_conv": "conv_2"}
 
@@ -157,4 +168,5 @@ ARCHITECTURE = Architecture(
     read_options=read_rlfn_options,
     build=_build,
     describe=_describe,
+    open_options=RLFN_OPEN_OPTIONS,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
@@ -64,6 +64,11 @@ class Architecture:
     """Options that files of the family may not determine, so that the user must give them."""
     read_value_range: Callable[[StateDict], float | None] = _unknown_range
     """Reads the value range from the weights, for instance from frozen mean shifts; None if they do not show it."""
+    value_ranges: tuple[float, ...] = (1.0, 255.0)
+    """The ranges that networks of the family are trained in, which are tried where the weights do not show them; empty
+    where the default of `describe` always holds."""
+    open_options: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
+    """Options that keys and shapes do not show, each with the values that are tried (see `trial.py`)."""
     other_forms: tuple[OtherForm, ...] = ()
     """Other published forms of the weights, which are converted when a file is read."""
 

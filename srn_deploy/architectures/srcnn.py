@@ -99,5 +99,6 @@ ARCHITECTURE = Architecture(
     read_options=_read_options,
     build=_build,
     describe=_describe,
+    value_ranges=(),
     unknown_options=("scale",),
 )

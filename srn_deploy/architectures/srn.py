@@ -15,7 +15,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from srn_deploy.architectures.esa import NewEsa, OldEsa
-from srn_deploy.architectures.options import checked, count_blocks, filters, scale_from_tail
+from srn_deploy.architectures.image_residual import ImageResidual, with_image
+from srn_deploy.architectures.options import BOTH, SLOPES, checked, count_blocks, filters, scale_from_tail
 from srn_deploy.architectures.signature import Architecture, Signature, StateDict
 from srn_deploy.errors import OptionError
 from srn_deploy.spec import ModelSpec, Scalar
@@ -43,6 +44,7 @@ class SrnOptions:
     last_conv: bool = False
     negative_slope: float = 0.1
     """The slope of the LeakyReLU between the two convolutions (the authors' published code)."""
+    image_residual: ImageResidual = ImageResidual.NONE
 
     def __post_init__(self) -> None:
         if min(self.scale, self.channels, self.blocks, self.esa_channels) < 1:
@@ -76,6 +78,7 @@ class Srn(nn.Module):
 
     def __init__(self, options: SrnOptions) -> None:
         super().__init__()
+        self.scale, self.image_residual = options.scale, options.image_residual
         self.recon_trunk = nn.ModuleList(SrnBlock(options) for _ in range(options.blocks))
         if options.last_conv:
             self.last_conv = nn.Conv2d(options.channels, options.channels, 3, padding=1)
@@ -91,7 +94,7 @@ class Srn(nn.Module):
         if hasattr(self, "last_conv"):
             features = self.last_conv(features)
         upscaled: Tensor = self.shuffle(self.tail(features + shallow))
-        return upscaled
+        return with_image(upscaled, lr, self.scale, self.image_residual)
 
 
 VALUE_RANGE = 255.0
@@ -163,4 +166,5 @@ ARCHITECTURE = Architecture(
     read_options=_read_options,
     build=_build,
     describe=_describe,
+    open_options={"negative_slope": SLOPES, "residual": BOTH, "image_residual": tuple(ImageResidual)},
 )

@@ -35,6 +35,12 @@ def _named_or_of_user() -> Path:
     return Path(named) if named else _of_user()
 
 
+def trials_folder() -> Path:
+    """`trials/` of $SRN_CACHE, else of the user's cache folder: what was measured to recognise checkpoints."""
+    named = os.environ.get(VARIABLE)
+    return (Path(named) if named else _of_user()) / "trials"
+
+
 def _of_user() -> Path:
     """Raises OptionError where the user has no home folder."""
     if base := os.environ.get("XDG_CACHE_HOME"):

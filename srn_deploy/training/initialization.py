@@ -9,8 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from srn_deploy.architectures.checkpoint import LoadedNetwork, load_checkpoint
+from srn_deploy.architectures.checkpoint import LoadedNetwork
+from srn_deploy.architectures.recognition import load_resolved
 from srn_deploy.errors import OptionError
+from srn_deploy.registry.resolve import resolve_file
 from srn_deploy.training.recipe import Recipe
 from srn_deploy.training.run_folder import check_exists, checkpoint_next_to
 
@@ -28,7 +30,7 @@ def load_initial(recipe: Recipe, out: Path, given: Path | None) -> LoadedNetwork
         return None
     path = given or checkpoint_next_to(out, recipe.follows)
     check_exists(path, recipe.follows, f"Recipe {recipe.name} starts with the weights of", "--initial")
-    loaded = load_checkpoint(path)
+    loaded = load_resolved(resolve_file(path))
     if loaded.spec.value_range != recipe.value_range:
         raise OptionError(f"{path} was trained in 0..{loaded.spec.value_range:g}, but recipe {recipe.name} trains in "
                           f"0..{recipe.value_range:g}: the biases would be wrong.",

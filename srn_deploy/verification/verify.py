@@ -153,12 +153,14 @@ def _opened_reference(model: ResolvedModel, spec: ModelSpec, stack: ExitStack) -
     """A checkpoint in PyTorch in FP32, or an FP32 graph on ONNX Runtime's CPU provider; the stack closes it."""
     if model.kind is ModelKind.CHECKPOINT:
         from srn_deploy.architectures.activations import watched_peaks
-        from srn_deploy.architectures.checkpoint import load_resolved
+        from srn_deploy.architectures.checkpoint import read_checkpoint
+        from srn_deploy.architectures.recognition import load_resolved
         from srn_deploy.backends.pytorch import PyTorchBackend
 
         made_from_it = model.sha256 == spec.source_sha256  # then the spec records what the tensors cannot show
-        recorded = Corrections(options=spec.options, value_range=spec.value_range) if made_from_it else None
-        checked = stack.enter_context(closing(PyTorchBackend(load_resolved(model, recorded))))
+        recorded = Corrections(options=spec.options, value_range=spec.value_range)
+        loaded = read_checkpoint(model, recorded).loaded() if made_from_it else load_resolved(model)
+        checked = stack.enter_context(closing(PyTorchBackend(loaded)))
         peaks = stack.enter_context(watched_peaks(checked.network))
         name = f"PyTorch {metadata.version('torch')} in FP32 on the CPU, {model.path.name}"
         return Reference(backend=checked, name=name, peaks=peaks)
