@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 from srn_deploy.errors import ImageError, OptionError, UnreadableImage, UnsupportedImage, UnwritableImage
-from srn_deploy.image import Image, check_writable, find_images, read_image, write_image
+from srn_deploy.image import Image, check_writable, read_image, write_image
 from srn_deploy.image.containers import MetadataKind
 
 SUFFIXES = (".png", ".jpg", ".webp")
@@ -265,18 +265,6 @@ def test_a_path_that_cannot_be_written_is_refused_with_a_remedy(tmp_path: Path, 
     saved(tmp_path, b"", "file.png")
     with pytest.raises(UnwritableImage, match="cannot be written"):
         write_image(tmp_path / name, Image(pixels=noise(8, 8, 3)))
-
-
-def test_find_images_lists_all_subfolders_but_no_temporary_files(tmp_path: Path) -> None:
-    (tmp_path / "b" / "deep").mkdir(parents=True)
-    for name in ("b/deep/1.JPG", "a.png", "b/2.webp", "notes.txt", ".srn-part-00ff.png"):
-        (tmp_path / name).write_bytes(b"")
-    assert find_images(tmp_path) == [tmp_path / name for name in ("a.png", "b/2.webp", "b/deep/1.JPG")]
-
-
-def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableImage, match="cannot be listed"):
-        find_images(tmp_path / "missing")
 
 
 def test_broken_files_print_nothing_and_restore_the_log_level_of_opencv(

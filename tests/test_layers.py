@@ -11,7 +11,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "image": ("alpha bicubic containers/foreign containers/ifd containers/unpacked",
               "containers/exif containers/resolution containers/webp",
               "containers/bmp containers/jpeg containers/png containers/tiff_tags", "containers/tiff",
-              "containers/__init__", "files pixels",
+              "containers/__init__", "files pixels", "listing",
               "bmp cmyk jpeg opencv_codec", "tiff", "reading writing", "sizes"),
     "tiling": ("interpolation shapes", "tiles", "windows"),
     "registry": ("download published shipped", "pull resolve"),

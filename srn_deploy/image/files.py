@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from srn_deploy.errors import UnreadableImage, UnwritableImage
 from srn_deploy.image.containers import Container
-from srn_deploy.system.atomic import TEMPORARY_MARK
 
-_CONTAINERS = {".png": Container.PNG, ".jpg": Container.JPEG, ".jpeg": Container.JPEG, ".webp": Container.WEBP,
-               ".tif": Container.TIFF, ".tiff": Container.TIFF, ".bmp": Container.BMP}
+_USUAL = {".png": Container.PNG, ".jpg": Container.JPEG, ".jpeg": Container.JPEG, ".webp": Container.WEBP,
+          ".tif": Container.TIFF, ".tiff": Container.TIFF, ".bmp": Container.BMP}
 
-SUFFIXES = tuple(_CONTAINERS)
-"""Suffixes of the formats that are read and written; their case does not matter."""
+_CONTAINERS = _USUAL | dict.fromkeys((".jfif", ".jpe", ".jfi", ".jif", ".pjpeg", ".pjp"), Container.JPEG) | {
+    ".dib": Container.BMP}
 
+SUFFIXES = tuple(_USUAL)
+"""The usual suffixes of the formats that are read and written; those of `is_image_name` are all."""
 
-def find_images(folder: Path) -> list[Path]:
-    """Every image file under a folder and its subfolders, sorted; symbolic links to folders are not followed.
-
-    Raises UnreadableImage for a folder that cannot be listed.
-    """
-    return sorted(_walk(folder))
+FORMATS = "PNG, JPEG, WebP, TIFF or BMP"
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    for root, _, names in os.walk(folder, followlinks=False, onerror=_refuse_folder):
-        for name in names:
-            if Path(name).suffix.lower() in SUFFIXES and not name.startswith(TEMPORARY_MARK):
-                yield Path(root) / name
-
-
-def _refuse_folder(error: OSError) -> None:
-    raise UnreadableImage(f"The folder {error.filename} cannot be listed: {error.strerror}.",
-                          remedy="Check the path and its permissions.") from error
+def is_image_name(path: Path) -> bool:
+    """Whether the suffix of a path is that of an image format that is read and written."""
+    return path.suffix.lower() in _CONTAINERS
 
 
 def read_bytes(path: Path) -> bytes:

@@ -21,6 +21,7 @@ from srn_deploy.image import (
     check_writable,
     container_of,
     find_images,
+    is_image_name,
     losses,
     read_image,
     write_image,
@@ -110,10 +111,7 @@ def _planned(source: Path, target: Path) -> list[Job]:
 def _folder_jobs(source: Path, target: Path) -> list[Job]:
     if target.is_file():
         raise OptionError(f"{source} is a folder and {target} is a file.", remedy="Give a folder as the output.")
-    found = find_images(source)
-    if target.resolve().is_relative_to(source.resolve()) and target.resolve() != source.resolve():
-        # Results of an earlier run inside the source are not inputs.
-        found = [path for path in found if not path.parent.resolve().is_relative_to(target.resolve())]
+    found = find_images(source, without=target)  # results of an earlier run inside the source are not inputs
     if not found:
         raise UnreadableImage(f"{source} contains no image.",
                               remedy=f"Give a folder with files of {', '.join(SUFFIXES)}.")
@@ -122,7 +120,7 @@ def _folder_jobs(source: Path, target: Path) -> list[Job]:
 
 def formats_without_quality(jobs: Iterable[Job]) -> tuple[str, ...]:
     """Names of the formats among the targets that have no quality; targets of an unknown format are left out."""
-    formats = {container_of(job.target) for job in jobs if job.target.suffix.lower() in SUFFIXES}
+    formats = {container_of(job.target) for job in jobs if is_image_name(job.target)}
     return tuple(sorted(formats - WITH_QUALITY))
 
 
