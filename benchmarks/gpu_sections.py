@@ -101,7 +101,7 @@ def _engines(runtime: Runtime, scale: Scale) -> Rows:
     open_library(runtime)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as opened:
         passes: dict[str, Pass] = {}
-        for precision in Precision:
+        for precision in (Precision.FP32, Precision.FP16):
             row, engine = _built(runtime, precision, EngineStore(Path(folder)))
             yield row
             if engine is not None and engine.manifest.certificate is not None:

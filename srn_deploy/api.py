@@ -31,7 +31,7 @@ class Upscaler:
     """An opened model, how it is tiled, and what is done about broken blocks; use it as a context manager.
 
     It owns its backend and its FP32 fallback and closes both. The fallback runs images of 16 bits where the backend
-    takes 8, and runs blocks again that broke in FP16.
+    takes 8 or computes in BF16, and runs blocks again that broke in FP16 or BF16.
     """
 
     def __init__(self, backend: Backend, tiles: TileOptions | None = None, *, guard: Guard | str = Guard.WARN,
@@ -101,18 +101,21 @@ class Upscaler:
         self.close()
 
 
-def load(model: str | Path | None = None, *, device: str = "auto", corrections: Corrections = AS_RECOGNISED,
-         tiles: TileOptions | None = None, guard: Guard | str = Guard.WARN) -> Upscaler:
+def load(model: str | Path | None = None, *, device: str = "auto", precision: str = "auto",
+         corrections: Corrections = AS_RECOGNISED, tiles: TileOptions | None = None,
+         guard: Guard | str = Guard.WARN) -> Upscaler:
     """Open a shipped or downloaded model by name, a checkpoint, graph or engine by path, or the default model.
 
-    device: "auto", "cpu" or "cuda"; auto also finds engines that were built from the model. corrections: what a
-    checkpoint does not say about itself, as in Corrections(options={"scale": 4}). guard: what to do about blocks that
-    do not resemble the input: "off", "warn" or "repair". What was opened, and why, is logged at level INFO.
+    device: "auto", "cpu", "cuda" or "openvino"; auto also finds engines that were built from the model. precision:
+    "auto", "fp32" or "bf16", which OpenVINO computes; see `open_model`. Pixels of 16 bits always run in FP32.
+    corrections: what a checkpoint does not say about itself, as in Corrections(options={"scale": 4}). guard: what to do
+    about blocks that do not resemble the input: "off", "warn" or "repair". What was opened, and why, is logged at level
+    INFO.
 
     The caller closes the Upscaler. Raises UnknownModel, OptionError for options that cannot work, and a
     CheckpointError, GraphError, EngineError or BackendError where the model cannot be opened.
     """
     chosen = Guard.named(guard)
     resolved = resolve(model, corrections)
-    fallback = fp32_fallback_of(resolved, device)
-    return Upscaler(open_model(resolved, device), tiles, guard=chosen, fallback=fallback)
+    fallback = fp32_fallback_of(resolved, device, precision=precision)
+    return Upscaler(open_model(resolved, device, precision=precision), tiles, guard=chosen, fallback=fallback)

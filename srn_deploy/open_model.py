@@ -6,7 +6,15 @@ import importlib.util
 import logging
 from collections.abc import Callable
 
-from srn_deploy.backends import Backend, check_device, open_and_explain, open_backend, open_half, open_on
+from srn_deploy.backends import (
+    Backend,
+    check_device,
+    open_and_explain,
+    open_backend,
+    open_half,
+    open_on,
+    precision_named,
+)
 from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.errors import OptionError, SrnDeployError, TilingError
 from srn_deploy.inference.setup import Fp32Fallback
@@ -16,6 +24,7 @@ from srn_deploy.spec import AS_RECOGNISED, Corrections, PixelType, Precision
 from srn_deploy.system.cuda_driver import why_no_gpu
 from srn_deploy.tiling.shapes import Limits
 from srn_deploy.tiling.windows import TileOptions, planned_windows
+from srn_deploy.verification.cpu_precision import open_in_precision
 from srn_deploy.verification.verify import ensure_certified, reference_of
 
 LARGE_PX = 10_000
@@ -24,44 +33,75 @@ LARGE_PX = 10_000
 _log = logging.getLogger(__name__)
 
 
-def open_model(model: Model = None, device: str = "auto", *, corrections: Corrections = AS_RECOGNISED) -> Backend:
+def open_model(model: Model = None, device: str = "auto", *, precision: str = "auto",
+               corrections: Corrections = AS_RECOGNISED) -> Backend:
     """Open a shipped or downloaded model by name, any artefact by path, a resolved model, or the default model.
 
-    device: "cpu" and "cuda" take the artefact as it is. "auto" takes an engine that was built from it and is in
-    the cache, otherwise CUDA (ONNX Runtime, then PyTorch in FP16), otherwise the CPU. An engine is certified before its
-    first use. corrections: what you know better than a checkpoint. What is opened, and why, is logged.
+    device: "cpu" and "cuda" take the artefact as it is, "openvino" runs a graph on the CPU. "auto" takes an engine that
+    was built from it and is in the cache, otherwise CUDA (ONNX Runtime, then PyTorch in FP16), otherwise the CPU. An
+    engine is certified before its first use. precision: "fp32" refuses artefacts in FP16 and ways in FP16; "bf16" is
+    computed by OpenVINO, which "auto" then takes as the device. "auto" leaves it to the device: on OpenVINO BF16 where
+    the CPU computes in it and the model is certified in it, otherwise FP32. corrections: what you know better than a
+    checkpoint. What is opened, and why, is logged.
 
-    The caller closes the backend. Raises what `resolve` raises, and a CheckpointError, GraphError, EngineError,
-    BackendError or NotCertified where the model cannot be opened.
+    The caller closes the backend. Raises what `resolve` raises, OptionError for a precision that the device or the
+    artefact does not have, and a CheckpointError, GraphError, EngineError, BackendError or NotCertified where the model
+    cannot be opened.
     """
     check_device(device)
+    wanted = precision_named(precision)
     resolved = resolve(model, corrections)
+    if _runs_on_openvino(device, wanted):
+        backend, what = open_in_precision(resolved, wanted)
+        _log.info("%s.", what)
+        return _in(wanted, backend, resolved)
+    if wanted is Precision.BF16:
+        raise OptionError(f"BF16 is not computed with --device {device}.",
+                          remedy="Use --device openvino, which computes graphs in BF16, or --precision fp32.")
     if resolved.kind is ModelKind.ENGINE:
-        return _certified_by_name(open_backend(resolved, device), resolved)
+        return _certified_by_name(_in(wanted, open_backend(resolved, device), resolved), resolved)
     if device != "auto" or why_no_gpu():
-        return open_backend(resolved, device)
-    return _on_gpu_or_cpu(resolved)
+        return _in(wanted, open_backend(resolved, device), resolved)
+    return _in(wanted, _on_gpu_or_cpu(resolved, wanted), resolved)
 
 
-def fp32_fallback_of(model: Model = None, device: str = "auto", *,
+def _runs_on_openvino(device: str, wanted: Precision | None) -> bool:
+    """BF16 is OpenVINO's alone, so `auto` takes it where BF16 is asked for."""
+    return device == "openvino" or (device == "auto" and wanted is Precision.BF16)
+
+
+def _in(wanted: Precision | None, backend: Backend, model: ResolvedModel) -> Backend:
+    """The backend; closed again, with an OptionError, where it computes in another precision than was asked for."""
+    found = backend.spec.precision
+    if wanted in (None, found):
+        return backend
+    backend.close()
+    raise OptionError(f"{model.path.name} computes in {found.upper()}, not in {wanted.upper()}.",
+                      remedy="Leave out --precision, or give the model in FP32.")
+
+
+def fp32_fallback_of(model: Model = None, device: str = "auto", *, precision: str = "auto",
                      corrections: Corrections = AS_RECOGNISED) -> Fp32Fallback:
     """The same model in FP32 with float pixels, opened when it is first needed.
 
-    It is the float graph of a shipped model, or the checkpoint itself; empty for a graph or an engine that was not
-    made from a shipped model. Raises what `resolve` raises.
+    It is the float graph of a shipped model, or the checkpoint itself. A graph that OpenVINO may run in BF16 has itself
+    in FP32; any other graph or engine that was not made from a shipped model has none. Raises what `resolve` raises.
     """
     resolved = resolve(model, corrections)
+    on_openvino = _runs_on_openvino(device, precision_named(precision))
+    chosen = "openvino" if on_openvino else device
     if resolved.kind is ModelKind.CHECKPOINT:
         return Fp32Fallback(lambda: _opened_in_fp32(resolved, device))
     shipped = _shipped_model_of(resolved)
-    if shipped is None:
-        return Fp32Fallback()
-    return Fp32Fallback(lambda: _opened_in_fp32(resolve_shipped(shipped.float_graph), device))
+    if shipped is not None:
+        return Fp32Fallback(lambda: _opened_in_fp32(resolve_shipped(shipped.float_graph), chosen))
+    return Fp32Fallback(lambda: _opened_in_fp32(resolved, chosen)) if on_openvino else Fp32Fallback()
 
 
 def _opened_in_fp32(model: ResolvedModel, device: str) -> Backend:
     backend, what = open_and_explain(model, device)
-    _log.info("In FP32 with float pixels: %s.", what)
+    pixels = "float pixels" if backend.spec.pixel_type is PixelType.FLOAT32 else "8-bit pixels"
+    _log.info("In FP32 with %s: %s.", pixels, what)
     return backend
 
 
@@ -72,10 +112,10 @@ def _shipped_model_of(model: ResolvedModel) -> ShippedModel | None:
     return model.shipped
 
 
-def _on_gpu_or_cpu(model: ResolvedModel) -> Backend:
+def _on_gpu_or_cpu(model: ResolvedModel, wanted: Precision | None) -> Backend:
     """Open the first of the ways that works, and log why those before it did not."""
     obstacles: list[str] = []
-    engines = engines_of(model, EngineStore())
+    engines = [engine for engine in engines_of(model, EngineStore()) if wanted in (None, engine.spec.precision)]
     for engine in engines:
         try:
             backend, title = _opened_engine(engine, model)
@@ -86,7 +126,7 @@ def _on_gpu_or_cpu(model: ResolvedModel) -> Backend:
             return backend
     if not engines:
         obstacles.append("no engine of it is in the cache")
-    for opened in _ways_without_engine(model):
+    for opened in _ways_without_engine(model, wanted):
         try:
             backend, title = opened()
         except SrnDeployError as error:
@@ -111,14 +151,14 @@ def _opened_engine(engine: StoredEngine, made_from: ResolvedModel) -> tuple[Back
     return backend, title
 
 
-def _ways_without_engine(model: ResolvedModel) -> list[Callable[[], tuple[Backend, str]]]:
+def _ways_without_engine(model: ResolvedModel, wanted: Precision | None) -> list[Callable[[], tuple[Backend, str]]]:
     """ONNX Runtime for a graph, then PyTorch for its checkpoint; without PyTorch there is only the first."""
     ways: list[Callable[[], tuple[Backend, str]]] = []
     if model.kind is ModelKind.GRAPH:
         ways.append(lambda: open_on(model, "cuda"))
     checkpoint = model.checkpoint
     if checkpoint is not None and importlib.util.find_spec("torch") is not None:
-        ways.append(lambda: open_half(checkpoint))
+        ways.append(lambda: open_half(checkpoint) if wanted is None else open_on(checkpoint, "cuda"))
     return ways
 
 

@@ -83,8 +83,9 @@ def test_a_graph_passes_against_its_checkpoint_and_its_certificate_is_written_ne
     assert "tiny.safetensors" in kept["reference"]
 
 
-@pytest.mark.parametrize("options", [ExportOptions(precision=Precision.FP16), ExportOptions(form=Form.PORTABLE)],
-                         ids=["half", "portable"])
+@pytest.mark.parametrize("options", [
+    ExportOptions(precision=Precision.FP16), ExportOptions(form=Form.PORTABLE),
+    ExportOptions(form=Form.PORTABLE, precision=Precision.FP16)], ids=["half", "portable", "portable half"])
 def test_every_kind_of_graph_can_be_certified(checkpoint: Path, tmp_path: Path, options: ExportOptions) -> None:
     graph = export_and_prove(checkpoint, tmp_path / "other.onnx", options).path
     assert verify(str(graph), against=str(checkpoint), device="cpu").failures == []

@@ -99,11 +99,12 @@ def test_a_diverged_network_is_repaired_by_bicubic_with_a_soft_edge_and_the_rest
     assert np.abs(np.diff(column[160 - 32:160 - 4])).max() <= 8
 
 
-def test_what_broke_in_half_precision_is_run_again_in_fp32() -> None:
+@pytest.mark.parametrize("precision", [Precision.FP16, Precision.BF16])
+def test_what_broke_in_half_precision_is_run_again_in_fp32(precision: Precision) -> None:
     picture = poisoned()
     fallback = Fp32Fallback(lambda: NearestBackend(PRECISE))
-    upscaled, findings = upscale_guarded(picture, Setup(DivergingBackend(HALF), guard=Guard.REPAIR,
-                                                        fallback=fallback))
+    backend = DivergingBackend(replace(NEAREST, precision=precision))
+    upscaled, findings = upscale_guarded(picture, Setup(backend, guard=Guard.REPAIR, fallback=fallback))
     assert (findings.bicubic, findings.run_again) == (0, 9)
     np.testing.assert_array_equal(upscaled, picture.repeat(2, 0).repeat(2, 1))
     assert "Of 9 blocks: 9 run again in FP32." in findings.sentence()

@@ -27,7 +27,7 @@ STARTER = "__main__"
 
 PLAIN = {"errors", "spec", "system", "registry", "image/containers", "tiling/shapes", "engine", "open_model",
          "engine_request", "describe", "benchmark/environment", "benchmark/records", "benchmark/results",
-         "benchmark/summary", "benchmark/tables", "verification/verify", "doctor", "cli",
+         "benchmark/summary", "benchmark/tables", "verification/verify", "verification/cpu_precision", "doctor", "cli",
          "architectures/torch_file", PUBLIC_FACE, STARTER}
 """Packages and files that do without arrays, so that the help text appears before numpy is loaded."""
 

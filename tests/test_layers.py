@@ -24,7 +24,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
                  "onnx_runtime open_vino pytorch tensor_rt"),
     "inference": ("guard upscale", "setup", "repair", "arrays", "jobs"),
     "quality": ("metrics", "evaluate"),
-    "verification": ("agreement sample_images", "certificate export_proof", "verify"),
+    "verification": ("agreement sample_images", "certificate export_proof", "verify", "cpu_precision"),
     "benchmark": ("environment inputs results summary tables", "candidates machine records",
                   "comparison evaluation_record paper steady_page ways",
                   "figure paper_page paper_protocol steady_state"),

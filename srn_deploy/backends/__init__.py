@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import logging
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from srn_deploy.backends.protocol import Backend, Batch
 from srn_deploy.errors import DeviceUnavailable, OptionError, missing_package
@@ -12,9 +14,16 @@ from srn_deploy.registry.resolve import ModelKind, ResolvedModel, resolve_file
 from srn_deploy.spec import AS_RECOGNISED, GRAPH_SUFFIX, Corrections, Precision
 from srn_deploy.system.cuda_driver import why_no_gpu
 
+if TYPE_CHECKING:
+    from srn_deploy.backends.open_vino import OpenVinoBackend
+
 DEVICES = ("auto", "cpu", "cuda", "openvino")
 
-__all__ = ["DEVICES", "Backend", "Batch", "check_device", "open_and_explain", "open_backend", "open_half", "open_on"]
+PRECISIONS = {"auto": None, Precision.FP32.value: Precision.FP32, Precision.BF16.value: Precision.BF16}
+"""What a user may ask for; auto leaves it to what is there."""
+
+__all__ = ["DEVICES", "PRECISIONS", "Backend", "Batch", "check_device", "open_and_explain", "open_backend", "open_half",
+           "open_on", "open_on_openvino", "precision_named", "why_no_bf16"]
 
 _log = logging.getLogger(__name__)
 
@@ -24,8 +33,9 @@ def open_backend(model: str | Path | ResolvedModel, device: str = "auto", *,
     """Open an ONNX graph (.onnx, ONNX Runtime), an engine (.engine) or a checkpoint (any other name, PyTorch).
 
     model: the path of a file, or what `resolve` returned. device: "cpu", "cuda" (an error where there is none),
-    "openvino" (a graph on the CPU, by OpenVINO), or "auto" (a GPU where one works, otherwise the CPU; an engine runs on
-    a GPU or not at all). corrections: what you know better than a checkpoint. What was opened, and why, is logged.
+    "openvino" (a graph on the CPU, by OpenVINO in FP32), or "auto" (a GPU where one works, otherwise the CPU; an engine
+    runs on a GPU or not at all). corrections: what you know better than a checkpoint. What was opened, and why, is
+    logged.
 
     The caller closes the backend. Raises OptionError, UnknownModel, MissingPackage, and a CheckpointError, GraphError,
     EngineError or BackendError where the file cannot be opened.
@@ -62,13 +72,20 @@ def check_device(device: str) -> None:
         raise OptionError(f"There is no device {device!r}.", remedy=f"Use one of {', '.join(DEVICES)}.")
 
 
+def precision_named(name: str) -> Precision | None:
+    """The precision that was asked for; None for auto. Raises OptionError for another name."""
+    if name not in PRECISIONS:
+        raise OptionError(f"There is no precision {name!r}.", remedy=f"Use one of {', '.join(PRECISIONS)}.")
+    return PRECISIONS[name]
+
+
 def open_on(model: ResolvedModel, device: str) -> tuple[Backend, str]:
     """Open a model on "cpu", "cuda" or "openvino" and nowhere else; returns also the title of what runs it.
 
     Raises DeviceUnavailable, and MissingPackage for OpenVINO where it is not installed.
     """
     if device == "openvino":
-        return _open_openvino(model, Precision.FP32)
+        return open_on_openvino(model, Precision.FP32)
     if model.kind is ModelKind.ENGINE:
         return _open_engine(model.path, device)
     if model.kind is ModelKind.GRAPH:
@@ -79,6 +96,37 @@ def open_on(model: ResolvedModel, device: str) -> tuple[Backend, str]:
 def open_half(checkpoint: ResolvedModel) -> tuple[Backend, str]:
     """Open a checkpoint in FP16 on the GPU, with CUDA graphs; raises DeviceUnavailable and MissingPackage."""
     return _open_checkpoint(checkpoint, "cuda", Precision.FP16)
+
+
+def open_on_openvino(model: ResolvedModel, precision: Precision) -> tuple[OpenVinoBackend, str]:
+    """Open a graph on OpenVINO, in FP32 or BF16; returns also the title of what runs it.
+
+    Raises MissingPackage, and DeviceUnavailable for other models and for BF16 where the CPU does not compute in it.
+    """
+    if model.kind is not ModelKind.GRAPH:
+        instead = "the graph that it was built from" if model.kind is ModelKind.ENGINE else \
+            f"its graph: srn-deploy export {model.path}"
+        raise DeviceUnavailable(f"{model.path.name} is not an {GRAPH_SUFFIX} graph, and OpenVINO runs nothing else.",
+                                remedy=f"Give {instead}")
+    library = _openvino()
+    backend: OpenVinoBackend = library.OpenVinoBackend(model.path, precision)
+    return backend, f"{library.library_title()} in {precision.upper()}"
+
+
+def why_no_bf16() -> str:
+    """Why OpenVINO does not compute in BF16 on this CPU; empty where it does. Raises MissingPackage."""
+    return str(_openvino().why_no_bf16())
+
+
+def _openvino() -> ModuleType:
+    if importlib.util.find_spec("openvino") is None:
+        raise missing_package("openvino", "Running a graph on OpenVINO", extra="openvino")
+    try:
+        from srn_deploy.backends import open_vino
+    except ImportError as error:
+        raise DeviceUnavailable(f"OpenVINO is installed but cannot be loaded: {error}.",
+                                remedy="Install it again: pip install --force-reinstall openvino") from error
+    return open_vino
 
 
 def _open_engine(path: Path, device: str) -> tuple[Backend, str]:
@@ -95,22 +143,6 @@ def _open_graph(path: Path, device: str) -> tuple[Backend, str]:
     from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 
     return OnnxRuntimeBackend(path, device), "ONNX Runtime"
-
-
-def _open_openvino(model: ResolvedModel, precision: Precision) -> tuple[Backend, str]:
-    if model.kind is not ModelKind.GRAPH:
-        instead = "the graph that it was built from" if model.kind is ModelKind.ENGINE else \
-            f"its graph: srn-deploy export {model.path}"
-        raise DeviceUnavailable(f"{model.path.name} is not an {GRAPH_SUFFIX} graph, and OpenVINO runs nothing else.",
-                                remedy=f"Give {instead}")
-    if importlib.util.find_spec("openvino") is None:
-        raise missing_package("openvino", "--device openvino", extra="openvino")
-    try:
-        from srn_deploy.backends.open_vino import OpenVinoBackend, library_title
-    except ImportError as error:
-        raise DeviceUnavailable(f"OpenVINO is installed but cannot be loaded: {error}.",
-                                remedy="Install it again: pip install --force-reinstall openvino") from error
-    return OpenVinoBackend(model.path, precision), f"{library_title()} in {precision.upper()}"
 
 
 def _open_checkpoint(model: ResolvedModel, device: str, precision: Precision) -> tuple[Backend, str]:

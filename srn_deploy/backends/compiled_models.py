@@ -11,6 +11,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from srn_deploy.engine.caches import SharedFile
@@ -61,6 +62,11 @@ class _Header:
     blob_sha256: str
 
 
+def place_of(stem: str, identity: CompiledIdentity, suffix: str) -> Path:
+    """The file in the cache that keeps something about a compiled model; raises OptionError where there is no cache."""
+    return compiled_folder() / f"{stem[:_LONGEST_STEM]}-{key_of(identity)}{suffix}"
+
+
 class CompiledFile:
     """The place of one compiled model in the cache."""
 
@@ -68,8 +74,7 @@ class CompiledFile:
         self._identity = identity
         self._file: SharedFile | None = None
         try:
-            name = f"{stem[:_LONGEST_STEM]}-{key_of(identity)}{COMPILED_SUFFIX}"
-            self._file = SharedFile(compiled_folder() / name)
+            self._file = SharedFile(place_of(stem, identity, COMPILED_SUFFIX))
         except OptionError as error:
             _log.warning("Compiled models are not kept: %s %s", error.message, error.remedy)
 

@@ -74,7 +74,9 @@ class OpenVinoBackend:
 
     def __init__(self, path: Path, precision: Precision = Precision.FP32) -> None:
         self._path, self._precision, self._closed, self._lock = path, precision, False, Lock()
-        self._spec, self._model = _opened(path, precision)
+        self.identity: CompiledIdentity
+        """Of the compiled model; a certificate of it holds for equal ones."""
+        self.identity, self._spec, self._model = _opened(path, precision)
         self._request: Any = self._model.create_infer_request()
 
     @property
@@ -124,7 +126,7 @@ class OpenVinoBackend:
             if self._closed:
                 raise BackendError("This backend has been closed.", remedy="Open the artefact again.")
             if self._model is None:
-                _, self._model = _opened(self._path, self._precision)
+                *_, self._model = _opened(self._path, self._precision)
                 self._request = self._model.create_infer_request()
             try:
                 yield
@@ -133,9 +135,14 @@ class OpenVinoBackend:
                 raise
 
 
-def computes_bf16() -> bool:
-    """Whether the CPU has instructions for BF16 and OpenVINO uses them; otherwise it simulates or refuses BF16."""
-    return "BF16" in _property("OPTIMIZATION_CAPABILITIES") and "bfloat16" in _instruction_set()
+def why_no_bf16() -> str:
+    """Why OpenVINO does not compute in BF16 on this CPU; empty where it does.
+
+    The CPU needs instructions for BF16, and OpenVINO must use them: otherwise it simulates BF16, or refuses it.
+    """
+    if "BF16" in _property("OPTIMIZATION_CAPABILITIES") and "bfloat16" in _instruction_set():
+        return ""
+    return f"the CPU does not compute in BF16: {cpu_title()}"
 
 
 def cpu_title() -> str:
@@ -177,12 +184,12 @@ def _settings(precision: Precision) -> dict[str, str]:
             "ENABLE_CPU_PINNING": "NO", "ENABLE_HYPER_THREADING": "YES"}
 
 
-def _opened(path: Path, precision: Precision) -> tuple[ModelSpec, Any]:
-    """The spec and the compiled model of a graph, from the cache where it is there."""
+def _opened(path: Path, precision: Precision) -> tuple[CompiledIdentity, ModelSpec, Any]:
+    """The identity, the spec and the compiled model of a graph, from the cache where it is there."""
     if precision not in _TYPES:
         raise OptionError(f"OpenVINO is not used in {precision}.", remedy=f"Use {' or '.join(_TYPES)}.")
-    if precision is Precision.BF16 and not computes_bf16():
-        raise DeviceUnavailable(f"This CPU does not compute in BF16 ({cpu_title()}).",
+    if precision is Precision.BF16 and (reason := why_no_bf16()):
+        raise DeviceUnavailable(f"BF16 is not possible here: {reason}.",
                                 remedy="Use --precision fp32, or auto, which chooses by the CPU.")
     try:
         graph = path.read_bytes()
@@ -194,13 +201,14 @@ def _opened(path: Path, precision: Precision) -> tuple[ModelSpec, Any]:
     file = CompiledFile(path.stem, identity)
     if (kept := file.read()) is not None:
         try:
-            return _running_in(precision, kept.spec), _core().import_model(io.BytesIO(kept.blob), _CPU,
-                                                                           _settings(precision))
+            model = _core().import_model(io.BytesIO(kept.blob), _CPU, _settings(precision))
         except _ERRORS as error:
             file.ignore(_reason(error))
+        else:
+            return identity, _running_in(precision, kept.spec), model
     own, model = _compiled(path, graph, precision)
     file.write(CompiledModel(spec=own, blob=model.export_model().getvalue()))
-    return _running_in(precision, own), model
+    return identity, _running_in(precision, own), model
 
 
 def _compiled(path: Path, graph: bytes, precision: Precision) -> tuple[ModelSpec, Any]:

@@ -129,7 +129,7 @@ def _ways(model: ResolvedModel, task: Task, opened: ExitStack) -> Iterator[tuple
 def _exports(task: Task, *, is_there: bool) -> Iterator[tuple[Form, Precision]]:
     """Which graphs are exported; is_there: a deploy graph in FP32 is measured already."""
     for form in Form.DEPLOY, Form.PORTABLE:
-        for precision in Precision:
+        for precision in (Precision.FP32, Precision.FP16):
             is_plain = (form, precision) == (Form.DEPLOY, Precision.FP32)
             if not is_there if is_plain else task.every_way or task.device == "cuda":
                 yield form, precision

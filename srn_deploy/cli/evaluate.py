@@ -24,14 +24,16 @@ if TYPE_CHECKING:
 @click.option("--y/--rgb", "on_y", default=True, show_default=True,
               help="On luma, or on RGB as the NTIRE challenge counts.")
 @options.device
+@options.precision
 @click.option("--tile", default="none", show_default=True, metavar="auto|none|N", callback=options.tile_side,
               help="Side of a tile in input pixels; none runs the whole image at once.")
 @click.option("--save-images", type=options.FILE, metavar="DIR", help="Keep the upscaled images, as PNG.")
 @click.option("--csv", "csv_file", type=options.FILE, metavar="FILE", help="Write the scores as CSV as well.")
 @options.as_json
 @options.corrections
-def evaluate(model: str | None, hr: Path, lr: Path | None, on_y: bool, device: str, tile: int | str | None,
-          save_images: Path | None, csv_file: Path | None, as_json: bool, corrections: Corrections) -> None:
+def evaluate(model: str | None, hr: Path, lr: Path | None, on_y: bool, device: str, precision: str,
+          tile: int | str | None, save_images: Path | None, csv_file: Path | None, as_json: bool,
+          corrections: Corrections) -> None:
     """Upscale small images with MODEL and compare them with their originals: PSNR and SSIM of each, and their means.
 
     MODEL is a model's name or a checkpoint, graph or engine file; without it the default model is measured.
@@ -43,7 +45,7 @@ def evaluate(model: str | None, hr: Path, lr: Path | None, on_y: bool, device: s
     from srn_deploy.quality.evaluate import Measured, evaluate_pairs, find_pairs, image_targets
     from srn_deploy.tiling.windows import TileOptions
 
-    backend = open_model(model, device, corrections=corrections)
+    backend = open_model(model, device, precision=precision, corrections=corrections)
     try:
         pairs = find_pairs(hr, lr, backend.spec.scale)
         targets = {} if save_images is None else image_targets(pairs, save_images)

@@ -19,6 +19,10 @@ device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "ope
                       help="Where to run; auto takes an engine in the cache, else a GPU that works, else the CPU, and "
                            "says which and why. openvino runs a graph on the CPU by OpenVINO.")
 
+precision = click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True,
+                         help="What the network computes in; bf16 runs on OpenVINO. auto takes BF16 with --device "
+                              "openvino where the CPU computes in it and the model is certified in it, and says so.")
+
 measured_device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto",
                                show_default=True, help="Where to measure; auto takes a GPU that works, else the CPU.")
 

@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 @click.option("--model", help="A model's name, or a checkpoint, graph or engine file.  "
                                  "[default: the shipped default]")
 @options.device
+@options.precision
 @click.option("--tile", default="auto", show_default=True, metavar="auto|none|N", callback=options.tile_side,
               help="Side of a tile in input pixels; none runs the whole image at once.")
 @click.option("--halo", type=click.IntRange(min=0), help="Context around a tile.  [default: measured for the network]")
@@ -38,9 +39,9 @@ _log = logging.getLogger(__name__)
               help="Refuse larger images before decoding them.  [default: 200]")
 @options.corrections
 @click.option("--skip-existing", is_flag=True, help="Skip images whose output exists: resumes a folder.")
-def upscale(source: Path, target: Path, model: str | None, device: str, tile: int | str | None, halo: int | None,
-            quality: int | None, guard: str, suffix: str | None, max_megapixels: float | None, skip_existing: bool,
-            corrections: Corrections) -> None:
+def upscale(source: Path, target: Path, model: str | None, device: str, precision: str, tile: int | str | None,
+            halo: int | None, quality: int | None, guard: str, suffix: str | None, max_megapixels: float | None,
+            skip_existing: bool, corrections: Corrections) -> None:
     """Upscale an image, or every image of a folder (the tree is kept).
 
     PNG, JPEG, WebP, TIFF and BMP; the suffix of OUT or --format chooses the format. Originals are never overwritten.
@@ -62,7 +63,7 @@ def upscale(source: Path, target: Path, model: str | None, device: str, tile: in
         return
     if quality is not None and (lossless := formats_without_quality(jobs)):
         _log.warning("--quality does nothing to %s, written without loss.", ", ".join(lossless))
-    with load(model, device=device, corrections=corrections, tiles=tiles, guard=guard) as upscaler:
+    with load(model, device=device, precision=precision, corrections=corrections, tiles=tiles, guard=guard) as upscaler:
         show(len(jobs), len(planned) - len(jobs),
              lambda on_tile: upscaler.upscale_jobs(jobs, quality=quality, on_tile=on_tile,
                                                    max_megapixels=max_megapixels or MAX_MEGAPIXELS), resume=resume)

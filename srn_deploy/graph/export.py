@@ -40,6 +40,8 @@ class ExportOptions:
     def __post_init__(self) -> None:
         if self.form is Form.CHECKPOINT:
             raise OptionError("A graph is portable or deploy.", remedy="Use Form.PORTABLE or Form.DEPLOY.")
+        if self.precision not in (Precision.FP32, Precision.FP16):
+            raise OptionError(f"No graph is made in {self.precision}.", remedy="Use FP32 or FP16.")
         if self.precision is Precision.FP16 and self.pixel_type is PixelType.FLOAT32 and self.form is Form.DEPLOY:
             raise OptionError("Float pixels are for 16-bit images, and FP16 cannot represent 16 bits.",
                               remedy="Leave out --fp16 or --io float32.")

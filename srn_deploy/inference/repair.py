@@ -62,12 +62,12 @@ def findings_of(verdict: Verdict, scale: int, *, run_again: int = 0, bicubic: in
 
 
 def repair(rgb: PixelArray, upscaled: PixelArray, verdict: Verdict, backend: Backend, setup: Setup) -> GuardFindings:
-    """Repair broken blocks of `upscaled` in place: rerun in FP32 what broke in FP16, interpolate what stays broken.
+    """Repair broken blocks of `upscaled` in place: rerun in FP32 what broke in FP16 or BF16, interpolate the rest.
 
     rgb: the input (H, W, 3). backend: the one that made `upscaled`, whose blocks the verdict judges.
     """
     scale, left, weights = backend.spec.scale, verdict, soft_mask(verdict)
-    precise = setup.fallback.opened() if backend.spec.precision is Precision.FP16 else None
+    precise = setup.fallback.opened() if backend.spec.precision is not Precision.FP32 else None
     if precise is not None and is_tileable(precise.spec):
         _blend(upscaled, weights, _run_again(rgb, precise, weights, setup.tiles), scale)
         left = inspect(rgb, upscaled, scale)

@@ -17,8 +17,8 @@ from srn_deploy.tiling.windows import TileOptions
 class Fp32Fallback:
     """The same model in FP32 with float pixels, opened when it is first needed; whoever makes it closes it.
 
-    It runs images of 16 bits where the model takes 8, and runs blocks again that broke in FP16. Without
-    `open_model` there is none.
+    It runs images of 16 bits where the model takes 8 or computes in BF16, and runs blocks again that broke in FP16 or
+    BF16. Without `open_model` there is none.
     """
 
     def __init__(self, open_model: Callable[[], Backend] | None = None) -> None:
