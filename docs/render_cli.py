@@ -16,7 +16,7 @@ import click
 
 from srn_deploy.benchmark.tables import markdown_table
 from srn_deploy.cli import Failed, main
-from srn_deploy.cli.options import INTERRUPTED
+from srn_deploy.cli.signals import CTRL_C, HUNG_UP, TERMINATED
 from srn_deploy.system.atomic import replacing
 
 PAGE = Path(__file__).resolve().parent / "cli.md"
@@ -34,7 +34,9 @@ EXIT_CODES = (
     (Failed.exit_code,
      "it failed: stderr says what happened and how to fix it; the other images of a folder are still processed"),
     (click.UsageError.exit_code, "the command line was wrong; nothing was done"),
-    (INTERRUPTED, "Ctrl-C; every file that exists is complete"),
+    (CTRL_C, "Ctrl-C; every file that exists is complete"),
+    (TERMINATED, "SIGTERM, as `timeout`, Docker, systemd and Slurm send it; ends as Ctrl-C does"),
+    (HUNG_UP, "SIGHUP, as a closed terminal sends it; ends as Ctrl-C does"),
 )
 
 _EXTRA = re.compile(r"\s*\[([^\[\]]+)\]$")

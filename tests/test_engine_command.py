@@ -105,15 +105,16 @@ def test_where_the_engine_can_run_it_is_certified_at_once(cache: Path, monkeypat
     assert Closed.closed == 1
 
 
-def test_ctrl_c_during_a_build_ends_it_with_exit_code_130_and_leaves_no_engine(
-        cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_ctrl_c_and_sigterm_during_a_build_end_it_and_leave_no_engine(
+        cache: Path, monkeypatch: pytest.MonkeyPatch, name: str, code: int) -> None:
     """The signal arrives while the library is at work, in the middle of one of its callbacks."""
     def interrupting(phase: object) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.Signals[name])
 
     monkeypatch.setattr("srn_deploy.cli.build_engine._progress", lambda: nullcontext(interrupting))
     ended = CliRunner().invoke(main, ["build-engine", "--fp16", *SHAPES])
-    assert ended.exit_code == 130
+    assert ended.exit_code == code
     assert "Interrupted; every file that exists is complete." in ended.stderr
     assert not list(cache.glob("*.engine"))
 

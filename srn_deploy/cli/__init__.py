@@ -10,8 +10,7 @@ from typing import Any
 import click
 
 from srn_deploy import __version__
-from srn_deploy.cli import messages
-from srn_deploy.cli.options import INTERRUPTED
+from srn_deploy.cli import messages, signals
 from srn_deploy.errors import OptionError, SrnDeployError
 from srn_deploy.system.atomic import DISK_IS_FULL
 
@@ -58,7 +57,7 @@ class Commands(click.Group):
         return command
 
     def invoke(self, context: click.Context) -> Any:
-        """Run the command; a SrnDeployError or a full disk behind stdout ends in exit code 1, Ctrl-C in 130."""
+        """Run the command; a SrnDeployError or a full disk behind stdout ends in exit code 1, a signal in its own."""
         try:
             return super().invoke(context)
         except SrnDeployError as error:
@@ -70,8 +69,8 @@ class Commands(click.Group):
                                remedy="Free space where stdout goes; every file that exists is complete.")
             raise Failed(full) from error
         except KeyboardInterrupt as error:
-            click.echo("Interrupted; every file that exists is complete.", err=True)
-            raise click.exceptions.Exit(INTERRUPTED) from error
+            messages.say("Interrupted; every file that exists is complete.")
+            raise signals.interrupted() from error
 
 
 def _as_it_is(error: UnicodeError) -> tuple[str | bytes, int]:
@@ -96,3 +95,4 @@ def main(context: click.Context) -> None:
             is_ascii = codecs.lookup(stream.encoding).name == "ascii"
             stream.reconfigure(encoding="utf-8" if is_ascii else None, errors="srn-as-it-is")
     context.with_resource(messages.shown())
+    context.with_resource(signals.stopped_as_by_ctrl_c(context))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from srn_deploy.cli import bench_view, options
+from srn_deploy.cli import bench_view, messages, options, signals
 
 if TYPE_CHECKING:
     from srn_deploy.benchmark.records import Record
@@ -84,14 +84,14 @@ def bench(models: tuple[str, ...], paper: bool, images: Path | None, limit: int 
         else:
             report = _steady(models, chosen, size, batches, budget, rounds, every_way, save)
     except KeyboardInterrupt:
-        click.echo("Interrupted before enough was measured; nothing is kept.", err=True)
-        raise click.exceptions.Exit(options.INTERRUPTED) from None
+        messages.say("Interrupted before enough was measured; nothing is kept.")
+        raise signals.interrupted() from None
     if csv_file is not None:
         options.write_text(csv_file, options.as_csv(_csv_rows(report.tables)))
     _print(report, markdown, as_json)
     if report.interrupted:
-        click.echo("Interrupted; what was measured until then is kept.", err=True)
-        raise click.exceptions.Exit(options.INTERRUPTED)
+        messages.say("Interrupted; what was measured until then is kept.")
+        raise signals.interrupted()
 
 
 @dataclass(frozen=True, kw_only=True)

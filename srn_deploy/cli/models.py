@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from srn_deploy.cli import options
+from srn_deploy.cli import messages, options, signals
 
 if TYPE_CHECKING:
     from srn_deploy.registry.published import PublishedModel
@@ -65,8 +65,8 @@ def pull(names: tuple[str, ...]) -> None:
             for one in pull_models(names, on_model=on_model):
                 paths.append(one.path)  # noqa: PERF401  # extend would lose those before an error
     except KeyboardInterrupt:
-        click.echo("Stopped; what was received is kept, and the same command continues from there.", err=True)
-        raise click.exceptions.Exit(options.INTERRUPTED) from None
+        messages.say("Stopped; what was received is kept, and the same command continues from there.")
+        raise signals.interrupted() from None
     finally:  # after the bar, which it would break up; also the models before a failure
         for path in paths:
             click.echo(str(path))
@@ -88,8 +88,6 @@ def _progress() -> Iterator[OnModel]:
     """What to call for each model: it announces the model, and on a terminal shows a bar below all messages."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    from srn_deploy.cli import messages
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())

@@ -30,9 +30,6 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for p
 
 FILE = click.Path(path_type=Path)
 
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as in shells: 128 plus the number of the signal."""
-
 
 def corrections(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --set, --value-range and --trust, which the command receives as one `corrections: Corrections`."""

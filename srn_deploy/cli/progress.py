@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import click
 
 from srn_deploy.cli.messages import above, say
-from srn_deploy.cli.options import INTERRUPTED
+from srn_deploy.cli.signals import interrupted
 from srn_deploy.inference.jobs import Outcome
 from srn_deploy.inference.upscale import OnTile, no_progress
 
@@ -28,7 +28,7 @@ class Display:
 
 
 def show(total: int, skipped: int, run: Run, *, resume: str) -> None:
-    """Consume a run and report it; exits with code 1 if an image failed, 130 after Ctrl-C.
+    """Consume a run and report it; exits with code 1 if an image failed, as `stopped` does after Ctrl-C.
 
     resume: how to continue, said after Ctrl-C and on a full disk.
     """
@@ -40,8 +40,7 @@ def show(total: int, skipped: int, run: Run, *, resume: str) -> None:
                 done += outcome.error is None
                 display.on_outcome(outcome)
     except KeyboardInterrupt:
-        click.echo(f"Stopped after {done} of {total}; every file that exists is complete. {resume}", err=True)
-        raise click.exceptions.Exit(INTERRUPTED) from None
+        raise stopped(done, total, resume) from None
     if total + skipped > 1:
         seconds = time.monotonic() - began
         click.echo(f"{done} written, {failed} failed, {skipped} skipped, in {seconds:.1f} s "
@@ -51,6 +50,12 @@ def show(total: int, skipped: int, run: Run, *, resume: str) -> None:
                    err=True)
     if failed:
         raise click.exceptions.Exit(1)
+
+
+def stopped(done: int, total: int, resume: str) -> click.exceptions.Exit:
+    """Say how far the work came after Ctrl-C or SIGTERM, and how to continue; returns the exit to raise."""
+    say(f"Stopped after {done} of {total}; every file that exists is complete. {resume}")
+    return interrupted()
 
 
 def _print(outcome: Outcome, result: Callable[[str], None]) -> None:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import click
 
-from srn_deploy.cli import messages
-from srn_deploy.cli.options import INTERRUPTED
+from srn_deploy.cli import messages, signals
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,7 +58,7 @@ def train(recipe: str, data: tuple[Path, ...], out: Path | None, **chosen: Any) 
     except KeyboardInterrupt as interrupt:
         given = click.get_current_context().params | {"data": folders, "out": target}
         messages.say(_stopped(str(interrupt), given))
-        raise click.exceptions.Exit(INTERRUPTED) from interrupt
+        raise signals.interrupted() from interrupt
     click.echo(checkpoint)
 
 

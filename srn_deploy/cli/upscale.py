@@ -47,7 +47,7 @@ def upscale(source: Path, target: Path, model: str | None, device: str, precisio
     PNG, JPEG, WebP, TIFF and BMP; the suffix of OUT or --format chooses the format. Originals are never overwritten.
     """
     from srn_deploy.api import load
-    from srn_deploy.cli.progress import show
+    from srn_deploy.cli.progress import show, stopped
     from srn_deploy.image import MAX_MEGAPIXELS
     from srn_deploy.inference.jobs import clear_leftovers, formats_without_quality, pending, plan_jobs
     from srn_deploy.tiling.windows import TileOptions
@@ -63,7 +63,11 @@ def upscale(source: Path, target: Path, model: str | None, device: str, precisio
         return
     if quality is not None and (lossless := formats_without_quality(jobs)):
         _log.warning("--quality does nothing to %s, written without loss.", ", ".join(lossless))
-    with load(model, device=device, precision=precision, corrections=corrections, tiles=tiles, guard=guard) as upscaler:
+    try:
+        upscaler = load(model, device=device, precision=precision, corrections=corrections, tiles=tiles, guard=guard)
+    except KeyboardInterrupt:
+        raise stopped(0, len(jobs), resume) from None
+    with upscaler:
         show(len(jobs), len(planned) - len(jobs),
              lambda on_tile: upscaler.upscale_jobs(jobs, quality=quality, on_tile=on_tile,
                                                    max_megapixels=max_megapixels or MAX_MEGAPIXELS), resume=resume)
