@@ -13,8 +13,8 @@ from srn_deploy.backends.protocol import Backend
 from srn_deploy.errors import OptionError
 from srn_deploy.image.bicubic import resize_uint8
 from srn_deploy.inference.upscale import upscale_rgb
-from srn_deploy.quality.evaluate import find_pairs, read_pairs
 from srn_deploy.quality.metrics import psnr_y, ssim_y
+from srn_deploy.quality.pairs import find_pairs, read_pairs
 from srn_deploy.tiling.windows import TileOptions
 
 Pixels = NDArray[np.uint8]

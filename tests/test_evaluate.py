@@ -14,8 +14,10 @@ from srn_deploy.cli import main
 from srn_deploy.errors import OptionError, UnreadableImage
 from srn_deploy.image import Image, read_image, write_image
 from srn_deploy.image.bicubic import resize_uint8
-from srn_deploy.quality.evaluate import ImagePair, Measured, evaluate_pairs, find_pairs, image_targets
+from srn_deploy.image.pairing import FilePair
+from srn_deploy.quality.evaluate import Measured, evaluate_pairs
 from srn_deploy.quality.metrics import cropped, psnr, psnr_y, ssim_y
+from srn_deploy.quality.pairs import find_pairs, image_targets
 from srn_deploy.spec import PixelType
 from srn_deploy.verification.sample_images import originals
 from tests.fakes import NEAREST, NearestBackend
@@ -68,7 +70,7 @@ def test_an_original_without_its_small_picture_is_named(folder: Path) -> None:
 
 
 def test_small_images_of_another_scale_are_an_error(folder: Path) -> None:
-    pair = ImagePair(name="0000.png", hr=folder / "HR/0000.png", lr=folder / "HR/0001.png")
+    pair = FilePair(name="0000.png", hr=folder / "HR/0000.png", lr=folder / "HR/0001.png")
     with pytest.raises(OptionError, match=r"a x2 of 0000\.png is"):
         evaluate_pairs(NearestBackend(), [pair])
 

@@ -24,7 +24,7 @@ from srn_deploy.benchmark.records import Record
 from srn_deploy.errors import OptionError, UnreadableImage
 from srn_deploy.image import Image, read_image, write_image
 from srn_deploy.image.bicubic import resize_uint8
-from srn_deploy.quality.evaluate import find_pairs, read_pairs
+from srn_deploy.quality.pairs import find_pairs, read_pairs
 from srn_deploy.registry.shipped import default_model, shipped_models
 from srn_deploy.system.hashing import sha256_of_file
 from srn_deploy.training.recipe import load_recipe

@@ -27,7 +27,7 @@ def sorted_out(folder: Path, names: tuple[str, ...], scale: int = 4) -> tuple[di
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
-    files = find_data_files(folder, find_images(folder), scale)
+    files = find_data_files(folder, scale)
 
     def inner(path: Path | None) -> str | None:
         return None if path is None else path.relative_to(folder).as_posix()
@@ -76,7 +76,7 @@ def test_lr_files_that_belong_to_no_hr_file_are_logged(tmp_path: Path, caplog: p
     write_image(tmp_path / "originals/a.png", Image(pixels=pixels))
     write_image(tmp_path / "LR/a.png", Image(pixels=pixels[:4, :4]))
     load_images([tmp_path], 4)
-    assert "Images in folders named like those of LR files that belong to no HR file: 1 (" in caplog.text
+    assert "LR files that belong to no HR file: 1 (" in caplog.text
 
 
 def test_several_folders_are_one_set(tmp_path: Path) -> None:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 @click.argument("model", required=False)
 @click.option("--hr", type=options.FILE, required=True, metavar="DIR", help="Originals.")
 @click.option("--lr", type=options.FILE, metavar="DIR",
-              help="Small images of the same names, or 0801x4.png for 0801.png.  [default: made from the originals]")
+              help="Small images, in the same folders and with the same names, or as in 0801x4.png for 0801.png.  "
+                   "[default: those that lie with the originals, else made from them]")
+@options.lr_pattern
 @click.option("--y/--rgb", "on_y", default=True, show_default=True,
               help="On luma, or on RGB as the NTIRE challenge counts.")
 @options.device
@@ -31,9 +33,9 @@ if TYPE_CHECKING:
 @click.option("--csv", "csv_file", type=options.FILE, metavar="FILE", help="Write the scores as CSV as well.")
 @options.as_json
 @options.corrections
-def evaluate(model: str | None, hr: Path, lr: Path | None, on_y: bool, device: str, precision: str,
-          tile: int | str | None, save_images: Path | None, csv_file: Path | None, as_json: bool,
-          corrections: Corrections) -> None:
+def evaluate(model: str | None, hr: Path, lr: Path | None, lr_pattern: str | None, on_y: bool, device: str,
+             precision: str, tile: int | str | None, save_images: Path | None, csv_file: Path | None, as_json: bool,
+             corrections: Corrections) -> None:
     """Upscale small images with MODEL and compare them with their originals: PSNR and SSIM of each, and their means.
 
     MODEL is a model's name or a checkpoint, graph or engine file; without it the default model is measured.
@@ -42,19 +44,20 @@ def evaluate(model: str | None, hr: Path, lr: Path | None, on_y: bool, device: s
     """
     from srn_deploy.benchmark.evaluation_record import record_of
     from srn_deploy.open_model import open_model
-    from srn_deploy.quality.evaluate import Measured, evaluate_pairs, find_pairs, image_targets
+    from srn_deploy.quality.evaluate import Measured, evaluate_pairs
+    from srn_deploy.quality.pairs import find_pairs, image_targets, small_images_of
     from srn_deploy.tiling.windows import TileOptions
 
     backend = open_model(model, device, precision=precision, corrections=corrections)
     try:
-        pairs = find_pairs(hr, lr, backend.spec.scale)
+        pairs = find_pairs(hr, lr, backend.spec.scale, lr_pattern)
         targets = {} if save_images is None else image_targets(pairs, save_images)
         evaluation = evaluate_pairs(
             backend, pairs, Measured.Y if on_y else Measured.RGB,
             tiles=TileOptions(tile=tile),
             on_image=lambda name, image: _keep(targets.get(name), image),
             on_score=lambda score: None if as_json else click.echo(_line(score.name, score.psnr_db, score.ssim)))
-        record = record_of(evaluation, backend.spec, hr=hr, lr=lr)
+        record = record_of(evaluation, backend.spec, hr=hr, small=small_images_of(pairs, lr))
     finally:
         backend.close()
     if csv_file is not None:

@@ -26,6 +26,10 @@ precision = click.option("--precision", type=click.Choice(["auto", "fp32", "bf16
 measured_device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto",
                                show_default=True, help="Where to measure; auto takes a GPU that works, else the CPU.")
 
+lr_pattern = click.option("--lr-pattern", metavar="PATTERN",
+                          help="Path of the small image of an original, for names that are not recognised, as in "
+                               "{folder}/{stem}_small; {scale} is that of the model.")
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 FILE = click.Path(path_type=Path)

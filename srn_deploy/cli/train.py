@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import click
 
 from srn_deploy.cli import messages, signals
+from srn_deploy.cli.options import lr_pattern
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,6 +29,7 @@ PLAIN_LINE_EVERY_S = 60.0
 @click.argument("recipe")
 @click.option("--data", type=click.Path(path_type=Path), envvar=DATA_VARIABLE, multiple=True,
               help=f"Folder of HR images, searched with its subfolders; may be repeated. [default: ${DATA_VARIABLE}]")
+@lr_pattern
 @click.option("--out", type=click.Path(path_type=Path),
               help="Folder of the run, for state, log, curve and checkpoint. [default: runs/RECIPE]")
 @click.option("--resume", is_flag=True, help="Continue where the run in --out last saved.")
@@ -76,10 +78,10 @@ def _required(data: tuple[Path, ...]) -> tuple[Path, ...]:
 def _stopped(message: str, params: dict[str, object]) -> str:
     """What to say after Ctrl-C, with the command that continues the run."""
     words = ["srn-deploy", "train", str(params["recipe"])]
-    for name in ("data", "out", "device", "steps", "minutes", "seed", "initial", "teacher", "threads"):
+    for name in ("data", "lr_pattern", "out", "device", "steps", "minutes", "seed", "initial", "teacher", "threads"):
         given = params[name]
         for value in given if isinstance(given, tuple) else () if given is None else (given,):
-            words += ["--budget" if name == "minutes" else f"--{name}", str(value)]
+            words += ["--budget" if name == "minutes" else f"--{name.replace('_', '-')}", str(value)]
     message = message or "Stopped at once; what was saved before is kept."
     return f"{message}\nContinue with: {shlex.join([*words, '--resume'])}"
 

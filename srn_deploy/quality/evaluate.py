@@ -9,24 +9,21 @@ measured that way. A graph or an engine gives RGB images and is measured on thos
 from __future__ import annotations
 
 import math
-import os
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from srn_deploy.backends.protocol import Backend
-from srn_deploy.errors import OptionError, UnreadableImage
-from srn_deploy.image import Image, find_images, read_image
-from srn_deploy.image.bicubic import resize_uint8
+from srn_deploy.image import Image
+from srn_deploy.image.pairing import FilePair
 from srn_deploy.image.pixels import Rgb8
 from srn_deploy.inference.upscale import upscale_rgb
-from srn_deploy.quality.metrics import SSIM_WINDOW_PX, cropped, luma, psnr, ssim
+from srn_deploy.quality.metrics import cropped, luma, psnr, ssim
+from srn_deploy.quality.pairs import read_pairs
 from srn_deploy.spec import Colour
 from srn_deploy.tiling.windows import WHOLE_IMAGE, TileOptions
 
@@ -35,7 +32,6 @@ Planes = NDArray[np.float64]
 OnImage = Callable[[str, Image], None]
 """Called with the name of a pair and its upscaled image."""
 
-_PART_OF_A_SET = re.compile(r"HR|LR|GTmod\d+|x\d|X\d|LRbicx\d|original", re.IGNORECASE)
 
 
 class Measured(StrEnum):
@@ -43,15 +39,6 @@ class Measured(StrEnum):
 
     Y = "y"
     RGB = "rgb"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImagePair:
-    """An original and the small image that is upscaled; without one it is made by MATLAB's bicubic interpolation."""
-
-    name: str
-    hr: Path
-    lr: Path | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,47 +84,7 @@ class UpscalesLuma(Protocol):
         """Upscale Y (H, W) in 0..255; neither rounded nor clipped."""
 
 
-def find_pairs(hr: Path, lr: Path | None, scale: int) -> list[ImagePair]:
-    """Pair every image of `hr` with the small one of `lr` that has the same name, or that name and `xS`: 0801x4.png.
-
-    hr, lr: a folder or a single file; without `lr` the small images are made from the originals. Raises OptionError
-    for an original whose small image is missing, UnreadableImage for an empty folder.
-    """
-    originals = find_images(hr) if hr.is_dir() else [hr]
-    if not originals:
-        raise UnreadableImage(f"{hr} contains no image.",
-                              remedy="Give a folder with PNG, JPEG, WebP, TIFF or BMP files.")
-    if lr is None:
-        return [ImagePair(name=path.name, hr=path, lr=None) for path in originals]
-    small = {path.stem: path for path in (find_images(lr) if lr.is_dir() else [lr])}
-    pairs = []
-    for path in originals:
-        found = next((small[stem] for stem in (path.stem, f"{path.stem}x{scale}") if stem in small), None)
-        if found is None:
-            raise OptionError(f"{path.name} has no small image in {lr}.",
-                              remedy=f"It must be named {path.stem} or {path.stem}x{scale}, with any suffix; "
-                                     "without --lr it is made from the original.")
-        pairs.append(ImagePair(name=path.name, hr=path, lr=found))
-    return pairs
-
-
-def image_targets(pairs: Sequence[ImagePair], folder: Path) -> dict[str, Path]:
-    """The file that each upscaled image is written to, by the name of its pair.
-
-    Raises OptionError where two images would have one file, or where one that is measured would be overwritten.
-    """
-    targets = {pair.name: folder / Path(pair.name).with_suffix(".png") for pair in pairs}
-    sources = {os.path.realpath(path) for pair in pairs for path in (pair.hr, pair.lr) if path is not None}
-    if overwritten := next((path for path in targets.values() if os.path.realpath(path) in sources), None):
-        raise OptionError(f"{overwritten} is one of the images that are measured.",
-                          remedy="Name another folder with --save-images.")
-    if len(set(targets.values())) != len(pairs):
-        raise OptionError(f"Two upscaled images would have the same name in {folder}.",
-                          remedy="Rename the originals, or evaluate their folders one by one.")
-    return targets
-
-
-def evaluate_pairs(backend: Backend, pairs: Sequence[ImagePair], measured: Measured = Measured.Y, *,
+def evaluate_pairs(backend: Backend, pairs: Sequence[FilePair], measured: Measured = Measured.Y, *,
                    tiles: TileOptions = WHOLE_IMAGE, on_image: OnImage = lambda name, image: None,
                    on_score: Callable[[Score], None] = lambda score: None) -> Evaluation:
     """Upscale the small image of every pair and score it against its original.
@@ -156,34 +103,6 @@ def evaluate_pairs(backend: Backend, pairs: Sequence[ImagePair], measured: Measu
         on_score(scores[-1])
     what = measured.upper() if own_luma is None else "the network's own luma, as published"
     return Evaluation(scores=tuple(scores), measured=what)
-
-
-def set_name(hr: Path) -> str:
-    """The test set that a path belongs to: its last folder that is not part of one, as Set5 in Set5/x4/HR."""
-    parts = [part for part in hr.resolve().parts if not _PART_OF_A_SET.fullmatch(part)]
-    return parts[-1] if parts else hr.name
-
-
-def read_pairs(pairs: Iterable[ImagePair], scale: int) -> Iterator[tuple[ImagePair, Rgb8, Rgb8]]:
-    """Yield each pair, its original and its small image; the original is cropped to what the small one covers.
-
-    Raises OptionError where the sizes do not fit together or an original is too small to be measured.
-    """
-    for pair in pairs:
-        hr = read_image(pair.hr).as_rgb8()
-        height, width = (side // scale for side in hr.shape[:2])
-        if min(height, width) * scale < SSIM_WINDOW_PX + 2 * scale:
-            raise OptionError(f"{pair.hr} is too small to be measured at x{scale}.",
-                              remedy=f"Leave it out: SSIM needs {SSIM_WINDOW_PX} px a side after cropping.")
-        hr = hr[:height * scale, :width * scale]
-        if pair.lr is None:
-            yield pair, hr, resize_uint8(hr, height, width)
-            continue
-        lr = read_image(pair.lr).as_rgb8()
-        if lr.shape[:2] != (height, width):
-            raise OptionError(f"{pair.lr} is {lr.shape[0]} x {lr.shape[1]} px; a x{scale} of {pair.hr.name} is "
-                              f"{height} x {width}.", remedy=f"Give the small images of x{scale}.")
-        yield pair, hr, lr
 
 
 def _planes(sr: Rgb8, hr: Rgb8, measured: Measured) -> tuple[Planes, Planes]:

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srn_deploy.errors import SrnDeployError, TrainingError
-from srn_deploy.image import find_images, read_image
+from srn_deploy.image import read_image
 from srn_deploy.image.bicubic import resize_uint8
+from srn_deploy.image.pairing import FilePair
 from srn_deploy.system.threads import usable_cores
-from srn_deploy.training.layout import DataFiles, HrFile, find_data_files
+from srn_deploy.training.layout import DataFiles, find_data_files
 from srn_deploy.training.pixel_file import MappedPixels, PixelFile
 
 _log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class _LeftOut:
     smallest_px: int
     without_lr: list[str]
     unused_lr: list[str]
+    other_scales: list[str]
     unreadable: list[str] = field(default_factory=list)
     small: list[str] = field(default_factory=list)
 
@@ -85,8 +87,11 @@ class _LeftOut:
             _log.warning("Left out: images without an LR file: %d (%s is the first).",
                          len(self.without_lr), self.without_lr[0])
         if self.unused_lr:
-            _log.warning("Images in folders named like those of LR files that belong to no HR file: %d (%s is the "
-                         "first). LR is made by bicubic instead.", len(self.unused_lr), self.unused_lr[0])
+            _log.warning("LR files that belong to no HR file: %d (%s is the first). LR is made by bicubic instead.",
+                         len(self.unused_lr), self.unused_lr[0])
+        if self.other_scales:
+            _log.info("Left out: images of other scales: %d (%s is the first).",
+                      len(self.other_scales), self.other_scales[0])
 
     def counts(self) -> str:
         """How many files there are of each kind, in words."""
@@ -94,16 +99,19 @@ class _LeftOut:
         return f"{len(self.small)} smaller, {len(self.unreadable)} unreadable{without_lr}"
 
 
-def load_images(folders: Sequence[Path], scale: int, *, smallest_px: int = 1, made_lr: bool = False) -> TrainingImages:
-    """Load every image under some folders with its LR, sorted by path; `layout` decides which files belong together.
+def load_images(folders: Sequence[Path], scale: int, *, smallest_px: int = 1, made_lr: bool = False,
+                lr_pattern: str | None = None) -> TrainingImages:
+    """Load every image under some folders with its LR, sorted by path; `pair_images` decides what belongs together.
 
     LR is the published file where the layout has one and made_lr is False, else it is made by bicubic. HR is cropped
     to a multiple of the scale. Images with a side below `smallest_px` (HR) and unreadable ones are left out, which is
-    logged. Raises TrainingError when none is left, and for an LR file that is not `scale` times smaller than its HR.
+    logged. lr_pattern: how LR files are named, see `pair_images`. Raises TrainingError when none is left, and for an LR
+    file that is not `scale` times smaller than its HR, and OptionError where it is not clear what belongs together.
     """
-    files = sum((_files_in(folder, scale) for folder in folders), DataFiles())
+    files = sum((_files_in(folder, scale, lr_pattern) for folder in folders), DataFiles())
     left_out = _LeftOut(smallest_px=max(smallest_px, scale), without_lr=files.without_lr,
-                        unused_lr=[] if made_lr else files.unused_lr)
+                        unused_lr=[] if made_lr else files.unused_lr,
+                        other_scales=files.other_scales)
     hr, lr, names = PixelFile(), PixelFile(), []
     for pair in _decoded(files.training, scale, left_out, made_lr=made_lr):
         hr.append(pair.hr)
@@ -125,10 +133,10 @@ def load_images(folders: Sequence[Path], scale: int, *, smallest_px: int = 1, ma
     return TrainingImages(names=[names[i] for i in index], index=index, hr=hr, lr=lr, validation=validation)
 
 
-def _files_in(folder: Path, scale: int) -> DataFiles:
+def _files_in(folder: Path, scale: int, lr_pattern: str | None) -> DataFiles:
     if not folder.is_dir():
         raise TrainingError(f"{folder} is not a folder.", remedy="Give a folder of HR images with --data.")
-    return find_data_files(folder, find_images(folder), scale)
+    return find_data_files(folder, scale, lr_pattern)
 
 
 def held_out(count: int) -> tuple[list[int], list[int]]:
@@ -141,9 +149,9 @@ def held_out(count: int) -> tuple[list[int], list[int]]:
     return [i for i in range(count) if i not in held] or list(held), list(held)
 
 
-def _decoded(files: Sequence[HrFile], scale: int, left_out: _LeftOut, *, made_lr: bool) -> Iterator[TrainingPair]:
+def _decoded(files: Sequence[FilePair], scale: int, left_out: _LeftOut, *, made_lr: bool) -> Iterator[TrainingPair]:
     """Every readable pair that is large enough, in order; several are decoded at once."""
-    def one(file: HrFile) -> TrainingPair | SrnDeployError:
+    def one(file: FilePair) -> TrainingPair | SrnDeployError:
         try:
             return _read_pair(file, scale, made_lr=made_lr)
         except TrainingError:
@@ -162,7 +170,7 @@ def _decoded(files: Sequence[HrFile], scale: int, left_out: _LeftOut, *, made_lr
                     yield pair
 
 
-def _read_pair(file: HrFile, scale: int, *, made_lr: bool) -> TrainingPair:
+def _read_pair(file: FilePair, scale: int, *, made_lr: bool) -> TrainingPair:
     name, hr = file.name, read_image(file.hr).as_rgb8()
     height, width = (side // scale for side in hr.shape[:2])
     hr = np.ascontiguousarray(hr[:height * scale, :width * scale])

@@ -30,6 +30,8 @@ class RunOptions:
     """Checkpoint whose weights the run starts with; None: the one left by the recipe that this recipe follows."""
     teacher: Path | None = None
     """Checkpoint to learn from; None: the one left by the recipe's teacher."""
+    lr_pattern: str | None = None
+    """How LR files are named, as in "{folder}/{stem}_small"; None: as data sets are published."""
     resume: bool = False
     """Continue the run that is in the folder."""
 

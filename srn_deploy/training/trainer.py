@@ -108,7 +108,8 @@ class Trainer:
     def _load_images(self, data: Sequence[Path]) -> None:
         recipe = self.recipe
         images = load_images(data, recipe.scale, made_lr=recipe.degradation != "bicubic",
-                             smallest_px=max(recipe.hr_patch_px, VALIDATED_SIDES * recipe.scale))
+                             smallest_px=max(recipe.hr_patch_px, VALIDATED_SIDES * recipe.scale),
+                             lr_pattern=self.options.lr_pattern)
         if len(images.hr) == 1:
             _log.warning("There is only one image: it is used for training and for validation.")
         if not images.hr.fits(self.device):
