@@ -34,8 +34,8 @@ def find_pairs(hr: Path, lr: Path | None, scale: int, pattern: str | None = None
     hr, lr: a folder or a single file. Without `lr`, small images that lie in `hr` as well are used; where there are
     none they are to be made from the originals. Only headers are read. Raises UnreadableImage for an empty folder or a
     file that is not an image, and OptionError where it is not clear which images belong together, where an original has
-    no small image though others have, where sizes do not fit the scale, and where an original looks like a small version
-    of another one.
+    no small image though others have, where sizes do not fit the scale, and where an original looks like a small
+    version of another one.
     """
     found = pair_images(hr, lr, scale, pattern)
     without = [*found.without_lr, *(pair.name for pair in found.pairs if pair.lr is None)]
