@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from srn_deploy.image.containers.exif import orientation, upright, upright_xmp
+from srn_deploy.image.containers.exif import orientation, upright
+from srn_deploy.image.containers.xmp_pixels import upright_xmp
 
 
 def exif(turn: int, order: str = "<") -> bytes:

@@ -8,10 +8,14 @@ from tests.test_house import PACKAGE, imports_of, package_sources
 
 LAYERS: dict[str, tuple[str, ...]] = {
     "system": ("atomic cache cuda_driver documents hashing locks threads", "held_folder"),
-    "image": ("alpha bicubic containers/foreign containers/ifd containers/unpacked",
-              "containers/exif containers/resolution containers/webp",
-              "containers/bmp containers/jpeg containers/png containers/tiff_tags", "containers/tiff",
-              "containers/__init__", "files pixels", "listing", "pairing",
+    "image": (("alpha bicubic containers/foreign containers/ifd containers/pixel_map containers/unpacked "
+               "containers/xmp"),
+              "containers/jpeg_segments",
+              ("containers/extended_xmp containers/geotiff containers/jpeg_parts containers/resolution containers/webp "
+               "containers/xmp_pixels"),
+              "containers/bmp containers/exif containers/jpeg containers/png containers/tiff_tags",
+              "containers/moving containers/tiff", "containers/__init__", "files pixels", "listing",
+              "pairing",
               "bmp cmyk jpeg opencv_codec", "tiff", "reading writing", "sizes"),
     "tiling": ("interpolation shapes", "tiles", "windows"),
     "registry": ("download published shipped", "pull resolve"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from srn_deploy.image.containers import Metadata
+from srn_deploy.image.containers.moving import moved
+from srn_deploy.image.containers.pixel_map import PixelMap
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 """(H, W, C) as files hold them: uint8 in 0..255 or uint16 in 0..65535."""
@@ -38,6 +40,11 @@ class Image:
     def width(self) -> int:
         """In pixels."""
         return int(self.pixels.shape[1])
+
+    def enlarged(self, pixels: Pixels, alpha: Pixels | None) -> Image:
+        """The image with larger pixels of the same kind; what its metadata count in pixels grows with them."""
+        grown = PixelMap(height=self.height, width=self.width, new_height=pixels.shape[0], new_width=pixels.shape[1])
+        return replace(self, pixels=pixels, alpha=alpha, metadata=moved(self.metadata, grown)[0])
 
     def as_rgb8(self) -> Rgb8:
         """A new uint8 array (H, W, 3) in RGB, without alpha; grey is repeated and 16 bits are rounded to 8."""

@@ -11,8 +11,12 @@ import numpy as np
 
 from srn_deploy.errors import OptionError, UnreadableImage, UnsupportedImage
 from srn_deploy.image import bmp, cmyk, jpeg, opencv_codec, tiff
-from srn_deploy.image.containers import Container, Metadata, MetadataKind, Unpacked, resolution_of_exif, unpack
-from srn_deploy.image.containers.exif import orientation, upright, upright_xmp
+from srn_deploy.image.containers import Container, Metadata, MetadataKind, Unpacked, listed, resolution_of_exif, unpack
+from srn_deploy.image.containers.exif import orientation, upright
+from srn_deploy.image.containers.moving import moved
+from srn_deploy.image.containers.pixel_map import PixelMap
+from srn_deploy.image.containers.unpacked import Part
+from srn_deploy.image.containers.xmp_pixels import upright_xmp
 from srn_deploy.image.files import read_bytes
 from srn_deploy.image.pixels import Decoded, Image, Pixels
 
@@ -22,6 +26,9 @@ MAX_MEGAPIXELS = 200.0
 The largest single exposures, of cameras with 200 megapixels, have 16,320 x 12,240 pixels; RGB of that size and its
 fourfold enlargement take 10 GB.
 """
+
+FIRST_TURNED_ORIENTATION = 5
+"""The EXIF orientations 5 to 8 exchange height and width."""
 
 _DECODERS: dict[Container, Callable[[Unpacked, Path], Decoded]] = {
     Container.PNG: opencv_codec.decode_png, Container.WEBP: opencv_codec.decode_webp, Container.JPEG: jpeg.decode,
@@ -43,9 +50,12 @@ def read_image(path: Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> Image:
         decoded = cmyk.to_rgb(decoded, dict(metadata).get(MetadataKind.ICC), path)
         metadata = tuple(block for block in metadata if block[0] is not MetadataKind.ICC)
     turn = orientation_of(metadata)
+    metadata, parts = _without_turn(metadata, turn, unpacked)
+    left_behind = unpacked.left_behind + parts
+    remarks = (f"{path}: left behind: {listed(left_behind)}.",) if left_behind else ()
     return Image(pixels=_turned(decoded.colour, turn),
                  alpha=None if decoded.alpha is None else _turned(decoded.alpha, turn),
-                 metadata=_with_resolution(_without_turn(metadata)), remarks=unpacked.remarks + decoded.remarks)
+                 metadata=_with_resolution(metadata), remarks=unpacked.remarks + remarks + decoded.remarks)
 
 
 def unpack_checked(path: Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> Unpacked:
@@ -86,7 +96,7 @@ def _in_digits(megapixels: float) -> str:
 
 def _turned(decoded: Pixels, turn: int) -> Pixels:
     """Pixels turned upright from EXIF orientation 1 to 8, as a contiguous array."""
-    if turn >= 5:
+    if turn >= FIRST_TURNED_ORIENTATION:
         decoded = decoded.swapaxes(0, 1)
     if turn in (3, 4, 7, 8):
         decoded = decoded[::-1]
@@ -95,9 +105,15 @@ def _turned(decoded: Pixels, turn: int) -> Pixels:
     return cast(Pixels, np.ascontiguousarray(decoded))
 
 
-def _without_turn(metadata: Metadata) -> Metadata:
+def _without_turn(metadata: Metadata, turn: int, unpacked: Unpacked) -> tuple[Metadata, tuple[Part, ...]]:
+    """Metadata for the upright image, and what of it had to be left out."""
     change = {MetadataKind.EXIF: upright, MetadataKind.XMP: upright_xmp}
-    return tuple((kind, change[kind](block) if kind in change else block) for kind, block in metadata)
+    metadata = tuple((kind, change[kind](block) if kind in change else block) for kind, block in metadata)
+    if turn == 1:
+        return metadata, ()
+    height, width = unpacked.height, unpacked.width
+    new_height, new_width = (width, height) if turn >= FIRST_TURNED_ORIENTATION else (height, width)
+    return moved(metadata, PixelMap(height=height, width=width, new_height=new_height, new_width=new_width, turn=turn))
 
 
 def _with_resolution(metadata: Metadata) -> Metadata:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from srn_deploy.image.reading import MAX_MEGAPIXELS, orientation_of, unpack_checked
-
-FIRST_TURNED_ORIENTATION = 5
-"""The EXIF orientations 5 to 8 exchange height and width."""
+from srn_deploy.image.reading import FIRST_TURNED_ORIENTATION, MAX_MEGAPIXELS, orientation_of, unpack_checked
 
 
 def image_size(path: Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> tuple[int, int]:

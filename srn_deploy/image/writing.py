@@ -9,6 +9,7 @@ from srn_deploy.errors import OptionError, UnsupportedImage, UnwritableImage
 from srn_deploy.image import bmp, jpeg, opencv_codec, tiff
 from srn_deploy.image.containers import Container, Metadata, MetadataKind, pack, select_supported
 from srn_deploy.image.containers.exif import with_size
+from srn_deploy.image.containers.xmp_pixels import with_size_in_xmp
 from srn_deploy.image.files import container_of
 from srn_deploy.image.pixels import Image
 from srn_deploy.system.atomic import replacing
@@ -77,7 +78,8 @@ def write_image(path: Path, image: Image, *, quality: int | None = None) -> tupl
     check_writable(path, height=image.height, width=image.width, has_alpha=image.alpha is not None,
                    bits=8 * image.pixels.dtype.itemsize)
     kept, lost = _kept_and_lost(path, image)
-    own = tuple((kind, with_size(block, height=image.height, width=image.width) if kind is MetadataKind.EXIF else block)
+    size = {MetadataKind.EXIF: with_size, MetadataKind.XMP: with_size_in_xmp}
+    own = tuple((kind, size[kind](block, height=image.height, width=image.width) if kind in size else block)
                 for kind, block in kept)
     encoded = pack(container_of(path), _encoded(path, image, quality), own,
                    height=image.height, width=image.width, has_alpha=image.alpha is not None)

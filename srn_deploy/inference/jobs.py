@@ -136,9 +136,9 @@ def clear_leftovers(jobs: Iterable[Job]) -> None:
 
 
 def upscale_image(image: Image, setup: Setup) -> tuple[Image, Sentences]:
-    """A decoded image, upscaled in colour and alpha with its metadata kept; and what the guard found."""
+    """A decoded image, upscaled in colour and alpha its metadata in the new size; and what the guard found."""
     colour, alpha, findings = upscale_colour_and_alpha(image.pixels, image.alpha, setup)
-    return replace(image, pixels=colour, alpha=alpha), findings
+    return image.enlarged(colour, alpha), findings
 
 
 def run_jobs(jobs: Iterable[Job], setup: Setup, *, quality: int | None = None,

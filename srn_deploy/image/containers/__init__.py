@@ -4,8 +4,9 @@ Codecs fill missing parts with grey, drop metadata silently and complain on stde
 codec sees them, and metadata is read and written by the rules of each format. EXIF, XMP, colour profiles, the
 resolution, PNG's colour and text chunks, and JPEG's comments are carried over; thumbnails next to EXIF are not.
 
-One module per format (`png`, `jpeg`, `webp`, `tiff`, `bmp`) finds the pieces; `exif` reads and changes EXIF and XMP,
-`ifd` is the directory that EXIF and TIFF share, `resolution` is pixels per inch in one notation.
+One module per format (`png`, `jpeg`, `webp`, `tiff`, `bmp`) finds the pieces, `foreign` names files of other kinds.
+`exif` and `xmp_pixels` change what depends on the size of the image, `moving` all of it at once; `xmp` and `ifd` are
+the notations below them, `resolution` is pixels per inch in one notation.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from pathlib import Path
 
 from srn_deploy.image.containers import bmp, jpeg, png, tiff, tiff_tags, webp
 from srn_deploy.image.containers.bmp import header as bmp_header
+from srn_deploy.image.containers.exif import is_georeferenced
 from srn_deploy.image.containers.foreign import foreign, is_text
 from srn_deploy.image.containers.ifd import BIG_STARTS, HEADER_BYTES, byte_order
+from srn_deploy.image.containers.moving import cleaned, consistent
 from srn_deploy.image.containers.png import check_pixels as check_png
 from srn_deploy.image.containers.resolution import Unit, as_metadata, from_block, from_exif
 from srn_deploy.image.containers.unpacked import (
@@ -32,7 +35,7 @@ from srn_deploy.image.containers.unpacked import (
 )
 
 __all__ = ["Container", "Metadata", "MetadataKind", "TiffLayout", "Unpacked", "bmp_header", "broken", "check_png",
-           "pack", "resolution_of_exif", "select_supported", "unpack", "unsupported"]
+           "listed", "pack", "resolution_of_exif", "select_supported", "unpack", "unsupported"]
 
 
 def unpack(data: bytes, path: Path) -> Unpacked:
@@ -42,9 +45,8 @@ def unpack(data: bytes, path: Path) -> Unpacked:
     that cannot be read correctly; `path` is only used in messages. A damaged colour profile is ignored with a remark.
     """
     unpacked = _unpacked(data, path)
-    if unpacked.left_behind:
-        remark = f"{path}: left behind: {_listed(unpacked.left_behind)}."
-        unpacked = replace(unpacked, remarks=(*unpacked.remarks, remark))
+    cleaned_metadata, parts = cleaned(unpacked.metadata)
+    unpacked = replace(unpacked, metadata=cleaned_metadata, left_behind=unpacked.left_behind + parts)
     metadata = tuple((kind, block) for kind, block in unpacked.metadata
                      if kind is not MetadataKind.ICC or is_profile(block))
     if len(metadata) == len(unpacked.metadata):
@@ -73,8 +75,8 @@ _MOST_NAMED = 12
 """Parts that are named in one line; the rest is counted."""
 
 
-def _listed(parts: tuple[Part, ...]) -> str:
-    """Each kind of part with its size in bytes, in the order of the file."""
+def listed(parts: tuple[Part, ...]) -> str:
+    """Each kind of part with its size in bytes, in the order of the file, for a sentence."""
     sizes: dict[str, int] = {}
     for name, size_bytes in parts:
         sizes[name] = sizes.get(name, 0) + size_bytes
@@ -124,7 +126,10 @@ def select_supported(container: Container, metadata: Metadata, *, is_grey: bool)
                for (kind, block), reason in zip(metadata, reasons, strict=True)]
     lost = tuple(f"The {kind} is left behind: {reason}."
                  for (kind, _), reason in zip(metadata, reasons, strict=True) if reason)
-    return kept, lost
+    if container is not Container.TIFF and any(
+            kind is MetadataKind.EXIF and is_georeferenced(block) for kind, block in kept):
+        lost += (f"The georeference is only in the EXIF of the {container}, where few programs look: write a .tif.",)
+    return consistent(kept), lost
 
 
 _OF_JPEG = (MetadataKind.EXTENDED_XMP, MetadataKind.JPEG_NOTES)

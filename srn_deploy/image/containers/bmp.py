@@ -6,7 +6,7 @@ import struct
 from pathlib import Path
 
 from srn_deploy.image.containers.resolution import as_metadata, from_block, from_per_metre
-from srn_deploy.image.containers.unpacked import Container, Metadata, MetadataKind, Unpacked, broken, unsupported
+from srn_deploy.image.containers.unpacked import Container, Metadata, MetadataKind, Part, Unpacked, broken, unsupported
 
 START = b"BM"
 
@@ -39,11 +39,17 @@ def unpack(data: bytes, path: Path) -> Unpacked:
         raise broken(path, "is a damaged BMP: its header gives an impossible size")
     if depth not in _DEPTHS.get(compression, ()):
         raise unsupported(path, f"is a BMP of {depth} bits in compression {compression}")
-    row_bytes = (width * depth + 31) // 32 * 4
-    if compression not in (_RUNS_8, _RUNS_4) and pixels_at + row_bytes * abs(height) > len(data):
+    pixels_bytes = 0 if compression in (_RUNS_8, _RUNS_4) else (width * depth + 31) // 32 * 4 * abs(height)
+    if pixels_at + pixels_bytes > len(data):
         raise broken(path, "is a truncated BMP")
     return Unpacked(container=Container.BMP, without_metadata=data, height=abs(height), width=width,
-                    metadata=_metadata(data, header_bytes))
+                    metadata=_metadata(data, header_bytes), left_behind=_behind(data, pixels_at + pixels_bytes))
+
+
+def _behind(data: bytes, pixels_end: int) -> tuple[Part, ...]:
+    """What follows the pixels and the end that the file gives itself, unless it is mere padding."""
+    behind = data[max(pixels_end, int.from_bytes(data[2:6], "little")):]
+    return (Part("bytes after the end of the BMP", len(behind)),) if behind.strip(b"\0") else ()
 
 
 def _metadata(data: bytes, header_bytes: int) -> Metadata:

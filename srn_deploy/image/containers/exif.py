@@ -1,18 +1,34 @@
-"""Reads and changes the fields of EXIF and XMP that upscaling affects: orientation, thumbnail, size in pixels."""
+"""Reads and changes the fields of EXIF that upscaling affects: orientation, thumbnail, what is counted in pixels."""
 
 from __future__ import annotations
 
-import re
 import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from fractions import Fraction
 
-from srn_deploy.image.containers.ifd import LONG, SHORT, Directory, byte_order, first_directory, read_directory
+from srn_deploy.image.containers.geotiff import PIXEL_SCALE, RPC, TIE_POINTS, TRANSFORMATION, moved_entries
+from srn_deploy.image.containers.ifd import (
+    LONG,
+    SHORT,
+    Directory,
+    Entry,
+    byte_order,
+    first_directory,
+    rational,
+    read_directory,
+    write_directory,
+)
+from srn_deploy.image.containers.pixel_map import PixelMap
+from srn_deploy.image.containers.unpacked import Part
 
-_ORIENTATION, _EXIF_DIRECTORY = 0x0112, 0x8769
+_ORIENTATION, _EXIF_DIRECTORY, _INTEROPERABILITY = 0x0112, 0x8769, 0xA005
 _WIDTH, _HEIGHT, _PIXEL_WIDTH, _PIXEL_HEIGHT = 0x0100, 0x0101, 0xA002, 0xA003
+_RELATED_WIDTH, _RELATED_HEIGHT = 0x1001, 0x1002
+_X_RESOLUTION, _Y_RESOLUTION = 0x011A, 0x011B
+_SUBJECT_AREA, _SUBJECT_LOCATION, _FOCAL_X, _FOCAL_Y = 0x9214, 0xA214, 0xA20E, 0xA20F
 _THUMBNAIL, _THUMBNAIL_BYTES = 0x0201, 0x0202
-
-# As an attribute or as an element, one digit 1 to 8 (the tiff schema of Adobe's XMP part 2).
-_XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:\s*=\s*["']|>)\s*)[1-8](?=\s*["'<])""")
+_SHORT_LIMIT = 2**16
 
 
 def orientation(exif: bytes) -> int:
@@ -36,23 +52,101 @@ def upright(exif: bytes) -> bytes:
     return _patched(block, entry.stored_at, struct.pack(order + "H", 1))
 
 
-def upright_xmp(packet: bytes) -> bytes:
-    """The same XMP packet with its orientation, which repeats that of EXIF, set to 1."""
-    return _XMP_ORIENTATION.sub(rb"\g<1>1", packet)
-
-
 def with_size(exif: bytes, *, height: int, width: int) -> bytes:
     """The same EXIF block with every field for the size of the image, in pixels, set to this size."""
     order, first = _first(exif)
-    pointer = first.entries.get(_EXIF_DIRECTORY)
-    at = pointer.numbers(order)[:1] if pointer is not None else ()
-    inner = read_directory(exif, order, at[0]).entries if at else {}
-    for found, tag, side in ((first.entries, _WIDTH, width), (first.entries, _HEIGHT, height),
-                             (inner, _PIXEL_WIDTH, width), (inner, _PIXEL_HEIGHT, height)):
-        entry = found.get(tag)
+    inner = _inner(exif, order, first, _EXIF_DIRECTORY)
+    related = _inner(exif, order, inner, _INTEROPERABILITY)
+    for found, tag, side in ((first, _WIDTH, width), (first, _HEIGHT, height), (inner, _PIXEL_WIDTH, width),
+                             (inner, _PIXEL_HEIGHT, height), (related, _RELATED_WIDTH, width),
+                             (related, _RELATED_HEIGHT, height)):
+        entry = found.entries.get(tag)
         if entry is not None and entry.kind in (SHORT, LONG) and entry.count == 1:
             exif = _patched(exif, entry.at + 2, struct.pack(order + "HII", LONG, 1, side))
     return exif
+
+
+def moved_exif(exif: bytes, pixels: PixelMap) -> tuple[bytes, tuple[Part, ...]]:
+    """The block with everything that is counted in pixels as it is in the result, and what had to be left out.
+
+    GeoTIFF's tags are among it.
+    """
+    order, first = _first(exif)
+    inner = _inner(exif, order, first, _EXIF_DIRECTORY)
+    stated = (_one(inner, tag, order) or _one(first, other, order)
+              for tag, other in ((_PIXEL_WIDTH, _WIDTH), (_PIXEL_HEIGHT, _HEIGHT)))
+    for old, new in _of_camera(inner, order, pixels.counted_in(*stated)):
+        exif = _with_values(exif, order, old, new)
+    if pixels.swaps and {_X_RESOLUTION, _Y_RESOLUTION} <= first.entries.keys():
+        for tag, other in ((_X_RESOLUTION, _Y_RESOLUTION), (_Y_RESOLUTION, _X_RESOLUTION)):
+            exif = _with_values(exif, order, first.entries[tag], replace(first.entries[other], tag=tag))
+        first = _first(exif)[1]
+    entries = moved_entries(first.entries, order, pixels)
+    if entries is not first.entries:
+        exif = _with_directory(exif, order, entries, first.next)
+    left = [Part("RPC coefficients of an image that is turned", len(entry.stored))
+            for tag, entry in first.entries.items() if tag == RPC and tag not in entries]
+    return with_size(exif, height=pixels.new_height, width=pixels.new_width), tuple(left)
+
+
+def is_georeferenced(exif: bytes) -> bool:
+    """Whether the block holds the tags of GeoTIFF that say where pixels lie."""
+    return bool(_first(exif)[1].entries.keys() & {PIXEL_SCALE, TIE_POINTS, TRANSFORMATION, RPC})
+
+
+def _of_camera(inner: Directory, order: str, pixels: PixelMap) -> Iterator[tuple[Entry, Entry]]:
+    """Entries of a camera before and after: where the subject is, and how many pixels lie on a unit of the sensor."""
+    for tag in (_SUBJECT_AREA, _SUBJECT_LOCATION):
+        entry = inner.entries.get(tag)
+        if entry is not None and entry.kind in (SHORT, LONG) and 2 <= entry.count <= 4:
+            numbers = [Fraction(number) for number in entry.numbers(order)]
+            new = [*pixels.pixel(numbers[0], numbers[1])]
+            new += pixels.sides(numbers[2], numbers[3]) if entry.count == 4 else [pixels.scale_x * one
+                                                                                  for one in numbers[2:]]
+            yield entry, _of_integers(entry, order, [max(0, round(number)) for number in new])
+    focal = [inner.entries[tag] for tag in (_FOCAL_X, _FOCAL_Y) if tag in inner.entries]
+    values = [entry.positive(order) for entry in focal]
+    if len(focal) == 2 and all(values):
+        for entry, number in zip(focal, pixels.sides(values[0], values[1]), strict=True):
+            yield entry, rational(entry.tag, number).in_order("<", order)
+
+
+def _of_integers(entry: Entry, order: str, numbers: list[int]) -> Entry:
+    kind, letter = (SHORT, "H") if max(numbers) < _SHORT_LIMIT else (LONG, "I")
+    return replace(entry, kind=kind, stored=struct.pack(f"{order}{len(numbers)}{letter}",
+                                                        *(min(number, 2**32 - 1) for number in numbers)))
+
+
+def _one(found: Directory, tag: int, order: str) -> int:
+    """A single integer; 0 if there is none."""
+    numbers = found.entries[tag].numbers(order) if tag in found.entries else ()
+    return numbers[0] if len(numbers) == 1 else 0
+
+
+def _inner(exif: bytes, order: str, outer: Directory, pointer: int) -> Directory:
+    """The directory that an entry of another one points to."""
+    at = _one(outer, pointer, order)
+    return read_directory(exif, order, at) if at else Directory({}, 0, 0, is_whole=False)
+
+
+def _with_values(exif: bytes, order: str, old: Entry, new: Entry) -> bytes:
+    """The block with another entry in the place of one; longer values lie at its end, because nothing is moved."""
+    head = struct.pack(order + "HHI", new.tag, new.kind, new.count)
+    if len(new.stored) <= 4:
+        return _patched(exif, old.at, head + new.stored.ljust(4, b"\0"))
+    is_longer = len(new.stored) > max(len(old.stored), 4) or len(old.stored) <= 4
+    at = len(exif) + len(exif) % 2 if is_longer else old.stored_at
+    exif = _patched(exif, old.at, head + struct.pack(order + "I", at)).ljust(at, b"\0")
+    return _patched(exif, at, new.stored)
+
+
+def _with_directory(exif: bytes, order: str, entries: Mapping[int, Entry], following: int) -> bytes:
+    """The block with another first directory, at its end; nothing is moved, because maker notes hold offsets."""
+    at = len(exif) + len(exif) % 2
+    directory = write_directory(entries.values(), order, at)
+    next_at = 2 + 12 * len(entries)
+    directory = _patched(directory, next_at, struct.pack(order + "I", following))
+    return _patched(exif.ljust(at, b"\0"), 4, struct.pack(order + "I", at)) + directory
 
 
 def _first(exif: bytes) -> tuple[str, Directory]:

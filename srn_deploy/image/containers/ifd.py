@@ -58,6 +58,16 @@ class Entry:
         """The values as floating-point numbers; empty for other types than DOUBLE."""
         return struct.unpack(f"{order}{self.count}d", self.stored) if self.kind == DOUBLE else ()
 
+    def positive(self, order: str) -> Fraction:
+        """A single positive number of any type; 0 if it is none."""
+        letter = {SHORT: "H", LONG: "I", 11: "f", DOUBLE: "d"}.get(self.kind)
+        if self.count != 1 or not (letter or self.kind == RATIONAL):
+            return Fraction(0)
+        if not letter:
+            return next(iter(self.fractions(order)), Fraction(0))
+        (number,) = struct.unpack(order + letter, self.stored)
+        return Fraction(number) if 0 < number < 2**32 else Fraction(0)
+
     def classic(self, order: str) -> Entry | None:
         """The same values in a type that TIFF 6.0 has; None if they need more than 32 bits."""
         if self.kind not in (LONG8, DIRECTORY8):
@@ -216,6 +226,8 @@ def long8s(tag: int, values: Sequence[int]) -> Entry:
 
 
 def rational(tag: int, value: Fraction) -> Entry:
-    """An entry of one fraction, little-endian; rounded if a term needs more than 32 bits."""
-    fitting = value if max(value.numerator, value.denominator) < 2**32 else value.limit_denominator(2**16)
+    """An entry of one positive fraction, little-endian; rounded if a term needs more than 32 bits."""
+    fitting = value
+    if max(value.numerator, value.denominator) >= 2**32:
+        fitting = min(value, Fraction(2**32 - 1)).limit_denominator(max(1, min(2**16, int((2**32 - 1) / (value + 1)))))
     return Entry(tag=tag, kind=RATIONAL, stored=struct.pack("<II", fitting.numerator, fitting.denominator))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import struct
-from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-from srn_deploy.errors import UnsupportedImage
+from srn_deploy.image.containers.jpeg_parts import parts_behind, segment_part
+from srn_deploy.image.containers.jpeg_segments import segments
 from srn_deploy.image.containers.resolution import Resolution, Unit, as_metadata, from_block
 from srn_deploy.image.containers.unpacked import (
     EXIF_MARK,
@@ -17,6 +16,7 @@ from srn_deploy.image.containers.unpacked import (
     JpegKind,
     Metadata,
     MetadataKind,
+    Part,
     Unpacked,
     broken,
     unsupported,
@@ -28,18 +28,11 @@ _XMP_MARK = b"http://ns.adobe.com/xap/1.0/\0"
 _EXTENDED_MARK = b"http://ns.adobe.com/xmp/extension/\0"
 _ICC_MARK = b"ICC_PROFILE\0"
 _JFIF_MARK, _ADOBE_MARK = b"JFIF\0", b"Adobe"
-_APP0, _APP1, _APP2, _APP14, _START_OF_SCAN, _END = 0xE0, 0xE1, 0xE2, 0xEE, 0xDA, 0xD9
+_APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
 _START_OF_FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
-_JPEG_LS = 0xF7
-_PROCESSES = {0xC3: "lossless JPEG", 0xC5: "hierarchical JPEG", 0xC6: "hierarchical JPEG", 0xC7: "hierarchical JPEG",
-              0xCB: "lossless JPEG", 0xCD: "hierarchical JPEG", 0xCE: "hierarchical JPEG", 0xCF: "hierarchical JPEG",
-              _JPEG_LS: "JPEG-LS"}
-"""Frames that libjpeg does not decode, and which browsers and most programs do not show either."""
 _JFIF_UNITS = (Unit.NONE, Unit.INCH, Unit.CM)
 _LARGEST_DENSITY = 0xFFFF
 _COMMENT, _APP13 = 0xFE, 0xED
-_FILL = 0xFF
-_WITHOUT_CONTENT = {0x00, 0x01, _FILL, *range(0xD0, 0xD9)}
 
 MAX_ASPECT_TERM = 10_000
 """The largest numerator or denominator of a pixel's aspect ratio."""
@@ -50,9 +43,6 @@ _SEGMENT_BYTES = 65533
 """The capacity of a segment without its marker and its 16-bit length."""
 _PROFILE_PART_BYTES = _SEGMENT_BYTES - len(_ICC_MARK) - 2
 
-# Within coded pixels FF is followed by 0 (a stuffed byte) or a restart marker; anything else ends them.
-_END_OF_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-
 
 def unpack(data: bytes, path: Path) -> Unpacked:
     """Take a JPEG apart up to its end marker.
@@ -61,8 +51,9 @@ def unpack(data: bytes, path: Path) -> Unpacked:
     """
     kept, metadata = [data[:2]], []
     profile: list[tuple[int, bytes]] = []
+    left_behind: list[Part | None] = []
     extended, notes, density, frame, inverted, end, strays = b"", b"", b"", b"", False, len(kept[0]), 0
-    for at, marker, whole in _segments(data, path):
+    for at, marker, whole in segments(data, path):
         strays += len(data[end:at].strip(b"\xff"))
         end = at + len(whole)
         body = whole[4:]
@@ -79,6 +70,7 @@ def unpack(data: bytes, path: Path) -> Unpacked:
             profile.append((int.from_bytes(number, "big"), part))
         else:
             kept.append(whole)
+            left_behind.append(segment_part(marker, whole))
             frame = frame or (body if marker in _START_OF_FRAME else b"")
             density = density or (body if marker == _APP0 and body.startswith(_JFIF_MARK) else b"")
             inverted = inverted or (marker == _APP14 and body.startswith(_ADOBE_MARK))
@@ -87,9 +79,11 @@ def unpack(data: bytes, path: Path) -> Unpacked:
     others = ((MetadataKind.EXTENDED_XMP, extended), (MetadataKind.JPEG_NOTES, notes))
     metadata += [(kind, whole) for kind, whole in others if whole]
     height, width, components = _frame(frame, path)
+    promise = b"".join(block for kind, block in metadata if kind is MetadataKind.XMP)
     remark = f"{path}: {strays} stray bytes between the segments of the JPEG are ignored."
     return Unpacked(container=Container.JPEG, height=height, width=width, without_metadata=b"".join(kept),
                     metadata=(*metadata, *as_metadata(_resolution(density))),
+                    left_behind=(*(part for part in left_behind if part), *parts_behind(data[end:], promise)),
                     remarks=(remark,) if strays else (), jpeg=JpegKind(components=components, inverted=inverted))
 
 
@@ -155,31 +149,6 @@ def why_too_long(kind: MetadataKind, block: bytes) -> str:
         return "it is longer than a JPEG can hold" if len(block) > 255 * _PROFILE_PART_BYTES else ""
     marked = len(block) + len(EXIF_MARK if kind is MetadataKind.EXIF else _XMP_MARK)
     return f"its {len(block)} bytes are more than a JPEG segment holds" if marked > _SEGMENT_BYTES else ""
-
-
-def _segments(data: bytes, path: Path) -> Iterator[tuple[int, int, bytes]]:
-    """Offset, marker and bytes of each segment up to the end marker; a scan includes its coded pixels."""
-    at = 2
-    while (at := data.find(b"\xff", at)) >= 0 and at + 2 <= len(data):
-        marker, end = data[at + 1], at + 2
-        if marker == _END:
-            yield at, marker, data[at:end]
-            return
-        if marker in _WITHOUT_CONTENT:
-            at += 1 if marker == _FILL else 2
-            continue
-        if marker in _PROCESSES:
-            raise UnsupportedImage(f"{path} is a {_PROCESSES[marker]} image, which few programs read.",
-                                   remedy="Convert it to PNG with the program that made it.")
-        end += int.from_bytes(data[end:end + 2], "big")
-        if marker == _START_OF_SCAN:
-            found = _END_OF_SCAN.search(data, end)
-            end = found.start() if found else len(data) + 1
-        if end > len(data):
-            break
-        yield at, marker, data[at:end]
-        at = end
-    raise broken(path, "is a truncated JPEG")
 
 
 def _written(kind: MetadataKind, block: bytes) -> bytes:

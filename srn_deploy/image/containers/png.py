@@ -14,6 +14,7 @@ from srn_deploy.image.containers.unpacked import (
     Container,
     Metadata,
     MetadataKind,
+    Part,
     PngKind,
     Unpacked,
     broken,
@@ -24,11 +25,18 @@ START = b"\x89PNG\r\n\x1a\n"
 
 _HEADER_END = len(START) + 12 + 13
 _PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
-_COLOUR_CHUNKS = (b"cICP", b"cHRM", b"gAMA", b"sRGB")
-_ABOVE_A_PROFILE = (b"cICP",)
+_COLOUR_CHUNKS = (b"cICP", b"mDCV", b"cLLI", b"cHRM", b"gAMA", b"sRGB")
+_ABOVE_A_PROFILE = (b"cICP", b"mDCV", b"cLLI")
 """Those that still count if there is a profile (PNG specification, "Color chunk precedence")."""
 _TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
+_KNOWN_CHUNKS = {*_PIXEL_CHUNKS, *_COLOUR_CHUNKS, *_TEXT_CHUNKS, b"iCCP", b"eXIf", b"pHYs", b"acTL", b"fcTL", b"fdAT",
+                 b"sBIT", b"hIST", b"iDOT"}
+"""Chunks that are kept, or only concern how the pixels were coded."""
+_CHUNK_NAMES = {b"caBX": " (C2PA content credentials)", b"tIME": " (last change)", b"dSIG": " (digital signature)",
+                b"bKGD": " (background)", b"oFFs": " (offset)", b"sCAL": " (physical scale)", b"sTER": " (stereo)",
+                b"pCAL": " (calibration)", b"sPLT": " (suggested palette)", b"vpAg": " (canvas)", b"caNv": " (canvas)"}
 _XMP_KEYWORD = b"XML:com.adobe.xmp\0"
+_BEHIND = b""
 _GREY, _GREY_ALPHA = 0, 4
 
 # The values that the sRGB chunk stands for (PNG specification, table "gAMA and cHRM values corresponding to sRGB").
@@ -73,11 +81,20 @@ def unpack(data: bytes, path: Path) -> Unpacked:
         without_metadata=b"".join((START, *kept, *(whole for _, whole in pixels), _chunk(b"IEND", b""))),
         metadata=tuple(metadata),
         remarks=tuple(f"{path}: the damaged chunk {name} of the PNG is ignored." for name in ignored),
+        left_behind=tuple(_left_behind(chunks)),
         animated=int.from_bytes(found.get(b"acTL", b"")[:4], "big") > 1,
         grey_alpha=colour_type == _GREY_ALPHA,
         transparent_grey=_transparent_grey(found.get(b"tRNS"), header[8]) if colour_type == _GREY else None,
         png=PngKind(header=header, packed_bytes=packed_bytes,
                     packed=b"".join(body for body, _ in pixels) if packed_bytes <= _CHECKED_BYTES else b""))
+
+
+def _left_behind(chunks: list[tuple[bytes, bytes, bytes]]) -> Iterator[Part]:
+    for kind, body, _ in chunks:
+        if kind == _BEHIND:
+            yield Part("bytes after the end of the PNG", len(body))
+        elif kind not in _KNOWN_CHUNKS:
+            yield Part(f"chunk {kind.decode('latin-1')}{_CHUNK_NAMES.get(kind, '')}", len(body))
 
 
 def pack(encoded: bytes, metadata: Metadata) -> bytes:
@@ -89,7 +106,9 @@ def is_plain_srgb(colour: bytes) -> bool:
     """Whether PNG's colour chunks say no more than sRGB, which other formats assume anyway."""
     odd_gamma = b"gAMA" in colour and _SRGB_GAMMA not in colour
     odd_chromaticities = b"cHRM" in colour and _SRGB_CHROMATICITIES not in colour
-    return b"cICP" not in colour and (b"sRGB" in colour or not (odd_gamma or odd_chromaticities))
+    if any(kind in colour for kind in _ABOVE_A_PROFILE):
+        return False
+    return b"sRGB" in colour or not (odd_gamma or odd_chromaticities)
 
 
 def check_pixels(unpacked: Unpacked, path: Path) -> None:
@@ -151,7 +170,10 @@ def _check_header(header: bytes, found: dict[bytes, bytes], path: Path) -> None:
 
 
 def _chunks(data: bytes, path: Path, ignored: list[str]) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """Type, content and bytes of each chunk. A damaged one without pixels is skipped, its name added to `ignored`."""
+    """Type, content and bytes of each chunk; of type `_BEHIND` what follows them, unless it is mere padding.
+
+    A damaged chunk without pixels is skipped, its name added to `ignored`.
+    """
     at = len(START)
     while at + 12 <= len(data):
         end = at + 12 + int.from_bytes(data[at:at + 4], "big")
@@ -165,6 +187,8 @@ def _chunks(data: bytes, path: Path, ignored: list[str]) -> Iterator[tuple[bytes
         else:
             ignored.append(kind.decode("ascii"))
         if kind == b"IEND":
+            if data[end:].strip(b"\0"):
+                yield _BEHIND, data[end:], b""
             return
         at = end
     raise broken(path, "is a truncated PNG")

@@ -119,7 +119,7 @@ class Unpacked:
     remarks: tuple[str, ...] = ()
     """What was ignored although the user may miss it, as sentences."""
     left_behind: tuple[Part, ...] = ()
-    """What the file holds besides the image and its metadata; `containers.unpack` makes one remark of it."""
+    """What the file holds besides the image and its metadata."""
     grey_alpha: bool = False
     """A PNG of grey and alpha, which OpenCV decodes to four channels."""
     transparent_grey: int | None = None

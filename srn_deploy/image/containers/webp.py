@@ -6,9 +6,10 @@ import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from srn_deploy.image.containers.unpacked import EXIF_MARK, Container, Metadata, MetadataKind, Unpacked, broken
+from srn_deploy.image.containers.unpacked import EXIF_MARK, Container, Metadata, MetadataKind, Part, Unpacked, broken
 
 _BLOCKS = {b"ICCP": MetadataKind.ICC, b"EXIF": MetadataKind.EXIF, b"XMP ": MetadataKind.XMP}
+_KNOWN = {*_BLOCKS, b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF"}
 _FLAGS = {MetadataKind.ICC: 0x20, MetadataKind.EXIF: 0x08, MetadataKind.XMP: 0x04}
 _ALPHA_FLAG = 0x10
 
@@ -22,6 +23,9 @@ def unpack(data: bytes, path: Path) -> Unpacked:
     """Take a WebP apart; raises UnreadableImage if it is truncated."""
     chunks = list(_chunks(data, path))
     kinds = [kind for kind, _ in chunks]
+    unknown = [Part(f"chunk {kind.decode('latin-1')}", len(body)) for kind, body in chunks if kind not in _KNOWN]
+    if (behind := data[_end(data):]).strip(b"\0"):
+        unknown.append(Part("bytes after the end of the WebP", len(behind)))
     height, width = _size(chunks, path)
     return Unpacked(
         container=Container.WEBP,
@@ -30,6 +34,7 @@ def unpack(data: bytes, path: Path) -> Unpacked:
         without_metadata=_joined((kind, _without_flags(body) if kind == b"VP8X" else body)
                         for kind, body in chunks if kind not in _BLOCKS),
         metadata=tuple((_BLOCKS[kind], body.removeprefix(EXIF_MARK)) for kind, body in chunks if kind in _BLOCKS),
+        left_behind=tuple(unknown),
         animated=kinds.count(b"ANMF") > 1)
 
 
@@ -75,9 +80,14 @@ _LEAST_BYTES = 10
 _SIZES = {b"VP8X": _canvas_size, b"VP8 ": _lossy_size, b"VP8L": _lossless_size}
 
 
+def _end(data: bytes) -> int:
+    """Where the file ends by its header."""
+    return 8 + int.from_bytes(data[4:8], "little")
+
+
 def _chunks(data: bytes, path: Path) -> Iterator[tuple[bytes, bytes]]:
     """Type and content of each chunk; odd lengths are padded, which some programs omit at the very end."""
-    at, end = 12, 8 + int.from_bytes(data[4:8], "little")
+    at, end = 12, _end(data)
     while at + 8 <= min(end, len(data)):
         length = int.from_bytes(data[at + 4:at + 8], "little")
         if at + 8 + length > len(data):

@@ -1,0 +1,65 @@
+"""Metadata that follows its image: turned upright, enlarged, and without references to parts that are left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from srn_deploy.image.containers.exif import moved_exif
+from srn_deploy.image.containers.extended_xmp import joined, split, with_reference
+from srn_deploy.image.containers.pixel_map import PixelMap
+from srn_deploy.image.containers.resolution import from_block
+from srn_deploy.image.containers.unpacked import Metadata, MetadataKind, Part
+from srn_deploy.image.containers.xmp_pixels import moved_xmp, without_extension, without_lost_parts
+
+_Change = Callable[[bytes], tuple[bytes, tuple[Part, ...]]]
+
+
+def moved(metadata: Metadata, pixels: PixelMap) -> tuple[Metadata, tuple[Part, ...]]:
+    """Metadata with everything that is counted in pixels as it is in the result, and what had to be left out."""
+    metadata, left = _xmp_changed(metadata, lambda packet: moved_xmp(packet, pixels))
+    blocks: list[tuple[MetadataKind, bytes]] = []
+    for kind, block in metadata:
+        if kind is MetadataKind.EXIF:
+            moved_block, parts = moved_exif(block, pixels)
+            blocks.append((kind, moved_block))
+            left += parts
+        elif kind is MetadataKind.RESOLUTION and pixels.swaps:
+            found = from_block(block)
+            blocks.append((kind, replace(found, x=found.y, y=found.x).block()))
+        else:
+            blocks.append((kind, block))
+    return tuple(blocks), left
+
+
+def cleaned(metadata: Metadata) -> tuple[Metadata, tuple[Part, ...]]:
+    """Metadata whose XMP refers to no other part of the file, and what of it is left behind."""
+    return _xmp_changed(metadata, without_lost_parts)
+
+
+def consistent(metadata: Metadata) -> Metadata:
+    """Metadata whose XMP refers to an extension only if that is there too."""
+    if any(kind is MetadataKind.EXTENDED_XMP for kind, _ in metadata):
+        return metadata
+    return tuple((kind, without_extension(block) if kind is MetadataKind.XMP else block) for kind, block in metadata)
+
+
+def _xmp_changed(metadata: Metadata, change: _Change) -> tuple[Metadata, tuple[Part, ...]]:
+    """Metadata with XMP and its extension changed; the main packet names its extension by a digest."""
+    changed: list[tuple[MetadataKind, bytes]] = []
+    left: list[Part] = []
+    extension = b""
+    for kind, block in metadata:
+        is_extension = kind is MetadataKind.EXTENDED_XMP
+        packet = joined(block) if is_extension else block if kind is MetadataKind.XMP else b""
+        new, parts = change(packet) if packet else (packet, ())
+        left += parts
+        if new == packet:
+            changed.append((kind, block))
+        elif new:
+            changed.append((kind, split(new) if is_extension else new))
+            extension = new if is_extension else extension
+    if not extension:
+        return tuple(changed), tuple(left)
+    return tuple((kind, with_reference(block, extension) if kind is MetadataKind.XMP else block)
+                 for kind, block in changed), tuple(left)
