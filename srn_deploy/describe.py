@@ -61,7 +61,8 @@ def _checkpoint_rows(model: ResolvedModel) -> dict[str, Any]:
     from srn_deploy.architectures.recognition import load_resolved
 
     loaded = load_resolved(model)
-    return {**_rows(loaded.spec), **asdict(count(loaded.network))}
+    weights = {"weights": loaded.weights} if loaded.weights else {}
+    return {**_rows(loaded.spec), **weights, **asdict(count(loaded.network))}
 
 
 def _rows(spec: ModelSpec) -> dict[str, Any]:

@@ -6,8 +6,9 @@ SrnDeployError
 ├── UnknownModel              no model has that name, or it is not on this machine yet
 ├── DownloadError             a published model cannot be fetched
 ├── CheckpointError
-│   ├── UnsafeCheckpoint      the file contains pickled code, or is not a weights file
+│   ├── UnsafeCheckpoint      the file contains or is a program
 │   ├── DamagedCheckpoint     truncated, or a Git-LFS pointer
+│   ├── UnsupportedCheckpoint whole, but of a kind that is not read
 │   ├── UnknownNetwork        no known network has such keys
 │   ├── MismatchedTensors     a known network with missing, surplus or wrongly shaped tensors
 │   └── UnprovenNetwork       a known network that does not super-resolve, whatever its keys leave open
@@ -93,11 +94,15 @@ class CheckpointError(SrnDeployError):
 
 
 class UnsafeCheckpoint(CheckpointError):
-    """The file contains pickled code, or is not a weights file; it is not opened."""
+    """The file contains pickled code, or is a program; nothing of it is run."""
 
 
 class DamagedCheckpoint(CheckpointError):
     """The file is truncated, or stands for weights that were never fetched."""
+
+
+class UnsupportedCheckpoint(CheckpointError):
+    """The file is whole, but not a checkpoint: a web page, an archive, a model of another program."""
 
 
 class UnknownNetwork(CheckpointError):

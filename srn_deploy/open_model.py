@@ -207,4 +207,4 @@ def _is_made_from(engine: StoredEngine, model: ResolvedModel) -> bool:
     if spec.architecture != ours.architecture:
         return False
     options = ARCHITECTURES[spec.architecture].describe(spec.options).options  # with those that are newer than its spec
-    return (dict(options), spec.value_range) == (dict(ours.options), ours.value_range)
+    return (dict(options), spec.value_range, spec.weights) == (dict(ours.options), ours.value_range, ours.weights)

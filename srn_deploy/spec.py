@@ -89,6 +89,8 @@ class ModelSpec:
     precision: Precision = Precision.FP32
     source_sha256: str = ""
     """SHA-256 of the checkpoint file that the artefact was made from."""
+    weights: str = ""
+    """Which of the weights in that file, where it has several sets."""
     licence: str = ""
     recognised: str = ""
     """What the keys of the checkpoint did not show and was found by trying, with the figures."""
@@ -110,8 +112,9 @@ class ModelSpec:
     def to_json(self) -> str:
         """The spec as one line of JSON with sorted keys."""
         told = {"version": SPEC_VERSION, **asdict(self)}
-        if not self.recognised:
-            del told["recognised"]  # as the first versions wrote it
+        for later in ("recognised", "weights"):
+            if not told[later]:
+                del told[later]  # as the first versions wrote it
         return json.dumps(told, sort_keys=True)
 
     @classmethod
@@ -140,6 +143,8 @@ class Corrections:
     """Hyper-parameters of the network by name; texts are converted to the type that the network expects."""
     value_range: float | None = None
     """The range the weights were trained in, 1.0 or 255.0; None leaves it to the file, or to what trying finds."""
+    weights: str | None = None
+    """The name of the weights to take from a file that has several sets; None takes averaged ones first."""
     trust: bool = False
     """Go on with these and the published defaults where the network does not super-resolve the trial image."""
 
@@ -148,7 +153,8 @@ class Corrections:
             raise _impossible_range(self.value_range)
 
     @classmethod
-    def parse(cls, settings: Sequence[str] = (), value_range: float | None = None, *, trust: bool = False) -> Self:
+    def parse(cls, settings: Sequence[str] = (), value_range: float | None = None, *,
+              weights: str | None = None, trust: bool = False) -> Self:
         """Read corrections as typed, each setting as name=value; the last one of a name holds.
 
         Raises OptionError for a setting of another form and for an impossible value range.
@@ -157,15 +163,22 @@ class Corrections:
         if wrong := next((text for text, (_, sign, _) in zip(settings, pairs, strict=True) if not sign), None):
             raise OptionError(f"--set {wrong}: not of the form name=value.",
                               remedy="Write for example --set residual=true.")
-        return cls(options={name: value for name, _, value in pairs}, value_range=value_range, trust=trust)
+        return cls(options={name: value for name, _, value in pairs}, value_range=value_range,
+                   weights=weights, trust=trust)
 
     def __bool__(self) -> bool:
-        return bool(self.options) or self.value_range is not None or self.trust
+        return self.changes_spec or self.weights is not None or self.trust
+
+    @property
+    def changes_spec(self) -> bool:
+        """Whether something is corrected, and not only chosen."""
+        return bool(self.options) or self.value_range is not None
 
     def corrected_by(self, later: Corrections) -> Corrections:
         """Combine both; where they differ, the later ones hold."""
         return Corrections(options={**self.options, **later.options},
                            value_range=self.value_range if later.value_range is None else later.value_range,
+                           weights=self.weights if later.weights is None else later.weights,
                            trust=self.trust or later.trust)
 
 
@@ -195,7 +208,7 @@ class _Versioned(msgspec.Struct):
 _FIELDS = get_type_hints(ModelSpec)
 """Name to type."""
 
-_SINCE_LATER: dict[str, Scalar] = {"pools_whole_picture": False, "recognised": ""}
+_SINCE_LATER: dict[str, Scalar] = {"pools_whole_picture": False, "recognised": "", "weights": ""}
 """Fields that the first files do not have, with what holds then; all others are required in a file."""
 
 _Document = msgspec.defstruct("_Document", [

@@ -27,6 +27,7 @@ from srn_deploy.errors import (
     MismatchedTensors,
     UnknownNetwork,
     UnsafeCheckpoint,
+    UnsupportedCheckpoint,
 )
 from srn_deploy.spec import SPEC_KEY, Corrections
 
@@ -241,8 +242,9 @@ def test_a_file_that_holds_itself_ends_in_an_error(tmp_path: Path) -> None:
 def test_another_zip_archive_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "file.pt", "w") as archive:
         archive.writestr("readme.txt", "no weights")
-    with pytest.raises(DamagedCheckpoint):
+    with pytest.raises(UnsupportedCheckpoint, match=r"zip archive with readme\.txt") as caught:
         load_checkpoint(tmp_path / "file.pt")
+    assert "Unpack it" in caught.value.remedy
 
 
 SPEC = json.loads(ARCHITECTURES["srn"].describe(TINY).to_json())

@@ -21,7 +21,7 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
         srn, edsr, rlfn, dipnet, rfdn, imdn, carn, ecbsr, srcnn, fsrcnn, vdsr)})
 """Family by name. To add one, write a module here and name it in this line (see CONTRIBUTING.md)."""
 
-__all__ = ["ARCHITECTURES", "Architecture", "StateDict", "build_from", "detect"]
+__all__ = ["ARCHITECTURES", "Architecture", "StateDict", "build_from", "detect", "unknown_network"]
 
 
 def build_from(spec: ModelSpec) -> nn.Module:
@@ -37,10 +37,15 @@ def detect(state: StateDict) -> Architecture:
     found = [family for family in ARCHITECTURES.values() if family.recognises(state.keys())]
     if len(found) == 1:
         return found[0]
-    raise UnknownNetwork(f"No known network has these {len(state)} tensors "
-                         f"(first keys: {', '.join(list(state)[:4]) or 'none'}).",
-                         remedy=f"{_resemblance(state)} Known: {', '.join(ARCHITECTURES)}. "
-                                "To add a network see CONTRIBUTING.md.")
+    raise unknown_network(state)
+
+
+def unknown_network(state: StateDict) -> UnknownNetwork:
+    """The error for a state dict that no signature matches, or several: it quotes the first keys."""
+    return UnknownNetwork(f"No known network has these {len(state)} tensors "
+                          f"(first keys: {', '.join(list(state)[:4]) or 'none'}).",
+                          remedy=f"{_resemblance(state)} Known: {', '.join(ARCHITECTURES)}. "
+                                 "To add a network see CONTRIBUTING.md.")
 
 
 def _resemblance(state: StateDict) -> str:

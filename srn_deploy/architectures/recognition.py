@@ -76,7 +76,7 @@ class Question:
     def measure(self, choices: Choices, said: Mapping[str, Scalar]) -> tuple[Trial, Judgement]:
         """Try the choices, or take what is kept of an earlier trial, and judge."""
         read = self.read
-        examined = Examined(family=read.family, options=read.spec.options, state=read.state)
+        examined = Examined(family=read.family, options=read.spec.options, state=read.state, weights=read.spec.weights)
         trial = measured(read.spec.source_sha256, examined, choices, said)
         return trial, judged(trial, self.default, said)
 

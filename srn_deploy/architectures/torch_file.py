@@ -1,50 +1,99 @@
-"""Checks files of torch.save before torch opens them: a small file must not fill the memory."""
+"""Opens files of torch.save, the zip archives of today and the older form. Nothing that they name is ever run."""
 
 from __future__ import annotations
 
+import io
 import mmap
 import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from srn_deploy.errors import DamagedCheckpoint, UnsafeCheckpoint
+import torch
+from torch import Tensor
 
-GROWING = {
-    b"\nbytearray\n": "builtins.bytearray",
-    b"c_codecs\nencode\n": "_codecs.encode",
-    b"\n_rebuild_device_tensor_from_": "torch._utils._rebuild_device_tensor",
-}
-"""Calls, as pickle writes them, that torch's restricted unpickler allows and whose result can be many times as large as
-the file. The weights of a network need none of them."""
+from srn_deploy.architectures.inert_pickle import Builder, InertUnpickler, Placeholder
+from srn_deploy.errors import DamagedCheckpoint
 
+MAGIC = 0x1950A86A20F9469CFC6C
+"""The first object of a file in the older form."""
 
-def check_bounded(path: Path) -> None:
-    """Raise UnsafeCheckpoint or DamagedCheckpoint for a file that would grow in memory; any other file passes.
+VERSION = 1001
+"""The second one."""
 
-    Raises OSError as open() does.
-    """
-    _check_stored(path)
-    with path.open("rb") as file:
-        if not path.stat().st_size:
-            return
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            call = next((name for written, name in GROWING.items() if data.find(written) >= 0), None)
-    if call:
-        raise UnsafeCheckpoint(f"{path} asks for {call}, which can take any amount of memory; it was not run.",
-                               remedy="Save module.state_dict() alone with torch.save, or as safetensors.")
+_TYPES = {"Double": torch.float64, "Float": torch.float32, "Half": torch.float16, "BFloat16": torch.bfloat16,
+          "Long": torch.int64, "Int": torch.int32, "Short": torch.int16, "Char": torch.int8, "Byte": torch.uint8,
+          "Bool": torch.bool, "ComplexDouble": torch.complex128, "ComplexFloat": torch.complex64,
+          "Untyped": torch.uint8, "QUInt8": torch.quint8, "QInt8": torch.qint8, "QInt32": torch.qint32,
+          "QUInt4x2": torch.quint4x2, "QUInt2x4": torch.quint2x4}
+"""Storages by the beginning of their class's name."""
+
+_STORELESS = {str(dtype): dtype for dtype in (
+    torch.uint16, torch.uint32, torch.uint64, torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e4m3fnuz,
+    torch.float8_e5m2fnuz, *_TYPES.values())}
+"""Types by the name that a pickle gives them; the first ones have no storage of their own."""
 
 
-def _check_stored(path: Path) -> None:
-    """Check a zip archive: torch.save does not compress records, so together they are not larger than the file."""
+@dataclass(frozen=True, kw_only=True)
+class TorchFile:
+    """What a file holds: tensors, plain values and containers, and placeholders for all else."""
+
+    content: object
+    programs: tuple[str, ...]
+    """Functions that it asks to call and that do not only make values; none was called."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Stored:
+    """The numbers of a tensor: `count` elements of a storage, from the element `first` on."""
+
+    dtype: torch.dtype
+    data: torch.UntypedStorage
+    first: int
+    count: int
+
+
+def read_torch_file(path: Path) -> TorchFile:
+    """Read a file of torch.save. Raises DamagedCheckpoint for one that is not whole, OSError as open() does."""
     try:
-        if not zipfile.is_zipfile(path):
-            return
-        with zipfile.ZipFile(path) as archive:
-            records = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, OverflowError) as error:
-        raise DamagedCheckpoint(f"{path} is truncated or damaged ({path.stat().st_size} bytes).",
+        with path.open("rb") as file:
+            head = file.read(4)
+        return _read_zip(path) if head == b"PK\x03\x04" else _read_older_form(path)
+    except (zipfile.BadZipFile, ValueError, TypeError, KeyError, NotImplementedError, EOFError, OverflowError,
+            RuntimeError) as error:
+        raise DamagedCheckpoint(f"{path} is truncated or damaged ({path.stat().st_size} bytes: {str(error)[:120]}).",
                                 remedy="Download or copy it again and compare its size.") from error
-    if any(one.filename.endswith("/constants.pkl") for one in records):  # TorchScript; torch refuses it unread
-        return
+
+
+def _read_zip(path: Path) -> TorchFile:
+    with zipfile.ZipFile(path) as archive:
+        _check_stored(path, archive)
+        records = {record.filename: record for record in archive.infolist()}
+        pickled = next((name for name in records if name.endswith("data.pkl") and name.count("/") <= 1), "")
+        if not pickled:
+            raise ValueError("it has no data.pkl")
+        root = pickled.removesuffix("data.pkl")
+        is_foreign_order = f"{root}byteorder" in records and archive.read(f"{root}byteorder") == b"big"
+
+        def load(key: str, dtype: torch.dtype, count: int) -> torch.UntypedStorage:
+            data = archive.read(records[f"{root}data/{key}"])
+            if len(data) < count * dtype.itemsize:
+                raise ValueError(f"data/{key} has {len(data)} bytes")
+            storage = _storage_of(data)
+            if is_foreign_order:
+                storage.byteswap(dtype)  # type: ignore[no-untyped-call]
+            return storage
+
+        unpickler = InertUnpickler(io.BytesIO(archive.read(pickled)), BUILDERS, _Storages(load))
+        return TorchFile(content=unpickler.load(), programs=tuple(unpickler.programs))
+
+
+def _check_stored(path: Path, archive: zipfile.ZipFile) -> None:
+    """Refuse records that would grow: torch.save does not compress them, so together they are not larger than the file.
+
+    Raises DamagedCheckpoint.
+    """
+    records = archive.infolist()
     packed = next((one.filename for one in records if one.compress_type != zipfile.ZIP_STORED), None)
     size_bytes = sum(one.file_size for one in records)
     if packed is not None or size_bytes > path.stat().st_size:
@@ -52,3 +101,177 @@ def _check_stored(path: Path) -> None:
             f"{path} is not an archive as torch.save writes it: " + (
                 f"{packed} is compressed." if packed is not None else f"its records claim {size_bytes} bytes."),
             remedy="If you trust it, load it and save module.state_dict() with torch.save.")
+
+
+def _read_older_form(path: Path) -> TorchFile:
+    """Magic number, version, system, the object, the keys of its storages, and the storages."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        left_bytes = len(data)
+        made: dict[str, tuple[torch.UntypedStorage, int]] = {}
+
+        def reserve(key: str, dtype: torch.dtype, count: int) -> torch.UntypedStorage:
+            nonlocal left_bytes
+            left_bytes -= count * dtype.itemsize
+            if left_bytes < 0:
+                raise ValueError("its tensors are larger than the file")
+            storage = _empty_storage(count * dtype.itemsize)
+            made[key] = storage, dtype.itemsize
+            return storage
+
+        stored = _Storages(reserve)
+        unpickler = InertUnpickler(data, BUILDERS, stored)  # type: ignore[arg-type]  # mmap reads as a file does
+        content = unpickler.load()
+        if content == MAGIC:
+            if unpickler.load() != VERSION:
+                raise ValueError("another version of the older form")
+            unpickler.load()
+            content = unpickler.load()
+            _fill(data, unpickler.load(), made)
+        return TorchFile(content=content, programs=tuple(unpickler.programs))
+
+
+def _fill(file: mmap.mmap, keys: object, made: Mapping[str, tuple[torch.UntypedStorage, int]]) -> None:
+    """Read the storages, each after its number of elements."""
+    if not isinstance(keys, list) or any(key not in keys for key in made):
+        raise ValueError("its storages are not listed")
+    for key in keys:
+        if not isinstance(key, str):
+            raise TypeError("a storage without a name")
+        storage, item_bytes = made[key]
+        size_bytes = int.from_bytes(file.read(8), "little") * item_bytes
+        if size_bytes != storage.nbytes():
+            raise ValueError(f"storage {key[:40]} has another size")
+        if size_bytes:
+            found = file.read(size_bytes)
+            if len(found) < size_bytes:
+                raise EOFError("a storage ends early")
+            storage.copy_(_storage_of(found))
+
+
+def _storage_of(data: bytes) -> torch.UntypedStorage:
+    return torch.frombuffer(bytearray(data), dtype=torch.uint8).untyped_storage() if data else _empty_storage(0)
+
+
+def _empty_storage(size_bytes: int) -> torch.UntypedStorage:
+    return torch.UntypedStorage(size_bytes)  # type: ignore[no-untyped-call]
+
+
+class _Storages:
+    """Turns persistent ids, ("storage", type, key, device, elements[, view]), into numbers; each key is loaded once."""
+
+    def __init__(self, load: Callable[[str, torch.dtype, int], torch.UntypedStorage]) -> None:
+        self._load = load
+        self._loaded: dict[str, _Stored] = {}
+
+    def __call__(self, identity: object) -> object:
+        """Raises ValueError or TypeError for what is not the id of a storage or of a module."""
+        if isinstance(identity, tuple) and len(identity) == 4 and identity[0] == "module":
+            return identity[1]  # the class of a pickled network; the source beside it is not looked at
+        if not isinstance(identity, tuple) or len(identity) not in (5, 6) or identity[0] != "storage":
+            raise ValueError("an id that is not that of a storage")
+        _, kind, key, _, count, *view = identity
+        if not isinstance(key, str):
+            raise TypeError("a storage without a name")
+        if key not in self._loaded:
+            dtype, count = _dtype_of_storage(kind), _size(count)
+            self._loaded[key] = _Stored(dtype=dtype, data=self._load(key, dtype, count), first=0, count=count)
+        return _view(self._loaded[key], view[0] if view else None)
+
+
+def _view(whole: _Stored, view: object) -> _Stored:
+    """A part of a storage, as files from before PyTorch 0.4 have it: (key, first element, elements)."""
+    if view is None:
+        return whole
+    if not isinstance(view, tuple) or len(view) != 3:
+        raise TypeError("a view of another form")
+    first, count = _size(view[1]), _size(view[2])
+    if first + count > whole.count:
+        raise ValueError("a view beyond its storage")
+    return _Stored(dtype=whole.dtype, data=whole.data, first=first, count=count)
+
+
+def _dtype_of_storage(kind: object) -> torch.dtype:
+    name = kind.name if isinstance(kind, Placeholder) else ""
+    if not name.startswith("torch.") or not name.endswith("Storage"):
+        raise ValueError("a storage of another kind")
+    return _TYPES[name.rpartition(".")[2].removesuffix("Storage")]
+
+
+def _size(found: object) -> int:
+    if type(found) is not int or not 0 <= found < 2**62:
+        raise ValueError("a size that is no number")
+    return found
+
+
+def _tensor(stored: object, first: object, shape: object, strides: object, *_: object) -> Tensor:
+    """A tensor of numbers that were read; raises ValueError where they do not reach."""
+    if not isinstance(stored, _Stored) or not isinstance(shape, tuple) or not isinstance(strides, tuple):
+        raise TypeError("a tensor of another form")
+    return _strided(stored, stored.dtype, _size(first), shape, strides)
+
+
+def _typed_tensor(stored: object, first: object, shape: object, strides: object, *others: object) -> Tensor:
+    """The same, of a type that has no storage of its own: the third of the others, after the gradient and hooks."""
+    kind = others[2]
+    if not isinstance(kind, Placeholder) or not isinstance(stored, _Stored):
+        raise TypeError("a tensor without a type")
+    dtype = _STORELESS[kind.name]
+    if not isinstance(shape, tuple) or not isinstance(strides, tuple):
+        raise TypeError("a tensor of another form")
+    whole = _Stored(dtype=dtype, data=stored.data, first=0, count=stored.data.nbytes() // dtype.itemsize)
+    return _strided(whole, dtype, _size(first), shape, strides)
+
+
+def _strided(stored: _Stored, dtype: torch.dtype, first: int, shape: Sequence[object],
+             strides: Sequence[object]) -> Tensor:
+    sides, steps = [_size(one) for one in shape], [_size(one) for one in strides]
+    if len(sides) != len(steps) or len(sides) > 64:
+        raise ValueError("a tensor with another number of strides")
+    last = first + sum((side - 1) * step for side, step in zip(sides, steps, strict=True))
+    if all(sides) and last >= stored.count:  # torch would make the storage larger
+        raise ValueError("a tensor beyond its storage")
+    return torch.empty(0, dtype=dtype).set_(stored.data, stored.first + first, sides, steps)
+
+
+def _inner(data: object, *_: object) -> object:
+    """A parameter is its tensor."""
+    if not isinstance(data, Tensor | Placeholder):
+        raise TypeError("a parameter that is no tensor")
+    return data
+
+
+def _subclass(made_by: object, _kind: object, arguments: object, *_: object) -> object:
+    """A tensor of a class of its own, or with attributes, is its tensor."""
+    builder = BUILDERS.get(made_by.name) if isinstance(made_by, Placeholder) else None
+    if builder is None or builder is _subclass or not isinstance(arguments, tuple):
+        return Placeholder("torch._utils._rebuild_from_type")
+    return builder(*arguments)
+
+
+def _mapping(pairs: object = (), *_: object) -> dict[object, object]:
+    """An OrderedDict, as Python 2 wrote it with its pairs and Python 3 without."""
+    if isinstance(pairs, dict):
+        return dict(pairs)
+    found = [tuple(pair) for pair in pairs if isinstance(pair, list | tuple)] if isinstance(pairs, list) else []
+    return {pair[0]: pair[1] for pair in found if len(pair) == 2 and isinstance(pair[0], str)}
+
+
+def _counted(_factory: object = None, *pairs: object) -> dict[object, object]:
+    """A defaultdict is a mapping whatever its default."""
+    return _mapping(*pairs)
+
+
+BUILDERS: Mapping[str, Builder] = {
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_tensor_v3": _typed_tensor,
+    "torch._utils._rebuild_parameter": _inner,
+    "torch._utils._rebuild_parameter_with_state": _inner,
+    "torch._utils._rebuild_device_tensor_from_cpu_tensor": _inner,
+    "torch.nn.parameter.Parameter": _inner,
+    "torch._tensor._rebuild_from_type_v2": _subclass,
+    "collections.OrderedDict": _mapping,
+    "collections.Counter": _mapping,
+    "collections.defaultdict": _counted,
+}
+"""All that a file may have made, by the name under which it asks for it; everything else is a placeholder."""

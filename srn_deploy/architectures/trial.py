@@ -84,6 +84,8 @@ class Examined:
     """All of them; the open ones are replaced by those of a setting."""
     state: StateDict
     """The weights in float32, under the family's own keys."""
+    weights: str = ""
+    """Which weights of their file they are, where it has several sets."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,7 +39,8 @@ def measured(source_sha256: str, examined: Examined, choices: Choices, given: Ma
 
 def _key(examined: Examined, choices: Choices, given: Mapping[str, Scalar]) -> str:
     """Tells questions about one file apart, and those of other versions of this package."""
-    question = [VERSION, examined.family.name, dict(examined.options), asdict(choices), dict(given)]
+    question = [VERSION, examined.family.name, dict(examined.options), asdict(choices), dict(given),
+                *([examined.weights] if examined.weights else [])]
     return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:16]
 
 

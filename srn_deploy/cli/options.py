@@ -36,20 +36,27 @@ FILE = click.Path(path_type=Path)
 
 
 def corrections(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --set, --value-range and --trust, which the command receives as one `corrections: Corrections`."""
+    """Add --set, --value-range, --weights and --trust, which the command receives as one `corrections: Corrections`."""
     @functools.wraps(command)
-    def corrected(*args: Any, settings: tuple[str, ...], value_range: float | None, trust: bool, **others: Any) -> Any:
+    def corrected(*args: Any, settings: tuple[str, ...], value_range: float | None, weights: str | None, trust: bool,
+                  **others: Any) -> Any:
         from srn_deploy.spec import Corrections
 
-        return command(*args, corrections=Corrections.parse(settings, value_range, trust=trust), **others)
+        given = Corrections.parse(settings, value_range, weights=weights, trust=trust)
+        return command(*args, corrections=given, **others)
 
+    chosen = weights(corrected)
     described = click.option("--set", "settings", multiple=True, metavar="NAME=VALUE",
                              help="Correct an option of the network, e.g. residual=true; may be repeated.")(
         click.option("--trust", is_flag=True,
                      help="Use a checkpoint that does not super-resolve a trial image, with what you give and the "
-                          "published defaults.")(corrected))
+                          "published defaults.")(chosen))
     return click.option("--value-range", type=float,
                         help="The range the weights were trained in, 1 or 255; by default found by trying.")(described)
+
+
+weights = click.option("--weights", metavar="NAME",
+                       help="Which weights to take from a checkpoint that has several sets.  [default: averaged ones]")
 
 
 def tile_side(context: click.Context, parameter: click.Parameter, value: str) -> int | str | None:

@@ -79,7 +79,7 @@ class ResolvedModel:
             return SpecOrigin.MANIFEST
         if self.kind is ModelKind.GRAPH:
             return SpecOrigin.GRAPH
-        return SpecOrigin.CORRECTED if self.corrections else SpecOrigin.CHECKPOINT
+        return SpecOrigin.CORRECTED if self.corrections.changes_spec else SpecOrigin.CHECKPOINT
 
 
 Model = str | Path | ResolvedModel | None

@@ -158,7 +158,7 @@ def _opened_reference(model: ResolvedModel, spec: ModelSpec, stack: ExitStack) -
         from srn_deploy.backends.pytorch import PyTorchBackend
 
         made_from_it = model.sha256 == spec.source_sha256  # then the spec records what the tensors cannot show
-        recorded = Corrections(options=spec.options, value_range=spec.value_range)
+        recorded = Corrections(options=spec.options, value_range=spec.value_range, weights=spec.weights or None)
         loaded = read_checkpoint(model, recorded).loaded() if made_from_it else load_resolved(model)
         checked = stack.enter_context(closing(PyTorchBackend(loaded)))
         peaks = stack.enter_context(watched_peaks(checked.network))

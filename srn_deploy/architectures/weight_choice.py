@@ -1,0 +1,224 @@
+"""Which of the weights in a checkpoint are taken: those that a known network fits exactly, averaged ones first."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from srn_deploy.architectures import ARCHITECTURES, Architecture, StateDict, detect, unknown_network
+from srn_deploy.architectures.fit import Recognised, check_fit, recognised
+from srn_deploy.architectures.pickled_names import in_words
+from srn_deploy.architectures.weight_sets import Contents, WeightSet, groups
+from srn_deploy.errors import (
+    CheckpointError,
+    DamagedCheckpoint,
+    MismatchedTensors,
+    OptionError,
+    UnknownNetwork,
+    UnsafeCheckpoint,
+)
+from srn_deploy.spec import Corrections
+
+_log = logging.getLogger(__name__)
+
+_BOOKKEEPING = {"total_ops", "total_params", "n_averaged", "num_updates", "num_batches_tracked"}
+"""Last parts of keys that counters of programs have, not layers: thop's, torch's and others."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Fitting:
+    """A set of weights that a network fits, or would if an option were given."""
+
+    found: WeightSet
+    family: Architecture
+    lacks: OptionError | None
+    """The option that must be given first."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Chosen:
+    """The weights that are taken."""
+
+    recognised: Recognised
+    name: str
+    """Of the set, as `--weights` takes it; empty where a file has nothing else."""
+    names: tuple[str, ...]
+    """Of all sets of the file, this one first."""
+
+    @property
+    def summary(self) -> str:
+        """Which of how many, as `info` shows it; empty for a file of one set without a name."""
+        return _summary(self.name, self.names)
+
+
+def choose(contents: Contents, corrections: Corrections, where: str) -> Chosen:
+    """Take the weights of a file.
+
+    Raises UnknownNetwork or MismatchedTensors where no network fits, DamagedCheckpoint and UnsafeCheckpoint for weights
+    that are stored in another form, OptionError where nothing says which of several sets is meant, where the one that
+    is asked for is not there, or where an option of the network must be given. where: the file, for messages.
+    """
+    near, fitting = _fitting(contents, corrections.options, where)
+    if corrections.weights is not None:
+        one = _asked_for(corrections.weights, fitting, near, corrections.options, where)
+    elif not fitting:
+        raise _nothing_fits(contents, near, corrections.options, where)
+    else:
+        one = _first(fitting, where)
+    if one.lacks is not None:
+        raise one.lacks
+    names = _names(one, fitting)
+    _tell(one, names, contents, where)
+    return Chosen(recognised=recognised(one.family, _layers(one.found.state), corrections.options, where),
+                  name=one.found.title if len(names) > 1 else one.found.name, names=names)
+
+
+def _fitting(contents: Contents, given: Mapping[str, Any], where: str) -> tuple[list[WeightSet], list[Fitting]]:
+    """The sets with the keys of a known network, and those of them that it fits; both in the order of their rank."""
+    near, fitting = [], []
+    for whole in contents.sets:
+        for one in groups(whole):
+            families = [family for family in ARCHITECTURES.values() if family.recognises(one.state.keys())]
+            if len(families) == 1:
+                near.append(one)
+                with contextlib.suppress(MismatchedTensors, DamagedCheckpoint):
+                    lacks = _checked(one, families[0], given, where)
+                    fitting.append(Fitting(found=one, family=families[0], lacks=lacks))
+    near.sort(key=lambda one: one.rank)
+    fitting.sort(key=lambda one: one.found.rank)
+    return near, fitting
+
+
+def _checked(one: WeightSet, family: Architecture, given: Mapping[str, Any], where: str) -> OptionError | None:
+    """What `Fitting.lacks` is; raises MismatchedTensors or DamagedCheckpoint where the network does not fit."""
+    place = f"{where}, `{one.name}`," if one.name else where
+    for key, found in one.foreign.items():
+        if in_words(found.name).startswith("a tensor"):
+            raise DamagedCheckpoint(f"{place}: {key} is not stored as plain numbers.",
+                                    remedy="Save dense, unquantised weights, moved to the CPU.")
+    try:
+        known = recognised(family, _layers(one.state), given, place)
+    except OptionError as error:
+        return error
+    check_fit(family, {**known.told, **given}, known.state, place)
+    return None
+
+
+def _layers(state: StateDict) -> StateDict:
+    """The tensors without the counters of other programs."""
+    return {key: tensor for key, tensor in state.items() if key.rpartition(".")[2] not in _BOOKKEEPING
+            and not (tensor.dim() == 0 and "." not in key)}
+
+
+def _first(fitting: list[Fitting], where: str) -> Fitting:
+    """The first by rank; raises OptionError where the next one is as good and holds other numbers."""
+    first = fitting[0]
+    alike = [one for one in fitting if one.found.rank[:2] == first.found.rank[:2]]
+    rivals = [one for one in alike[1:] if (one.found.rank == first.found.rank or not first.found.has_usual_name)
+              and not _equal(one.found.state, first.found.state)]
+    if rivals:
+        names = [one.found.title for one in (first, *rivals)]
+        raise OptionError(f"{where} has {len(names)} sets of weights, and nothing says which is meant: "
+                          f"{', '.join(names)}.", remedy=f"Choose one, as in --weights {names[0]}.")
+    return first
+
+
+def _equal(one: StateDict, other: StateDict) -> bool:
+    return one.keys() == other.keys() and all(
+        tensor is other[key] or (tensor.shape == other[key].shape and torch.equal(tensor, other[key]))
+        for key, tensor in one.items())
+
+
+def _asked_for(name: str, fitting: list[Fitting], near: list[WeightSet], given: Mapping[str, Any],
+               where: str) -> Fitting:
+    """The set of this name, or the only one whose name begins with it."""
+    found = [one for one in fitting if one.found.title == name] or [
+        one for one in fitting if f"{one.found.title}.".startswith(f"{name}.")]
+    if len(found) == 1:
+        return found[0]
+    if not found and (misfit := next((one for one in near if name in (one.title, *one.place[:1])), None)):
+        raise _misfit(misfit, given, where)
+    names = ", ".join(dict.fromkeys(one.found.title for one in found or fitting))
+    if fitting and not any(one.found.name for one in fitting):
+        names = "one set, which has no name: leave --weights out"
+    raise OptionError(f"{where} has {'several' if found else 'no'} weights called {name!r}.",
+                      remedy=f"It has: {names or 'none that a known network fits'}.")
+
+
+def _names(taken: Fitting, fitting: list[Fitting]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one.found.title for one in (taken, *fitting)))
+
+
+def _summary(name: str, names: tuple[str, ...]) -> str:
+    return f"{name} (of {len(names)} sets: {', '.join(names)})" if len(names) > 1 else name
+
+
+def _tell(one: Fitting, names: tuple[str, ...], contents: Contents, where: str) -> None:
+    """Log which of several sets is taken, and what is left out."""
+    if len(names) > 1:
+        _log.info("%s: weights: %s; --weights takes another.", where, _summary(one.found.title, names))
+    taken = {f"{name}." for name in names}
+    place = ".".join(one.found.place[:len(one.found.place) - one.found.prefix.count(".")])
+    stray = [key for key in _layers(one.found.beside)
+             if not any(f"{place}.{key}".removeprefix(".").startswith(name) for name in taken)]
+    if stray:
+        _log.warning("%s: of its tensors those under `%s` are taken, which are a whole %s; %d are left out: %s.", where,
+                     one.found.name, one.family.name, len(stray), _some(stray))
+    if contents.objects:
+        _log.info("%s: left out beside the weights: %s.", where, _some(contents.objects))
+
+
+def _some(names: list[str] | tuple[str, ...]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+def _misfit(near: WeightSet, given: Mapping[str, Any], where: str) -> CheckpointError:
+    """Why the network that a set looks like does not fit it."""
+    try:
+        _checked(near, detect(near.state), given, where)
+    except CheckpointError as error:
+        return error
+    return MismatchedTensors(f"{where}: {near.title} does not fit.", remedy="Choose other weights with --weights.")
+
+
+def _nothing_fits(contents: Contents, near: list[WeightSet], given: Mapping[str, Any], where: str) -> CheckpointError:
+    """The error for a file whose weights no network fits: what is there and how near it is."""
+    if near:
+        return _misfit(near[0], given, where)
+    if not contents.sets:
+        return _no_tensors(contents, where)
+    nearest = max((one for whole in contents.sets for one in groups(whole)), key=_likeness)
+    under = f", under `{nearest.name}`" if nearest.name else ""
+    there = [f"{one.title} ({len(one.state)} tensors)" for one in contents.sets]
+    unknown = unknown_network(nearest.state)
+    return UnknownNetwork(f"{where}{under}: {unknown.message}" + (f" It has: {_some(there)}." if under else ""),
+                          remedy=unknown.remedy)
+
+
+def _likeness(one: WeightSet) -> tuple[float, int]:
+    return max(family.likeness(one.state.keys())[0] for family in ARCHITECTURES.values()), len(one.state)
+
+
+def _no_tensors(contents: Contents, where: str) -> CheckpointError:
+    """The error for a file without named tensors."""
+    if contents.networks:
+        place, kind, is_network = contents.networks[0]
+        key = "".join(f"['{part}']" for part in place.split(".") if part)
+        under = f" under `{place}`" if place else ""
+        what = "a whole pickled network" if is_network else "a pickled object"
+        return UnsafeCheckpoint(
+            f"{where} holds {what}{under} (it asks for {kind}), not its weights alone; it was not run.",
+            remedy="If you trust it, where its code is installed: torch.save(torch.load('FILE', weights_only=False)"
+                   f"{key}.state_dict(), 'weights.pth')")
+    arrays = [one for one in contents.objects if one.endswith("(a numpy array)")]
+    if len(arrays) > 1:
+        return UnknownNetwork(f"{where} has {len(arrays)} numpy arrays instead of tensors: {_some(arrays)}.",
+                              remedy="Save tensors: torch.save({name: torch.from_numpy(array), …}, 'weights.pth').")
+    beside = f" Beside them: {_some(contents.objects)}." if contents.objects else ""
+    return UnknownNetwork(f"{where} has no named tensors: {contents.description}.{beside}",
+                          remedy="Save module.state_dict() with torch.save and use that file.")
