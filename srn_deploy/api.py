@@ -16,7 +16,8 @@ from srn_deploy.backends import Backend
 from srn_deploy.image import MAX_MEGAPIXELS, check_quality
 from srn_deploy.inference.arrays import upscale_array
 from srn_deploy.inference.guard import Guard
-from srn_deploy.inference.jobs import Job, Outcome, plan_jobs, run_jobs
+from srn_deploy.inference.jobs import Outcome, run_jobs
+from srn_deploy.inference.plan import Job, plan_jobs
 from srn_deploy.inference.setup import Fp32Fallback, Setup
 from srn_deploy.inference.upscale import OnTile, no_progress
 from srn_deploy.open_model import fp32_fallback_of, open_model
@@ -60,16 +61,17 @@ class Upscaler:
             _log.warning("%s", sentence)
         return large
 
-    def upscale_files(self, source: str | Path, target: str | Path, *, suffix: str | None = None,
+    def upscale_files(self, source: str | Path | Iterable[str | Path], target: str | Path, *, suffix: str | None = None,
                       quality: int | None = None, max_megapixels: float = MAX_MEGAPIXELS,
                       on_tile: OnTile = no_progress) -> Iterator[Outcome]:
-        """Upscale an image file, or every image of a folder, and yield an Outcome for each as it is finished.
+        """Upscale an image file, several, or every image of a folder, and yield an Outcome for each as it is finished.
 
-        suffix: replaces that of every target, as in ".png". The other options, and what is yielded, are those of
-        `upscale_jobs`. Raises OptionError, UnreadableImage or UnwritableImage at once where the paths do not fit
-        together; no source is ever overwritten.
+        target: a file, or a folder: one that exists, ends in a slash, or is for several sources, each of which keeps
+        its name in it. Missing folders are made. suffix: replaces that of every target, as in ".png". The other
+        options, and what is yielded, are those of `upscale_jobs`. Raises OptionError, UnreadableImage or
+        UnwritableImage at once where the paths do not fit together; no source is ever overwritten.
         """
-        return self.upscale_jobs(plan_jobs(Path(source), Path(target), suffix), quality=quality,
+        return self.upscale_jobs(plan_jobs(source, target, suffix), quality=quality,
                                  max_megapixels=max_megapixels, on_tile=on_tile)
 
     def upscale_jobs(self, jobs: Iterable[Job], *, quality: int | None = None, max_megapixels: float = MAX_MEGAPIXELS,

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from srn_deploy.errors import UnreadableImage, UnwritableImage
-from srn_deploy.inference.jobs import plan_jobs, run_jobs
+from srn_deploy.inference.jobs import run_jobs
+from srn_deploy.inference.plan import plan_jobs
 from srn_deploy.inference.setup import Setup
 from srn_deploy.system.atomic import TEMPORARY_MARK
 from tests.fakes import NearestBackend

@@ -20,7 +20,8 @@ from srn_deploy.image import Image, read_image, write_image
 from srn_deploy.image.bicubic import resize_uint8
 from srn_deploy.inference.arrays import upscale_guarded
 from srn_deploy.inference.guard import Guard
-from srn_deploy.inference.jobs import plan_jobs, run_jobs
+from srn_deploy.inference.jobs import run_jobs
+from srn_deploy.inference.plan import plan_jobs
 from srn_deploy.inference.repair import GROWN_PX, RAMP_PX
 from srn_deploy.inference.setup import Fp32Fallback, Setup
 from srn_deploy.open_model import fp32_fallback_of

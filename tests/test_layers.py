@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.test_house import PACKAGE, imports_of, package_sources
 
 LAYERS: dict[str, tuple[str, ...]] = {
-    "system": ("atomic cache cuda_driver documents hashing locks threads", "held_folder"),
+    "system": ("cache cuda_driver documents folders hashing threads", "atomic locks", "held_folder"),
     "image": (("alpha bicubic containers/foreign containers/ifd containers/pixel_map containers/unpacked "
                "containers/xmp"),
               "containers/jpeg_segments",
@@ -27,7 +27,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "engine": ("library monitor options", "identity", "manifest", "store", "caches load", "build contexts"),
     "backends": ("compiled_models cuda_graph cuda_session protocol pytorch_clock pytorch_graph", "batch",
                  "onnx_runtime open_vino pytorch tensor_rt"),
-    "inference": ("guard upscale", "setup", "repair", "arrays", "jobs"),
+    "inference": ("guard plan upscale", "setup", "repair", "arrays", "jobs"),
     "quality": ("metrics", "pairs", "evaluate"),
     "verification": ("agreement sample_images", "certificate export_proof", "verify", "cpu_precision"),
     "benchmark": ("environment inputs results summary tables", "candidates machine records",

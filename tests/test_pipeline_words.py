@@ -16,7 +16,8 @@ from PIL import Image as Pillow
 from srn_deploy.errors import OptionError, UnreadableImage, UnwritableImage
 from srn_deploy.image import Image, read_image, write_image
 from srn_deploy.image.containers import MetadataKind
-from srn_deploy.inference.jobs import Job, Outcome, plan_jobs, run_jobs
+from srn_deploy.inference.jobs import Outcome, run_jobs
+from srn_deploy.inference.plan import Job, plan_jobs
 from srn_deploy.inference.setup import Setup
 from srn_deploy.tiling.interpolation import Geometry
 from tests.fakes import NearestBackend

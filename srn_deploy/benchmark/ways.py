@@ -19,7 +19,8 @@ from srn_deploy.benchmark.candidates import Pass, wall_clock
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import SrnDeployError
 from srn_deploy.image import Image, write_image
-from srn_deploy.inference.jobs import Job, plan_jobs, run_jobs
+from srn_deploy.inference.jobs import run_jobs
+from srn_deploy.inference.plan import Job, plan_jobs
 from srn_deploy.inference.setup import Setup
 from srn_deploy.open_model import engines_of
 from srn_deploy.registry.resolve import ModelKind, ResolvedModel, resolve, resolve_file

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -13,15 +12,20 @@ from srn_deploy.cli import options
 if TYPE_CHECKING:
     from srn_deploy.spec import Corrections
 
-SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tif", "bmp": ".bmp"}
+SUFFIXES = {"png": ".png", "jpeg": ".jpg", "jpg": ".jpg", "webp": ".webp", "tiff": ".tif", "tif": ".tif", "bmp": ".bmp"}
 """What --format writes, by the name of the format."""
 
 _log = logging.getLogger(__name__)
 
 
+def _two_at_least(context: click.Context, parameter: click.Parameter, paths: tuple[str, ...]) -> tuple[str, ...]:
+    if len(paths) == 1:
+        raise click.UsageError("Missing argument 'OUT': a file, or a folder, which is made.")
+    return paths
+
+
 @click.command()
-@click.argument("source", metavar="IN", type=options.FILE)
-@click.argument("target", metavar="OUT", type=options.FILE)
+@click.argument("paths", metavar="IN... OUT", nargs=-1, required=True, callback=_two_at_least)
 @click.option("--model", help="A model's name, or a checkpoint, graph or engine file.  "
                                  "[default: the shipped default]")
 @options.device
@@ -33,27 +37,30 @@ _log = logging.getLogger(__name__)
               help="Of JPEG (default 95) and WebP (default lossless).")
 @click.option("--guard", type=click.Choice(["off", "warn", "repair"]), default="warn", show_default=True,
               help="What to do about blocks that do not resemble the input, because the network broke there.")
-@click.option("--format", "suffix", type=click.Choice(list(SUFFIXES)), callback=lambda *given: SUFFIXES.get(given[2]),
-              help="Format of every output; it changes their suffixes.")
+@click.option("--format", "suffix", type=click.Choice(list(SUFFIXES), case_sensitive=False),
+              callback=lambda *given: SUFFIXES.get(given[2]), help="Format of every output; it changes their suffixes.")
 @click.option("--max-megapixels", type=click.FloatRange(min=0, min_open=True),
               help="Refuse larger images before decoding them.  [default: 200]")
 @options.corrections
 @click.option("--skip-existing", is_flag=True, help="Skip images whose output exists: resumes a folder.")
-def upscale(source: Path, target: Path, model: str | None, device: str, precision: str, tile: int | str | None,
+def upscale(paths: tuple[str, ...], model: str | None, device: str, precision: str, tile: int | str | None,
             halo: int | None, quality: int | None, guard: str, suffix: str | None, max_megapixels: float | None,
             skip_existing: bool, corrections: Corrections) -> None:
-    """Upscale an image, or every image of a folder (the tree is kept).
+    """Upscale an image, several, or every image of a folder (the tree is kept).
 
-    PNG, JPEG, WebP, TIFF and BMP; the suffix of OUT or --format chooses the format. Originals are never overwritten.
+    OUT is a file, or a folder: one that exists, ends in a slash, or is for several INs, each of which keeps its name in
+    it. It is made where it is missing. PNG, JPEG, WebP, TIFF and BMP; the suffix of OUT or --format chooses the format.
+    Originals are never overwritten.
     """
     from srn_deploy.api import load
     from srn_deploy.cli.progress import show, stopped
     from srn_deploy.image import MAX_MEGAPIXELS
-    from srn_deploy.inference.jobs import clear_leftovers, formats_without_quality, pending, plan_jobs
+    from srn_deploy.inference.jobs import clear_leftovers, formats_without_quality, pending
+    from srn_deploy.inference.plan import plan_jobs
     from srn_deploy.tiling.windows import TileOptions
 
     tiles = TileOptions(tile=tile, halo=halo)
-    planned = plan_jobs(source, target, suffix)
+    planned = plan_jobs(paths[:-1], paths[-1], suffix)
     clear_leftovers(planned)  # here too: a folder may be finished except for them
     jobs = pending(planned) if skip_existing else planned
     resume = "Continue with --skip-existing." if skip_existing or pending(planned) == planned else \

@@ -41,5 +41,5 @@ def container_of(path: Path) -> Container:
     found = _CONTAINERS.get(path.suffix.lower())
     if found is None:
         raise UnwritableImage(f"{path}: the suffix {path.suffix.lower()!r} is not that of an image format.",
-                              remedy=f"Choose one of {', '.join(SUFFIXES)}.")
+                              remedy=f"Choose one of {', '.join(SUFFIXES)}, or end it in a slash for a folder.")
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,9 +53,19 @@ def find_images(folder: Path, *, without: Path | None = None) -> list[Path]:
         _sort_folders(Path(root), folders, listing, skipped)
         for path in (Path(root, name) for name in names if not name.startswith(TEMPORARY_MARK)):
             _sort_file(path, listing)
-    for level, sentence in _passed_over(listing):
-        _log.log(level, sentence)
+    _log_passed_over(listing)
     return sorted(listing.images)
+
+
+def without_debris(named: Sequence[Path]) -> list[Path]:
+    """The files and folders that were named, without what macOS keeps beside images, which is logged in one line."""
+    debris = [path for path in named if _is_debris(path)]
+    _log_passed_over(_Listing(debris=debris))
+    return [path for path in named if path not in debris]
+
+
+def _is_debris(path: Path) -> bool:
+    return _is_apple_double(path) or (path.name == _DEBRIS_FOLDER and path.is_dir())
 
 
 def _sort_folders(root: Path, folders: list[str], listing: _Listing, skipped: str | None) -> None:
@@ -80,8 +90,16 @@ def _sort_file(path: Path, listing: _Listing) -> None:
 def _is_apple_double(path: Path) -> bool:
     if not path.name.startswith(_DEBRIS_NAME) or not path.is_file():
         return False
-    with path.open("rb") as file:
-        return file.read(len(_APPLE_DOUBLE)) == _APPLE_DOUBLE
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_APPLE_DOUBLE)) == _APPLE_DOUBLE
+    except OSError:  # an image that may not be read is one of those to be reported
+        return False
+
+
+def _log_passed_over(listing: _Listing) -> None:
+    for level, sentence in _passed_over(listing):
+        _log.log(level, sentence)
 
 
 def _passed_over(listing: _Listing) -> Iterator[tuple[int, str]]:

@@ -1,4 +1,4 @@
-"""Many image files: what is read, where it is written, and how decoding, inference and encoding overlap."""
+"""Many image files: how decoding, inference and encoding overlap, and what becomes of each."""
 
 from __future__ import annotations
 
@@ -8,25 +8,24 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from srn_deploy.errors import OptionError, OutOfMemory, SrnDeployError, UnreadableImage, UnwritableImage
+from srn_deploy.errors import OutOfMemory, SrnDeployError, UnwritableImage
 from srn_deploy.image import (
     MAX_MEGAPIXELS,
-    SUFFIXES,
     WITH_QUALITY,
     Image,
     check_writable,
     container_of,
-    find_images,
     is_image_name,
     losses,
     read_image,
     write_image,
 )
 from srn_deploy.inference.arrays import Sentences, upscale_colour_and_alpha
+from srn_deploy.inference.plan import Job
 from srn_deploy.inference.setup import Setup
 from srn_deploy.inference.upscale import check_takes
 from srn_deploy.system.atomic import DISK_IS_FULL, sweep
@@ -41,14 +40,6 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
-    """One image file to read and the file to write."""
-
-    source: Path
-    target: Path
-
-
-@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """The result of a job: its target is whole, or there is an error."""
 
@@ -58,64 +49,6 @@ class Outcome:
     """What reading changed, and what of the source the target's format cannot hold."""
     findings: Sentences = ()
     """What the guard found."""
-
-
-def plan_jobs(source: Path, target: Path, suffix: str | None = None) -> list[Job]:
-    """One job for a file, or one for each image of a folder; the tree of folders is kept.
-
-    suffix: replaces that of every target, as in ".png"; the name of a single target file is kept.
-    Raises OptionError, UnreadableImage where there is nothing to read, and UnwritableImage if a target would overwrite
-    a source or two sources would share a target.
-    """
-    try:
-        jobs = _with_suffix(_planned(source, target), target, suffix)
-        originals = {os.path.realpath(job.source) for job in jobs}
-        overwriting = next((job for job in jobs if os.path.realpath(job.target) in originals), None)
-    except OSError as error:  # names that are too long
-        raise OptionError(f"{error.filename}: {error.strerror}.", remedy="Check the path.") from error
-    if overwriting is not None:
-        raise UnwritableImage(f"{overwriting.target} is one of the images to be read and would be overwritten.",
-                              remedy="Choose another output.")
-    _refuse_shared_targets(jobs)
-    return jobs
-
-
-def _with_suffix(jobs: list[Job], target: Path, suffix: str | None) -> list[Job]:
-    if suffix is None:
-        return jobs
-    named = [job.target for job in jobs if job.target == target and target.suffix]
-    if named and container_of(named[0]) is not container_of(Path(f"any{suffix}")):
-        raise OptionError(f"{target} is not a {suffix} file, as --format requires.",
-                          remedy="Leave --format out, or the suffix of the output.")
-    return [job if job.target in named else replace(job, target=job.target.with_suffix(suffix)) for job in jobs]
-
-
-def _refuse_shared_targets(jobs: list[Job]) -> None:
-    """Raise UnwritableImage if one result would overwrite another."""
-    first: dict[Path, Path] = {}
-    for job in jobs:
-        other = first.setdefault(job.target, job.source)
-        if other != job.source:
-            raise UnwritableImage(f"{other} and {job.source} would both become {job.target}.",
-                                  remedy="Give them different names, or upscale them into different folders.")
-
-
-def _planned(source: Path, target: Path) -> list[Job]:
-    if source.is_dir():
-        return _folder_jobs(source, target)
-    if source.exists():
-        return [Job(source=source, target=target / source.name if target.is_dir() else target)]
-    raise UnreadableImage(f"{source} does not exist.", remedy="Check the path.")
-
-
-def _folder_jobs(source: Path, target: Path) -> list[Job]:
-    if target.is_file():
-        raise OptionError(f"{source} is a folder and {target} is a file.", remedy="Give a folder as the output.")
-    found = find_images(source, without=target)  # results of an earlier run inside the source are not inputs
-    if not found:
-        raise UnreadableImage(f"{source} contains no image.",
-                              remedy=f"Give a folder with files of {', '.join(SUFFIXES)}.")
-    return [Job(source=path, target=target / path.relative_to(source)) for path in found]
 
 
 def formats_without_quality(jobs: Iterable[Job]) -> tuple[str, ...]:

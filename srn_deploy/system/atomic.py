@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from srn_deploy.system.folders import make_folder
+
 if sys.platform != "win32":
     import fcntl
 
@@ -38,7 +40,7 @@ def replacing(path: Path) -> Iterator[Path]:
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
         raise OSError(errno.EEXIST, "It is not a file", str(path))
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     lock = target.with_name(f"{TEMPORARY_MARK}{secrets.token_hex(6)}")
     suffix = path.suffix if len(os.fsencode(path.suffix)) <= _LONGEST_SUFFIX_BYTES else ""
     temporary = lock.with_name(f"{lock.name}{_NEW}{suffix}")

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from srn_deploy.system.folders import make_folder
+
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
@@ -31,7 +33,7 @@ def locked(path: Path, *, busy: str) -> Iterator[None]:
     its file system has no locks.
     """
     lock = _lock(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     if not _try_to_acquire(lock):
         _log.info(busy)
         lock.acquire()
@@ -55,7 +57,7 @@ def is_locked(path: Path) -> bool:
 def try_to_lock(path: Path) -> BaseFileLock | None:
     """Take a lock now, or None where another has it; the caller releases it. Raises OSError as `locked` does."""
     lock = _lock(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     return lock if _try_to_acquire(lock) else None
 
 

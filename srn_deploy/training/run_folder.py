@@ -16,6 +16,7 @@ import torch
 from srn_deploy.errors import OptionError, TrainingError
 from srn_deploy.system.atomic import TEMPORARY_MARK, replacing
 from srn_deploy.system.documents import convert
+from srn_deploy.system.folders import make_folder
 from srn_deploy.system.held_folder import HeldFolder
 from srn_deploy.training.recipe import Recipe
 
@@ -88,7 +89,7 @@ class RunFolder:
         would stop the next attempt.
         """
         with self._write_errors_translated(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path)
             self._held.acquire()
         self.check_free()  # again: another run may have come and gone while the images were loaded
 
