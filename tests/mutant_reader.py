@@ -6,11 +6,13 @@ started it knows on which one it died.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import zlib
 from collections.abc import Callable
@@ -24,6 +26,8 @@ from srn_deploy.errors import SrnDeployError
 
 SECONDS = 20
 """For one file, on a machine that has other things to do; they take milliseconds."""
+
+SMALL_PX = 2**14
 
 MORE_BYTES = 2**30
 """That one file may ask for beside what the libraries themselves map."""
@@ -52,11 +56,21 @@ def read_all(kind: str, folder: Path, whole: bytes, suffix: str = "") -> Reading
 
 
 def picture(path: Path) -> Any:
-    """Its height, width and a sum of its pixels that does not depend on their order."""
-    from srn_deploy.image import read_image
+    """Its height, width and a sum of its pixels that does not depend on their order.
+
+    A small one is enlarged and written too, because that changes the metadata, which may be damaged.
+    """
+    from srn_deploy.errors import ImageError
+    from srn_deploy.image import read_image, write_image
 
     image = read_image(path)
     assert image.alpha is None or image.alpha.shape[:2] == image.pixels.shape[:2]
+    if image.height * image.width <= SMALL_PX:
+        larger = image.enlarged(image.pixels.repeat(2, axis=0), None)
+        with tempfile.TemporaryDirectory() as folder:
+            for suffix in (".tif", ".jpg"):
+                with contextlib.suppress(ImageError):  # 16 bits in a JPEG
+                    write_image(Path(folder) / f"out{suffix}", larger)
     return [image.height, image.width, zlib.crc32(np.sort(image.pixels, axis=None).tobytes())]
 
 

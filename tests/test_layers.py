@@ -10,7 +10,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "system": ("cache cuda_driver documents folders hashing threads", "atomic locks", "held_folder"),
     "image": (("alpha bicubic containers/foreign containers/ifd containers/pixel_map containers/unpacked "
                "containers/xmp"),
-              "containers/jpeg_segments",
+              "containers/jpeg_segments containers/photoshop containers/png_blocks",
               ("containers/extended_xmp containers/geotiff containers/jpeg_parts containers/resolution containers/webp "
                "containers/xmp_pixels"),
               "containers/bmp containers/exif containers/jpeg containers/png containers/tiff_tags",

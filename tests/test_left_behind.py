@@ -106,6 +106,26 @@ def test_the_light_of_a_screen_that_a_png_was_graded_on_stays_with_its_colours(t
     assert (image.metadata, image.remarks) == (((MetadataKind.PNG_COLOUR, colours),), ())
 
 
+def resource(number: int, data: bytes) -> bytes:
+    """One of Photoshop's image resources, without a name."""
+    return b"8BIM" + struct.pack(">H", number) + bytes(2) + struct.pack(">I", len(data)) + data + bytes(len(data) % 2)
+
+
+def test_of_photoshops_resources_those_that_count_pixels_are_left_behind(tmp_path: Path) -> None:
+    iptc, url = resource(1028, b"\x1c\2\x78\0\6barley"), resource(1035, b"example.org")
+    body = b"Photoshop 3.0\0" + iptc + resource(1050, bytes(30)) + url + resource(1060, b"<x/>")
+    image = read_image(saved(tmp_path, with_segments(segment(0xED, body)), "in.jpg"))
+    assert image.remarks[0].endswith("left behind: Photoshop's slices, 42 bytes; Photoshop's copy of XMP, 16 bytes.")
+    assert dict(image.metadata)[MetadataKind.JPEG_NOTES] == segment(0xED, b"Photoshop 3.0\0" + iptc + url)
+
+
+@pytest.mark.parametrize("body", [resource(1028, b"a caption"), resource(1050, bytes(30))[:-4], b"8BIM"])
+def test_resources_that_stay_valid_or_go_on_in_another_segment_keep_every_byte(tmp_path: Path, body: bytes) -> None:
+    whole = segment(0xED, b"Photoshop 3.0\0" + body)
+    image = read_image(saved(tmp_path, with_segments(whole), "in.jpg"))
+    assert (image.metadata, image.remarks) == (((MetadataKind.JPEG_NOTES, whole),), ())
+
+
 def test_a_chunk_of_a_webp_that_is_not_known_and_bytes_behind_are_named(tmp_path: Path) -> None:
     body = WEBP[8:] + b"C2PA" + struct.pack("<I", 6) + b"jumbxx"
     data = b"RIFF" + struct.pack("<I", len(body)) + body + b"behind"
@@ -126,6 +146,27 @@ def test_smaller_copies_masks_and_directories_of_a_tiff_are_named(tmp_path: Path
         writer.write(np.zeros((16, 16), bool), photometric=4, metadata=None, subfiletype=4)
     (remark,) = read_image(tmp_path / "in.tif").remarks
     assert "left behind: smaller copy, 192 bytes; transparency mask, 32 bytes; further image, 192 bytes." in remark
+
+
+@pytest.mark.parametrize(("chosen", "name"), [
+    ({"metadata": {"axes": "YXS"}, "ome": True}, "OME-XML description"),
+    ({"metadata": {}}, "description of the array's shape"),
+    ({"metadata": None, "extratags": [(42112, "s", 0, '<Item name="PIXEL_STEP" domain="GEOLOCATION">1</Item>', True)]},
+     "GDAL's geolocation")])
+def test_a_description_of_a_tiff_that_repeats_its_size_is_left_behind_and_named(
+        tmp_path: Path, chosen: dict[str, object], name: str) -> None:
+    tifffile.imwrite(tmp_path / "in.tif", noise(8, 9, 3), photometric="rgb", **chosen)  # type: ignore[arg-type]
+    image = read_image(tmp_path / "in.tif")
+    assert f"left behind: {name}, " in image.remarks[0]
+    write_image(tmp_path / "out.tif", image.enlarged(noise(16, 18, 3), None))
+    assert tifffile.imread(tmp_path / "out.tif").shape == (16, 18, 3)
+
+
+def test_a_description_in_words_is_kept(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "in.tif", noise(8, 9, 3), photometric="rgb", metadata=None, description="a barn")
+    write_image(tmp_path / "out.tif", read_image(tmp_path / "in.tif"))
+    with tifffile.TiffFile(tmp_path / "out.tif") as opened:
+        assert opened.pages.first.description == "a barn"
 
 
 def test_many_parts_are_named_in_a_line_of_bounded_length(tmp_path: Path) -> None:

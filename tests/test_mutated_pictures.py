@@ -14,13 +14,30 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+import tifffile
 
 from srn_deploy.errors import ImageError
 from srn_deploy.image import SUFFIXES, Image, check_writable, tiff, write_image
 from srn_deploy.image.containers import MetadataKind
+from srn_deploy.image.containers.extended_xmp import split
 from tests.mutant_reader import Reading, picture, read_all
 from tests.mutations import PNG_START, mutants
 from tests.networks import large_picture
+from tests.test_georeference import (
+    PIXEL_SCALE,
+    POINT,
+    RPC,
+    SCALE,
+    SLANTED,
+    TIE,
+    TIE_POINTS,
+    TRANSFORMATION,
+    doubles,
+    keys,
+)
+from tests.test_left_behind import C2PA, DIRECTORY, EXTENSION, VIDEO, segment, with_segments, xmp_segment
+from tests.test_pixel_counts import AREA, exif
+from tests.xmp_packets import packet, sequence
 
 COUNT = 300
 EXIF = b"II*\0" + bytes([8, 0, 0, 0, 1, 0, 0x12, 1, 3, 0, 1, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0])
@@ -54,6 +71,28 @@ def foreign() -> Iterator[bytes]:
         kind.save(file, **options)
         yield file.getvalue()
     yield tiff.encode(np.asarray(photo), None, classic_limit_bytes=0)  # a BigTIFF
+    yield full_jpeg()
+    yield full_tiff()
+
+
+def full_jpeg() -> bytes:
+    """A JPEG of a phone: everything that is counted in pixels, an extension of XMP, and parts that are left behind."""
+    xmp = packet('GPano:FullPanoWidthPixels="62" GPano:CroppedAreaImageWidthPixels="31" hdrgm:Version="1.0" '
+                 f'GCamera:MotionPhoto="1" xmpNote:HasExtendedXMP="{"A" * 32}"',
+                 sequence("exif:SubjectArea", 3, 4) + DIRECTORY + AREA.format(0.1, 0.2, 0.3, 0.4, "normalized"))
+    return with_segments(segment(0xE1, b"Exif\0\0" + exif(6)), xmp_segment(xmp), split(EXTENSION[-600:]), C2PA,
+                         behind=VIDEO)
+
+
+def full_tiff() -> bytes:
+    """A TIFF of a map, with a smaller copy of it."""
+    file, pixels = io.BytesIO(), (large_picture(22, 31) * 255).astype(np.uint8)
+    with tifffile.TiffWriter(file) as writer:
+        writer.write(pixels, photometric="rgb", metadata=None, extratags=[
+            doubles(PIXEL_SCALE, *SCALE), doubles(TIE_POINTS, *TIE), doubles(TRANSFORMATION, *SLANTED),
+            doubles(RPC, *range(92)), keys(POINT), (274, "H", 1, 6, True)])
+        writer.write(pixels[::2, ::2].copy(), photometric="rgb", metadata=None, subfiletype=1)
+    return file.getvalue()
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image as Pillow
 
 from srn_deploy.image import Image, read_image, write_image
@@ -14,6 +17,7 @@ from srn_deploy.image.containers import MetadataKind
 from srn_deploy.image.containers.pixel_map import PixelMap
 from srn_deploy.image.containers.xmp_pixels import moved_xmp
 from tests.commands import srn_deploy as run
+from tests.test_containers import chunk, saved, with_chunks
 from tests.test_exif_travels import EXIF_TAG, HOLDERS, INTEROPERABILITY, ORIENTATION
 from tests.xmp_packets import as_attributes, as_elements, items, packet, sequence, value
 
@@ -60,6 +64,17 @@ def test_every_field_of_exif_that_counts_pixels_grows(tmp_path: Path, suffix: st
     assert (related[0x1001], related[0x1002]) == (256, 128)
     assert (inner[SUBJECT_AREA], inner[SUBJECT_LOCATION]) == ((120, 40, 32, 16), (120, 40))
     assert (inner[FOCAL_X], inner[FOCAL_Y]) == (4000, 2000)
+
+
+def test_the_fields_of_a_camera_grow_where_a_tiff_has_them_in_its_first_directory(tmp_path: Path) -> None:
+    rational = (1000, 1)
+    tifffile.imwrite(tmp_path / "in.tif", np.zeros((HEIGHT, WIDTH, 3), np.uint8), photometric="rgb", metadata=None,
+                     extratags=[(0x920E, "2I", 1, rational, True), (0x920F, "2I", 1, rational, True),
+                                (0x9214, "H", 2, (30, 10), True)])
+    write_image(tmp_path / "out.tif", enlarged(read_image(tmp_path / "in.tif"), 2))
+    with tifffile.TiffFile(tmp_path / "out.tif") as opened:
+        found = opened.pages.first.tags
+        assert (found[0x920E].value, found[0x920F].value, found[0x9214].value) == ((2000, 1), (2000, 1), (60, 20))
 
 
 @pytest.mark.parametrize(("area", "grown"), [((30, 10), (60, 20)), ((30, 10, 6), (60, 20, 12)),
@@ -221,3 +236,49 @@ def test_exif_and_xmp_of_one_upscaled_file_say_the_size_that_it_has(tmp_path: Pa
     assert (inner[PIXEL_WIDTH], inner[PIXEL_HEIGHT], related[0x1001]) == (64, 128, 64)
     assert [value(found, name) for name in ("exif:PixelXDimension", "exif:PixelYDimension", "tiff:ImageWidth")] == [
         "64", "128", "64"]
+
+
+def test_the_position_of_a_png_grows_and_the_scale_of_its_pixels_shrinks(tmp_path: Path) -> None:
+    chunks = chunk(b"oFFs", struct.pack(">iiB", -10, 20, 0)) + chunk(b"sCAL", b"\0010.5\0001")
+    image_of = read_image(saved(tmp_path, with_chunks(chunks)))
+    assert image_of.remarks == ()
+    write_image(tmp_path / "out.png", enlarged(image_of, 4))
+    expected = chunk(b"oFFs", struct.pack(">iiB", -40, 80, 0)) + chunk(b"sCAL", b"\0010.125\0000.25")
+    assert dict(read_image(tmp_path / "out.png").metadata) == {MetadataKind.PNG_PLACE: expected}
+
+
+def test_a_position_in_micrometres_stays(tmp_path: Path) -> None:
+    chunks = chunk(b"oFFs", struct.pack(">iiB", -10, 20, 1))
+    large = enlarged(read_image(saved(tmp_path, with_chunks(chunks))), 4)
+    assert large.metadata == ((MetadataKind.PNG_PLACE, chunks),)
+
+
+def raw_profile(name: bytes, data: bytes, *, packed: bool = True) -> bytes:
+    """A text chunk as ImageMagick writes it."""
+    digits = data.hex().encode()
+    lines = b"\n".join(digits[at:at + 72] for at in range(0, len(digits), 72))
+    text = b"\n%s\n%8d\n%s\n" % (name, len(data), lines)
+    keyword = b"Raw profile type " + name + b"\0"
+    return chunk(b"zTXt", keyword + b"\0" + zlib.compress(text)) if packed else chunk(b"tEXt", keyword + text)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("name", [b"exif", b"APP1"])
+def test_exif_that_a_png_keeps_as_text_is_read_and_grows(tmp_path: Path, name: bytes, packed: bool) -> None:
+    chunks = raw_profile(name, b"Exif\0\0" + exif(width=30), packed=packed)
+    write_image(tmp_path / "out.png", enlarged(read_image(saved(tmp_path, with_chunks(chunks))), 2))
+    assert b"Raw profile" not in (tmp_path / "out.png").read_bytes()
+    assert inner_of(tmp_path / "out.png")[0][SUBJECT_AREA] == (60, 20, 16, 8)
+
+
+def test_xmp_as_text_is_read_and_a_repetition_of_exif_dropped(tmp_path: Path) -> None:
+    xmp = as_attributes({"exif:PixelXDimension": "30"})
+    chunks = raw_profile(b"xmp", xmp) + chunk(b"eXIf", exif()) + raw_profile(b"exif", exif(3))
+    found = read_image(saved(tmp_path, with_chunks(chunks)))
+    assert dict(found.metadata) == {MetadataKind.EXIF: exif(), MetadataKind.XMP: xmp}
+
+
+@pytest.mark.parametrize("damaged", [b"", b"\nexif\n 3\nxyz\n", b"\nexif\n 3\nabc\n"])
+def test_a_damaged_profile_in_text_is_kept_as_text(tmp_path: Path, damaged: bytes) -> None:
+    chunks = chunk(b"tEXt", b"Raw profile type exif\0" + damaged)
+    assert read_image(saved(tmp_path, with_chunks(chunks))).metadata == ((MetadataKind.PNG_TEXT, chunks),)

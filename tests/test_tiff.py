@@ -211,7 +211,7 @@ def test_a_wrong_checksum_of_deflate_is_noticed(tmp_path: Path) -> None:
 
 def test_photoshop_and_iptc_blocks_are_lost_with_a_remark(tmp_path: Path) -> None:
     tags = [(33723, "B", 4, b"IPTC", True), (37724, "B", 4, b"8BIM", True)]
-    tifffile.imwrite(tmp_path / "in.tif", np.zeros((8, 8), np.uint8), extratags=tags)
+    tifffile.imwrite(tmp_path / "in.tif", np.zeros((8, 8), np.uint8), metadata=None, extratags=tags)
     assert [remark.partition(": ")[2] for remark in read_image(tmp_path / "in.tif").remarks] == [
         "left behind: IPTC block, 4 bytes; Photoshop's layers, 4 bytes."]
 

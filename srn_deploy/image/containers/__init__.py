@@ -133,7 +133,7 @@ def select_supported(container: Container, metadata: Metadata, *, is_grey: bool)
 
 
 _OF_JPEG = (MetadataKind.EXTENDED_XMP, MetadataKind.JPEG_NOTES)
-_OF_PNG = (MetadataKind.PNG_COLOUR, MetadataKind.PNG_TEXT)
+_OF_PNG = (MetadataKind.PNG_COLOUR, MetadataKind.PNG_PLACE, MetadataKind.PNG_TEXT)
 
 _WITHOUT = {
     Container.PNG: _OF_JPEG,

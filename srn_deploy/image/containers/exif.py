@@ -26,7 +26,9 @@ _ORIENTATION, _EXIF_DIRECTORY, _INTEROPERABILITY = 0x0112, 0x8769, 0xA005
 _WIDTH, _HEIGHT, _PIXEL_WIDTH, _PIXEL_HEIGHT = 0x0100, 0x0101, 0xA002, 0xA003
 _RELATED_WIDTH, _RELATED_HEIGHT = 0x1001, 0x1002
 _X_RESOLUTION, _Y_RESOLUTION = 0x011A, 0x011B
-_SUBJECT_AREA, _SUBJECT_LOCATION, _FOCAL_X, _FOCAL_Y = 0x9214, 0xA214, 0xA20E, 0xA20F
+_SUBJECT_AREA, _SUBJECT_LOCATION = 0x9214, 0xA214
+_FOCAL_PAIRS = ((0xA20E, 0xA20F), (0x920E, 0x920F))
+"""FocalPlaneXResolution and FocalPlaneYResolution in EXIF and in TIFF/EP, which has them in the first directory."""
 _THUMBNAIL, _THUMBNAIL_BYTES = 0x0201, 0x0202
 _SHORT_LIMIT = 2**16
 
@@ -61,7 +63,7 @@ def with_size(exif: bytes, *, height: int, width: int) -> bytes:
                              (inner, _PIXEL_HEIGHT, height), (related, _RELATED_WIDTH, width),
                              (related, _RELATED_HEIGHT, height)):
         entry = found.entries.get(tag)
-        if entry is not None and entry.kind in (SHORT, LONG) and entry.count == 1:
+        if entry is not None and entry.count == 1:
             exif = _patched(exif, entry.at + 2, struct.pack(order + "HII", LONG, 1, side))
     return exif
 
@@ -75,8 +77,11 @@ def moved_exif(exif: bytes, pixels: PixelMap) -> tuple[bytes, tuple[Part, ...]]:
     inner = _inner(exif, order, first, _EXIF_DIRECTORY)
     stated = (_one(inner, tag, order) or _one(first, other, order)
               for tag, other in ((_PIXEL_WIDTH, _WIDTH), (_PIXEL_HEIGHT, _HEIGHT)))
-    for old, new in _of_camera(inner, order, pixels.counted_in(*stated)):
-        exif = _with_values(exif, order, old, new)
+    counted = pixels.counted_in(*stated)
+    for directory in (first, inner):
+        for old, new in _of_camera(directory, order, counted):
+            exif = _with_values(exif, order, old, new)
+    first = _first(exif)[1]
     if pixels.swaps and {_X_RESOLUTION, _Y_RESOLUTION} <= first.entries.keys():
         for tag, other in ((_X_RESOLUTION, _Y_RESOLUTION), (_Y_RESOLUTION, _X_RESOLUTION)):
             exif = _with_values(exif, order, first.entries[tag], replace(first.entries[other], tag=tag))
@@ -94,21 +99,22 @@ def is_georeferenced(exif: bytes) -> bool:
     return bool(_first(exif)[1].entries.keys() & {PIXEL_SCALE, TIE_POINTS, TRANSFORMATION, RPC})
 
 
-def _of_camera(inner: Directory, order: str, pixels: PixelMap) -> Iterator[tuple[Entry, Entry]]:
+def _of_camera(found: Directory, order: str, pixels: PixelMap) -> Iterator[tuple[Entry, Entry]]:
     """Entries of a camera before and after: where the subject is, and how many pixels lie on a unit of the sensor."""
     for tag in (_SUBJECT_AREA, _SUBJECT_LOCATION):
-        entry = inner.entries.get(tag)
+        entry = found.entries.get(tag)
         if entry is not None and entry.kind in (SHORT, LONG) and 2 <= entry.count <= 4:
             numbers = [Fraction(number) for number in entry.numbers(order)]
             new = [*pixels.pixel(numbers[0], numbers[1])]
             new += pixels.sides(numbers[2], numbers[3]) if entry.count == 4 else [pixels.scale_x * one
                                                                                   for one in numbers[2:]]
             yield entry, _of_integers(entry, order, [max(0, round(number)) for number in new])
-    focal = [inner.entries[tag] for tag in (_FOCAL_X, _FOCAL_Y) if tag in inner.entries]
-    values = [entry.positive(order) for entry in focal]
-    if len(focal) == 2 and all(values):
-        for entry, number in zip(focal, pixels.sides(values[0], values[1]), strict=True):
-            yield entry, rational(entry.tag, number).in_order("<", order)
+    for pair in _FOCAL_PAIRS:
+        focal = [found.entries[tag] for tag in pair if tag in found.entries]
+        values = [entry.positive(order) for entry in focal]
+        if len(focal) == 2 and all(values):
+            for entry, number in zip(focal, pixels.sides(values[0], values[1]), strict=True):
+                yield entry, rational(entry.tag, number).in_order("<", order)
 
 
 def _of_integers(entry: Entry, order: str, numbers: list[int]) -> Entry:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from srn_deploy.image.containers.jpeg_parts import parts_behind, segment_part
 from srn_deploy.image.containers.jpeg_segments import segments
+from srn_deploy.image.containers.photoshop import MARK as PHOTOSHOP_MARK
+from srn_deploy.image.containers.photoshop import without_old_pixels
 from srn_deploy.image.containers.resolution import Resolution, Unit, as_metadata, from_block
 from srn_deploy.image.containers.unpacked import (
     EXIF_MARK,
@@ -63,6 +65,10 @@ def unpack(data: bytes, path: Path) -> Unpacked:
             metadata.append((MetadataKind.XMP, body.removeprefix(_XMP_MARK).rstrip(b"\0")))
         elif marker == _APP1 and body.startswith(_EXTENDED_MARK):
             extended += whole
+        elif marker == _APP13 and body.startswith(PHOTOSHOP_MARK):
+            resources, parts = without_old_pixels(body)
+            notes += _segment(_APP13, resources) if resources else b""
+            left_behind += parts
         elif marker in (_COMMENT, _APP13):
             notes += whole
         elif marker == _APP2 and body.startswith(_ICC_MARK):

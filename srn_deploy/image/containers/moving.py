@@ -8,6 +8,7 @@ from dataclasses import replace
 from srn_deploy.image.containers.exif import moved_exif
 from srn_deploy.image.containers.extended_xmp import joined, split, with_reference
 from srn_deploy.image.containers.pixel_map import PixelMap
+from srn_deploy.image.containers.png_blocks import moved_places
 from srn_deploy.image.containers.resolution import from_block
 from srn_deploy.image.containers.unpacked import Metadata, MetadataKind, Part
 from srn_deploy.image.containers.xmp_pixels import moved_xmp, without_extension, without_lost_parts
@@ -23,6 +24,10 @@ def moved(metadata: Metadata, pixels: PixelMap) -> tuple[Metadata, tuple[Part, .
         if kind is MetadataKind.EXIF:
             moved_block, parts = moved_exif(block, pixels)
             blocks.append((kind, moved_block))
+            left += parts
+        elif kind is MetadataKind.PNG_PLACE:
+            places, parts = moved_places(block, pixels)
+            blocks += [(kind, places)] if places else []
             left += parts
         elif kind is MetadataKind.RESOLUTION and pixels.swaps:
             found = from_block(block)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
+from srn_deploy.image.containers.png_blocks import PLACES, raw_profile
 from srn_deploy.image.containers.resolution import Resolution, Unit, as_metadata, from_block, from_per_metre
 from srn_deploy.image.containers.unpacked import (
     EXIF_MARK,
@@ -29,11 +30,11 @@ _COLOUR_CHUNKS = (b"cICP", b"mDCV", b"cLLI", b"cHRM", b"gAMA", b"sRGB")
 _ABOVE_A_PROFILE = (b"cICP", b"mDCV", b"cLLI")
 """Those that still count if there is a profile (PNG specification, "Color chunk precedence")."""
 _TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
-_KNOWN_CHUNKS = {*_PIXEL_CHUNKS, *_COLOUR_CHUNKS, *_TEXT_CHUNKS, b"iCCP", b"eXIf", b"pHYs", b"acTL", b"fcTL", b"fdAT",
-                 b"sBIT", b"hIST", b"iDOT"}
+_KNOWN_CHUNKS = {*_PIXEL_CHUNKS, *_COLOUR_CHUNKS, *_TEXT_CHUNKS, *PLACES, b"iCCP", b"eXIf", b"pHYs", b"acTL", b"fcTL",
+                 b"fdAT", b"sBIT", b"hIST", b"iDOT"}
 """Chunks that are kept, or only concern how the pixels were coded."""
 _CHUNK_NAMES = {b"caBX": " (C2PA content credentials)", b"tIME": " (last change)", b"dSIG": " (digital signature)",
-                b"bKGD": " (background)", b"oFFs": " (offset)", b"sCAL": " (physical scale)", b"sTER": " (stereo)",
+                b"bKGD": " (background)", b"sTER": " (stereo)",
                 b"pCAL": " (calibration)", b"sPLT": " (suggested palette)", b"vpAg": " (canvas)", b"caNv": " (canvas)"}
 _XMP_KEYWORD = b"XML:com.adobe.xmp\0"
 _BEHIND = b""
@@ -196,19 +197,23 @@ def _chunks(data: bytes, path: Path, ignored: list[str]) -> Iterator[tuple[bytes
 
 def _metadata(chunks: list[tuple[bytes, bytes, bytes]], ignored: list[str]) -> list[tuple[MetadataKind, bytes]]:
     """All metadata except the resolution. A chunk with damaged content is skipped, and its name added to `ignored`."""
-    metadata, text = [], b""
+    metadata, text, repeated = [], b"", []
     for kind, body, whole in chunks:
         block = _block(kind, body)
         if block is not None and block[1]:
             metadata.append(block)
         elif block is not None:
             ignored.append(kind.decode("ascii"))
+        elif (raw := raw_profile(kind, body)) is not None:
+            repeated.append(raw)
         elif kind in _TEXT_CHUNKS:
             text += whole
+    metadata += dict(block for block in repeated if block[0] not in dict(metadata)).items()
     has_profile = any(kind is MetadataKind.ICC for kind, _ in metadata)
     counting = _ABOVE_A_PROFILE if has_profile else _COLOUR_CHUNKS
     colour = b"".join(whole for kind, _, whole in chunks if kind in counting)
-    others = ((MetadataKind.PNG_COLOUR, colour), (MetadataKind.PNG_TEXT, text))
+    places = b"".join(whole for kind, _, whole in chunks if kind in PLACES)
+    others = ((MetadataKind.PNG_COLOUR, colour), (MetadataKind.PNG_PLACE, places), (MetadataKind.PNG_TEXT, text))
     return metadata + [(kind, found) for kind, found in others if found]
 
 
@@ -261,7 +266,7 @@ def _transparent_grey(key: bytes | None, depth: int) -> int | None:
 
 
 def _written(kind: MetadataKind, block: bytes) -> bytes:
-    if kind in (MetadataKind.PNG_COLOUR, MetadataKind.PNG_TEXT):
+    if kind in (MetadataKind.PNG_COLOUR, MetadataKind.PNG_PLACE, MetadataKind.PNG_TEXT):
         return block
     if kind is MetadataKind.RESOLUTION:
         return _chunk(b"pHYs", _physical(from_block(block)))

@@ -30,6 +30,9 @@ _LEFT_BEHIND = {IPTC: "IPTC block", PHOTOSHOP: "Photoshop block", PHOTOSHOP_LAYE
                 286: "position on the page", 287: "position on the page", 301: "transfer function",
                 337: "target printer", 343: "clipping path"}
 """Tags that say something of the image, and that no result has; others that are not kept only describe storage."""
+_OF_OLD_PIXELS = ((270, b"<OME", "OME-XML description"), (270, b'"shape":', "description of the array's shape"),
+                  (42112, b'domain="GEOLOCATION"', "GDAL's geolocation"))
+"""Descriptions that repeat the size of the image, or places in it, in a notation of their own."""
 _OWN_DIRECTORIES = (_FURTHER, EXIF, GPS, INTEROPERABILITY)
 
 _FAX3, _FAX4, _JPEG = 3, 4, 7
@@ -70,8 +73,11 @@ def unpack(data: bytes, path: Path) -> Unpacked:
     _check_kind(layout, entries, values, path)
     _check_whole(layout, height[0], width[0], len(data), path)
     pages = list(_pages(tiff, directory.next))
+    descriptions = {tag: name for tag, mark, name in _OF_OLD_PIXELS if tag in entries and mark in entries[tag].stored}
+    kept = {tag: entry for tag, entry in entries.items() if tag not in descriptions}
     return Unpacked(container=Container.TIFF, without_metadata=data, height=height[0], width=width[0], tiff=layout,
-                    metadata=metadata_of(tiff, entries), left_behind=tuple(_left_behind(tiff, entries, pages)),
+                    metadata=metadata_of(tiff, kept),
+                    left_behind=tuple(_left_behind(tiff, entries, _LEFT_BEHIND | descriptions, pages)),
                     animated=any(_is_image(page, tiff.order) for page in pages))
 
 
@@ -170,11 +176,12 @@ def _further(tiff: Tiff, entries: dict[int, Entry]) -> list[Directory]:
     return [tiff.directory(at) for at in offsets]
 
 
-def _left_behind(tiff: Tiff, entries: dict[int, Entry], pages: list[Directory]) -> Iterator[Part]:
-    """What the file holds besides the image and the metadata that is kept."""
+def _left_behind(tiff: Tiff, entries: dict[int, Entry], names: dict[int, str],
+                 pages: list[Directory]) -> Iterator[Part]:
+    """What the file holds besides the image and the metadata that is kept; names: of the tags that are not."""
     for tag, entry in entries.items():
-        if tag in _LEFT_BEHIND:
-            yield Part(_LEFT_BEHIND[tag], len(entry.stored))
+        if tag in names:
+            yield Part(names[tag], len(entry.stored))
         elif entry.kind in (DIRECTORY, DIRECTORY8) and tag not in _OWN_DIRECTORIES:
             yield Part(f"directory in tag {tag}", len(entry.stored))
     for page in (*pages, *_further(tiff, entries)):

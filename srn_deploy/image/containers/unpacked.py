@@ -36,6 +36,8 @@ class MetadataKind(StrEnum):
     """Whole JPEG segments: what did not fit into the first XMP packet."""
     JPEG_NOTES = "comment or IPTC block"
     """Whole JPEG segments COM and APP13."""
+    PNG_PLACE = "PNG position or scale"
+    """Whole oFFs and sCAL chunks."""
     PNG_TEXT = "PNG text"
     """Whole tEXt, zTXt and iTXt chunks, except the iTXt of XMP."""
 
