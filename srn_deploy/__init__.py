@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from srn_deploy.backends import open_backend
     from srn_deploy.errors import SrnDeployError
     from srn_deploy.spec import Corrections, ModelSpec
+    from srn_deploy.system.threads import cpu_threads
     from srn_deploy.tiling.windows import TileOptions
 
 # ONNX Runtime 1.29 and later report usage to their makers, also from Linux and macOS, and keep an identifier in the
@@ -27,8 +28,8 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
 
-__all__ = ["Corrections", "ModelSpec", "SrnDeployError", "TileOptions", "Upscaler", "__version__", "load",
-           "open_backend"]
+__all__ = ["Corrections", "ModelSpec", "SrnDeployError", "TileOptions", "Upscaler", "__version__",
+           "cpu_threads", "load", "open_backend"]
 
 _HOMES = {
     "Corrections": "srn_deploy.spec",
@@ -36,6 +37,7 @@ _HOMES = {
     "SrnDeployError": "srn_deploy.errors",
     "TileOptions": "srn_deploy.tiling.windows",
     "Upscaler": "srn_deploy.api",
+    "cpu_threads": "srn_deploy.system.threads",
     "load": "srn_deploy.api",
     "open_backend": "srn_deploy.backends",
 }

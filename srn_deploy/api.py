@@ -6,14 +6,12 @@ import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Self
-
-import numpy as np
-from numpy.typing import NDArray
+from types import NoneType, TracebackType
+from typing import Self, cast
 
 from srn_deploy.backends import Backend
-from srn_deploy.image import MAX_MEGAPIXELS, check_quality
+from srn_deploy.image import MAX_MEGAPIXELS, check_megapixels, check_quality
+from srn_deploy.image.pillow_images import ImageLike, like, pixels_of
 from srn_deploy.inference.arrays import upscale_array
 from srn_deploy.inference.guard import Guard
 from srn_deploy.inference.jobs import Outcome, run_jobs
@@ -23,6 +21,7 @@ from srn_deploy.inference.upscale import OnTile, no_progress
 from srn_deploy.open_model import fp32_fallback_of, open_model
 from srn_deploy.registry.resolve import resolve
 from srn_deploy.spec import AS_RECOGNISED, Corrections, ModelSpec
+from srn_deploy.system.arguments import check_callable, check_kind
 from srn_deploy.tiling.windows import TileOptions
 
 _log = logging.getLogger(__name__)
@@ -37,6 +36,9 @@ class Upscaler:
 
     def __init__(self, backend: Backend, tiles: TileOptions | None = None, *, guard: Guard | str = Guard.WARN,
                  fallback: Fp32Fallback | None = None) -> None:
+        if not hasattr(backend, "spec"):
+            check_kind(backend, (), "A backend", remedy="Open a model with srn_deploy.load or srn_deploy.open_backend.")
+        _check_tiles(tiles)
         self._setup = Setup(backend, tiles=tiles or TileOptions(), guard=Guard.named(guard),
                             fallback=fallback or Fp32Fallback())
 
@@ -45,21 +47,24 @@ class Upscaler:
         """What the model is: its network, its scale, its form."""
         return self._setup.backend.spec
 
-    def upscale(self, image: NDArray[np.generic], *, on_tile: OnTile = no_progress) -> NDArray[np.generic]:
+    def upscale(self, image: ImageLike, *, on_tile: OnTile = no_progress) -> ImageLike:
         """Upscale one image by the model's scale.
 
         image: (H, W) or (H, W, 1) grey, (H, W, 3) RGB or (H, W, 4) RGBA; uint8 in 0..255 with every model, uint16 in
         0..65535 and float32 in 0..1 with shipped models, checkpoints, and graphs that exchange float pixels. It is not
-        changed. on_tile: called with (tiles done, total tiles).
+        changed. Pillow images are taken too: L, RGB, RGBA and I;16 as they are, palettes as RGB or RGBA, bilevel ones
+        as L, LA as RGBA. on_tile: called with (tiles done, total tiles).
 
-        Returns a fresh array of the same dtype and channels, scale times as high and wide. What the guard finds is
-        logged as a warning. Raises UnsuitableBatch for other shapes and dtypes, TilingError where the image cannot be
-        tiled as asked, and another BackendError where the model cannot run it.
+        Returns a fresh array of the same dtype and channels, scale times as high and wide; for a Pillow image another
+        one, with the same colour profile. What the guard finds is logged as a warning. Raises OptionError for what is
+        no image and for values that are not finite, UnsuitableBatch for other shapes and dtypes, TilingError where the
+        image cannot be tiled as asked, and another BackendError where the model cannot run it.
         """
-        large, findings = upscale_array(image, replace(self._setup, on_tile=on_tile))
+        check_callable(on_tile, "on_tile")
+        large, findings = upscale_array(pixels_of(image), replace(self._setup, on_tile=on_tile))
         for sentence in findings:
             _log.warning("%s", sentence)
-        return large
+        return cast(ImageLike, like(image, large))
 
     def upscale_files(self, source: str | Path | Iterable[str | Path], target: str | Path, *, suffix: str | None = None,
                       quality: int | None = None, max_megapixels: float = MAX_MEGAPIXELS,
@@ -85,8 +90,12 @@ class Upscaler:
         quality: of JPEG and WebP, 1..100. max_megapixels: larger images are refused before they are decoded.
         on_tile: called with (tiles done, total tiles) of the current image.
         """
+        for job in (given := list(jobs) if isinstance(jobs, Iterable) else [jobs]):
+            check_kind(job, Job, "A job", remedy="Give what plan_jobs returned.")
+        check_callable(on_tile, "on_tile")
         check_quality(quality)
-        return run_jobs(jobs, replace(self._setup, on_tile=on_tile), quality=quality, max_megapixels=max_megapixels)
+        check_megapixels(max_megapixels)
+        return run_jobs(given, replace(self._setup, on_tile=on_tile), quality=quality, max_megapixels=max_megapixels)
 
     def close(self) -> None:
         """Free the backend and the FP32 fallback."""
@@ -112,12 +121,17 @@ def load(model: str | Path | None = None, *, device: str = "auto", precision: st
     "auto", "fp32" or "bf16", which OpenVINO computes; see `open_model`. Pixels of 16 bits always run in FP32.
     corrections: what a checkpoint does not say about itself, as in Corrections(options={"scale": 4}). guard: what to do
     about blocks that do not resemble the input: "off", "warn" or "repair". What was opened, and why, is logged at level
-    INFO.
+    INFO. It runs on as many CPU threads as `cpu_threads` says.
 
     The caller closes the Upscaler. Raises UnknownModel, OptionError for options that cannot work, and a
     CheckpointError, GraphError, EngineError or BackendError where the model cannot be opened.
     """
     chosen = Guard.named(guard)
+    _check_tiles(tiles)
     resolved = resolve(model, corrections)
     fallback = fp32_fallback_of(resolved, device, precision=precision)
     return Upscaler(open_model(resolved, device, precision=precision), tiles, guard=chosen, fallback=fallback)
+
+
+def _check_tiles(tiles: TileOptions | None) -> None:
+    check_kind(tiles, (TileOptions, NoneType), "tiles", remedy="Give srn_deploy.TileOptions(tile=...).")

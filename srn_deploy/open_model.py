@@ -85,8 +85,10 @@ def fp32_fallback_of(model: Model = None, device: str = "auto", *, precision: st
     """The same model in FP32 with float pixels, opened when it is first needed.
 
     It is the float graph of a shipped model, or the checkpoint itself. A graph that OpenVINO may run in BF16 has itself
-    in FP32; any other graph or engine that was not made from a shipped model has none. Raises what `resolve` raises.
+    in FP32; any other graph or engine that was not made from a shipped model has none. Raises what `resolve` raises,
+    and OptionError for an unknown device.
     """
+    check_device(device)
     resolved = resolve(model, corrections)
     on_openvino = _runs_on_openvino(device, precision_named(precision))
     chosen = "openvino" if on_openvino else device

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -61,6 +60,42 @@ class Colour(StrEnum):
     Y = "y"
 
 
+LARGEST_RANGE = 65535.0
+"""Of the weights' values: the levels of 16 bits. Published networks have 1 or 255."""
+
+SENSIBLE = {"scale": (1, 64), "min_side_px": (1, 1024), "alignment_px": (1, 1024), "halo_px": (0, 4096),
+            "activation_bytes_per_px": (0, 2**30)}
+"""Whole numbers of a spec with their least and largest value.
+
+The largest ones are far beyond every known network (scale 8, 15 px, 6 px, 100 px, 0.5 MB), and still small enough that
+no image which fits into memory leads to sizes that do not.
+"""
+
+_AGAIN = "Export the artefact again with `srn-deploy export`."
+
+
+def _check_range(value_range: float) -> None:
+    number = isinstance(value_range, int | float) and not isinstance(value_range, bool)
+    if not number or not 0 < value_range <= LARGEST_RANGE:  # NaN is not within either
+        raise OptionError(f"Value range {value_range} is not possible.",
+                          remedy="Use 1 or 255, whichever the network was trained in.")
+
+
+def _check_within(name: str, value: int, least: int, most: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        shown = str(value) if len(str(value)) < 20 else f"{str(value)[:20]}..."
+        raise OptionError(f"A spec with {name} {shown} is not that of a network: it is {least} to {most}.",
+                          remedy=_AGAIN)
+
+
+def _check_options(options: Mapping[str, Scalar], remedy: str) -> None:
+    if not isinstance(options, Mapping):
+        raise OptionError(f"The options of a network are names with values, not {options!r}.", remedy=remedy)
+    for name, value in options.items():
+        if not isinstance(name, str) or not isinstance(value, int | float | bool | str):
+            raise OptionError(f"An option of a network cannot be {name!r}: {value!r}.", remedy=remedy)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """What a network is and what its caller must know to run it. Sizes are in pixels of the input."""
@@ -96,13 +131,12 @@ class ModelSpec:
     """What the keys of the checkpoint did not show and was found by trying, with the figures."""
 
     def __post_init__(self) -> None:
-        if not self.architecture or not self.architecture.isprintable():
-            raise OptionError(f"{self.architecture!r} is not the name of a network.",
-                              remedy="Export the artefact again with `srn-deploy export`.")
-        if self.scale < 1:
-            raise OptionError(f"Scale {self.scale} is not possible.", remedy="Use 2, 3 or 4.")
-        if self.value_range <= 0:
-            raise _impossible_range(self.value_range)
+        if not isinstance(self.architecture, str) or not self.architecture or not self.architecture.isprintable():
+            raise OptionError(f"{self.architecture!r} is not the name of a network.", remedy=_AGAIN)
+        _check_options(self.options, _AGAIN)
+        for name, (least, most) in SENSIBLE.items():
+            _check_within(name, getattr(self, name), least, most)
+        _check_range(self.value_range)
 
     @property
     def takes_geometry(self) -> bool:
@@ -149,8 +183,11 @@ class Corrections:
     """Go on with these and the published defaults where the network does not super-resolve the trial image."""
 
     def __post_init__(self) -> None:
-        if self.value_range is not None and not 0 < self.value_range < math.inf:
-            raise _impossible_range(self.value_range)
+        _check_options(self.options, "Write for example options={'residual': True}.")
+        if self.value_range is not None:
+            _check_range(self.value_range)
+        if not isinstance(self.trust, bool):
+            raise OptionError(f"trust cannot be {self.trust!r}.", remedy="Use True or False.")
 
     @classmethod
     def parse(cls, settings: Sequence[str] = (), value_range: float | None = None, *,
@@ -184,11 +221,6 @@ class Corrections:
 
 AS_RECOGNISED = Corrections()
 """Nothing is corrected: the network is what its file says."""
-
-
-def _impossible_range(value_range: float) -> OptionError:
-    return OptionError(f"Value range {value_range} is not possible.",
-                       remedy="Use 1 or 255, whichever the network was trained in.")
 
 
 def spec_in(metadata: Mapping[str, str], name: str) -> ModelSpec:

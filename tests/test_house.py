@@ -38,7 +38,7 @@ HOMES = {
     "safetensors": {"architectures/checkpoint", "architectures/weights_file"},
     "msgspec": {"benchmark", "spec", "system/documents", "engine/identity", "engine/manifest", "engine/store"},
     "cv2": {"image"},
-    "PIL": {"image/bmp", "image/cmyk"},
+    "PIL": {"image/bmp", "image/cmyk", "image/pillow_images"},
     "simplejpeg": {"image/jpeg"},
     "onnx": {"graph", "engine/build"},
     "filelock": {"system/locks"},

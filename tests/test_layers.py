@@ -7,14 +7,15 @@ from pathlib import Path
 from tests.test_house import PACKAGE, imports_of, package_sources
 
 LAYERS: dict[str, tuple[str, ...]] = {
-    "system": ("cache cuda_driver documents folders hashing threads", "atomic locks", "held_folder"),
+    "system": ("arguments cache control_groups cuda_driver documents folders hashing", "atomic locks threads",
+               "held_folder"),
     "image": (("alpha bicubic containers/foreign containers/ifd containers/pixel_map containers/unpacked "
                "containers/xmp"),
               "containers/jpeg_segments containers/photoshop containers/png_blocks",
               ("containers/extended_xmp containers/geotiff containers/jpeg_parts containers/resolution containers/webp "
                "containers/xmp_pixels"),
               "containers/bmp containers/exif containers/jpeg containers/png containers/tiff_tags",
-              "containers/moving containers/tiff", "containers/__init__", "files pixels", "listing",
+              "containers/moving containers/tiff", "containers/__init__", "files pillow_images pixels", "listing",
               "pairing",
               "bmp cmyk jpeg opencv_codec", "tiff", "reading writing", "sizes"),
     "tiling": ("interpolation shapes", "tiles", "windows"),

@@ -68,13 +68,13 @@ def open_and_explain(model: ResolvedModel, device: str) -> tuple[Backend, str]:
 
 def check_device(device: str) -> None:
     """Raise OptionError for an unknown device."""
-    if device not in DEVICES:
+    if not isinstance(device, str) or device not in DEVICES:
         raise OptionError(f"There is no device {device!r}.", remedy=f"Use one of {', '.join(DEVICES)}.")
 
 
 def precision_named(name: str) -> Precision | None:
     """The precision that was asked for; None for auto. Raises OptionError for another name."""
-    if name not in PRECISIONS:
+    if not isinstance(name, str) or name not in PRECISIONS:
         raise OptionError(f"There is no precision {name!r}.", remedy=f"Use one of {', '.join(PRECISIONS)}.")
     return PRECISIONS[name]
 

@@ -24,7 +24,7 @@ from srn_deploy.backends.protocol import Batch
 from srn_deploy.errors import BackendError, DeviceUnavailable, GraphError, OutOfMemory
 from srn_deploy.spec import Form, ModelSpec, PixelType, spec_in
 from srn_deploy.system.cuda_driver import free_gpu_bytes, why_no_gpu
-from srn_deploy.system.threads import requested_threads
+from srn_deploy.system.threads import thread_limit
 from srn_deploy.tiling.interpolation import Geometry
 from srn_deploy.tiling.shapes import Limits
 
@@ -138,7 +138,7 @@ def _open_session(path: Path, device: str, threads: int | None) -> ort.Inference
                          remedy="Check the path and its permissions, or run `srn-deploy export`.") from error
     options = ort.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
-    options.intra_op_num_threads = threads or requested_threads()
+    options.intra_op_num_threads = threads or thread_limit()
     provider = _PROVIDERS[device]
     if device == "cuda":
         if reason := why_no_gpu():  # checked first: ONNX Runtime writes to stderr when it finds none

@@ -22,6 +22,7 @@ from srn_deploy.backends.pytorch_clock import elapsed_ms
 from srn_deploy.backends.pytorch_graph import GraphedPass, TensorFunction
 from srn_deploy.errors import BackendError, DeviceUnavailable, OutOfMemory, UnsuitableBatch
 from srn_deploy.spec import ModelSpec, PixelType, Precision
+from srn_deploy.system.threads import fitting_threads
 from srn_deploy.tiling.interpolation import Geometry
 from srn_deploy.tiling.shapes import Limits
 
@@ -31,9 +32,11 @@ class PyTorchBackend:
 
     In FP32 it runs eagerly; on a GPU the convolutions use cuDNN's default, which is TF32. In FP16 the network computes
     in half precision, pixels before and after it do not; on a GPU every shape is a CUDA graph from its second run on.
+    PyTorch has one number of threads for the whole process, which is set here.
     """
 
     def __init__(self, loaded: LoadedNetwork, device: str = "cpu", *, precision: Precision = Precision.FP32) -> None:
+        torch.set_num_threads(fitting_threads(torch.get_num_threads()))
         self._spec, self._device = replace(loaded.spec, precision=precision), torch.device(device)
         self.network = _moved(loaded, self._device)
         """The copy that is run; it must not be changed."""

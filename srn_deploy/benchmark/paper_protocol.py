@@ -25,7 +25,7 @@ from srn_deploy.benchmark.results import NetworkResult, PaperResults
 from srn_deploy.benchmark.summary import FEW_SAMPLES
 from srn_deploy.errors import DeviceUnavailable
 from srn_deploy.system.documents import to_builtins
-from srn_deploy.system.threads import usable_cores
+from srn_deploy.system.threads import fitting_threads, usable_cores
 
 OnPass = Callable[[int, int], None]
 """Called with (passes done, total passes)."""
@@ -66,6 +66,7 @@ def run_paper(inputs: Inputs, device: str = "cpu", *, on_pass: OnPass = lambda d
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise DeviceUnavailable("PyTorch sees no GPU.", remedy="Use --device cpu, or install PyTorch's CUDA build.")
+    torch.set_num_threads(fitting_threads(torch.get_num_threads()))
     threads = torch.get_num_threads() if device == "cpu" else usable_cores()
     environment = with_gpu(current_environment(threads=threads), gpu_state())
     rows = {row.network: row for row in paper_rows() if row.is_runnable}

@@ -32,6 +32,9 @@ lr_pattern = click.option("--lr-pattern", metavar="PATTERN",
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
+threads = click.option("--threads", type=click.IntRange(min=1), metavar="N",
+                       help="CPU threads.  [default: $OMP_NUM_THREADS, else the cores that the process may use]")
+
 FILE = click.Path(path_type=Path)
 
 

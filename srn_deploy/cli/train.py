@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import click
 
-from srn_deploy.cli import messages, signals
+from srn_deploy.cli import messages, options, signals
 from srn_deploy.cli.options import lr_pattern
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ PLAIN_LINE_EVERY_S = 60.0
               help="Checkpoint to start with. [default: that of the recipe RECIPE follows, next to --out]")
 @click.option("--teacher", type=click.Path(path_type=Path),
               help="Checkpoint to learn from. [default: that of RECIPE's teacher, next to --out]")
-@click.option("--threads", type=int, help="CPU threads. [default: PyTorch's choice]")
+@options.threads
 def train(recipe: str, data: tuple[Path, ...], out: Path | None, **chosen: Any) -> None:
     """Train the network of RECIPE, a shipped recipe or a .toml file, and print the checkpoint's path.
 

@@ -41,11 +41,12 @@ def _two_at_least(context: click.Context, parameter: click.Parameter, paths: tup
               callback=lambda *given: SUFFIXES.get(given[2]), help="Format of every output; it changes their suffixes.")
 @click.option("--max-megapixels", type=click.FloatRange(min=0, min_open=True),
               help="Refuse larger images before decoding them.  [default: 200]")
+@options.threads
 @options.corrections
 @click.option("--skip-existing", is_flag=True, help="Skip images whose output exists: resumes a folder.")
 def upscale(paths: tuple[str, ...], model: str | None, device: str, precision: str, tile: int | str | None,
             halo: int | None, quality: int | None, guard: str, suffix: str | None, max_megapixels: float | None,
-            skip_existing: bool, corrections: Corrections) -> None:
+            skip_existing: bool, threads: int | None, corrections: Corrections) -> None:
     """Upscale an image, several, or every image of a folder (the tree is kept).
 
     OUT is a file, or a folder: one that exists, ends in a slash, or is for several INs, each of which keeps its name in
@@ -57,6 +58,7 @@ def upscale(paths: tuple[str, ...], model: str | None, device: str, precision: s
     from srn_deploy.image import MAX_MEGAPIXELS
     from srn_deploy.inference.jobs import clear_leftovers, formats_without_quality, pending
     from srn_deploy.inference.plan import plan_jobs
+    from srn_deploy.system.threads import cpu_threads
     from srn_deploy.tiling.windows import TileOptions
 
     tiles = TileOptions(tile=tile, halo=halo)
@@ -71,7 +73,9 @@ def upscale(paths: tuple[str, ...], model: str | None, device: str, precision: s
     if quality is not None and (lossless := formats_without_quality(jobs)):
         _log.warning("--quality does nothing to %s, written without loss.", ", ".join(lossless))
     try:
-        upscaler = load(model, device=device, precision=precision, corrections=corrections, tiles=tiles, guard=guard)
+        with cpu_threads(threads):
+            upscaler = load(model, device=device, precision=precision, corrections=corrections, tiles=tiles,
+                            guard=guard)
     except KeyboardInterrupt:
         raise stopped(0, len(jobs), resume) from None
     with upscaler:

@@ -22,6 +22,7 @@ from srn_deploy.registry.published import DownloadState, PublishedModel, publish
 from srn_deploy.registry.shipped import MANIFEST, ShippedFile, default_model, shipped_models
 from srn_deploy.spec import ENGINE_SUFFIX
 from srn_deploy.system.cache import VARIABLE, engines_folder
+from srn_deploy.system.control_groups import groups_with
 
 RUN_BYTES = 2**30
 """What a run needs in addition to the image and its result, whatever their size."""
@@ -65,29 +66,13 @@ def available_bytes() -> int | None:
         lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
+    left = [free_bytes for group in groups_with("memory") for free_bytes in _left_in(group)]
     fields = {name: int(rest.split()[0]) * 1024 for name, _, rest in (line.partition(":") for line in lines)}
-    return min([fields.get("MemAvailable", fields["MemFree"]), *_left_by_groups(Path("/sys/fs/cgroup"))])
-
-
-def _left_by_groups(root: Path) -> Iterator[int]:
-    """Memory that each control group of this process leaves free."""
-    try:
-        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers not in ("", "memory"):
-            continue
-        top = root / controllers
-        group = top / path.lstrip("/")
-        for folder in [group, *group.parents]:
-            yield from _left_in(folder)
-            if folder == top:
-                break
+    return min([fields.get("MemAvailable", fields["MemFree"]), *left])
 
 
 def _left_in(folder: Path) -> Iterator[int]:
+    """Memory that a control group leaves free."""
     for limit, use, spare in _LIMITS:
         try:
             most, used = (int((folder / name).read_text(encoding="utf-8")) for name in (limit, use))

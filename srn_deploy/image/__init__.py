@@ -9,10 +9,10 @@ from __future__ import annotations
 from srn_deploy.image.files import FORMATS, SUFFIXES, container_of, is_image_name
 from srn_deploy.image.listing import find_images, without_debris
 from srn_deploy.image.pixels import Image, Pixels
-from srn_deploy.image.reading import MAX_MEGAPIXELS, read_image
+from srn_deploy.image.reading import MAX_MEGAPIXELS, check_megapixels, read_image
 from srn_deploy.image.sizes import image_size
 from srn_deploy.image.writing import WITH_QUALITY, check_quality, check_writable, losses, write_image
 
-__all__ = ["FORMATS", "MAX_MEGAPIXELS", "SUFFIXES", "WITH_QUALITY", "Image", "Pixels", "check_quality",
-           "check_writable", "container_of", "find_images", "image_size", "is_image_name", "losses", "read_image",
-           "without_debris", "write_image"]
+__all__ = ["FORMATS", "MAX_MEGAPIXELS", "SUFFIXES", "WITH_QUALITY", "Image", "Pixels", "check_megapixels",
+           "check_quality", "check_writable", "container_of", "find_images", "image_size", "is_image_name", "losses",
+           "read_image", "without_debris", "write_image"]

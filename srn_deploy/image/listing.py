@@ -11,6 +11,7 @@ from pathlib import Path
 
 from srn_deploy.errors import UnreadableImage
 from srn_deploy.image.files import FORMATS, is_image_name
+from srn_deploy.system.arguments import as_path
 from srn_deploy.system.atomic import TEMPORARY_MARK
 
 _OTHER_IMAGES = re.compile(r"""\.(?:
@@ -40,14 +41,14 @@ class _Listing:
     """AppleDouble files and the folders in which archives keep them."""
 
 
-def find_images(folder: Path, *, without: Path | None = None) -> list[Path]:
+def find_images(folder: str | Path, *, without: Path | None = None) -> list[Path]:
     """Every image file under a folder and its subfolders, sorted by path.
 
     What is passed over is logged, a line for each kind: image files of formats that are not read, symbolic links to
     folders, and what macOS keeps beside images. without: a subfolder that is not searched, such as that of the
     results. Raises UnreadableImage for a folder that cannot be listed.
     """
-    listing = _Listing()
+    folder, listing = as_path(folder, "folder"), _Listing()
     skipped = None if without is None else os.path.realpath(without)
     for root, folders, names in os.walk(folder, followlinks=False, onerror=_refuse_folder):
         _sort_folders(Path(root), folders, listing, skipped)

@@ -19,6 +19,7 @@ from srn_deploy.image.containers.unpacked import Part
 from srn_deploy.image.containers.xmp_pixels import upright_xmp
 from srn_deploy.image.files import read_bytes
 from srn_deploy.image.pixels import Decoded, Image, Pixels
+from srn_deploy.system.arguments import as_path, check_kind
 
 MAX_MEGAPIXELS = 200.0
 """The largest image that is decoded by default, in megapixels.
@@ -35,7 +36,7 @@ _DECODERS: dict[Container, Callable[[Unpacked, Path], Decoded]] = {
     Container.TIFF: tiff.decode, Container.BMP: bmp.decode}
 
 
-def read_image(path: Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> Image:
+def read_image(path: str | Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> Image:
     """Decode a file, turn the image upright by its EXIF orientation and keep its metadata.
 
     Raises UnreadableImage for a file that is missing, damaged, not an image, or larger than `max_megapixels` (known
@@ -43,6 +44,7 @@ def read_image(path: Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> Image:
     correctly; OptionError for a limit that is not above 0. Flipped bits in a JPEG cannot always be detected, because
     the format has no checksum.
     """
+    path = as_path(path, "path")
     unpacked = unpack_checked(path, max_megapixels=max_megapixels)
     decoded = _DECODERS[unpacked.container](unpacked, path)
     metadata = unpacked.metadata
@@ -60,9 +62,7 @@ def read_image(path: Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> Image:
 
 def unpack_checked(path: Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> Unpacked:
     """Read a file and take it apart without decoding its pixels; raises the errors of `read_image` up to there."""
-    if not max_megapixels > 0:  # NaN is not a limit either
-        raise OptionError(f"A limit of {max_megapixels:g} megapixels is not possible.",
-                          remedy="Give a number above 0; inf lifts the limit.")
+    check_megapixels(max_megapixels)
     unpacked = unpack(read_bytes(path), path)
     _refuse_bombs(unpacked, path, max_megapixels)
     if unpacked.animated:
@@ -71,6 +71,14 @@ def unpack_checked(path: Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> Unp
         raise UnsupportedImage(f"{path} is {kind}, of which only the first {part} would be kept.",
                                remedy=f"Save each {part} as an image of its own.")
     return unpacked
+
+
+def check_megapixels(most: float) -> None:
+    """Raise OptionError for a limit that is not a number above 0."""
+    remedy = "Give a number above 0; inf lifts the limit."
+    check_kind(most, (int, float), "max_megapixels", remedy=remedy)
+    if not most > 0:  # NaN is not a limit either
+        raise OptionError(f"A limit of {most:g} megapixels is not possible.", remedy=remedy)
 
 
 def orientation_of(metadata: Metadata) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import NoneType
 
 from srn_deploy.errors import OptionError, UnsupportedImage, UnwritableImage
 from srn_deploy.image import bmp, jpeg, opencv_codec, tiff
@@ -12,6 +13,7 @@ from srn_deploy.image.containers.exif import with_size
 from srn_deploy.image.containers.xmp_pixels import with_size_in_xmp
 from srn_deploy.image.files import container_of
 from srn_deploy.image.pixels import Image
+from srn_deploy.system.arguments import as_path, check_kind
 from srn_deploy.system.atomic import replacing
 
 LARGEST_SIDE_PX = {Container.PNG: 1_000_000, Container.JPEG: 65_500, Container.WEBP: 16_383,
@@ -64,16 +66,19 @@ def _kept_and_lost(path: Path, image: Image) -> tuple[Metadata, tuple[str, ...]]
 
 def check_quality(quality: int | None) -> None:
     """Raise OptionError for a quality outside 1..100; None is the default of the format."""
+    check_kind(quality, (int, NoneType), "quality", remedy="Use 1 to 100.")
     if quality is not None and not 1 <= quality <= 100:
         raise OptionError(f"A quality of {quality} is not possible.", remedy="Use 1 to 100.")
 
 
-def write_image(path: Path, image: Image, *, quality: int | None = None) -> tuple[str, ...]:
+def write_image(path: str | Path, image: Image, *, quality: int | None = None) -> tuple[str, ...]:
     """Encode an image in the format of the suffix and write it, completely or not at all; returns its `losses`.
 
     quality: 1 to 100 for JPEG (default 95) and WebP (default lossless); ignored for the other formats.
     Raises UnwritableImage and UnsupportedImage as `check_writable` does, and OptionError for an impossible quality.
     """
+    path = as_path(path, "path")
+    check_kind(image, Image, "image", remedy="Give srn_deploy.image.Image(pixels=array).")
     check_quality(quality)
     check_writable(path, height=image.height, width=image.width, has_alpha=image.alpha is not None,
                    bits=8 * image.pixels.dtype.itemsize)

@@ -8,7 +8,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -90,7 +90,8 @@ def run_jobs(jobs: Iterable[Job], setup: Setup, *, quality: int | None = None,
     def read(job: Job) -> Image:
         return read_checked(job, setup, max_megapixels=max_megapixels)
 
-    with ThreadPoolExecutor(max_workers=AHEAD, thread_name_prefix="codec") as codecs:
+    codec_threads = min(AHEAD, setup.threads)
+    with ThreadPoolExecutor(max_workers=codec_threads, thread_name_prefix="codec") as codecs:
         writing: deque[tuple[Job, Future[Sentences], Sentences]] = deque()
         try:
             for job, image in _prefetched(jobs, read, codecs):

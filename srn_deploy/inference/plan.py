@@ -7,9 +7,11 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import NoneType
 
 from srn_deploy.errors import OptionError, UnreadableImage, UnwritableImage
 from srn_deploy.image import FORMATS, container_of, find_images, is_image_name, without_debris
+from srn_deploy.system.arguments import as_path, check_kind
 from srn_deploy.system.folders import why_not_writable
 
 _PATTERN_CHARACTERS = frozenset("*?[")
@@ -37,9 +39,16 @@ def plan_jobs(sources: str | Path | Iterable[str | Path], target: str | Path, su
     and UnwritableImage where a result would overwrite a source or another result, cannot have a folder, or has no
     image suffix.
     """
-    named = [sources] if isinstance(sources, str | Path) else list(sources)
+    several = sources if isinstance(sources, Iterable) and not isinstance(sources, str | Path) else [sources]
+    named = [as_path(each, "source") for each in several]
+    as_path(target, "target")
+    if not named:
+        raise OptionError("There is nothing to upscale.", remedy="Give at least one file or folder.")
+    check_kind(suffix, (str, NoneType), "suffix", remedy='Give one as in ".png".')
+    if suffix is not None:
+        container_of(Path(f"any{suffix}"))
     try:
-        jobs = _with_suffix(_planned([Path(each) for each in named], target), Path(target), suffix)
+        jobs = _with_suffix(_planned(named, target), Path(target), suffix)
         if len(jobs) == 1 and jobs[0].target == Path(target):
             container_of(jobs[0].target)
         _refuse_overwriting(jobs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import copy_context
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from srn_deploy.backends.protocol import Backend
 from srn_deploy.inference.guard import Guard
 from srn_deploy.inference.upscale import OnTile, check_takes, no_progress, takes
+from srn_deploy.system.threads import threads_in_use
 from srn_deploy.tiling.windows import TileOptions
 
 
@@ -23,6 +25,7 @@ class Fp32Fallback:
 
     def __init__(self, open_model: Callable[[], Backend] | None = None) -> None:
         self._open_model = open_model
+        self._context = copy_context()
         self._backend: Backend | None = None
 
     def __bool__(self) -> bool:
@@ -31,7 +34,7 @@ class Fp32Fallback:
     def opened(self) -> Backend | None:
         """The backend, which is opened on the first call; None where there is none."""
         if self._backend is None and self._open_model is not None:
-            self._backend = self._open_model()
+            self._backend = self._context.run(self._open_model)  # with the number of threads of that time
         return self._backend
 
     def close(self) -> None:
@@ -51,6 +54,8 @@ class Setup:
     guard: Guard = Guard.WARN
     fallback: Fp32Fallback = field(default_factory=Fp32Fallback)
     on_tile: OnTile = no_progress
+    threads: int = field(default_factory=threads_in_use)
+    """CPU threads, which the codecs follow too."""
 
     def backend_for(self, dtype: np.dtype[Any]) -> Backend:
         """The backend, or the FP32 fallback where only that keeps all bits; raises UnsuitableBatch if neither does."""

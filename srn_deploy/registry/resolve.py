@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
+from types import NoneType
 
 from srn_deploy.errors import UnknownModel, not_correctable
 from srn_deploy.registry.published import PublishedModel, check_downloaded, published_models, published_with
 from srn_deploy.registry.shipped import ShippedFile, ShippedModel, default_model, shipped_models, shipped_with
 from srn_deploy.spec import AS_RECOGNISED, Corrections, is_engine, is_graph
+from srn_deploy.system.arguments import as_path, check_kind
 from srn_deploy.system.hashing import sha256_of_file
 
 
@@ -97,6 +99,8 @@ def resolve(model: Model = None, corrections: Corrections = AS_RECOGNISED, *,
     """
     if isinstance(model, ResolvedModel):
         return model
+    check_kind(model, (str, Path, NoneType), "A model", remedy="Give a name or a path, or None for the default model.")
+    _check_corrections(corrections)
     if model is not None and os.path.isfile(model):  # noqa: PTH113  # Path.is_file raises for names that are too long
         return resolve_file(model, corrections)
     if (published := published_models().get(str(model))) is not None:
@@ -113,7 +117,8 @@ def resolve_file(model: str | Path | ResolvedModel, corrections: Corrections = A
     """
     if isinstance(model, ResolvedModel):
         return model
-    path = Path(model)
+    path = as_path(model, "A model")
+    _check_corrections(corrections)
     if not os.path.isfile(path):  # noqa: PTH113  # as above
         raise UnknownModel(f"There is no file {path}.", remedy="Check the path.")
     published = _in_the_place_of(path) if kind_of(path) is ModelKind.CHECKPOINT else None
@@ -153,6 +158,11 @@ def kind_of(path: Path) -> ModelKind:
     if is_engine(path):
         return ModelKind.ENGINE
     return ModelKind.GRAPH if is_graph(path) else ModelKind.CHECKPOINT
+
+
+def _check_corrections(corrections: Corrections) -> None:
+    check_kind(corrections, Corrections, "corrections",
+               remedy="Give srn_deploy.Corrections(options={...}, value_range=...).")
 
 
 def _corrected(path: Path, known: Corrections, given: Corrections,

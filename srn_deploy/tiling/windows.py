@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import operator
 from dataclasses import dataclass
+from types import NoneType
 
 from srn_deploy.errors import OptionError, TilingError
 from srn_deploy.spec import ModelSpec
+from srn_deploy.system.arguments import check_kind
 from srn_deploy.tiling.interpolation import CELL_PX
 from srn_deploy.tiling.shapes import Limits, ShapeRange
 from srn_deploy.tiling.tiles import SMALLEST_TILE_PX, Span, Tile, largest_tile_px, plan_side, plan_tiles
@@ -28,13 +30,16 @@ class TileOptions:
     tiles_per_batch: int = 1
 
     def __post_init__(self) -> None:
-        if self.tile not in (None, "auto"):
+        if self.tile is not None and not (isinstance(self.tile, str) and self.tile == "auto"):
             object.__setattr__(self, "tile", _whole_number("tile", self.tile))
         if self.halo is not None:
             object.__setattr__(self, "halo", _whole_number("halo", self.halo))
         if isinstance(self.tile, int) and self.tile < SMALLEST_TILE_PX:
             raise OptionError(f"A tile of {self.tile} px is nearly all halo.",
                               remedy=f"Use at least {SMALLEST_TILE_PX}.")
+        for name in ("activation_bytes", "tiles_per_batch"):
+            check_kind(getattr(self, name), (int, NoneType) if name == "activation_bytes" else int, name,
+                       remedy="Leave it out for a sensible value.")
         least = 1 if self.activation_bytes is None else self.activation_bytes
         if (self.halo or 0) < 0 or min(least, self.tiles_per_batch) < 1:
             raise OptionError("Halo, activation bytes and tiles per batch cannot be negative or zero.",

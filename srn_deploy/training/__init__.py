@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING
 
 from srn_deploy.errors import missing_package
+from srn_deploy.system.arguments import as_path, check_callable, check_kind
+from srn_deploy.system.threads import cpu_threads, fitting_threads
 from srn_deploy.training.options import RunOptions
 
 if TYPE_CHECKING:
@@ -18,8 +21,8 @@ OnProgress = Callable[["Progress"], None]
 """Called at every validation and every few steps of a run."""
 
 
-def train(recipe: str, data: Path | Sequence[Path], out: Path, options: RunOptions | None = None,
-          report: OnProgress = lambda progress: None) -> Path:
+def train(recipe: str | Path, data: str | Path | Sequence[str | Path], out: str | Path,
+          options: RunOptions | None = None, report: OnProgress = lambda progress: None) -> Path:
     """Train the network of a recipe on folders of HR images and return the path of the checkpoint.
 
     recipe: the name of a shipped recipe, or the path of a .toml file. data: one folder or several, each searched with
@@ -29,7 +32,10 @@ def train(recipe: str, data: Path | Sequence[Path], out: Path, options: RunOptio
     What the run decides, and what it leaves out, is logged. Ctrl-C saves the state and then raises KeyboardInterrupt.
     Raises MissingPackage without PyTorch, OptionError, TrainingError, CheckpointError, DeviceUnavailable, OutOfMemory.
     """
-    chosen = options or RunOptions()
+    check_kind(recipe, (str, Path), "recipe", remedy="Give the name of a shipped recipe or the path of a .toml file.")
+    check_kind(options, (RunOptions, NoneType), "options", remedy="Give srn_deploy.training.RunOptions(...).")
+    check_callable(report, "report")
+    chosen, run = options or RunOptions(), as_path(out, "out")
     try:
         import torch
 
@@ -39,7 +45,8 @@ def train(recipe: str, data: Path | Sequence[Path], out: Path, options: RunOptio
         if error.name not in ("torch", "safetensors"):
             raise
         raise missing_package(error.name, "Training") from error
-    if chosen.threads is not None:
-        torch.set_num_threads(chosen.threads)
-    folders = (data,) if isinstance(data, Path) else tuple(data)
-    return Trainer(load_recipe(recipe), folders, out, chosen).run(report)
+    given = data if isinstance(data, Sequence) and not isinstance(data, str) else (data,)
+    folders = tuple(as_path(folder, "data") for folder in given)
+    with cpu_threads(chosen.threads):
+        torch.set_num_threads(fitting_threads(torch.get_num_threads()))
+        return Trainer(load_recipe(str(recipe)), folders, run, chosen).run(report)

@@ -22,7 +22,7 @@ from srn_deploy.errors import SrnDeployError, TrainingError
 from srn_deploy.image import read_image
 from srn_deploy.image.bicubic import resize_uint8
 from srn_deploy.image.pairing import FilePair
-from srn_deploy.system.threads import usable_cores
+from srn_deploy.system.threads import threads_in_use
 from srn_deploy.training.layout import DataFiles, find_data_files
 from srn_deploy.training.pixel_file import MappedPixels, PixelFile
 
@@ -159,7 +159,7 @@ def _decoded(files: Sequence[FilePair], scale: int, left_out: _LeftOut, *, made_
         except SrnDeployError as error:
             return error
 
-    with ThreadPoolExecutor(usable_cores()) as pool:
+    with ThreadPoolExecutor(threads_in_use()) as pool:
         for first in range(0, len(files), DECODED_AT_ONCE):
             for pair in pool.map(one, files[first:first + DECODED_AT_ONCE]):
                 if isinstance(pair, SrnDeployError):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 
-from srn_deploy.errors import OptionError
+from srn_deploy.system.arguments import as_path, check_kind
+from srn_deploy.system.threads import check_threads
 from srn_deploy.training.schedule import Budget
 
 
@@ -25,7 +27,7 @@ class RunOptions:
     seed: int | None = None
     """Instead of the recipe's seed."""
     threads: int | None = None
-    """CPU threads of the whole process; None: PyTorch's choice."""
+    """CPU threads of the whole process; None: those of OMP_NUM_THREADS, else of the cores that the process may use."""
     initial: Path | None = None
     """Checkpoint whose weights the run starts with; None: the one left by the recipe that this recipe follows."""
     teacher: Path | None = None
@@ -36,8 +38,14 @@ class RunOptions:
     """Continue the run that is in the folder."""
 
     def __post_init__(self) -> None:
-        if self.threads is not None and self.threads < 1:
-            raise OptionError(f"{self.threads} threads are not possible.", remedy="Give at least one thread.")
+        check_kind(self.device, str, "device", remedy="Use auto, cpu or cuda.")
+        check_kind(self.seed, (int, NoneType), "seed", remedy="Give a whole number.")
+        check_kind(self.steps, (int, NoneType), "steps", remedy="Give a whole number.")
+        check_kind(self.minutes, (int, float, NoneType), "minutes", remedy="Give a number.")
+        for name in ("initial", "teacher"):
+            if (given := getattr(self, name)) is not None:
+                object.__setattr__(self, name, as_path(given, name))
+        check_threads(self.threads)
         _ = self.budget  # raises OptionError where steps and minutes cannot work
 
     @property

@@ -1,0 +1,32 @@
+"""The control groups of this process: what a container, a batch system or a service manager lets it have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path("/sys/fs/cgroup")
+"""Where control groups are mounted: version 2 here, or in `unified/`; of version 1 one folder for each controller."""
+
+TABLE = Path("/proc/self/cgroup")
+"""The groups of this process: a line `number:controllers:path` each; version 2 names no controllers."""
+
+
+def groups_with(controller: str) -> Iterator[Path]:
+    """Folders of every group that limits this process by a controller, from its own to the outermost.
+
+    The limits of all of them hold. A container often sees only its own group, mounted as if it were the outermost one,
+    while the table names its path on the host: folders of that path do not exist then. Without control groups there are
+    none.
+    """
+    try:
+        lines = TABLE.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = (*line.split(":", 2), "", "")[:3]
+        if controllers and controller not in controllers.split(","):
+            continue
+        for top in {ROOT / controllers, ROOT / controller} if controllers else (ROOT, ROOT / "unified"):
+            group = top / path.lstrip("/")
+            yield from (folder for folder in (group, *group.parents) if folder.is_relative_to(top))
