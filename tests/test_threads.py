@@ -13,7 +13,7 @@ import pytest
 import srn_deploy
 from srn_deploy.errors import OptionError
 from srn_deploy.inference import jobs
-from srn_deploy.inference.jobs import Job
+from srn_deploy.inference.plan import Job
 from srn_deploy.system import control_groups
 from srn_deploy.system.threads import (
     cpu_quota,
