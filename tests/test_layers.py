@@ -28,7 +28,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "engine": ("library monitor options", "identity", "manifest", "store", "caches load", "build contexts"),
     "backends": ("compiled_models cuda_graph cuda_session protocol pytorch_clock pytorch_graph", "batch",
                  "onnx_runtime open_vino pytorch tensor_rt"),
-    "inference": ("guard plan upscale", "setup", "repair", "arrays", "jobs"),
+    "inference": ("guard plan upscale", "earlier_results setup", "repair", "arrays", "jobs"),
     "quality": ("metrics", "pairs", "evaluate"),
     "verification": ("agreement sample_images", "certificate export_proof", "verify", "cpu_precision"),
     "benchmark": ("environment inputs results summary tables", "candidates machine records",

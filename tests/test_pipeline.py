@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from srn_deploy.errors import OptionError, OutOfMemory, UnreadableImage, UnwritableImage
 from srn_deploy.image import Image, read_image, write_image
-from srn_deploy.inference.jobs import pending, run_jobs, upscale_image
+from srn_deploy.inference.earlier_results import pending
+from srn_deploy.inference.jobs import run_jobs, upscale_image
 from srn_deploy.inference.plan import Job, plan_jobs
 from srn_deploy.inference.setup import Setup
 from srn_deploy.tiling.interpolation import Geometry

@@ -10,6 +10,7 @@ import click
 from srn_deploy.cli import options
 
 if TYPE_CHECKING:
+    from srn_deploy.inference.plan import Job
     from srn_deploy.spec import Corrections
 
 SUFFIXES = {"png": ".png", "jpeg": ".jpg", "jpg": ".jpg", "webp": ".webp", "tiff": ".tif", "tif": ".tif", "bmp": ".bmp"}
@@ -43,10 +44,13 @@ def _two_at_least(context: click.Context, parameter: click.Parameter, paths: tup
               help="Refuse larger images before decoding them.  [default: 200]")
 @options.threads
 @options.corrections
-@click.option("--skip-existing", is_flag=True, help="Skip images whose output exists: resumes a folder.")
+@click.option("--skip-existing", is_flag=True,
+              help="Skip images whose output exists: resumes a folder. Outputs that are outdated are named: older than "
+                   "the image, of another size than the model gives, or not whole.")
+@click.option("--update", is_flag=True, help="As --skip-existing, and replace outdated outputs.")
 def upscale(paths: tuple[str, ...], model: str | None, device: str, precision: str, tile: int | str | None,
             halo: int | None, quality: int | None, guard: str, suffix: str | None, max_megapixels: float | None,
-            skip_existing: bool, threads: int | None, corrections: Corrections) -> None:
+            skip_existing: bool, update: bool, threads: int | None, corrections: Corrections) -> None:
     """Upscale an image, several, or every image of a folder (the tree is kept).
 
     OUT is a file, or a folder: one that exists, ends in a slash, or is for several INs, each of which keeps its name in
@@ -56,7 +60,8 @@ def upscale(paths: tuple[str, ...], model: str | None, device: str, precision: s
     from srn_deploy.api import load
     from srn_deploy.cli.progress import show, stopped
     from srn_deploy.image import MAX_MEGAPIXELS
-    from srn_deploy.inference.jobs import clear_leftovers, formats_without_quality, pending
+    from srn_deploy.inference.earlier_results import pending
+    from srn_deploy.inference.jobs import clear_leftovers, formats_without_quality
     from srn_deploy.inference.plan import plan_jobs
     from srn_deploy.system.threads import cpu_threads
     from srn_deploy.tiling.windows import TileOptions
@@ -64,21 +69,39 @@ def upscale(paths: tuple[str, ...], model: str | None, device: str, precision: s
     tiles = TileOptions(tile=tile, halo=halo)
     planned = plan_jobs(paths[:-1], paths[-1], suffix)
     clear_leftovers(planned)  # here too: a folder may be finished except for them
-    jobs = pending(planned) if skip_existing else planned
-    resume = "Continue with --skip-existing." if skip_existing or pending(planned) == planned else \
+    kept = skip_existing or update
+    missing = pending(planned)
+    resume = f"Continue with {'--update' if update else '--skip-existing'}." if kept or missing == planned else \
         "Some outputs existed before this run: run it again without --skip-existing."
-    if not jobs:
-        click.echo(f"Nothing to do: {len(planned)} of {len(planned)} outputs exist.", err=True)
-        return
-    if quality is not None and (lossless := formats_without_quality(jobs)):
-        _log.warning("--quality does nothing to %s, written without loss.", ", ".join(lossless))
     try:
         with cpu_threads(threads):
             upscaler = load(model, device=device, precision=precision, corrections=corrections, tiles=tiles,
                             guard=guard)
     except KeyboardInterrupt:
-        raise stopped(0, len(jobs), resume) from None
+        raise stopped(0, len(missing if kept else planned), resume) from None
     with upscaler:
+        jobs = _left_to_do(planned, upscaler.spec.scale, update=update) if kept and missing != planned else planned
+        if not jobs:
+            return
+        if quality is not None and (lossless := formats_without_quality(jobs)):
+            _log.warning("--quality does nothing to %s, written without loss.", ", ".join(lossless))
         show(len(jobs), len(planned) - len(jobs),
              lambda on_tile: upscaler.upscale_jobs(jobs, quality=quality, on_tile=on_tile,
                                                    max_megapixels=max_megapixels or MAX_MEGAPIXELS), resume=resume)
+
+
+def _left_to_do(planned: list[Job], scale: int, *, update: bool) -> list[Job]:
+    """Say which outputs are outdated; the jobs without an output, and with `update` those of outdated ones."""
+    from srn_deploy.inference.earlier_results import compare_with_sources
+
+    found = compare_with_sources(planned, scale)
+    for sentence in found.sentences():
+        if update:
+            _log.info("%s: replaced", sentence)
+        else:
+            _log.warning("%s. Replace with --update", sentence)
+    jobs = found.to_do(planned) if update else list(found.missing)
+    if not jobs:
+        outdated = f", {len(found.outdated)} of them outdated" if found.outdated else ""
+        click.echo(f"Nothing to do: {len(planned)} of {len(planned)} outputs exist{outdated}.", err=True)
+    return jobs

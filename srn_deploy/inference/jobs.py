@@ -57,11 +57,6 @@ def formats_without_quality(jobs: Iterable[Job]) -> tuple[str, ...]:
     return tuple(sorted(formats - WITH_QUALITY))
 
 
-def pending(jobs: Iterable[Job]) -> list[Job]:
-    """The jobs whose target does not exist yet; a target that exists is complete, see `system/atomic`."""
-    return [job for job in jobs if not (job.target.is_file() and job.target.stat().st_size)]
-
-
 def clear_leftovers(jobs: Iterable[Job]) -> None:
     """Remove half-written files of killed runs from the target folders; files of a run in progress stay."""
     for folder in {Path(os.path.realpath(job.target)).parent for job in jobs}:
