@@ -25,6 +25,7 @@ import sys
 import threading
 import traceback
 import warnings
+from pathlib import Path
 from typing import Any, NoReturn
 
 import srn_deploy
@@ -54,8 +55,9 @@ _DEFAULT_FILTERS = len(warnings.filters)
 def serve(path: str) -> None:
     """Fork a process for each request until stdin ends."""
     with socket.socket(socket.AF_UNIX) as listener, selectors.DefaultSelector() as selector:
-        listener.bind(path)
+        listener.bind(f"{path}.new")
         listener.listen(64)
+        Path(f"{path}.new").rename(path)  # whoever finds it may connect
         _import_libraries()
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies
         selector.register(listener, selectors.EVENT_READ)

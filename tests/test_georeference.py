@@ -9,9 +9,10 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
-from srn_deploy.image import read_image, write_image
+from srn_deploy.image import Image, read_image, write_image
+from srn_deploy.image.containers import MetadataKind
 from tests.commands import srn_deploy as run
-from tests.test_containers import noise
+from tests.test_containers import exif, noise
 
 PIXEL_SCALE, TIE_POINTS, TRANSFORMATION, GEO_KEYS, RPC = 33550, 33922, 34264, 34735, 50844
 HEIGHT, WIDTH = 24, 40
@@ -144,3 +145,77 @@ def test_the_command_keeps_the_place_of_a_map(tmp_path: Path, big: bool) -> None
     done = run("upscale", "in.tif", "out.tif", "--model", "srn-s-b6-x2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert np.allclose(corners(tmp_path / "out.tif"), corners(path), rtol=0, atol=1e-9 * 440_720)
+
+
+WORLD = (0.5, 0.1, 0.2, -0.25, 440_720.0, 100_000.0)
+"""Across and down by columns, across and down by rows, and the centre of the upper left pixel."""
+
+
+def with_world_file(folder: Path, name: str, suffix: str, turn: int = 1) -> Path:
+    """An image and its world file."""
+    image = Image(pixels=noise(HEIGHT, WIDTH, 3), metadata=((MetadataKind.EXIF, exif(turn)),))
+    write_image(folder / name, image)
+    (folder / name).with_suffix(suffix).write_text("\r\n".join(map(str, WORLD)))
+    return folder / name
+
+
+def world_of(path: Path) -> NDArray[np.float64]:
+    """From (column, row, 1), counted from the upper left corner, to (east, north), by its world file."""
+    a, d, b, e, c, f = (float(line) for line in path.read_text().split())
+    return np.array([[a, b, c], [d, e, f]]) @ np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
+
+
+@pytest.mark.parametrize(("name", "suffix"), [("in.png", ".pgw"), ("in.png", ".pngw"), ("in.png", ".wld"),
+                                              ("in.jpg", ".jgw"), ("in.webp", ".wpw"), ("IN.PNG", ".PGW")])
+def test_a_world_file_is_written_beside_the_result_for_its_corners(tmp_path: Path, name: str, suffix: str) -> None:
+    source = with_world_file(tmp_path, name, suffix)
+    image = read_image(source)
+    assert image.remarks == ()
+    assert write_image(tmp_path / "out.tif", image.enlarged(np.zeros((3 * HEIGHT, 3 * WIDTH, 3), np.uint8), None)) == ()
+    before, after = world_of(source.with_suffix(suffix)), world_of(tmp_path / "out.tfw")
+    for x, y in ((0, 0), (WIDTH, 0), (0, HEIGHT), (WIDTH, HEIGHT)):
+        assert np.allclose(after @ (3 * x, 3 * y, 1), before @ (x, y, 1), rtol=1e-12)
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_the_world_file_of_an_image_that_is_turned_turns_with_it(tmp_path: Path, turn: int) -> None:
+    source = with_world_file(tmp_path, "in.png", ".pgw", turn)
+    upright = read_image(source)
+    write_image(tmp_path / "out.png", upright)
+    before, after = world_of(tmp_path / "in.pgw"), world_of(tmp_path / "out.pgw")
+    linear, place = after[:, :2], after[:, 2]
+    for x, y in ((0, 0), (7, 3), (WIDTH - 1, HEIGHT - 1)):
+        column, row = np.linalg.solve(linear, before @ (x + 0.5, y + 0.5, 1) - place)
+        assert upright.pixels[int(row), int(column)].tolist() == noise(HEIGHT, WIDTH, 3)[y, x].tolist()
+
+
+@pytest.mark.parametrize("text", ["1\n2\n3", "0\n0\n0\n0\n1\n1", "a\nb\nc\nd\ne\nf", "nan\n0\n0\n1\n1\n1", "9" * 5000])
+def test_what_only_has_the_name_of_a_world_file_is_named_and_not_followed(tmp_path: Path, text: str) -> None:
+    write_image(tmp_path / "in.png", Image(pixels=noise(8, 8, 3)))
+    (tmp_path / "in.pgw").write_text(text)
+    image = read_image(tmp_path / "in.png")
+    assert image.metadata == ()
+    assert f"left behind: in.pgw, which is no world file, {len(text):,} bytes." in image.remarks[0]
+
+
+def test_an_image_with_a_long_name_or_without_a_suffix_is_read_all_the_same(tmp_path: Path) -> None:
+    write_image(tmp_path / "in.png", Image(pixels=noise(8, 8, 3)))
+    for name in ("in", "n" * 251 + ".png"):
+        (tmp_path / name).write_bytes((tmp_path / "in.png").read_bytes())
+        assert read_image(tmp_path / name).remarks == ()
+
+
+def test_files_of_gdal_beside_an_image_are_named(tmp_path: Path) -> None:
+    write_image(tmp_path / "in.png", Image(pixels=noise(8, 8, 3)))
+    (tmp_path / "in.png.aux.xml").write_text("<PAMDataset/>")
+    (tmp_path / "in.prj").write_text("of another map")
+    assert "left behind: in.png.aux.xml, 13 bytes." in read_image(tmp_path / "in.png").remarks[0]
+
+
+def test_the_command_writes_the_world_file_of_each_image_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    with_world_file(tmp_path / "in", "a.png", ".pgw")
+    write_image(tmp_path / "in" / "b.png", Image(pixels=noise(8, 8, 3)))
+    done = run("upscale", "in", "out", "--format", "jpeg", "--model", "srn-s-b6-x2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.jgw", "a.jpg", "b.jpg"]

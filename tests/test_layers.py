@@ -14,10 +14,11 @@ LAYERS: dict[str, tuple[str, ...]] = {
               "containers/jpeg_segments containers/photoshop containers/png_blocks",
               ("containers/extended_xmp containers/geotiff containers/jpeg_parts containers/resolution containers/webp "
                "containers/xmp_pixels"),
-              "containers/bmp containers/exif containers/jpeg containers/png containers/tiff_tags",
+              ("containers/bmp containers/exif containers/jpeg containers/png containers/tiff_tags "
+               "containers/world_file"),
               "containers/moving containers/tiff", "containers/__init__", "files pillow_images pixels", "listing",
               "pairing",
-              "bmp cmyk jpeg opencv_codec", "tiff", "reading writing", "sizes"),
+              "bmp cmyk jpeg opencv_codec sidecars", "tiff", "reading writing", "sizes"),
     "tiling": ("interpolation shapes", "tiles", "windows"),
     "registry": ("download file_content published shipped", "pull resolve"),
     "architectures": ("activations complexity esa forms image_residual luma pickled_names signature trial_image",

@@ -19,6 +19,7 @@ from srn_deploy.image.containers.unpacked import Part
 from srn_deploy.image.containers.xmp_pixels import upright_xmp
 from srn_deploy.image.files import read_bytes
 from srn_deploy.image.pixels import Decoded, Image, Pixels
+from srn_deploy.image.sidecars import read_sidecars
 from srn_deploy.system.arguments import as_path, check_kind
 
 MAX_MEGAPIXELS = 200.0
@@ -47,13 +48,14 @@ def read_image(path: str | Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> I
     path = as_path(path, "path")
     unpacked = unpack_checked(path, max_megapixels=max_megapixels)
     decoded = _DECODERS[unpacked.container](unpacked, path)
-    metadata = unpacked.metadata
+    beside, beside_parts = read_sidecars(path)
+    metadata = unpacked.metadata + beside
     if decoded.is_cmyk:
         decoded = cmyk.to_rgb(decoded, dict(metadata).get(MetadataKind.ICC), path)
         metadata = tuple(block for block in metadata if block[0] is not MetadataKind.ICC)
     turn = orientation_of(metadata)
     metadata, parts = _without_turn(metadata, turn, unpacked)
-    left_behind = unpacked.left_behind + parts
+    left_behind = unpacked.left_behind + parts + beside_parts
     remarks = (f"{path}: left behind: {listed(left_behind)}.",) if left_behind else ()
     return Image(pixels=_turned(decoded.colour, turn),
                  alpha=None if decoded.alpha is None else _turned(decoded.alpha, turn),

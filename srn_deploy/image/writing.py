@@ -13,6 +13,7 @@ from srn_deploy.image.containers.exif import with_size
 from srn_deploy.image.containers.xmp_pixels import with_size_in_xmp
 from srn_deploy.image.files import container_of
 from srn_deploy.image.pixels import Image
+from srn_deploy.image.sidecars import world_file_of
 from srn_deploy.system.arguments import as_path, check_kind
 from srn_deploy.system.atomic import replacing
 
@@ -74,6 +75,8 @@ def check_quality(quality: int | None) -> None:
 def write_image(path: str | Path, image: Image, *, quality: int | None = None) -> tuple[str, ...]:
     """Encode an image in the format of the suffix and write it, completely or not at all; returns its `losses`.
 
+    A world file, if the image has one, is written beside it.
+
     quality: 1 to 100 for JPEG (default 95) and WebP (default lossless); ignored for the other formats.
     Raises UnwritableImage and UnsupportedImage as `check_writable` does, and OptionError for an impossible quality.
     """
@@ -85,12 +88,15 @@ def write_image(path: str | Path, image: Image, *, quality: int | None = None) -
     kept, lost = _kept_and_lost(path, image)
     size = {MetadataKind.EXIF: with_size, MetadataKind.XMP: with_size_in_xmp}
     own = tuple((kind, size[kind](block, height=image.height, width=image.width) if kind in size else block)
-                for kind, block in kept)
+                for kind, block in kept if kind is not MetadataKind.WORLD_FILE)
     encoded = pack(container_of(path), _encoded(path, image, quality), own,
                    height=image.height, width=image.width, has_alpha=image.alpha is not None)
     try:
         with replacing(path) as temporary:
             temporary.write_bytes(encoded)
+        if MetadataKind.WORLD_FILE in dict(kept):
+            with replacing(world_file_of(path)) as temporary:
+                temporary.write_bytes(dict(kept)[MetadataKind.WORLD_FILE])
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UnwritableImage(f"{path} cannot be written: {reason}.",

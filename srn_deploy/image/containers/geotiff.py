@@ -29,9 +29,9 @@ def moved_entries(entries: dict[int, Entry], order: str, pixels: PixelMap) -> di
     shift = _HALF if _is_point(entries, order) else 0.0
     new: dict[int, list[float] | None] = {}
     if len(matrix) == _MATRIX_VALUES:
-        new[TRANSFORMATION] = _composed(matrix, pixels, shift)
+        new[TRANSFORMATION] = composed(matrix, pixels, shift)
     if pixels.turn != 1 and len(scale) >= 2 and len(ties) >= _TIE_POINT_VALUES:
-        new |= {PIXEL_SCALE: None, TIE_POINTS: None, TRANSFORMATION: _composed(_as_matrix(scale, ties), pixels, shift)}
+        new |= {PIXEL_SCALE: None, TIE_POINTS: None, TRANSFORMATION: composed(_as_matrix(scale, ties), pixels, shift)}
     else:
         if len(scale) >= 2:
             new[PIXEL_SCALE] = [scale[0] / float(pixels.scale_x), scale[1] / float(pixels.scale_y), *scale[2:]]
@@ -69,7 +69,7 @@ def _as_matrix(scale: tuple[float, ...], ties: tuple[float, ...]) -> list[float]
             0, 0, 0, 1]
 
 
-def _composed(matrix: tuple[float, ...] | list[float], pixels: PixelMap, shift: float) -> list[float]:
+def composed(matrix: tuple[float, ...] | list[float], pixels: PixelMap, shift: float) -> list[float]:
     """A transformation of 4 x 4, row by row, from the places of the result instead of those of the file."""
     corner, right, below = ((x - shift, y - shift) for x, y in (
         pixels.origin(shift, shift), pixels.origin(shift + 1, shift), pixels.origin(shift, shift + 1)))

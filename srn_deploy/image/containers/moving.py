@@ -11,6 +11,7 @@ from srn_deploy.image.containers.pixel_map import PixelMap
 from srn_deploy.image.containers.png_blocks import moved_places
 from srn_deploy.image.containers.resolution import from_block
 from srn_deploy.image.containers.unpacked import Metadata, MetadataKind, Part
+from srn_deploy.image.containers.world_file import moved_world_file
 from srn_deploy.image.containers.xmp_pixels import moved_xmp, without_extension, without_lost_parts
 
 _Change = Callable[[bytes], tuple[bytes, tuple[Part, ...]]]
@@ -29,6 +30,8 @@ def moved(metadata: Metadata, pixels: PixelMap) -> tuple[Metadata, tuple[Part, .
             places, parts = moved_places(block, pixels)
             blocks += [(kind, places)] if places else []
             left += parts
+        elif kind is MetadataKind.WORLD_FILE:
+            blocks.append((kind, moved_world_file(block, pixels)))
         elif kind is MetadataKind.RESOLUTION and pixels.swaps:
             found = from_block(block)
             blocks.append((kind, replace(found, x=found.y, y=found.x).block()))

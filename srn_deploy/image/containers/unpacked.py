@@ -38,6 +38,8 @@ class MetadataKind(StrEnum):
     """Whole JPEG segments COM and APP13."""
     PNG_PLACE = "PNG position or scale"
     """Whole oFFs and sCAL chunks."""
+    WORLD_FILE = "world file"
+    """Six numbers as text, from a file beside the image; it is written beside the result."""
     PNG_TEXT = "PNG text"
     """Whole tEXt, zTXt and iTXt chunks, except the iTXt of XMP."""
 
