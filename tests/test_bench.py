@@ -214,7 +214,7 @@ def test_what_is_not_an_evaluation_is_refused_before_the_run(tmp_path: Path, pap
     ended = run("--paper", "--device", "cpu", "--quality", tmp_path / "record.json")
     assert (ended.exit_code, "is not an evaluation" in ended.stderr) == (1, True)
     for arguments, told in ((("--plot", tmp_path / "plot.pdf"), "not a name for a plot"),
-                            (("--save", tmp_path / "absent/a.json"), "does not exist")):
+                            (("--save", tmp_path / "record.json/a.json"), "is not a folder")):
         ended = run("--paper", "--device", "cpu", *arguments)
         assert ended.exit_code != 0
         assert told in ended.stderr

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from srn_deploy.benchmark.records import Record
     from srn_deploy.benchmark.tables import Table
 
-STDOUT = Path("-")
-
 _log = logging.getLogger(__name__)
 
 
@@ -36,7 +34,7 @@ DEFAULT_BATCHES = (1,)
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="--paper: only the first N inputs.")
 @click.option("--quality", type=options.FILE, multiple=True, metavar="RECORD",
               help="--paper: a record of `srn-deploy eval --json`, to stand in the tables; may be repeated.")
-@click.option("--plot", type=options.FILE, metavar="FILE", help="--paper: draw Figure 1 as .png or .svg.")
+@click.option("--plot", type=options.OUTPUT, metavar="FILE", help="--paper: draw Figure 1 as .png or .svg.")
 @click.option("--size", default=DEFAULT_SIZE, show_default=True, metavar="HxW", help="Input in steady state.")
 @click.option("--batch", "batches", type=click.IntRange(min=1), multiple=True, default=DEFAULT_BATCHES,
               show_default=True, help="Batch in steady state; may be repeated.")
@@ -48,9 +46,9 @@ DEFAULT_BATCHES = (1,)
 @click.option("--all", "every_way", is_flag=True,
               help="On a CPU, also time FP16 and portable graphs, which it computes in FP32, and from host to host.")
 @options.measured_device
-@click.option("--save", type=options.FILE, metavar="FILE", help="Keep the record, for `srn-deploy compare`.")
-@click.option("--csv", "csv_file", type=options.FILE, metavar="FILE", help="Write the tables as CSV.")
-@click.option("--markdown", type=options.FILE, metavar="FILE",
+@click.option("--save", type=options.OUTPUT, metavar="FILE", help="Keep the record, for `srn-deploy compare`.")
+@click.option("--csv", "csv_file", type=options.OUTPUT, metavar="FILE", help="Write the tables as CSV.")
+@click.option("--markdown", type=options.OUTPUT, metavar="FILE",
               help="Write the page to a file instead of printing it; - prints Markdown on a terminal too.")
 @options.as_json
 def bench(models: tuple[str, ...], paper: bool, images: Path | None, limit: int | None, quality: tuple[Path, ...],
@@ -74,9 +72,6 @@ def bench(models: tuple[str, ...], paper: bool, images: Path | None, limit: int 
     if paper:
         options.need_torch("Running the paper's tables")
         options.need_plots(plot is not None)
-    for target in (save, csv_file, markdown, plot):
-        if target is not None and not target.absolute().parent.is_dir():
-            raise click.UsageError(f"The folder of {target} does not exist.")
     chosen = _chosen_device(device)
     try:
         if paper:
@@ -165,13 +160,13 @@ def _steady(models: tuple[str, ...], device: str, size: str, batches: tuple[int,
 
 def _print(report: _Report, markdown: Path | None, as_json: bool) -> None:
     """JSON, a drawn table or Markdown; a page that goes to a file is not printed."""
-    if markdown not in (None, STDOUT):
+    if markdown not in (None, options.STDOUT):
         options.write_text(markdown, report.page)
     if as_json:
         click.echo(json.dumps(report.record.as_json(), indent=2))
     elif markdown is None and sys.stdout.isatty():
         bench_view.draw(report.preface, report.tables)
-    elif markdown in (None, STDOUT):
+    elif markdown in (None, options.STDOUT):
         click.echo(report.page, nl=False)
 
 

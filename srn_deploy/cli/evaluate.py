@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 @options.precision
 @click.option("--tile", default="none", show_default=True, metavar="auto|none|N", callback=options.tile_side,
               help="Side of a tile in input pixels; none runs the whole image at once.")
-@click.option("--save-images", type=options.FILE, metavar="DIR", help="Keep the upscaled images, as PNG.")
-@click.option("--csv", "csv_file", type=options.FILE, metavar="FILE", help="Write the scores as CSV as well.")
+@click.option("--save-images", type=options.OUTPUT_FOLDER, metavar="DIR", help="Keep the upscaled images, as PNG.")
+@click.option("--csv", "csv_file", type=options.OUTPUT, metavar="FILE", help="Write the scores as CSV as well.")
 @options.as_json
 @options.corrections
 def evaluate(model: str | None, hr: Path, lr: Path | None, lr_pattern: str | None, on_y: bool, device: str,

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("checkpoint", required=False)
-@click.option("-o", "--output", type=options.FILE, help="The .onnx file.  [default: named after the checkpoint, here]")
+@click.option("-o", "--output", type=options.OUTPUT,
+              help="The .onnx file.  [default: named after the checkpoint, here]")
 @click.option("--portable", is_flag=True, help="One float32 NCHW input in 0..1, for any runtime; not for tiles.")
 @click.option("--fp16", is_flag=True, help="Compute in half precision; inputs and outputs keep their types.")
 @click.option("--io", "pixel_type", type=click.Choice(["uint8", "float32"]), default="uint8", show_default=True,

@@ -6,6 +6,7 @@ import csv
 import functools
 import importlib.util
 import io
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import click
 
 from srn_deploy.errors import missing_package
+from srn_deploy.system.folders import why_no_file, why_not_writable
 
 device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "openvino"]), default="auto",
                       show_default=True,
@@ -36,6 +38,30 @@ threads = click.option("--threads", type=click.IntRange(min=1), metavar="N",
                        help="CPU threads.  [default: $OMP_NUM_THREADS, else the cores that the process may use]")
 
 FILE = click.Path(path_type=Path)
+
+
+class _Output(click.Path):
+    """A file or folder for results, refused before the work where something is in its way; missing folders are made."""
+
+    def __init__(self, why_not: Callable[[Path], str]) -> None:
+        super().__init__(path_type=Path)
+        self._why_not = why_not
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        """The path; raises BadParameter, which is wrong usage."""
+        path = Path(os.fsdecode(super().convert(value, parameter, context)))
+        try:
+            reason = "" if path == STDOUT else self._why_not(path)
+        except (OSError, ValueError) as error:  # a name that is too long, or with a NUL
+            reason = str(error)
+        if reason:
+            self.fail(f"{path} cannot be written: {reason}.", parameter, context)
+        return path
+
+
+STDOUT = Path("-")
+
+OUTPUT, OUTPUT_FOLDER = _Output(why_no_file), _Output(why_not_writable)
 
 
 def corrections(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -30,7 +30,7 @@ PLAIN_LINE_EVERY_S = 60.0
 @click.option("--data", type=click.Path(path_type=Path), envvar=DATA_VARIABLE, multiple=True,
               help=f"Folder of HR images, searched with its subfolders; may be repeated. [default: ${DATA_VARIABLE}]")
 @lr_pattern
-@click.option("--out", type=click.Path(path_type=Path),
+@click.option("--out", type=options.OUTPUT_FOLDER,
               help="Folder of the run, for state, log, curve and checkpoint. [default: runs/RECIPE]")
 @click.option("--resume", is_flag=True, help="Continue where the run in --out last saved.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,

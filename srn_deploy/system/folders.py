@@ -15,6 +15,16 @@ def make_folder(folder: Path) -> None:
         raise OSError(errno.ENOTDIR, why_not_writable(folder) or error.strerror, str(folder)) from error
 
 
+def why_no_file(path: Path) -> str:
+    """Why a file cannot be written, as `why_not_writable` says it of its folder; empty where nothing is in the way.
+
+    A file that exists is replaced, a device or a folder is not. Raises OSError for a name that is too long.
+    """
+    if path.exists() and not path.is_file():
+        return f"{path} is a folder" if path.is_dir() else f"{path} is not a file"
+    return why_not_writable(Path(os.path.realpath(path)).parent)
+
+
 def why_not_writable(folder: Path) -> str:
     """Why no file can be written into a folder, which is made where it is missing; empty where nothing is in the way.
 
