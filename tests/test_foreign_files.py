@@ -14,8 +14,9 @@ from PIL import Image as Pillow
 from srn_deploy.errors import ImageError, UnreadableImage, UnsupportedImage
 from srn_deploy.image import Image, read_image, write_image
 from tests.commands import srn_deploy as run
-from tests.test_containers import WHOLE, noise, saved
+from tests.test_containers import WHOLE, chunk, noise, saved
 
+PNG = WHOLE[".png"]
 PHOTO = Pillow.fromarray(noise(16, 16, 3))
 
 
@@ -58,6 +59,7 @@ NAMED: tuple[tuple[bytes, str], ...] = (
     ("a text of Windows".encode("utf-16"), "a text file"), (bytes(5000), "a file of zeros"),
     (b"\0\5\x16\7\0\2\0\0Mac OS X        " + bytes(50), "an AppleDouble file"),
     (b"version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 3\n", "a Git LFS pointer"),
+    (PNG[:8] + chunk(b"CgBI", bytes(4)) + PNG[8:], "a PNG in Apple's own form"),
     (jpeg_of_frame(0xF7), "a JPEG-LS image"), (jpeg_of_frame(0xC3), "a lossless JPEG image"),
     (jpeg_of_frame(0xC5), "a hierarchical JPEG image"),
 )

@@ -152,7 +152,8 @@ def test_smaller_copies_masks_and_directories_of_a_tiff_are_named(tmp_path: Path
     ({"metadata": {"axes": "YXS"}, "ome": True}, "OME-XML description"),
     ({"metadata": {}}, "description of the array's shape"),
     ({"metadata": None, "extratags": [(42112, "s", 0, '<Item name="PIXEL_STEP" domain="GEOLOCATION">1</Item>', True)]},
-     "GDAL's geolocation")])
+     "GDAL's geolocation"),
+    ({"metadata": None, "extratags": [(52545, "B", 4, b"jumb", True)]}, "C2PA content credentials")])
 def test_a_description_of_a_tiff_that_repeats_its_size_is_left_behind_and_named(
         tmp_path: Path, chosen: dict[str, object], name: str) -> None:
     tifffile.imwrite(tmp_path / "in.tif", noise(8, 9, 3), photometric="rgb", **chosen)  # type: ignore[arg-type]

@@ -36,7 +36,8 @@ from tests.test_georeference import (
     keys,
 )
 from tests.test_left_behind import C2PA, DIRECTORY, EXTENSION, VIDEO, segment, with_segments, xmp_segment
-from tests.test_pixel_counts import AREA, exif
+from tests.test_pixel_counts import exif
+from tests.test_regions import AREA
 from tests.xmp_packets import packet, sequence
 
 COUNT = 300

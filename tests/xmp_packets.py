@@ -13,6 +13,7 @@ NAMESPACES = {
     "GDepth": "http://ns.google.com/photos/1.0/depthmap/", "crs": "http://ns.adobe.com/camera-raw-settings/1.0/",
     "mwg-rs": "http://www.metadataworkinggroup.com/schemas/regions/",
     "stArea": "http://ns.adobe.com/xmp/sType/Area#", "stDim": "http://ns.adobe.com/xap/1.0/sType/Dimensions#",
+    "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
     "MPReg": "http://ns.microsoft.com/photo/1.2/t/Region#"}
 
 

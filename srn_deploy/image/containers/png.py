@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
+from srn_deploy.errors import UnsupportedImage
 from srn_deploy.image.containers.png_blocks import PLACES, raw_profile
 from srn_deploy.image.containers.resolution import Resolution, Unit, as_metadata, from_block, from_per_metre
 from srn_deploy.image.containers.unpacked import (
@@ -37,7 +38,7 @@ _CHUNK_NAMES = {b"caBX": " (C2PA content credentials)", b"tIME": " (last change)
                 b"bKGD": " (background)", b"sTER": " (stereo)",
                 b"pCAL": " (calibration)", b"sPLT": " (suggested palette)", b"vpAg": " (canvas)", b"caNv": " (canvas)"}
 _XMP_KEYWORD = b"XML:com.adobe.xmp\0"
-_BEHIND = b""
+_BEHIND, _APPLE = b"", b"CgBI"
 _GREY, _GREY_ALPHA = 0, 4
 
 # The values that the sRGB chunk stands for (PNG specification, table "gAMA and cHRM values corresponding to sRGB").
@@ -66,6 +67,9 @@ def unpack(data: bytes, path: Path) -> Unpacked:
     ignored: list[str] = []
     chunks = list(_chunks(data, path, ignored))
     found = {kind: body for kind, body, _ in reversed(chunks)}
+    if _APPLE in found:
+        raise UnsupportedImage(f"{path} is a PNG in Apple's own form (CgBI), which other programs do not read.",
+                               remedy="Save it as an ordinary PNG on a Mac: open it in Preview and export it.")
     header = found.get(b"IHDR", b"")
     if len(header) != 13 or b"IDAT" not in found:
         raise broken(path, "is a PNG without an image")

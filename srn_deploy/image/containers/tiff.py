@@ -12,6 +12,7 @@ from srn_deploy.image.containers.tiff_tags import (
     GPS,
     INTEROPERABILITY,
     IPTC,
+    OF_OLD_PIXELS,
     PHOTOSHOP,
     PHOTOSHOP_LAYERS,
     metadata_of,
@@ -28,7 +29,7 @@ _FURTHER, _DNG_VERSION = 330, 50706
 
 _LEFT_BEHIND = {IPTC: "IPTC block", PHOTOSHOP: "Photoshop block", PHOTOSHOP_LAYERS: "Photoshop's layers",
                 286: "position on the page", 287: "position on the page", 301: "transfer function",
-                337: "target printer", 343: "clipping path"}
+                337: "target printer", 343: "clipping path"} | OF_OLD_PIXELS
 """Tags that say something of the image, and that no result has; others that are not kept only describe storage."""
 _OF_OLD_PIXELS = ((270, b"<OME", "OME-XML description"), (270, b'"shape":', "description of the array's shape"),
                   (42112, b'domain="GEOLOCATION"', "GDAL's geolocation"))

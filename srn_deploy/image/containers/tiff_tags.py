@@ -26,10 +26,15 @@ XMP, IPTC, PHOTOSHOP, PHOTOSHOP_LAYERS, ICC = 700, 33723, 34377, 37724, 34675
 EXIF, GPS, INTEROPERABILITY = 34665, 34853, 40965
 _ORIENTATION = 274
 
+OF_OLD_PIXELS = {
+    **dict.fromkeys(range(33628, 33632), "MetaMorph's description"), 33920: "Intergraph's matrix",
+    34412: "Zeiss's description", 52545: "C2PA content credentials"}
+"""Private tags that hold offsets, places or signatures of the old pixels."""
+
 _NOT_EXIF = {
     *range(254, 267), 273, *range(277, 282), 284, *range(286, 294), 297, 301, 317, *range(320, 348),
     *range(512, 533),
-    XMP, IPTC, PHOTOSHOP, PHOTOSHOP_LAYERS, ICC}
+    XMP, IPTC, PHOTOSHOP, PHOTOSHOP_LAYERS, ICC, *OF_OLD_PIXELS}
 """Tags for the storage of pixels, and metadata that is carried over separately or not at all.
 
 All other tags describe the image as EXIF does, and become part of the EXIF block.

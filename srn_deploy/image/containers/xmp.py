@@ -25,6 +25,7 @@ _PREFIXES = {
     "http://ns.apple.com/HDRGainMap/1.0/": "HDRGainMap", "http://ns.apple.com/pixeldatainfo/1.0/": "apdi",
     "http://www.metadataworkinggroup.com/schemas/regions/": "mwg-rs",
     "http://ns.adobe.com/xmp/sType/Area#": "stArea", "http://ns.adobe.com/xap/1.0/sType/Dimensions#": "stDim",
+    "http://iptc.org/std/Iptc4xmpExt/2008-02-29/": "Iptc4xmpExt",
     "http://ns.microsoft.com/photo/1.2/t/Region#": "MPReg", "http://ns.oplus.com/photos/1.0/camera/": "OpCamera",
 }
 """Namespaces that mean something here, with their usual prefixes; a packet may use others."""
@@ -62,6 +63,8 @@ class Property(NamedTuple):
     start: int
     end: int
     """Where the whole attribute or element lies in the packet."""
+    number: int = 0
+    """Of its own element, which is the holder of what is inside; 0 for an attribute."""
 
     @property
     def text(self) -> str:
@@ -167,7 +170,7 @@ def _properties(packet: bytes) -> Iterator[Property]:
         elif element.name in _LISTS:
             outer.items += element.items
         values = (value,) if element.is_simple and not element.is_closed else tuple(element.items)
-        found.append(Property(element.name, outer.number, values, element.start, end))
+        found.append(Property(element.name, outer.number, values, element.start, end, element.number))
 
     parser.StartElementHandler = begin
     parser.EndElementHandler = finish

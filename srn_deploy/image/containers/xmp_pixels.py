@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 from srn_deploy.image.containers.pixel_map import PixelMap
 from srn_deploy.image.containers.unpacked import Part
 from srn_deploy.image.containers.xmp import Edit, Property, Value, edited, removal
+from srn_deploy.image.containers.xmp_numbers import number, replaced, replaced_text
+from srn_deploy.image.containers.xmp_regions import COUNTED, IPTC_REGIONS, moved_regions
 
 _WIDTHS, _HEIGHTS = ("tiff:ImageWidth", "exif:PixelXDimension"), ("tiff:ImageLength", "exif:PixelYDimension")
 _POINTS = ("exif:SubjectArea", "exif:SubjectLocation")
@@ -35,10 +37,8 @@ _IN_EXTENSION = ("GDepth:", "GImage:", "GAudio:")
 
 _MENTIONS = re.compile(
     rb"ImageWidth|ImageLength|Dimension|Subject|Resolution|Pixels|LargestValid|CropWidth|CropHeight|Orientation|Area#|"
-    rb"stArea|Rectangle|hdr-gain-map|hdrgm|HDRGainMap|container|MotionPhoto|MicroVideo|photos/dd|pixeldatainfo|"
+    rb"stArea|Rectangle|rbUnit|hdr-gain-map|hdrgm|HDRGainMap|container|MotionPhoto|MicroVideo|photos/dd|pixeldatainfo|"
     rb"provenance|ExtendedXMP|VideoLength")
-_NUMBER = re.compile(r"([+-]?\d{1,12})(?:\.(\d{1,17})|/(\d{1,12}))?")
-_LONGEST_NUMBER = 40
 
 
 def without_lost_parts(packet: bytes) -> tuple[bytes, tuple[Part, ...]]:
@@ -52,7 +52,7 @@ def without_lost_parts(packet: bytes) -> tuple[bytes, tuple[Part, ...]]:
         for one in found:
             if _is_gone(one):
                 yield removal(one)
-            elif one.name in _COUNTED and not all(_is_number(value.text) for value in one.values):
+            elif one.name in _COUNTED and not all(number(value.text) is not None for value in one.values):
                 unclear.append(Part(f"XMP {one.name}, which is no number", one.end - one.start))
                 yield removal(one)
 
@@ -87,7 +87,7 @@ def without_extension(packet: bytes) -> bytes:
 def upright_xmp(packet: bytes) -> bytes:
     """The same XMP packet with its orientation, which repeats that of EXIF, set to 1."""
     changed = edited(packet, lambda found: [edit for one in found if one.name == _ORIENTATION
-                                            for edit in _set(one, "1") if one.text in "12345678"])
+                                            for edit in replaced_text(one, "1") if one.text in "12345678"])
     return packet if changed is None else changed
 
 
@@ -112,16 +112,16 @@ def moved_xmp(packet: bytes, pixels: PixelMap) -> tuple[bytes, tuple[Part, ...]]
                 yield from _point(one.values, inner)
         for pair in (*_PAIRS, *((_CROP_PAIR,) if _crops_in_pixels(by_name) else ())):
             yield from _pair(by_name, pair, inner)
-        for one in (removed := [one for one in found if one.name.startswith("GPano:") and pixels.turn != 1]):
-            yield removal(one)
-        if removed:
-            left.append(Part("GPano of an image that is turned", sum(one.end - one.start for one in removed)))
-        else:
+        for start in ("GPano:", IPTC_REGIONS) if pixels.turn != 1 else ():
+            removed = [one for one in found if one.name.startswith(start)]
+            yield from map(removal, removed)
+            left.extend(Part(f"{start.rstrip(':')} of an image that is turned", one.end - one.start) for one in removed)
+        if pixels.turn == 1:
             sides = [_side(by_name, (name,)) for name in (_PANO_WIDTH, _PANO_HEIGHT)]
             for pair in _PANO_PAIRS:
                 yield from _pair(by_name, pair, pixels.counted_in(*sides))
         yield from _exchanged(by_name, pixels)
-        yield from _structures(found, inner)
+        yield from moved_regions(found, inner)
 
     changed = edited(packet, change)
     return (packet if changed is None else changed), tuple(left)
@@ -136,31 +136,27 @@ def _by_name(found: list[Property]) -> dict[str, list[Property]]:
 
 def _side(by_name: dict[str, list[Property]], names: Sequence[str]) -> int:
     """The size that the packet gives for one side; 0 if it gives none."""
-    numbers = (_number(one.text) for name in names for one in by_name[name])
-    return next((int(number) for number in numbers if number is not None), 0)
+    numbers = (number(one.text) for name in names for one in by_name[name])
+    return next((int(found) for found in numbers if found is not None), 0)
 
 
 def _sizes(by_name: dict[str, list[Property]], pixels: PixelMap) -> Iterator[Edit]:
     for names, side in ((_WIDTHS, pixels.new_width), (_HEIGHTS, pixels.new_height)):
         for name in names:
             for one in by_name[name]:
-                if _number(one.text) != side:
-                    yield from _set(one, str(side))
-
-
-def _set(one: Property, text: str) -> list[Edit]:
-    return [Edit(value.start, value.end, text) for value in one.values[:1] if value.text.strip() != text]
+                if number(one.text) != side:
+                    yield from replaced_text(one, str(side))
 
 
 def _point(values: Sequence[Value], pixels: PixelMap) -> Iterator[Edit]:
     """A point; a circle, whose third value is its diameter; or a rectangle around its centre (EXIF 2.32, 4.6.5)."""
-    numbers = [_number(value.text) or Fraction(0) for value in values]
+    numbers = [number(value.text) or Fraction(0) for value in values]
     if len(numbers) < 2:
         return
     new = [*pixels.pixel(numbers[0], numbers[1])]
     new += pixels.sides(numbers[2], numbers[3]) if len(numbers) == 4 else [pixels.scale_x * one for one in numbers[2:]]
-    for value, number in zip(values, new, strict=True):
-        yield from _written(value, number)
+    for value, moved_number in zip(values, new, strict=True):
+        yield from replaced(value, moved_number)
 
 
 def _pair(by_name: dict[str, list[Property]], pair: tuple[str, str], pixels: PixelMap) -> Iterator[Edit]:
@@ -169,100 +165,21 @@ def _pair(by_name: dict[str, list[Property]], pair: tuple[str, str], pixels: Pix
     for along, scale in ((first, pixels.scale_x), (second, pixels.scale_y)):
         others = second if along is first else first
         for value, other in zip(along, others if pixels.swaps and len(others) == len(along) else along, strict=True):
-            number = _number(other.text)
-            if number is not None:
-                yield from _written(value, number * scale, other.text)
+            count = number(other.text)
+            if count is not None:
+                yield from replaced(value, count * scale, other.text)
 
 
 def _exchanged(by_name: dict[str, list[Property]], pixels: PixelMap) -> Iterator[Edit]:
     for first, second in _UNITLESS_PAIRS:
         for one, other in zip(by_name[first], by_name[second], strict=False):
             if pixels.swaps:
-                yield from (*_set(one, other.text), *_set(other, one.text))
+                yield from (*replaced_text(one, other.text), *replaced_text(other, one.text))
 
 
 def _crops_in_pixels(by_name: dict[str, list[Property]]) -> bool:
     return any(one.text == _CROP_IN_PIXELS for one in by_name[_CROP_UNIT])
 
 
-def _structures(found: list[Property], pixels: PixelMap) -> Iterator[Edit]:
-    """Areas and dimensions: structures whose numbers belong together, in pixels or as shares of the sides."""
-    fields: dict[int, dict[str, Property]] = defaultdict(dict)
-    for one in found:
-        if one.name.startswith(("stArea:", "stDim:")) and one.values:
-            fields[one.holder][one.name] = one
-        elif one.name == "MPReg:Rectangle" and pixels.turn != 1:
-            yield from _rectangle(one, pixels)
-    for structure in fields.values():
-        values = {name: field.values[0] for name, field in structure.items()}
-        yield from _area(values, pixels)
-        if {"stDim:w", "stDim:h", "stDim:unit"} <= values.keys() and values["stDim:unit"].text.strip() == "pixel":
-            yield from _both(values["stDim:w"], values["stDim:h"], pixels)
-
-
-def _area(values: dict[str, Value], pixels: PixelMap) -> Iterator[Edit]:
-    """A region of the Metadata Working Group: its centre and its sides, or its diameter, as stored in the file."""
-    unit = values["stArea:unit"].text.strip() if "stArea:unit" in values else "normalized"
-    if not {"stArea:x", "stArea:y"} <= values.keys() or (unit != "pixel" and pixels.turn == 1):
-        return
-    x, y = (_number(values[f"stArea:{name}"].text) or Fraction(0) for name in "xy")
-    if unit == "pixel":
-        x, y = pixels.turned(x, y, Fraction(pixels.width), Fraction(pixels.height))
-        x, y = x * pixels.scale_x, y * pixels.scale_y
-    else:
-        x, y = pixels.turned(x, y, Fraction(1), Fraction(1))
-    yield from (*_written(values["stArea:x"], x), *_written(values["stArea:y"], y))
-    if {"stArea:w", "stArea:h"} <= values.keys():
-        yield from _both(values["stArea:w"], values["stArea:h"], pixels, is_share=unit != "pixel")
-    if "stArea:d" in values and unit == "pixel":
-        yield from _written(values["stArea:d"], (_number(values["stArea:d"].text) or 0) * pixels.scale_x)
-
-
-def _both(width: Value, height: Value, pixels: PixelMap, *, is_share: bool = False) -> Iterator[Edit]:
-    across, down = (_number(value.text) or Fraction(0) for value in (width, height))
-    if is_share:
-        across, down = (down, across) if pixels.swaps else (across, down)
-    else:
-        across, down = pixels.sides(across, down)
-    yield from (*_written(width, across), *_written(height, down))
-
-
-def _rectangle(one: Property, pixels: PixelMap) -> Iterator[Edit]:
-    """Microsoft's region: left, top, width and height as shares of the sides."""
-    texts = one.text.split(",")
-    numbers = [_number(text) for text in texts]
-    if len(numbers) != 4 or None in numbers:
-        return
-    left, top, width, height = (number or Fraction(0) for number in numbers)
-    x, y = pixels.turned(left + width / 2, top + height / 2, Fraction(1), Fraction(1))
-    width, height = (height, width) if pixels.swaps else (width, height)
-    new = (x - width / 2, y - height / 2, width, height)
-    yield from _set(one, ", ".join(_text(number, like) for number, like in zip(new, texts, strict=True)))
-
-
-def _written(value: Value, number: Fraction, like: str = "") -> Iterable[Edit]:
-    text = _text(number, like or value.text)
-    return [Edit(value.start, value.end, text)] if text != value.text.strip() else []
-
-
-def _text(number: Fraction, like: str) -> str:
-    """A number in the notation of another one: whole, with as many decimals, or as a fraction."""
-    found = _NUMBER.fullmatch(like.strip())
-    if found is not None and found.group(3):
-        return f"{number.numerator}/{number.denominator}"
-    if found is not None and found.group(2):
-        return f"{float(number):.{len(found.group(2))}f}"
-    return str(round(number))
-
-
-def _number(text: str) -> Fraction | None:
-    found = _NUMBER.fullmatch(text.strip()[:_LONGEST_NUMBER])
-    return None if found is None or (found.group(3) and not int(found.group(3))) else Fraction(text.strip())
-
-
-def _is_number(text: str) -> bool:
-    return _number(text) is not None
-
-
-_COUNTED = frozenset((*_WIDTHS, *_HEIGHTS, *_POINTS, *(name for pair in (*_PAIRS, *_PANO_PAIRS) for name in pair)))
+_COUNTED = COUNTED.union(_WIDTHS, _HEIGHTS, _POINTS, *_PAIRS, *_PANO_PAIRS)
 """Properties whose values are numbers that depend on the size of the image."""
