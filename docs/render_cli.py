@@ -29,11 +29,13 @@ Written by `python -m docs.render_cli` from the commands themselves; `srn-deploy
 In a usage line `[X]` may be left away and `X...` may be repeated. Results go to stdout, all else to stderr.
 `-h` and `--help` work everywhere."""
 
+WRONG_USAGE = "an option that does not exist, or a value that no run could take"
+
 EXIT_CODES = (
     (0, "done"),
     (Failed.exit_code,
      "it failed: stderr says what happened and how to fix it; the other images of a folder are still processed"),
-    (click.UsageError.exit_code, "the command line was wrong; nothing was done"),
+    (click.UsageError.exit_code, f"the command line was wrong: {WRONG_USAGE}; nothing was done"),
     (CTRL_C, "Ctrl-C; every file that exists is complete"),
     (TERMINATED, "SIGTERM, as `timeout`, Docker, systemd and Slurm send it; ends as Ctrl-C does"),
     (HUNG_UP, "SIGHUP, as a closed terminal sends it; ends as Ctrl-C does"),

@@ -197,8 +197,9 @@ class Corrections:
         Raises OptionError for a setting of another form and for an impossible value range.
         """
         pairs = [text.partition("=") for text in settings]
-        if wrong := next((text for text, (_, sign, _) in zip(settings, pairs, strict=True) if not sign), None):
-            raise OptionError(f"--set {wrong}: not of the form name=value.",
+        wrong = [text for text, (name, sign, _) in zip(settings, pairs, strict=True) if not (name and sign)]
+        if wrong:
+            raise OptionError(f"--set {wrong[0]}: not of the form name=value.",
                               remedy="Write for example --set residual=true.")
         return cls(options={name: value for name, _, value in pairs}, value_range=value_range,
                    weights=weights, trust=trust)

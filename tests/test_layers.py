@@ -41,8 +41,9 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "training": (("curve device interruption jpeg_codec layout muon pixel_file recipe_store recipes/__init__ "
                   "stress weight_init"), "data degradation recipe", "batches evaluation losses run_folder schedule",
                  "initialization options teacher", "trainer"),
-    "cli": ("messages options signals", ("bench_view build_engine compare doctor engines evaluate export info models "
-                                 "progress recipes train verify"), "bench upscale"),
+    "cli": ("messages signals values", "options",
+            ("bench_view build_engine compare doctor engines evaluate export info models progress recipes train "
+             "verify"), "bench upscale"),
 }
 """Package to its layers, lowest first. A package's own `__init__` is the top one: it collects what the others offer."""
 

@@ -19,7 +19,7 @@ from rich.console import Console
 import srn_deploy.training
 from srn_deploy.cli import main, messages
 from srn_deploy.cli.train import _BarDisplay, _LineDisplay, train
-from srn_deploy.errors import MissingPackage, OptionError, TrainingError
+from srn_deploy.errors import MissingPackage, TrainingError
 from srn_deploy.image import Image, read_image, write_image
 from srn_deploy.training import RunOptions
 from srn_deploy.training.curve import draw_curve
@@ -108,15 +108,15 @@ def test_several_folders_are_given_one_by_one_or_together_in_the_environment(
 
 def test_without_a_folder_of_images_the_remedy_says_where_they_come_from(recipe: Path) -> None:
     ended = CliRunner(env={"SRN_TRAIN_DATA": None}).invoke(train, [str(recipe)])
-    assert isinstance(ended.exception, OptionError)
+    assert ended.exit_code == 2
     for word in ("--data", "SRN_TRAIN_DATA", "DIV2K", "Flickr2K", "LSDIR"):
-        assert word in ended.exception.remedy
+        assert word in ended.stderr
 
 
 def test_steps_and_minutes_together_are_refused(recipe: Path, images: Path, tmp_path: Path) -> None:
     ended = CliRunner().invoke(train, [str(recipe), "--data", str(images), "--out", str(tmp_path / "run"),
                                        "--steps", "5", "--budget", "1"])
-    assert isinstance(ended.exception, OptionError)
+    assert ended.exit_code == 2
     assert not (tmp_path / "run").exists()
 
 

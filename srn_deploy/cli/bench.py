@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from srn_deploy.cli import bench_view, messages, options, signals
+from srn_deploy.cli import bench_view, messages, options, signals, values
 
 if TYPE_CHECKING:
     from srn_deploy.benchmark.records import Record
@@ -34,11 +34,13 @@ DEFAULT_BATCHES = (1,)
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="--paper: only the first N inputs.")
 @click.option("--quality", type=options.FILE, multiple=True, metavar="RECORD",
               help="--paper: a record of `srn-deploy eval --json`, to stand in the tables; may be repeated.")
-@click.option("--plot", type=options.OUTPUT, metavar="FILE", help="--paper: draw Figure 1 as .png or .svg.")
-@click.option("--size", default=DEFAULT_SIZE, show_default=True, metavar="HxW", help="Input in steady state.")
+@click.option("--plot", type=options.OUTPUT, metavar="FILE", callback=values.with_suffix(".png", ".svg"),
+              help="--paper: draw Figure 1 as .png or .svg.")
+@click.option("--size", callback=values.one_size, default=DEFAULT_SIZE, show_default=True, metavar="HxW",
+              help="Input in steady state.")
 @click.option("--batch", "batches", type=click.IntRange(min=1), multiple=True, default=DEFAULT_BATCHES,
               show_default=True, help="Batch in steady state; may be repeated.")
-@click.option("--budget", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+@click.option("--budget", type=values.FINITE, metavar="SECONDS",
               help="Time for everything in steady state; at least 5 rounds are run, however long they take.  "
                    "[default: 60]")
 @click.option("--rounds", type=click.IntRange(min=1), metavar="N",
@@ -143,10 +145,7 @@ def _steady(models: tuple[str, ...], device: str, size: str, batches: tuple[int,
     from srn_deploy.benchmark.steady_state import DEFAULT_BUDGET_S, Plan, run_steady
     from srn_deploy.tiling.shapes import ShapeRange
 
-    shapes = ShapeRange.parse(size)
-    if shapes.smallest != shapes.largest:
-        raise click.UsageError(f"--size takes one size, as in {DEFAULT_SIZE}.")
-    plan = Plan(size=shapes.largest, batches=batches, device=device, rounds=rounds,
+    plan = Plan(size=ShapeRange.parse(size).largest, batches=batches, device=device, rounds=rounds,
                 budget_s=budget or DEFAULT_BUDGET_S, every_way=every_way)
     with bench_view.progress() as show:
         record = run_steady(models or (None,), plan,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from srn_deploy.cli import options
+from srn_deploy.cli import options, values
 
 if TYPE_CHECKING:
     from srn_deploy.doctor import DoctorReport, Finding
@@ -29,7 +29,7 @@ _UNBOUNDED = 1_000_000
 @click.command()
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
               help="The device that the exit code is about: 0 if upscale would run on it, else 1.")
-@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True,
+@click.option("--timeout", "timeout_s", type=values.FINITE, default=60.0, show_default=True,
               metavar="SECONDS", help="How long to wait for a library that hangs.")
 @options.as_json
 def doctor(device: str, timeout_s: float, as_json: bool) -> None:

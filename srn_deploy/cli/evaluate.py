@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from srn_deploy.cli import options
+from srn_deploy.cli import options, values
 
 if TYPE_CHECKING:
     from srn_deploy.image import Image
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
               help="On luma, or on RGB as the NTIRE challenge counts.")
 @options.device
 @options.precision
-@click.option("--tile", default="none", show_default=True, metavar="auto|none|N", callback=options.tile_side,
+@click.option("--tile", default="none", show_default=True, metavar="auto|none|N", callback=values.tile_side,
               help="Side of a tile in input pixels; none runs the whole image at once.")
 @click.option("--save-images", type=options.OUTPUT_FOLDER, metavar="DIR", help="Keep the upscaled images, as PNG.")
 @click.option("--csv", "csv_file", type=options.OUTPUT, metavar="FILE", help="Write the scores as CSV as well.")

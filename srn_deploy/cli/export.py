@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from srn_deploy.cli import options
+from srn_deploy.cli import options, values
 
 if TYPE_CHECKING:
     from srn_deploy.spec import Corrections
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("checkpoint", required=False)
-@click.option("-o", "--output", type=options.OUTPUT,
+@click.option("-o", "--output", type=options.OUTPUT, callback=values.with_suffix(".onnx"),
               help="The .onnx file.  [default: named after the checkpoint, here]")
 @click.option("--portable", is_flag=True, help="One float32 NCHW input in 0..1, for any runtime; not for tiles.")
 @click.option("--fp16", is_flag=True, help="Compute in half precision; inputs and outputs keep their types.")

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from srn_deploy.cli import values
 from srn_deploy.errors import missing_package
 from srn_deploy.system.folders import why_no_file, why_not_writable
 
@@ -28,7 +29,7 @@ precision = click.option("--precision", type=click.Choice(["auto", "fp32", "bf16
 measured_device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto",
                                show_default=True, help="Where to measure; auto takes a GPU that works, else the CPU.")
 
-lr_pattern = click.option("--lr-pattern", metavar="PATTERN",
+lr_pattern = click.option("--lr-pattern", metavar="PATTERN", callback=values.lr_pattern,
                           help="Path of the small image of an original, for names that are not recognised, as in "
                                "{folder}/{stem}_small; {scale} is that of the model.")
 
@@ -75,29 +76,17 @@ def corrections(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(*args, corrections=given, **others)
 
     chosen = weights(corrected)
-    described = click.option("--set", "settings", multiple=True, metavar="NAME=VALUE",
+    described = click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", callback=values.settings,
                              help="Correct an option of the network, e.g. residual=true; may be repeated.")(
         click.option("--trust", is_flag=True,
                      help="Use a checkpoint that does not super-resolve a trial image, with what you give and the "
                           "published defaults.")(chosen))
-    return click.option("--value-range", type=float,
+    return click.option("--value-range", type=values.Number(most=65535), metavar="NUMBER",
                         help="The range the weights were trained in, 1 or 255; by default found by trying.")(described)
 
 
 weights = click.option("--weights", metavar="NAME",
                        help="Which weights to take from a checkpoint that has several sets.  [default: averaged ones]")
-
-
-def tile_side(context: click.Context, parameter: click.Parameter, value: str) -> int | str | None:
-    """Parse the value of --tile: auto, none or a number of pixels."""
-    if value == "none":
-        return None
-    if value == "auto":
-        return value
-    try:
-        return int(value)
-    except ValueError:
-        raise click.BadParameter("must be auto, none or a number of pixels") from None
 
 
 def write_text(path: Path, text: str) -> None:

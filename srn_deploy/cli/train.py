@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import click
 
-from srn_deploy.cli import messages, options, signals
+from srn_deploy.cli import messages, options, signals, values
 from srn_deploy.cli.options import lr_pattern
 
 if TYPE_CHECKING:
@@ -35,10 +35,12 @@ PLAIN_LINE_EVERY_S = 60.0
 @click.option("--resume", is_flag=True, help="Continue where the run in --out last saved.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
               help="Where to train; auto uses a GPU if one works, and says which device it chose.")
-@click.option("--steps", type=int, help="Length of the whole run in steps. [default: the recipe's]")
-@click.option("--budget", "minutes", type=float, metavar="MINUTES",
+@click.option("--steps", type=click.IntRange(min=1), metavar="N",
+              help="Length of the whole run in steps. [default: the recipe's]")
+@click.option("--budget", "minutes", type=values.FINITE, metavar="MINUTES",
               help="Length of the whole run in minutes, instead of steps.")
-@click.option("--seed", type=int, help="Seed of the first weights and the patches. [default: the recipe's]")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), metavar="N",
+              help="Seed of the first weights and the patches. [default: the recipe's]")
 @click.option("--initial", type=click.Path(path_type=Path),
               help="Checkpoint to start with. [default: that of the recipe RECIPE follows, next to --out]")
 @click.option("--teacher", type=click.Path(path_type=Path),
@@ -53,6 +55,8 @@ def train(recipe: str, data: tuple[Path, ...], out: Path | None, **chosen: Any) 
     from srn_deploy.training import RunOptions
     from srn_deploy.training import train as train_recipe
 
+    if chosen["steps"] and chosen["minutes"]:
+        raise click.UsageError("--steps and --budget both say how long to train; give one of them.")
     folders, target = _required(data), out or Path("runs") / Path(recipe).stem
     try:
         with _display(recipe) as display:
@@ -65,13 +69,11 @@ def train(recipe: str, data: tuple[Path, ...], out: Path | None, **chosen: Any) 
 
 
 def _required(data: tuple[Path, ...]) -> tuple[Path, ...]:
-    from srn_deploy.errors import OptionError
-
     if not data:
-        raise OptionError("There are no images to train with.",
-                          remedy=f"Give a folder with --data or ${DATA_VARIABLE}: any folder of sharp photographs. The "
-                                 "paper's are DIV2K (data.vision.ee.ethz.ch/cvl/DIV2K), Flickr2K (linked by the EDSR "
-                                 "authors' code) and LSDIR (its authors' page), all for academic use.")
+        raise click.UsageError(
+            f"There are no images to train with. Give a folder with --data or ${DATA_VARIABLE}: any folder of sharp "
+            "photographs. The paper's are DIV2K (data.vision.ee.ethz.ch/cvl/DIV2K), Flickr2K (linked by the EDSR "
+            "authors' code) and LSDIR (its authors' page), all for academic use.")
     return data
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from srn_deploy.cli import options
+from srn_deploy.cli import options, values
 
 if TYPE_CHECKING:
     from srn_deploy.inference.plan import Job
@@ -31,7 +31,7 @@ def _two_at_least(context: click.Context, parameter: click.Parameter, paths: tup
                                  "[default: the shipped default]")
 @options.device
 @options.precision
-@click.option("--tile", default="auto", show_default=True, metavar="auto|none|N", callback=options.tile_side,
+@click.option("--tile", default="auto", show_default=True, metavar="auto|none|N", callback=values.tile_side,
               help="Side of a tile in input pixels; none runs the whole image at once.")
 @click.option("--halo", type=click.IntRange(min=0), help="Context around a tile.  [default: measured for the network]")
 @click.option("--quality", type=click.IntRange(1, 100),
@@ -40,7 +40,7 @@ def _two_at_least(context: click.Context, parameter: click.Parameter, paths: tup
               help="What to do about blocks that do not resemble the input, because the network broke there.")
 @click.option("--format", "suffix", type=click.Choice(list(SUFFIXES), case_sensitive=False),
               callback=lambda *given: SUFFIXES.get(given[2]), help="Format of every output; it changes their suffixes.")
-@click.option("--max-megapixels", type=click.FloatRange(min=0, min_open=True),
+@click.option("--max-megapixels", type=values.Number(), metavar="NUMBER",
               help="Refuse larger images before decoding them.  [default: 200]")
 @options.threads
 @options.corrections

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from enum import StrEnum
 
@@ -31,6 +32,12 @@ class HardwareCompatibility(StrEnum):
 def default_shapes(spec: ModelSpec) -> ShapeRange:
     """From the smallest image that the network takes to a tile of ordinary size."""
     return ShapeRange(smallest=(spec.min_side_px, spec.min_side_px), largest=DEFAULT_LARGEST, optimum=DEFAULT_OPTIMUM)
+
+
+def check_compute_capabilities(names: Iterable[str]) -> None:
+    """Raise OptionError unless each is written as in 8.9."""
+    if wrong := [name for name in names if not re.fullmatch(r"\d+\.\d", name)]:
+        raise OptionError(f"Compute capability {wrong[0]!r} cannot be read.", remedy="Write it as in 8.9.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +69,7 @@ class BuildOptions:
             raise OptionError(f"A batch of {self.largest_batch} is not possible.", remedy="Use 1 to 256.")
         if not 0 <= self.optimization_level <= 5:
             raise OptionError(f"Optimisation level {self.optimization_level} is not possible.", remedy="Use 0 to 5.")
-        if wrong := [name for name in self.compute_capabilities if not re.fullmatch(r"\d+\.\d", name)]:
-            raise OptionError(f"Compute capability {wrong[0]!r} cannot be read.", remedy="Write it as in 8.9.")
+        check_compute_capabilities(self.compute_capabilities)
 
     def check_fits(self, spec: ModelSpec) -> None:
         """Raise OptionError for shapes that the network cannot take."""

@@ -122,7 +122,7 @@ def pair_images(hr: Path, lr: Path | None, scale: int, pattern: str | None = Non
     large = _read(hr, find_images(hr))
     small = large if in_one or lr is None else _read(lr, find_images(lr) if lr.is_dir() else [lr])
     if pattern is not None:
-        return _by_pattern(large, small, _checked(pattern), scale)
+        return _by_pattern(large, small, checked_pattern(pattern), scale)
     large = _with_roles(large)
     small_roles = (_Role.LR, _Role.SCALED) if in_one else (_Role.LR,)
     originals = [file for file in large if file.role not in small_roles]
@@ -235,8 +235,8 @@ class _Index:
         return None
 
 
-def _checked(pattern: str) -> str:
-    """The pattern, if it can be filled in."""
+def checked_pattern(pattern: str) -> str:
+    """The pattern, if it can be filled in; raises OptionError."""
     try:
         fields = {name for _, name, _, _ in string.Formatter().parse(pattern) if name is not None}
     except ValueError as error:
