@@ -261,7 +261,9 @@ def test_the_command_measures_a_model_in_steady_state(tmp_path: Path, repository
 @pytest.mark.parametrize(("arguments", "code", "told"), [
     (["--paper", "srn-s-b4-x4"], 2, "leave MODEL out"), (["--limit", "3"], 2, "belong to --paper"),
     (["--size", "wide"], 2, "not one size"), (["--size", "24x32..48x64"], 2, "one size"),
-    (["--paper", "--rounds", "3"], 2, "do not belong to --paper"), (["--paper", "--images", "absent"], 1, "absent"),
+    (["--paper", "--rounds", "3"], 2, "do not belong to --paper"),
+    (["--paper", "--device", "openvino"], 2, "do not belong to it"),
+    (["--paper", "--precision", "fp32"], 2, "do not belong to it"), (["--paper", "--images", "absent"], 1, "absent"),
     (["absent"], 1, "no model"), (["--device", "cuda"], 1, "no way to run")])
 def test_what_cannot_be_measured_is_an_error(arguments: list[str], code: int, told: str) -> None:
     ended = run(*arguments)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +18,11 @@ import pytest
 import srn_deploy
 from srn_deploy.architectures.checkpoint import save_checkpoint
 from srn_deploy.backends import Backend, why_no_bf16
-from srn_deploy.errors import OptionError
+from srn_deploy.benchmark import steady_state
+from srn_deploy.benchmark.environment import Ceilings
+from srn_deploy.benchmark.results import SteadyResults
+from srn_deploy.benchmark.ways import Task, candidates_of
+from srn_deploy.errors import MissingPackage, OptionError
 from srn_deploy.graph.export import ExportOptions
 from srn_deploy.image import Image, write_image
 from srn_deploy.inference.upscale import upscale_rgb
@@ -38,6 +43,8 @@ pytestmark = needs_openvino
 OPTIONS: dict[str, Any] = {"scale": 2, "channels": 8, "esa_channels": 4, "blocks": 1}
 
 PICTURE = large_picture(40, 51)
+
+TASK = Task(device="cpu", size=(24, 32), batches=(1,), every_way=False)
 
 
 @pytest.fixture(scope="module")
@@ -224,3 +231,43 @@ def test_a_record_of_eval_has_the_precision(graphs: dict[str, Path], tmp_path: P
     done = run_command("eval", graphs["bytes"], "--hr", tmp_path / "hr.png", "--precision", "bf16", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["results"]["spec"]["precision"] == "bf16"
+
+
+def ways(graph: Path, task: Task) -> set[str]:
+    """What bench would measure of a graph, without its name."""
+    with ExitStack() as stack:
+        return {one.name.split(", ")[1] for one in candidates_of(str(graph), task, stack)}
+
+
+def test_bench_measures_openvino_in_each_precision_that_the_cpu_has(graphs: dict[str, Path]) -> None:
+    wanted = {"OpenVINO FP32"} if why_no_bf16() else {"OpenVINO FP32", "OpenVINO BF16"}
+    assert ways(graphs["bytes"], TASK) == {"graph", *wanted}
+    assert ways(graphs["bytes"], replace(TASK, device="openvino")) == wanted
+    assert ways(graphs["bytes"], replace(TASK, precision=Precision.FP32)) == {"graph", "OpenVINO FP32"}
+
+
+def test_bench_does_without_openvino_where_it_is_not_installed(graphs: dict[str, Path],
+                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert ways(graphs["bytes"], TASK) == {"graph"}
+    with pytest.raises(MissingPackage, match=r"pip install '\.\[openvino\]'"):
+        ways(graphs["bytes"], replace(TASK, device="openvino"))
+
+
+def test_bench_says_why_bf16_is_left_out_where_it_was_asked_for(graphs: dict[str, Path],
+                                                                monkeypatch: pytest.MonkeyPatch,
+                                                                caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr("srn_deploy.backends.open_vino.why_no_bf16", lambda: "the CPU is too old")
+    assert ways(graphs["bytes"], replace(TASK, precision=Precision.BF16)) == set()
+    assert caplog.messages == ["bytes, OpenVINO BF16 is left out: BF16 is not possible here: the CPU is too old."]
+
+
+@pytest.mark.usefixtures("bf16_cpu")
+def test_bf16_is_not_measured_against_the_ceiling_of_fp32(graphs: dict[str, Path], tmp_path: Path,
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steady_state, "ceilings", lambda device: Ceilings(gflops=1e3, gbytes_per_s=1e3))
+    record = steady_state.run_steady([str(graphs["bytes"])], steady_state.Plan(size=(24, 32), rounds=1))
+    shares = {name: row.share_of_compute for name, row in record.results_as(SteadyResults).candidates.items()
+              if "resident" in name}
+    assert {name: share is None for name, share in shares.items()} == {name: "BF16" in name for name in shares}
+    assert len(shares) == 3

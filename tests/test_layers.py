@@ -7,7 +7,8 @@ from pathlib import Path
 from tests.test_house import PACKAGE, imports_of, package_sources
 
 LAYERS: dict[str, tuple[str, ...]] = {
-    "system": ("arguments cache control_groups cuda_driver documents folders hashing", "atomic locks threads",
+    "system": ("arguments cache control_groups cpu_features cuda_driver documents folders hashing",
+               "atomic locks threads",
                "held_folder"),
     "image": (("alpha bicubic containers/foreign containers/ifd containers/pixel_map containers/unpacked "
                "containers/xmp"),
@@ -36,8 +37,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "benchmark": ("environment inputs results summary tables", "candidates machine records",
                   "comparison evaluation_record paper steady_page ways",
                   "figure paper_page paper_protocol steady_state"),
-    "doctor": ("findings fixes probe_reports subprocesses", "packages", "engines machine requirements", "gpu probe",
-               "verdict"),
+    "doctor": ("findings fixes probe_reports subprocesses", "packages", "engines machine requirements",
+               "gpu probe processor", "verdict"),
     "training": (("curve device interruption jpeg_codec layout muon pixel_file recipe_store recipes/__init__ "
                   "stress weight_init"), "data degradation recipe", "batches evaluation losses run_folder schedule",
                  "initialization options teacher", "trainer"),

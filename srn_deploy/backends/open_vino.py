@@ -29,7 +29,7 @@ from srn_deploy.backends.compiled_models import CompiledFile, CompiledIdentity, 
 from srn_deploy.backends.protocol import Batch
 from srn_deploy.errors import BackendError, DeviceUnavailable, GraphError, OptionError, OutOfMemory, SrnDeployError
 from srn_deploy.spec import SPEC_KEY, Form, ModelSpec, PixelType, Precision, spec_in
-from srn_deploy.system.threads import threads_in_use
+from srn_deploy.system.threads import thread_limit
 from srn_deploy.tiling.interpolation import Geometry
 from srn_deploy.tiling.shapes import Limits
 
@@ -74,9 +74,10 @@ class OpenVinoBackend:
 
     def __init__(self, path: Path, precision: Precision = Precision.FP32) -> None:
         self._path, self._precision, self._closed, self._lock = path, precision, False, Lock()
+        self._threads = thread_limit()
         self.identity: CompiledIdentity
         """Of the compiled model; a certificate of it holds for equal ones."""
-        self.identity, self._spec, self._model = _opened(path, precision)
+        self.identity, self._spec, self._model = _opened(path, precision, self._threads)
         self._request: Any = self._model.create_infer_request()
 
     @property
@@ -126,7 +127,7 @@ class OpenVinoBackend:
             if self._closed:
                 raise BackendError("This backend has been closed.", remedy="Open the artefact again.")
             if self._model is None:
-                *_, self._model = _opened(self._path, self._precision)
+                *_, self._model = _opened(self._path, self._precision, self._threads)
                 self._request = self._model.create_infer_request()
             try:
                 yield
@@ -171,20 +172,23 @@ def _instruction_set() -> str:
     values = ov.opset13.parameter([1], ov.Type.f32)
     smallest = ov.Model([ov.opset13.relu(values)], [values])
     try:
-        required = str(_core().compile_model(smallest, _CPU, _settings(Precision.FP32)).get_property(
+        required = str(_core().compile_model(smallest, _CPU, _settings(Precision.FP32, 1)).get_property(
             "RUNTIME_REQUIREMENTS"))
     except _ERRORS:  # a version or a processor that does not say
         return ""
     return next((part.partition("=")[2] for part in required.split(";") if part.startswith("isa=")), "")
 
 
-def _settings(precision: Precision) -> dict[str, str]:
-    """How a model is compiled and run; threads stay unpinned, or two processes would share the first cores."""
-    return {**_OPTIONS, "INFERENCE_PRECISION_HINT": _TYPES[precision], "INFERENCE_NUM_THREADS": str(threads_in_use()),
-            "ENABLE_CPU_PINNING": "NO", "ENABLE_HYPER_THREADING": "YES"}
+def _settings(precision: Precision, threads: int) -> dict[str, str]:
+    """How a model is compiled and run. threads: 0 leaves the number to OpenVINO, one for each physical core.
+
+    They stay unpinned, or two processes would share the first cores.
+    """
+    chosen = {"INFERENCE_NUM_THREADS": str(threads), "ENABLE_HYPER_THREADING": "YES"} if threads else {}
+    return {**_OPTIONS, "INFERENCE_PRECISION_HINT": _TYPES[precision], "ENABLE_CPU_PINNING": "NO", **chosen}
 
 
-def _opened(path: Path, precision: Precision) -> tuple[CompiledIdentity, ModelSpec, Any]:
+def _opened(path: Path, precision: Precision, threads: int) -> tuple[CompiledIdentity, ModelSpec, Any]:
     """The identity, the spec and the compiled model of a graph, from the cache where it is there."""
     if precision not in _TYPES:
         raise OptionError(f"OpenVINO is not used in {precision}.", remedy=f"Use {' or '.join(_TYPES)}.")
@@ -201,17 +205,17 @@ def _opened(path: Path, precision: Precision) -> tuple[CompiledIdentity, ModelSp
     file = CompiledFile(path.stem, identity)
     if (kept := file.read()) is not None:
         try:
-            model = _core().import_model(io.BytesIO(kept.blob), _CPU, _settings(precision))
+            model = _core().import_model(io.BytesIO(kept.blob), _CPU, _settings(precision, threads))
         except _ERRORS as error:
             file.ignore(_reason(error))
         else:
             return identity, _running_in(precision, kept.spec), model
-    own, model = _compiled(path, graph, precision)
+    own, model = _compiled(path, graph, precision, threads)
     file.write(CompiledModel(spec=own, blob=model.export_model().getvalue()))
     return identity, _running_in(precision, own), model
 
 
-def _compiled(path: Path, graph: bytes, precision: Precision) -> tuple[ModelSpec, Any]:
+def _compiled(path: Path, graph: bytes, precision: Precision, threads: int) -> tuple[ModelSpec, Any]:
     try:
         read = _core().read_model(graph)
     except _ERRORS as error:
@@ -222,7 +226,7 @@ def _compiled(path: Path, graph: bytes, precision: Precision) -> tuple[ModelSpec
         raise OptionError(f"{path} computes in FP16; BF16 cannot be made of it.",
                           remedy="Give the graph in FP32, or leave out --precision.")
     try:
-        return spec, _core().compile_model(read, _CPU, _settings(precision))
+        return spec, _core().compile_model(read, _CPU, _settings(precision, threads))
     except _ERRORS as error:
         raise _refused(path, error) from error
 

@@ -19,6 +19,7 @@ _DISTRIBUTIONS = {
     "srn-deploy": ("srn-deploy",),
     "numpy": ("numpy",),
     "onnxruntime": ("onnxruntime-gpu", "onnxruntime"),
+    "openvino": ("openvino",),
     "torch": ("torch",),
     "opencv": ("opencv-python-headless", "opencv-python"),
 }

@@ -27,6 +27,7 @@ from srn_deploy.benchmark.summary import FEW_SAMPLES
 from srn_deploy.benchmark.ways import Candidate, Task, candidates_of
 from srn_deploy.errors import DeviceUnavailable, OptionError
 from srn_deploy.registry.shipped import default_model
+from srn_deploy.spec import Precision
 from srn_deploy.system.cuda_driver import why_no_gpu
 from srn_deploy.system.documents import to_builtins
 from srn_deploy.system.threads import threads_in_use
@@ -85,6 +86,8 @@ class Plan:
     """None: as many as the budget allows, at least FEW_SAMPLES and at most MOST_ROUNDS."""
     budget_s: float = DEFAULT_BUDGET_S
     """For everything, preparation included; where even the fewest rounds take longer, they are run all the same."""
+    precision: Precision | None = None
+    """Only ways that compute in it; None: in any precision."""
     every_way: bool = False
     """On a CPU too, the portable graph and FP16 graphs."""
 
@@ -159,7 +162,8 @@ def run_steady(models: Sequence[str | None], plan: Plan, *,
 def _prepared(models: Sequence[str | None], plan: Plan, opened: ExitStack,
               on_step: OnStep) -> Iterator[Candidate]:
     """Every candidate, opened; names are checked at the end."""
-    task = Task(device=plan.device, size=plan.size, batches=plan.batches, every_way=plan.every_way)
+    task = Task(device=plan.device, size=plan.size, batches=plan.batches, every_way=plan.every_way,
+                precision=plan.precision)
     ways: list[str] = []
 
     def on_way(name: str) -> None:
@@ -177,8 +181,9 @@ def _prepared(models: Sequence[str | None], plan: Plan, opened: ExitStack,
                           remedy="Give each model once, and files of different names.")
     if not names:
         named = " or ".join(model or default_model() for model in models)
-        raise DeviceUnavailable(f"There is no way to run {named} on {plan.device}.",
-                                remedy="The lines above say why; try --device cpu.")
+        precision = "" if plan.precision is None else f" in {plan.precision.upper()}"
+        raise DeviceUnavailable(f"There is no way to run {named} on {plan.device}{precision}.",
+                                remedy="The lines above say why; try --device cpu, and any precision.")
 
 
 def _warmed(candidates: Sequence[Candidate], budget: _Budget,
@@ -246,7 +251,8 @@ def _result(one: Candidate, samples: Sequence[float], baseline: Sequence[float],
     seconds = figures.median_ms / 1000
     compute, memory = None, None
     if one.cost is not None and limits.are_known:
-        compute = one.cost.flops * one.pictures / seconds / 1e9 / limits.gflops
+        if one.precision is not Precision.BF16:  # a CPU's ceiling is that of FP32
+            compute = one.cost.flops * one.pictures / seconds / 1e9 / limits.gflops
         memory = one.cost.moved_bytes * one.pictures / seconds / 1e9 / limits.gbytes_per_s
     return CandidateResult(
         **msgspec.structs.asdict(figures), share_of_compute=compute, share_of_memory=memory,

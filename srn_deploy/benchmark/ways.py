@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from srn_deploy.backends import Backend, open_half, open_on
+from srn_deploy.backends import Backend, open_half, open_on, open_on_openvino, why_no_bf16
 from srn_deploy.benchmark.candidates import Pass, wall_clock
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import SrnDeployError
@@ -31,6 +31,10 @@ _log = logging.getLogger(__name__)
 
 OpenBackend = Callable[[], tuple[Backend, str]]
 """Opens a backend; also returns what runs it, as "ONNX Runtime"."""
+
+
+OpenGraph = Callable[[], ResolvedModel]
+"""Gives a graph, which it exports if need be."""
 
 
 @runtime_checkable
@@ -62,10 +66,27 @@ class Task:
     every_way: bool
     """On a CPU too, the portable graph and FP16 graphs, which a CPU computes in FP32, and from host to host."""
 
+    precision: Precision | None = None
+    """Only ways that compute in it; None: in any precision."""
+
+    def takes(self, precision: Precision | None) -> bool:
+        """Whether a way of this precision is timed; None: it is not known before the way is opened."""
+        return self.precision is None or precision in (None, self.precision)
+
     @property
     def copies_to_device(self) -> bool:
         """Whether from host to host takes more than resident data; on a CPU it is the same work."""
         return self.device == "cuda"
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to run a model, not opened yet."""
+
+    name: str
+    open: OpenBackend
+    precision: Precision | None = None
+    """None where only the opened file says it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,39 +113,65 @@ def candidates_of(model: str | None, task: Task, opened: ExitStack,
     opened.
     """
     resolved = resolve(model)
-    for name, opener in _ways(resolved, task, opened):
-        title = f"{resolved.path.stem}, {name}"
+    for way in _ways(resolved, task, opened):
+        if not task.takes(way.precision):
+            continue
+        title = f"{resolved.path.stem}, {way.name}"
         on_way(title)
         try:
-            backend, library = opener()
+            backend, library = way.open()
             opened.callback(backend.close)
-            found = [replace(one, first_ms=one.run())
-                     for one in _candidates_on(title, backend, library, task, opened)]
+            found = [] if not task.takes(backend.spec.precision) else [
+                replace(one, first_ms=one.run())
+                for one in _candidates_on(title, backend, library, task, opened)]
         except SrnDeployError as error:
             _log.warning("%s is left out: %s", title, error.message)
         else:
             yield from found
 
 
-def _ways(model: ResolvedModel, task: Task, opened: ExitStack) -> Iterator[tuple[str, OpenBackend]]:
+def _ways(model: ResolvedModel, task: Task, opened: ExitStack) -> Iterator[Way]:
     """By backend, precision and form of graph."""
     if model.kind is ModelKind.ENGINE:
-        yield "engine", lambda: open_on(model, "cuda")
+        yield Way("engine", lambda: open_on(model, "cuda"))
         return
-    if model.kind is ModelKind.GRAPH:
-        yield "graph", lambda: open_on(model, task.device)
-    checkpoint = model.checkpoint
-    if checkpoint is not None and all(importlib.util.find_spec(name) for name in ("torch", "onnx", "onnxscript")):
+    has_torch = all(importlib.util.find_spec(name) for name in ("torch", "onnx", "onnxscript"))
+    checkpoint, graphs = model.checkpoint, dict[tuple[Form, Precision], OpenGraph]()
+    if checkpoint is not None and has_torch:
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
-        yield "PyTorch FP32", lambda: open_on(checkpoint, task.device)
-        for form, precision in _exports(task, is_there=model.kind is ModelKind.GRAPH):
-            yield (f"{form} graph {precision.upper()}",
-                   partial(_exported, checkpoint, folder, (form, precision), task.device))
+        graphs = {kind: partial(_exported, checkpoint, folder, kind)
+                  for kind in _exports(task, is_there=model.kind is ModelKind.GRAPH)}
+    if task.device != "openvino":
+        if model.kind is ModelKind.GRAPH:
+            yield Way("graph", lambda: open_on(model, task.device))
+        if checkpoint is not None and has_torch:
+            yield Way("PyTorch FP32", lambda: open_on(checkpoint, task.device), Precision.FP32)
+        for (form, precision), graph in graphs.items():
+            yield Way(f"{form} graph {precision.upper()}", partial(_opened_graph, graph, task.device), precision)
     if task.device == "cuda":
-        if checkpoint is not None:
-            yield "PyTorch FP16", lambda: open_half(checkpoint)
-        for engine in engines_of(model, EngineStore()):
-            yield engine.path.stem, partial(open_on, resolve_file(engine.path), "cuda")
+        yield from _on_gpu_alone(model)
+    deploy = graphs.get((Form.DEPLOY, Precision.FP32)) if model.kind is ModelKind.CHECKPOINT else lambda: model
+    if deploy is not None:
+        yield from _on_openvino(deploy, task)
+
+
+def _on_gpu_alone(model: ResolvedModel) -> Iterator[Way]:
+    checkpoint = model.checkpoint
+    if checkpoint is not None:
+        yield Way("PyTorch FP16", lambda: open_half(checkpoint), Precision.FP16)
+    for engine in engines_of(model, EngineStore()):
+        yield Way(engine.path.stem, partial(open_on, resolve_file(engine.path), "cuda"), engine.spec.precision)
+
+
+def _on_openvino(graph: OpenGraph, task: Task) -> Iterator[Way]:
+    """On a CPU, where OpenVINO is installed or asked for; in BF16 where the CPU computes in it or BF16 is asked for."""
+    is_asked_for = task.device == "openvino" or task.precision is Precision.BF16
+    if task.device == "cuda" or not (is_asked_for or importlib.util.find_spec("openvino")):
+        return
+    reason = why_no_bf16()  # raises MissingPackage where it is asked for and not installed
+    for precision in (Precision.FP32, Precision.BF16):
+        if precision is Precision.FP32 or not reason or task.precision is Precision.BF16:
+            yield Way(f"OpenVINO {precision.upper()}", partial(_opened_on_openvino, graph, precision), precision)
 
 
 def _exports(task: Task, *, is_there: bool) -> Iterator[tuple[Form, Precision]]:
@@ -136,15 +183,24 @@ def _exports(task: Task, *, is_there: bool) -> Iterator[tuple[Form, Precision]]:
                 yield form, precision
 
 
-def _exported(checkpoint: ResolvedModel, folder: Path, kind: tuple[Form, Precision],
-              device: str) -> tuple[Backend, str]:
+def _exported(checkpoint: ResolvedModel, folder: Path, kind: tuple[Form, Precision]) -> ResolvedModel:
+    """A graph of the checkpoint, exported when it is first needed."""
     from srn_deploy.graph.export import ExportOptions
     from srn_deploy.verification.export_proof import export_and_prove
 
     form, precision = kind
     graph = folder / f"{form}-{precision}.onnx"
-    export_and_prove(checkpoint, graph, ExportOptions(form=form, precision=precision))
-    return open_on(resolve_file(graph), device)
+    if not graph.exists():
+        export_and_prove(checkpoint, graph, ExportOptions(form=form, precision=precision))
+    return resolve_file(graph)
+
+
+def _opened_graph(graph: OpenGraph, device: str) -> tuple[Backend, str]:
+    return open_on(graph(), device)
+
+
+def _opened_on_openvino(graph: OpenGraph, precision: Precision) -> tuple[Backend, str]:
+    return open_on_openvino(graph(), precision)
 
 
 def _candidates_on(title: str, backend: Backend, library: str, task: Task, opened: ExitStack) -> Iterator[Candidate]:
@@ -182,5 +238,5 @@ def _cost(backend: Backend, size: Size) -> Cost | None:
     from srn_deploy.architectures.complexity import count
 
     found = count(build_from(replace(backend.spec, form=Form.CHECKPOINT)), height=size[0], width=size[1])
-    width_bytes = 2 if backend.spec.precision is Precision.FP16 else 4
+    width_bytes = 4 if backend.spec.precision is Precision.FP32 else 2
     return Cost(flops=2 * found.flops, moved_bytes=2 * found.activations * width_bytes)

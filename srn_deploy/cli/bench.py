@@ -47,7 +47,11 @@ DEFAULT_BATCHES = (1,)
               help="Run all candidates N times in turn, however long that takes.  [default: what the budget allows]")
 @click.option("--all", "every_way", is_flag=True,
               help="On a CPU, also time FP16 and portable graphs, which it computes in FP32, and from host to host.")
-@options.measured_device
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "openvino"]), default="auto", show_default=True,
+              help="Where to measure; auto takes a GPU that works, else the CPU, OpenVINO included where it is "
+                   "installed. openvino measures that alone.")
+@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True,
+              help="Measure only what computes in it; auto: everything.")
 @click.option("--save", type=options.OUTPUT, metavar="FILE", help="Keep the record, for `srn-deploy compare`.")
 @click.option("--csv", "csv_file", type=options.OUTPUT, metavar="FILE", help="Write the tables as CSV.")
 @click.option("--markdown", type=options.OUTPUT, metavar="FILE",
@@ -55,8 +59,8 @@ DEFAULT_BATCHES = (1,)
 @options.as_json
 def bench(models: tuple[str, ...], paper: bool, images: Path | None, limit: int | None, quality: tuple[Path, ...],
           plot: Path | None, size: str, batches: tuple[int, ...], budget: float | None, rounds: int | None,
-          every_way: bool, device: str, save: Path | None, csv_file: Path | None, markdown: Path | None,
-          as_json: bool) -> None:
+          every_way: bool, device: str, precision: str, save: Path | None, csv_file: Path | None,
+          markdown: Path | None, as_json: bool) -> None:
     """Measure MODELs (default: the default model) in every way this machine has, warmed up and in turn.
 
     Tables are drawn on a terminal and printed as Markdown elsewhere. Ctrl-C keeps what was measured, if it is enough.
@@ -69,6 +73,8 @@ def bench(models: tuple[str, ...], paper: bool, images: Path | None, limit: int 
         raise click.UsageError("--images, --limit, --quality and --plot belong to --paper.")
     if paper and (budget or rounds or every_way or size != DEFAULT_SIZE or batches != DEFAULT_BATCHES):
         raise click.UsageError("--size, --batch, --budget, --rounds and --all do not belong to --paper.")
+    if paper and (device == "openvino" or precision != "auto"):
+        raise click.UsageError("--paper runs PyTorch in FP32: --device openvino and --precision do not belong to it.")
     if budget and rounds:
         raise click.UsageError("--budget and --rounds both say how long to measure; give one of them.")
     if paper:
@@ -79,7 +85,7 @@ def bench(models: tuple[str, ...], paper: bool, images: Path | None, limit: int 
         if paper:
             report = _paper(chosen, images, limit, quality, plot, save)
         else:
-            report = _steady(models, chosen, size, batches, budget, rounds, every_way, save)
+            report = _steady(models, chosen, precision, size, batches, budget, rounds, every_way, save)
     except KeyboardInterrupt:
         messages.say("Interrupted before enough was measured; nothing is kept.")
         raise signals.interrupted() from None
@@ -138,15 +144,16 @@ def _paper(device: str, images: Path | None, limit: int | None, quality: tuple[P
                    interrupted=record.results_as(PaperResults).interrupted)
 
 
-def _steady(models: tuple[str, ...], device: str, size: str, batches: tuple[int, ...], budget: float | None,
-            rounds: int | None, every_way: bool, save: Path | None) -> _Report:
+def _steady(models: tuple[str, ...], device: str, precision: str, size: str, batches: tuple[int, ...],
+            budget: float | None, rounds: int | None, every_way: bool, save: Path | None) -> _Report:
+    from srn_deploy.backends import precision_named
     from srn_deploy.benchmark import steady_page
     from srn_deploy.benchmark.results import SteadyResults
     from srn_deploy.benchmark.steady_state import DEFAULT_BUDGET_S, Plan, run_steady
     from srn_deploy.tiling.shapes import ShapeRange
 
     plan = Plan(size=ShapeRange.parse(size).largest, batches=batches, device=device, rounds=rounds,
-                budget_s=budget or DEFAULT_BUDGET_S, every_way=every_way)
+                budget_s=budget or DEFAULT_BUDGET_S, precision=precision_named(precision), every_way=every_way)
     with bench_view.progress() as show:
         record = run_steady(models or (None,), plan,
                             on_step=lambda step: show(bench_view.of_step(step), step.done, step.total))

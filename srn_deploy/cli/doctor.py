@@ -27,7 +27,7 @@ _UNBOUNDED = 1_000_000
 
 
 @click.command()
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "openvino"]), default="auto", show_default=True,
               help="The device that the exit code is about: 0 if upscale would run on it, else 1.")
 @click.option("--timeout", "timeout_s", type=values.FINITE, default=60.0, show_default=True,
               metavar="SECONDS", help="How long to wait for a library that hangs.")

@@ -26,9 +26,6 @@ precision = click.option("--precision", type=click.Choice(["auto", "fp32", "bf16
                          help="What the network computes in; bf16 runs on OpenVINO. auto takes BF16 with --device "
                               "openvino where the CPU computes in it and the model is certified in it, and says so.")
 
-measured_device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto",
-                               show_default=True, help="Where to measure; auto takes a GPU that works, else the CPU.")
-
 lr_pattern = click.option("--lr-pattern", metavar="PATTERN", callback=values.lr_pattern,
                           help="Path of the small image of an original, for names that are not recognised, as in "
                                "{folder}/{stem}_small; {scale} is that of the model.")

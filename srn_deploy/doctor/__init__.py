@@ -40,12 +40,14 @@ from srn_deploy.doctor.packages import (
     module_finding,
     read_packages,
 )
+from srn_deploy.doctor.processor import openvino_finding, processor_finding
 from srn_deploy.doctor.subprocesses import ProbeResult, run_probes
 from srn_deploy.doctor.verdict import GRAPH_ON, judge
 
 __all__ = ["DoctorReport", "Finding", "Status", "examine"]
 
-_OWN_PROBES = {"torch": "torch", "tensorrt-rtx": "tensorrt-rtx", "tensorrt": "tensorrt", "pycuda": "pycuda"}
+_OWN_PROBES = {"torch": "torch", "tensorrt-rtx": "tensorrt-rtx", "tensorrt": "tensorrt", "pycuda": "pycuda",
+               "openvino": GRAPH_ON["openvino"]}
 """Packages for which importing is not enough, and the names of their probes."""
 
 _ORDER = tuple(dict.fromkeys([MACHINE, FEATURES[BASE], GPU, *(FEATURES[extra] for extra in EXTRAS)]))
@@ -55,14 +57,15 @@ _ORDER = tuple(dict.fromkeys([MACHINE, FEATURES[BASE], GPU, *(FEATURES[extra] fo
 def examine(device: str = "auto", *, timeout_s: float = 60.0) -> DoctorReport:
     """Examine the machine and the installation.
 
-    device: the device that the verdict is about: auto, cpu or cuda. timeout_s: seconds after which a library that hangs
-    is stopped. Raises nothing for what is missing or broken: that is what the report is for.
+    device: the device that the verdict is about: auto, cpu, cuda or openvino. timeout_s: seconds after which a library
+    that hangs is stopped. Raises nothing for what is missing or broken: that is what the report is for.
     """
     requirements = run_probes({"packages": ("packages",)}, timeout_s)["packages"]
     packages = read_packages(requirements)
     results = run_probes(_probes(packages), timeout_s)
-    findings = [*machine_findings(), metadata_finding(requirements), *_package_findings(packages, results),
-                *model_findings(), *pulled_findings(), cache_finding(), *engine_findings(results["engines"])]
+    findings = [*machine_findings(), processor_finding(), metadata_finding(requirements),
+                *_package_findings(packages, results), *model_findings(), *pulled_findings(), cache_finding(),
+                *engine_findings(results["engines"])]
     works, verdict = judge(device, results, image_problem=_why_no_images(packages, results),
                            model_is_whole=default_is_whole())
     return DoctorReport(device=device, works=works, verdict=verdict, findings=_by_feature(findings))
@@ -71,7 +74,8 @@ def examine(device: str = "auto", *, timeout_s: float = 60.0) -> DoctorReport:
 def _probes(packages: Sequence[Package]) -> dict[str, tuple[str, ...]]:
     """Every probe by name, with its arguments; the slow ones come first."""
     return {
-        "torch": ("torch",), GRAPH_ON["cuda"]: ("graph", "cuda"), GRAPH_ON["cpu"]: ("graph", "cpu"),
+        "torch": ("torch",), GRAPH_ON["openvino"]: ("openvino_graph",),
+        GRAPH_ON["cuda"]: ("graph", "cuda"), GRAPH_ON["cpu"]: ("graph", "cpu"),
         "tensorrt-rtx": ("engine_library", "tensorrt-rtx"), "tensorrt": ("engine_library", "tensorrt"),
         "driver": ("driver",), "libraries": ("cuda_libraries",), "pycuda": ("pycuda",), "engines": ("engines",),
         **{import_probe(package): ("module", package.module) for package in packages
@@ -95,6 +99,8 @@ def _findings_of(package: Package, results: Mapping[str, ProbeResult], extra_fix
         # The extra of TensorRT contains PyCUDA, which may not build here, so only the library is installed.
         fix = extra_fix if package.name == "tensorrt-rtx" else fixes.install(package.requirement)
         return [library_finding(package, results[package.name], fix)]
+    if package.name == "openvino":
+        return [openvino_finding(package, results[GRAPH_ON["openvino"]], extra_fix)]
     if package.name == "pycuda":
         return [pycuda_finding(package, results["pycuda"])]
     found = [module_finding(package, results[import_probe(package)], extra_fix)]

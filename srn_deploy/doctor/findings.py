@@ -53,7 +53,7 @@ class DoctorReport:
     """Everything that was found."""
 
     device: str
-    """The device the verdict is about: auto, cpu or cuda."""
+    """The device the verdict is about: auto, cpu, cuda or openvino."""
     works: bool
     """Whether `upscale` would run with this --device: the tiny graph did."""
     verdict: str

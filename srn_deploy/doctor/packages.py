@@ -16,10 +16,11 @@ DISTRIBUTION = "srn-deploy"
 BASE = ""
 """Stands for the requirements without an extra, which are always installed."""
 
-EXTRAS = (BASE, "torch", "tensorrt-rtx", "tensorrt", "bench")
+EXTRAS = (BASE, "torch", "openvino", "tensorrt-rtx", "tensorrt", "bench")
 """The extras for users; a package of several extras belongs to the first."""
 
 FEATURES = {BASE: "Every command", "torch": "Export, training, checkpoints (PyTorch)",
+            "openvino": "Faster on a CPU (OpenVINO)",
             "tensorrt-rtx": "Engines (TensorRT-RTX, TensorRT)", "tensorrt": "Engines (TensorRT-RTX, TensorRT)",
             "bench": "Records of benchmarks"}
 
@@ -37,6 +38,7 @@ _NEEDED_FOR = {
     "torch": "export, train, eval, bench --paper and model files that are checkpoints",
     "onnx": "export and build-engine", "onnxscript": "export", "safetensors": "checkpoints",
     "matplotlib": "bench --plot and the curve of train",
+    "openvino": "--device openvino",
     "tensorrt-rtx": "build-engine, without a GPU too", "tensorrt": "build-engine on the GPU that the engine is for",
     "pycuda": "running an engine", "cuda-bindings": "running an engine by CUDA graphs",
     "nvidia-ml-py": "clocks and temperature of the GPU in records of bench",

@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from srn_deploy.doctor.probe_reports import (
     EnginesReport,
     GpuReport,
     GraphReport,
+    OpenVinoReport,
     PycudaReport,
     TorchReport,
     VersionReport,
@@ -79,8 +81,19 @@ def graph(device: str) -> GraphReport:
     backend.close()
     if halved.shape != ramp.shape or not np.allclose(halved, ramp / 2, atol=1e-3):
         raise BackendError(f"{title} computes a wrong result for the tiny graph.",
-                           remedy="Install ONNX Runtime again.")
+                           remedy=f"Install {'OpenVINO' if device == 'openvino' else 'ONNX Runtime'} again.")
     return GraphReport(runtime=title)
+
+
+def openvino_graph() -> OpenVinoReport:
+    """Run the tiny graph on OpenVINO, and ask whether it computes in BF16; nothing stays in the cache."""
+    from srn_deploy.backends import why_no_bf16
+    from srn_deploy.system.cache import VARIABLE
+
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ[VARIABLE] = folder
+        graph("openvino")
+    return OpenVinoReport(no_bf16=why_no_bf16())
 
 
 def cuda_libraries() -> CudaLibrariesReport:
@@ -163,8 +176,8 @@ def engines() -> EnginesReport:
 
 
 PROBES: Mapping[str, Callable[..., Any]] = {
-    probe.__name__: probe for probe in (module, packages, driver, graph, cuda_libraries, torch, engine_library, pycuda,
-                                        engines)}
+    probe.__name__: probe for probe in (module, packages, driver, graph, openvino_graph, cuda_libraries, torch,
+                                        engine_library, pycuda, engines)}
 
 
 def main(name: str, *arguments: str) -> None:

@@ -44,6 +44,14 @@ class GraphReport:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OpenVinoReport:
+    """The tiny graph ran on OpenVINO."""
+
+    no_bf16: str
+    """Why OpenVINO does not compute in BF16 on this CPU; empty where it does."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CudaLibrariesReport:
     """The shared libraries of ONNX Runtime's CUDA provider."""
 

@@ -8,18 +8,18 @@ from srn_deploy.doctor.gpu import has_gpu
 from srn_deploy.doctor.probe_reports import DriverReport, TorchReport
 from srn_deploy.doctor.subprocesses import ProbeResult
 
-GRAPH_ON = {"cpu": "graph on the CPU", "cuda": "graph on the GPU"}
+GRAPH_ON = {"cpu": "graph on the CPU", "cuda": "graph on the GPU", "openvino": "graph on OpenVINO"}
 """Device to the probe that runs the tiny graph on it."""
 
 _WAYS = {"ONNX Runtime on the GPU": GRAPH_ON["cuda"], "PyTorch on the GPU": "torch"}
 """What `--device auto` tries where there is a GPU, and the probe that tries it."""
 
-_BY = {"cpu": "ONNX Runtime on the CPU", "cuda": "ONNX Runtime on the GPU"}
+_BY = {"cpu": "ONNX Runtime on the CPU", "cuda": "ONNX Runtime on the GPU", "openvino": "OpenVINO on the CPU"}
 
 
 def judge(device: str, results: Mapping[str, ProbeResult], *, image_problem: str,
           model_is_whole: bool) -> tuple[bool, str]:
-    """Whether `upscale` works on a device (auto, cpu or cuda), and what runs it or what prevents it.
+    """Whether `upscale` works on a device (auto, cpu, cuda or openvino), and what runs it or what prevents it.
 
     image_problem: why images cannot be read and written; empty where they can.
     """

@@ -1,0 +1,20 @@
+"""What the CPU computes fast besides FP32, as far as the system says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_FLAGS = {"BF16": {"avx512_bf16", "amx_bf16", "bf16"}, "VNNI": {"avx512_vnni", "avx_vnni"},
+          "AMX": {"amx_bf16", "amx_int8"}}
+"""Feature to the flags of Linux that mean it; `bf16` is ARM's."""
+
+
+def cpu_features(info: Path = Path("/proc/cpuinfo")) -> dict[str, bool] | None:
+    """Whether the CPU has BF16, VNNI (products of INT8) and AMX (matrices of both); None where it is not known."""
+    try:
+        lines = info.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    named = (line.partition(":") for line in lines)
+    flags = next((rest.split() for name, _, rest in named if name.strip() in ("flags", "Features")), None)
+    return None if flags is None else {feature: not known.isdisjoint(flags) for feature, known in _FLAGS.items()}
