@@ -124,7 +124,7 @@ def test_a_pickled_network_beside_its_weights_is_left_alone(tmp_path: Path) -> N
 def test_a_pickled_network_alone_is_refused_with_the_line_that_saves_its_weights(tmp_path: Path) -> None:
     with pytest.raises(UnsafeCheckpoint, match="a whole pickled network under `model`") as caught:
         load_bytes(tmp_path, written({"model": ARCHITECTURES["srn"].build(TINY)}))
-    assert "torch.load('FILE', weights_only=False)['model'].state_dict(), 'weights.pth')" in caught.value.remedy
+    assert "file.pt', weights_only=False)['model'].state_dict(), 'weights.pth')" in caught.value.remedy
 
 
 def test_weights_that_are_numpy_arrays_are_named(tmp_path: Path) -> None:
@@ -262,7 +262,19 @@ def test_a_tensor_that_claims_more_than_its_storage_is_refused(tmp_path: Path) -
         load_checkpoint(tmp_path / "file.pt")
 
 
-def test_a_plain_pickle_is_called_what_it_is(tmp_path: Path) -> None:
+def test_a_plain_pickle_without_tensors_is_called_what_it_is(tmp_path: Path) -> None:
     with pytest.raises(UnsafeCheckpoint, match=r"a Python pickle, which torch\.save did not write") as caught:
         load_bytes(tmp_path, pickle.dumps({"weights": [1.0, 2.0]}))
     assert "torch.save(model.state_dict()" in caught.value.remedy
+
+
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_a_plain_pickle_of_tensors_is_read(tmp_path: Path, protocol: int) -> None:
+    assert is_taken(load_bytes(tmp_path, pickle.dumps({"net": tiny_state()}, protocol)), tiny_state())
+
+
+def test_a_program_within_the_bytes_of_a_storage_is_refused(tmp_path: Path) -> None:
+    inner = written([Calls(os.system, f"touch {tmp_path / 'executed'}")], as_zip=False)
+    with pytest.raises(CheckpointError):
+        load_bytes(tmp_path, pickle.dumps(Calls(torch.storage._load_from_bytes, inner)))
+    assert not (tmp_path / "executed").exists()

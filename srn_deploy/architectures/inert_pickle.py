@@ -164,6 +164,7 @@ class InertUnpickler:
 
     def _refer(self, module: str, name: str) -> None:
         module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
+        module = "os" if module in ("posix", "nt") else module  # as its writer calls it
         if len(module) + len(name) > LONGEST_NAME:
             raise ValueError("a name that is too long")
         full = f"{module}.{name}"

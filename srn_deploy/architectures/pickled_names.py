@@ -28,10 +28,12 @@ _MAKE_VALUES = (
 )
 """Patterns of functions, and of classes with the names of functions, whose calls only make values."""
 
+NUMPY_ARRAY = "a numpy array"
+
 _WORDS = (
     (r"numpy\.(core|_core)\.multiarray\.scalar|numpy\.\w*(int|float|bool)\w*", "a numpy number"),
     (r"numpy\.random\..*", "a state of numpy's random numbers"),
-    (r"numpy\..*", "a numpy array"),
+    (r"numpy\..*", NUMPY_ARRAY),
     (r"datetime\..*|pandas\._libs\.tslibs\..*", "a date"),
     (r"argparse\.Namespace", "an argparse.Namespace"),
     (r"pathlib\..*", "a path"),

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import torch
 from torch import Tensor
@@ -104,33 +105,56 @@ def _check_stored(path: Path, archive: zipfile.ZipFile) -> None:
 
 
 def _read_older_form(path: Path) -> TorchFile:
-    """Magic number, version, system, the object, the keys of its storages, and the storages."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        left_bytes = len(data)
-        made: dict[str, tuple[torch.UntypedStorage, int]] = {}
+        # mmap reads as a file does. A plain pickle has each storage as the bytes of a file of its own.
+        within = {**BUILDERS, "torch.storage._load_from_bytes": _Within()}
+        return _read_pickles(data, len(data), within)  # type: ignore[arg-type]
 
-        def reserve(key: str, dtype: torch.dtype, count: int) -> torch.UntypedStorage:
-            nonlocal left_bytes
-            left_bytes -= count * dtype.itemsize
-            if left_bytes < 0:
-                raise ValueError("its tensors are larger than the file")
-            storage = _empty_storage(count * dtype.itemsize)
-            made[key] = storage, dtype.itemsize
-            return storage
 
-        stored = _Storages(reserve)
-        unpickler = InertUnpickler(data, BUILDERS, stored)  # type: ignore[arg-type]  # mmap reads as a file does
+class _Within:
+    """Reads the older form from the bytes in a pickle; each is read once, or a memo would make them many."""
+
+    def __init__(self) -> None:
+        self._read: dict[int, tuple[bytes, object]] = {}
+
+    def __call__(self, data: object) -> object:
+        """Raises TypeError for what is no bytes, ValueError for damaged ones and for a program in them."""
+        if not isinstance(data, bytes):  # protocols before 3 have no bytes and ask for a conversion
+            return Placeholder("torch.storage._load_from_bytes")
+        if id(data) not in self._read:
+            file = _read_pickles(io.BytesIO(data), len(data), BUILDERS)
+            if file.programs:
+                raise ValueError(f"a storage asks for {file.programs[0]}")
+            self._read[id(data)] = data, file.content
+        return self._read[id(data)][1]
+
+
+def _read_pickles(file: IO[bytes], size_bytes: int, builders: Mapping[str, Builder]) -> TorchFile:
+    """Magic number, version, system, the object, the keys of its storages, and the storages; or one plain pickle."""
+    left_bytes = size_bytes
+    made: dict[str, tuple[torch.UntypedStorage, int]] = {}
+
+    def reserve(key: str, dtype: torch.dtype, count: int) -> torch.UntypedStorage:
+        nonlocal left_bytes
+        left_bytes -= count * dtype.itemsize
+        if left_bytes < 0:
+            raise ValueError("its tensors are larger than the file")
+        storage = _empty_storage(count * dtype.itemsize)
+        made[key] = storage, dtype.itemsize
+        return storage
+
+    unpickler = InertUnpickler(file, builders, _Storages(reserve))
+    content = unpickler.load()
+    if content == MAGIC:
+        if unpickler.load() != VERSION:
+            raise ValueError("another version of the older form")
+        unpickler.load()
         content = unpickler.load()
-        if content == MAGIC:
-            if unpickler.load() != VERSION:
-                raise ValueError("another version of the older form")
-            unpickler.load()
-            content = unpickler.load()
-            _fill(data, unpickler.load(), made)
-        return TorchFile(content=content, programs=tuple(unpickler.programs))
+        _fill(file, unpickler.load(), made)
+    return TorchFile(content=content, programs=tuple(unpickler.programs))
 
 
-def _fill(file: mmap.mmap, keys: object, made: Mapping[str, tuple[torch.UntypedStorage, int]]) -> None:
+def _fill(file: IO[bytes], keys: object, made: Mapping[str, tuple[torch.UntypedStorage, int]]) -> None:
     """Read the storages, each after its number of elements."""
     if not isinstance(keys, list) or any(key not in keys for key in made):
         raise ValueError("its storages are not listed")
@@ -203,8 +227,10 @@ def _size(found: object) -> int:
     return found
 
 
-def _tensor(stored: object, first: object, shape: object, strides: object, *_: object) -> Tensor:
+def _tensor(stored: object, first: object, shape: object, strides: object, *_: object) -> object:
     """A tensor of numbers that were read; raises ValueError where they do not reach."""
+    if isinstance(stored, Placeholder):
+        return Placeholder("torch._utils._rebuild_tensor")
     if not isinstance(stored, _Stored) or not isinstance(shape, tuple) or not isinstance(strides, tuple):
         raise TypeError("a tensor of another form")
     return _strided(stored, stored.dtype, _size(first), shape, strides)

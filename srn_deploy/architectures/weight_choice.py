@@ -12,7 +12,7 @@ import torch
 
 from srn_deploy.architectures import ARCHITECTURES, Architecture, StateDict, detect, unknown_network
 from srn_deploy.architectures.fit import Recognised, check_fit, recognised
-from srn_deploy.architectures.pickled_names import in_words
+from srn_deploy.architectures.pickled_names import NUMPY_ARRAY, in_words
 from srn_deploy.architectures.weight_sets import Contents, WeightSet, groups
 from srn_deploy.errors import (
     CheckpointError,
@@ -96,10 +96,10 @@ def _fitting(contents: Contents, given: Mapping[str, Any], where: str) -> tuple[
 
 def _checked(one: WeightSet, family: Architecture, given: Mapping[str, Any], where: str) -> OptionError | None:
     """What `Fitting.lacks` is; raises MismatchedTensors or DamagedCheckpoint where the network does not fit."""
-    place = f"{where}, `{one.name}`," if one.name else where
+    place = f"{where}, under `{one.name}`," if one.name else where
     for key, found in one.foreign.items():
         if in_words(found.name).startswith("a tensor"):
-            raise DamagedCheckpoint(f"{place}: {key} is not stored as plain numbers.",
+            raise DamagedCheckpoint(f"{place.rstrip(',')}: {key} is not stored as plain numbers.",
                                     remedy="Save dense, unquantised weights, moved to the CPU.")
     try:
         known = recognised(family, _layers(one.state), given, place)
@@ -213,9 +213,10 @@ def _no_tensors(contents: Contents, where: str) -> CheckpointError:
         what = "a whole pickled network" if is_network else "a pickled object"
         return UnsafeCheckpoint(
             f"{where} holds {what}{under} (it asks for {kind}), not its weights alone; it was not run.",
-            remedy="If you trust it, where its code is installed: torch.save(torch.load('FILE', weights_only=False)"
-                   f"{key}.state_dict(), 'weights.pth')")
-    arrays = [one for one in contents.objects if one.endswith("(a numpy array)")]
+            remedy=f"If you trust it, where its code is installed: torch.save(torch.load({where!r}, "
+                   f"weights_only=False){key}.state_dict(), 'weights.pth')")
+    suffix = f" ({NUMPY_ARRAY})"
+    arrays = [one.removesuffix(suffix) for one in contents.objects if one.endswith(suffix)]
     if len(arrays) > 1:
         return UnknownNetwork(f"{where} has {len(arrays)} numpy arrays instead of tensors: {_some(arrays)}.",
                               remedy="Save tensors: torch.save({name: torch.from_numpy(array), …}, 'weights.pth').")

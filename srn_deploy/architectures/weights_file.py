@@ -10,6 +10,7 @@ import safetensors.torch
 
 from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.architectures.torch_file import TorchFile, read_torch_file
+from srn_deploy.architectures.weight_sets import search
 from srn_deploy.errors import (
     CheckpointError,
     DamagedCheckpoint,
@@ -18,7 +19,8 @@ from srn_deploy.errors import (
     UnsafeCheckpoint,
     UnsupportedCheckpoint,
 )
-from srn_deploy.registry.file_content import Content, content_of, members
+from srn_deploy.image.containers.foreign import foreign
+from srn_deploy.registry.file_content import HEAD_BYTES, Content, content_of, members
 from srn_deploy.spec import SPEC_KEY, ModelSpec
 
 SUFFIXES = (".pt", ".pth", ".safetensors")
@@ -56,13 +58,13 @@ def read_weights_file(path: Path) -> FileContent:
 
 def _not_read(path: Path, kind: Content) -> CheckpointError:
     """The error for a file that is whole and of a kind that is not read."""
-    inside = [name for name in members(path)[:4] if kind in (Content.ZIP, Content.TAR)]
+    inside = members(path, kind)[:4]
     title = f"{kind.title} with {', '.join(inside)}" if inside else kind.title
     if kind in _INCOMPLETE:
         return DamagedCheckpoint(f"{path} is {title}.", remedy=kind.remedy)
     if kind in _PROGRAMS:
         return UnsafeCheckpoint(f"{path} is {title}; it was not run.", remedy=kind.remedy)
-    remedy = kind.remedy or "Give it a name that ends in .onnx."  # a graph is refused only where weights are needed
+    remedy = (kind.remedy or "Give the checkpoint that it was made from.").replace("FILE", str(path))
     return UnsupportedCheckpoint(f"{path} is {title}, not a checkpoint.", remedy=remedy)
 
 
@@ -77,7 +79,7 @@ def _read_pickled(path: Path, kind: Content) -> object:
             raise _not_weights(path) from None
         raise
     _check_only_values(path, file)
-    if kind is not Content.TORCH:
+    if kind is not Content.TORCH and not search(file.content).sets:
         raise UnsafeCheckpoint(f"{path} is {Content.PICKLE.title}; it was not run.", remedy=Content.PICKLE.remedy)
     return file.content
 
@@ -92,7 +94,11 @@ def _check_only_values(path: Path, file: TorchFile) -> None:
                    "torch.save.")
 
 
-def _not_weights(path: Path) -> DamagedCheckpoint:
+def _not_weights(path: Path) -> CheckpointError:
+    with path.open("rb") as file:
+        image = foreign(file.read(HEAD_BYTES), path)
+    if image is not None:
+        return UnsupportedCheckpoint(image.message, remedy="Give the file with the weights.")
     return DamagedCheckpoint(
         f"{path} is not a PyTorch weights file, or is damaged: nothing in it says what it is "
         f"({path.stat().st_size} bytes).",

@@ -65,10 +65,10 @@ class Content(Enum):
     MATLAB = _Kind(title="a MATLAB file (.mat)",
                    remedy="Convert its arrays to tensors under the network's names and save them with torch.save.")
     NCNN = _Kind(title="an ncnn model", remedy=_FROM_TRAINING)
-    GZIP = _Kind(title="compressed with gzip", remedy=_UNPACK)
-    BZIP2 = _Kind(title="compressed with bzip2", remedy=_UNPACK)
-    XZ = _Kind(title="compressed with xz", remedy=_UNPACK)
-    ZSTD = _Kind(title="compressed with zstd", remedy=_UNPACK)
+    GZIP = _Kind(title="a file compressed with gzip", remedy=_UNPACK)
+    BZIP2 = _Kind(title="a file compressed with bzip2", remedy=_UNPACK)
+    XZ = _Kind(title="a file compressed with xz", remedy=_UNPACK)
+    ZSTD = _Kind(title="a file compressed with zstd", remedy=_UNPACK)
     SEVEN_ZIP = _Kind(title="a 7z archive", remedy=_UNPACK)
     RAR = _Kind(title="a RAR archive", remedy=_UNPACK)
     TAR = _Kind(title="a tar archive", remedy=_UNPACK)
@@ -117,22 +117,22 @@ def content_of(path: Path) -> Content:
     return _content_of_bytes(head, path.stat().st_size)
 
 
-def members(path: Path) -> list[str]:
-    """The names of the files in a zip or tar archive; empty for other files and damaged archives."""
+def members(path: Path, kind: Content) -> list[str]:
+    """The names of the files in a zip or tar archive; empty for other kinds and for damaged archives."""
     try:
-        if zipfile.is_zipfile(path):
+        if kind is Content.ZIP:
             with zipfile.ZipFile(path) as archive:
                 return [one.filename for one in archive.infolist() if not one.is_dir()]
-        if tarfile.is_tarfile(path):
-            with tarfile.open(path) as tape:
+        if kind is Content.TAR:
+            with tarfile.open(path, "r:") as tape:
                 return [one.name for one in tape if one.isfile()]
     except (zipfile.BadZipFile, tarfile.TarError, ValueError, NotImplementedError, EOFError, OverflowError, OSError):
-        return []
+        pass
     return []
 
 
 def _content_of_zip(path: Path) -> Content:
-    names = members(path)
+    names = members(path, Content.ZIP)
     last = {name.rpartition("/")[2] for name in names}
     if "constants.pkl" in last:
         return Content.TORCHSCRIPT
@@ -188,4 +188,4 @@ def _content_of_text(head: bytes) -> Content | None:
         return Content.XML
     if text.startswith(("{", "[")) and '"' in text:
         return Content.JSON
-    return Content.TEXT if len(text) > 15 else None
+    return Content.TEXT if len(text) > 7 else None

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import NoneType
 
 from srn_deploy.errors import UnknownModel, not_correctable
+from srn_deploy.registry.file_content import Content, content_of
 from srn_deploy.registry.published import PublishedModel, check_downloaded, published_models, published_with
 from srn_deploy.registry.shipped import ShippedFile, ShippedModel, default_model, shipped_models, shipped_with
 from srn_deploy.spec import AS_RECOGNISED, Corrections, is_engine, is_graph
@@ -18,7 +19,7 @@ from srn_deploy.system.hashing import sha256_of_file
 
 
 class ModelKind(StrEnum):
-    """What kind of file a model is, by its name."""
+    """What kind of file a model is."""
 
     CHECKPOINT = "checkpoint"
     """Weights of PyTorch or safetensors."""
@@ -154,10 +155,19 @@ def resolve_source(source_sha256: str, *, has_torch: bool) -> ResolvedModel | No
 
 
 def kind_of(path: Path) -> ModelKind:
-    """What kind of model file this is by its name."""
+    """What kind of model file this is: by its content where that says so, otherwise by its name.
+
+    An engine has a manifest next to it, under its name, and is known by that alone.
+    """
     if is_engine(path):
         return ModelKind.ENGINE
-    return ModelKind.GRAPH if is_graph(path) else ModelKind.CHECKPOINT
+    try:
+        content = content_of(path)
+    except (OSError, ValueError):  # whoever opens it says why it cannot be read
+        content = Content.UNKNOWN
+    if content in (Content.TORCH, Content.SAFETENSORS):
+        return ModelKind.CHECKPOINT
+    return ModelKind.GRAPH if is_graph(path) or content is Content.ONNX else ModelKind.CHECKPOINT
 
 
 def _check_corrections(corrections: Corrections) -> None:
