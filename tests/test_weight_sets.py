@@ -75,6 +75,15 @@ TWO: dict[str, Callable[[State, State], object]] = {
     "ema.ema_model": lambda raw, averaged: {"ema": {
         "initted": torch.tensor(True), "step": torch.tensor(7), **prefixed("online_model.", raw),
         **prefixed("ema_model.", averaged)}},
+    "ema.shadow_params": lambda raw, averaged: {
+        "model": raw, "ema": {"decay": 0.999, "num_updates": 3, "shadow_params": list(averaged.values())}},
+    "state_dict.model_ema": lambda raw, averaged: {"state_dict": {
+        **prefixed("model.", raw), "model_ema.decay": torch.tensor(0.999), "model_ema.num_updates": torch.tensor(3),
+        **{"model_ema." + key.replace(".", ""): value for key, value in averaged.items()}}},
+    "ema": lambda raw, averaged: {**raw, **prefixed("ema.", averaged)},
+    "callbacks.EMA.ema_state_dict": lambda raw, averaged: {
+        "state_dict": prefixed("model.", raw), "callbacks": {"EMA": {"ema_state_dict": averaged}}},
+    "state_dict.": lambda raw, averaged: {"state_dict": averaged, "current_model_state": raw},
     "state_dict": lambda raw, averaged: {"state_dict": averaged, "ema_state_dict": raw, "message_hub": {}},
 }
 
@@ -85,7 +94,8 @@ def test_averaged_weights_are_taken_first_and_the_choice_is_told(
     caplog.set_level(logging.INFO, "srn_deploy")
     loaded = load(tmp_path, TWO[name](shifted(tiny_state()), tiny_state()))
     assert is_taken(loaded, tiny_state())
-    assert loaded.weights.startswith(f"{name} (of 2 sets: {name}, ")
+    taken = name.rstrip(".")
+    assert loaded.weights.startswith(f"{taken} (of 2 sets: {taken}, ")
     assert f"weights: {loaded.weights}" in caplog.text
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from srn_deploy.architectures import ARCHITECTURES, Architecture, StateDict, detect, unknown_network
+from srn_deploy.architectures.averaged_forms import named_as
 from srn_deploy.architectures.fit import Recognised, check_fit, recognised
 from srn_deploy.architectures.pickled_names import NUMPY_ARRAY, in_words
 from srn_deploy.architectures.weight_sets import Contents, WeightSet, groups
@@ -80,15 +81,27 @@ def choose(contents: Contents, corrections: Corrections, where: str) -> Chosen:
 
 def _fitting(contents: Contents, given: Mapping[str, Any], where: str) -> tuple[list[WeightSet], list[Fitting]]:
     """The sets with the keys of a known network, and those of them that it fits; both in the order of their rank."""
-    near, fitting = [], []
+    near: list[WeightSet] = []
+    fitting: list[Fitting] = []
+
+    def examine(one: WeightSet) -> bool:
+        families = [family for family in ARCHITECTURES.values() if family.recognises(one.state.keys())]
+        if len(families) != 1:
+            return False
+        near.append(one)
+        with contextlib.suppress(MismatchedTensors, DamagedCheckpoint):
+            lacks = _checked(one, families[0], given, where)
+            fitting.append(Fitting(found=one, family=families[0], lacks=lacks))
+            return True
+        return False
+
     for whole in contents.sets:
-        for one in groups(whole):
-            families = [family for family in ARCHITECTURES.values() if family.recognises(one.state.keys())]
-            if len(families) == 1:
-                near.append(one)
-                with contextlib.suppress(MismatchedTensors, DamagedCheckpoint):
-                    lacks = _checked(one, families[0], given, where)
-                    fitting.append(Fitting(found=one, family=families[0], lacks=lacks))
+        inner = [one for one in groups(whole) if examine(one)]
+        if inner and whole not in inner:
+            examine(whole.without(inner))  # its own weights, where those of others lie between them
+    for named in [one.found for one in fitting if not one.found.is_averaged][:1]:
+        for one in named_as(named, contents):
+            examine(one)
     near.sort(key=lambda one: one.rank)
     fitting.sort(key=lambda one: one.found.rank)
     return near, fitting

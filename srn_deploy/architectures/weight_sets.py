@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from torch import Tensor
@@ -59,6 +59,11 @@ class WeightSet:
         """What the mapping has under the prefix instead of tensors, without the prefix."""
         return {key.removeprefix(self.prefix): one for key, one in self.others.items() if key.startswith(self.prefix)}
 
+    def without(self, inner: Iterable[WeightSet]) -> WeightSet:
+        """The tensors that have none of these groups' prefixes."""
+        prefixes = tuple(one.prefix for one in inner)
+        return replace(self, state={key: tensor for key, tensor in self.state.items() if not key.startswith(prefixes)})
+
     @property
     def name(self) -> str:
         """As `--weights` takes it; empty for the tensors of a file that has nothing else."""
@@ -96,6 +101,8 @@ class Contents:
     """What a file holds: the mappings with tensors, networks that were pickled whole, and other objects."""
 
     sets: tuple[WeightSet, ...]
+    lists: tuple[tuple[tuple[str, ...], tuple[Tensor, ...]], ...]
+    """Lists of tensors, each with its place."""
     networks: tuple[tuple[str, str, bool], ...]
     """The place and the class of each, and whether it is one: what is the whole file is listed in any case."""
     objects: tuple[str, ...]
@@ -110,10 +117,13 @@ def search(found: object) -> Contents:
     The sets are those of whole mappings; `groups` divides them by prefix.
     """
     sets: list[WeightSet] = []
+    lists: list[tuple[tuple[str, ...], tuple[Tensor, ...]]] = []
     networks: list[tuple[str, str, bool]] = []
     objects: list[str] = []
     for place, one in _walk(found):
         mapping = _mapping_of(one)
+        if isinstance(one, list) and one and all(isinstance(value, Tensor) for value in one):
+            lists.append((place, tuple(one)))
         if isinstance(one, Placeholder):
             if _is_network(one) or not place:
                 networks.append((".".join(place), one.name, _is_network(one)))
@@ -121,7 +131,8 @@ def search(found: object) -> Contents:
             objects.append(f"{'.'.join(place) or 'it'} ({in_words(one.name)})")
         if any(isinstance(value, Tensor) and isinstance(key, str) for key, value in mapping.items()):
             sets.append(_as_set(place, mapping, _averaged_by_program(found, place)))
-    return Contents(sets=tuple(sets), networks=tuple(networks), objects=tuple(objects), description=_description(found))
+    return Contents(sets=tuple(sets), lists=tuple(lists), networks=tuple(networks), objects=tuple(objects),
+                    description=_description(found))
 
 
 def _description(found: object) -> str:

@@ -26,6 +26,7 @@ from srn_deploy.benchmark.results import CandidateResult, SteadyResults
 from srn_deploy.benchmark.summary import FEW_SAMPLES
 from srn_deploy.benchmark.ways import Candidate, Task, candidates_of
 from srn_deploy.errors import DeviceUnavailable, OptionError
+from srn_deploy.registry.resolve import Model, ResolvedModel
 from srn_deploy.registry.shipped import default_model
 from srn_deploy.spec import Precision
 from srn_deploy.system.cuda_driver import why_no_gpu
@@ -131,7 +132,7 @@ class _Measured:
     interrupted: bool = False
 
 
-def run_steady(models: Sequence[str | None], plan: Plan, *,
+def run_steady(models: Sequence[Model], plan: Plan, *,
                on_step: OnStep = lambda step: None) -> Record:
     """Measure every way to run the models on the device; a way that fails is left out, and the log says why.
 
@@ -159,7 +160,7 @@ def run_steady(models: Sequence[str | None], plan: Plan, *,
                    msgspec.structs.replace(environment, after=after, ceilings=limits))
 
 
-def _prepared(models: Sequence[str | None], plan: Plan, opened: ExitStack,
+def _prepared(models: Sequence[Model], plan: Plan, opened: ExitStack,
               on_step: OnStep) -> Iterator[Candidate]:
     """Every candidate, opened; names are checked at the end."""
     task = Task(device=plan.device, size=plan.size, batches=plan.batches, every_way=plan.every_way,
@@ -180,7 +181,8 @@ def _prepared(models: Sequence[str | None], plan: Plan, opened: ExitStack,
         raise OptionError(f"Two candidates are called {max(names, key=names.count)!r}.",
                           remedy="Give each model once, and files of different names.")
     if not names:
-        named = " or ".join(model or default_model() for model in models)
+        named = " or ".join(model.path.name if isinstance(model, ResolvedModel) else str(model or default_model())
+                            for model in models)
         precision = "" if plan.precision is None else f" in {plan.precision.upper()}"
         raise DeviceUnavailable(f"There is no way to run {named} on {plan.device}{precision}.",
                                 remedy="The lines above say why; try --device cpu, and any precision.")

@@ -23,7 +23,7 @@ from srn_deploy.inference.jobs import run_jobs
 from srn_deploy.inference.plan import Job, plan_jobs
 from srn_deploy.inference.setup import Setup
 from srn_deploy.open_model import engines_of
-from srn_deploy.registry.resolve import ModelKind, ResolvedModel, resolve, resolve_file
+from srn_deploy.registry.resolve import Model, ModelKind, ResolvedModel, resolve, resolve_file
 from srn_deploy.spec import Form, PixelType, Precision
 from srn_deploy.tiling.shapes import Size
 
@@ -105,7 +105,7 @@ class Candidate:
     """Milliseconds of the pass that was run after opening."""
 
 
-def candidates_of(model: str | None, task: Task, opened: ExitStack,
+def candidates_of(model: Model, task: Task, opened: ExitStack,
                   on_way: Callable[[str], None] = lambda name: None) -> Iterator[Candidate]:
     """The candidates of every way, opened and run once; a way that fails is left out, and the log says why.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from srn_deploy.cli import bench_view, messages, options, signals, values
 if TYPE_CHECKING:
     from srn_deploy.benchmark.records import Record
     from srn_deploy.benchmark.tables import Table
+    from srn_deploy.registry.resolve import Model
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ DEFAULT_BATCHES = (1,)
                    "installed. openvino measures that alone.")
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True,
               help="Measure only what computes in it; auto: everything.")
+@options.weights
 @click.option("--save", type=options.OUTPUT, metavar="FILE", help="Keep the record, for `srn-deploy compare`.")
 @click.option("--csv", "csv_file", type=options.OUTPUT, metavar="FILE", help="Write the tables as CSV.")
 @click.option("--markdown", type=options.OUTPUT, metavar="FILE",
@@ -59,7 +61,7 @@ DEFAULT_BATCHES = (1,)
 @options.as_json
 def bench(models: tuple[str, ...], paper: bool, images: Path | None, limit: int | None, quality: tuple[Path, ...],
           plot: Path | None, size: str, batches: tuple[int, ...], budget: float | None, rounds: int | None,
-          every_way: bool, device: str, precision: str, save: Path | None, csv_file: Path | None,
+          every_way: bool, device: str, precision: str, weights: str | None, save: Path | None, csv_file: Path | None,
           markdown: Path | None, as_json: bool) -> None:
     """Measure MODELs (default: the default model) in every way this machine has, warmed up and in turn.
 
@@ -71,8 +73,8 @@ def bench(models: tuple[str, ...], paper: bool, images: Path | None, limit: int 
         raise click.UsageError("--paper runs the networks of its tables; leave MODEL out.")
     if not paper and (images or limit or quality or plot):
         raise click.UsageError("--images, --limit, --quality and --plot belong to --paper.")
-    if paper and (budget or rounds or every_way or size != DEFAULT_SIZE or batches != DEFAULT_BATCHES):
-        raise click.UsageError("--size, --batch, --budget, --rounds and --all do not belong to --paper.")
+    if paper and (weights or budget or rounds or every_way or size != DEFAULT_SIZE or batches != DEFAULT_BATCHES):
+        raise click.UsageError("--size, --batch, --budget, --rounds, --weights and --all do not belong to --paper.")
     if paper and (device == "openvino" or precision != "auto"):
         raise click.UsageError("--paper runs PyTorch in FP32: --device openvino and --precision do not belong to it.")
     if budget and rounds:
@@ -85,7 +87,7 @@ def bench(models: tuple[str, ...], paper: bool, images: Path | None, limit: int 
         if paper:
             report = _paper(chosen, images, limit, quality, plot, save)
         else:
-            report = _steady(models, chosen, precision, size, batches, budget, rounds, every_way, save)
+            report = _steady(_resolved(models, weights), chosen, precision, size, batches, budget, rounds, every_way, save)
     except KeyboardInterrupt:
         messages.say("Interrupted before enough was measured; nothing is kept.")
         raise signals.interrupted() from None
@@ -144,7 +146,17 @@ def _paper(device: str, images: Path | None, limit: int | None, quality: tuple[P
                    interrupted=record.results_as(PaperResults).interrupted)
 
 
-def _steady(models: tuple[str, ...], device: str, precision: str, size: str, batches: tuple[int, ...],
+def _resolved(models: tuple[str, ...], weights: str | None) -> Sequence[Model]:
+    """The models with the choice of their weights; without one, as they are named."""
+    if weights is None:
+        return models or (None,)
+    from srn_deploy.registry.resolve import ModelKind, resolve
+    from srn_deploy.spec import Corrections
+
+    return [resolve(model, Corrections(weights=weights), wanted=ModelKind.CHECKPOINT) for model in models or (None,)]
+
+
+def _steady(models: Sequence[Model], device: str, precision: str, size: str, batches: tuple[int, ...],
             budget: float | None, rounds: int | None, every_way: bool, save: Path | None) -> _Report:
     from srn_deploy.backends import precision_named
     from srn_deploy.benchmark import steady_page
@@ -155,7 +167,7 @@ def _steady(models: tuple[str, ...], device: str, precision: str, size: str, bat
     plan = Plan(size=ShapeRange.parse(size).largest, batches=batches, device=device, rounds=rounds,
                 budget_s=budget or DEFAULT_BUDGET_S, precision=precision_named(precision), every_way=every_way)
     with bench_view.progress() as show:
-        record = run_steady(models or (None,), plan,
+        record = run_steady(models, plan,
                             on_step=lambda step: show(bench_view.of_step(step), step.done, step.total))
     if save is not None:
         record.save(save)

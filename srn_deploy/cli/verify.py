@@ -16,8 +16,10 @@ from srn_deploy.cli import options
 @click.option("--images", type=options.FILE, metavar="DIR",
               help="Folder of originals.  [default: images that are drawn for it]")
 @options.device
+@options.weights
 @options.as_json
-def verify(artefact: str | None, against: str | None, images: Path | None, device: str, as_json: bool) -> None:
+def verify(artefact: str | None, against: str | None, images: Path | None, device: str, weights: str | None,
+           as_json: bool) -> None:
     """Compare ARTEFACT, a graph or a checkpoint, with its FP32 reference on images, and write a certificate next to it.
 
     The exit code is 1 where it is too far off. A CPU computes FP16 in FP32 between roundings: such a certificate is
@@ -25,7 +27,7 @@ def verify(artefact: str | None, against: str | None, images: Path | None, devic
     """
     from srn_deploy.verification.verify import verify as verify_artefact
 
-    certificate = verify_artefact(artefact, against=against, images=images, device=device)
+    certificate = verify_artefact(artefact, against=against, images=images, device=device, weights=weights)
     if as_json:
         click.echo(json.dumps(certificate.as_json(), indent=2))
         return

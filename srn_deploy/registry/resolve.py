@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from types import NoneType
 
-from srn_deploy.errors import UnknownModel, not_correctable
+from srn_deploy.errors import GraphError, UnknownModel, not_correctable
 from srn_deploy.registry.file_content import Content, content_of
 from srn_deploy.registry.published import PublishedModel, check_downloaded, published_models, published_with
 from srn_deploy.registry.shipped import ShippedFile, ShippedModel, default_model, shipped_models, shipped_with
@@ -114,7 +114,8 @@ def resolve(model: Model = None, corrections: Corrections = AS_RECOGNISED, *,
 def resolve_file(model: str | Path | ResolvedModel, corrections: Corrections = AS_RECOGNISED) -> ResolvedModel:
     """Resolve the path of a file, never a name; its hash is not looked at.
 
-    Raises UnknownModel where there is no such file, OptionError for corrections of anything but a checkpoint.
+    Raises UnknownModel where there is no such file, GraphError for a file that is named as a graph and is none,
+    OptionError for corrections of anything but a checkpoint.
     """
     if isinstance(model, ResolvedModel):
         return model
@@ -122,7 +123,10 @@ def resolve_file(model: str | Path | ResolvedModel, corrections: Corrections = A
     _check_corrections(corrections)
     if not os.path.isfile(path):  # noqa: PTH113  # as above
         raise UnknownModel(f"There is no file {path}.", remedy="Check the path.")
-    published = _in_the_place_of(path) if kind_of(path) is ModelKind.CHECKPOINT else None
+    kind = kind_of(path)
+    if kind is ModelKind.GRAPH:
+        _check_graph(path)
+    published = _in_the_place_of(path) if kind is ModelKind.CHECKPOINT else None
     known = AS_RECOGNISED if published is None else published.corrections
     return _corrected(path, known, corrections, published)
 
@@ -173,6 +177,16 @@ def kind_of(path: Path) -> ModelKind:
 def _check_corrections(corrections: Corrections) -> None:
     check_kind(corrections, Corrections, "corrections",
                remedy="Give srn_deploy.Corrections(options={...}, value_range=...).")
+
+
+def _check_graph(path: Path) -> None:
+    """Raise GraphError for a file that is whole and something else, whatever its name says."""
+    try:
+        content = content_of(path)
+    except OSError:
+        return
+    if content.remedy and content is not Content.TEXT:
+        raise GraphError(f"{path} is {content.title}, not an ONNX graph.", remedy=content.remedy)
 
 
 def _corrected(path: Path, known: Corrections, given: Corrections,

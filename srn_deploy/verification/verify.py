@@ -17,7 +17,7 @@ from srn_deploy.errors import EngineError, NotCertified, OptionError
 from srn_deploy.image import find_images, read_image
 from srn_deploy.image.pixels import Rgb8
 from srn_deploy.registry.resolve import ModelKind, ResolvedModel, resolve, resolve_source
-from srn_deploy.spec import Corrections, ModelSpec, Precision
+from srn_deploy.spec import AS_RECOGNISED, Corrections, ModelSpec, Precision
 from srn_deploy.system.atomic import replacing
 from srn_deploy.system.cuda_driver import gpu_name
 from srn_deploy.verification.certificate import Certificate, Reference, certify
@@ -29,16 +29,19 @@ _log = logging.getLogger(__name__)
 
 
 def verify(artefact: str | None, *, against: str | None = None, images: Path | None = None,
-           device: str = "auto") -> Certificate:
+           device: str = "auto", weights: str | None = None) -> Certificate:
     """Certify a graph, an engine or a checkpoint against its FP32 reference and write the certificate to a file.
 
     artefact, against: a file or a model's name; without `against` the shipped or downloaded checkpoint that the
     artefact was made from. images: a folder of originals; by default images that are drawn here.
-    Raises NotCertified, after writing, when it is too far from its reference; OptionError without a reference.
+    weights: those to take from the checkpoint to compare with, or without one from the artefact; by default those that
+    the artefact was made from. Raises NotCertified, after writing, when it is too far from its reference; OptionError
+    without a reference.
     """
     check_device(device)
-    model = resolve(artefact)
-    reference = None if against is None else resolve(against, wanted=_reference_kind())
+    chosen = Corrections(weights=weights)
+    model = resolve(artefact, chosen if against is None else AS_RECOGNISED)
+    reference = None if against is None else resolve(against, chosen, wanted=_reference_kind())
     candidate, ran_on = open_and_explain(model, device)
     with closing(candidate):
         certificate = certificate_of(candidate, model, ran_on, against=reference, images=images)
@@ -158,7 +161,8 @@ def _opened_reference(model: ResolvedModel, spec: ModelSpec, stack: ExitStack) -
         from srn_deploy.backends.pytorch import PyTorchBackend
 
         made_from_it = model.sha256 == spec.source_sha256  # then the spec records what the tensors cannot show
-        recorded = Corrections(options=spec.options, value_range=spec.value_range, weights=spec.weights or None)
+        recorded = Corrections(options=spec.options, value_range=spec.value_range,
+                               weights=model.corrections.weights or spec.weights or None)
         loaded = read_checkpoint(model, recorded).loaded() if made_from_it else load_resolved(model)
         checked = stack.enter_context(closing(PyTorchBackend(loaded)))
         peaks = stack.enter_context(watched_peaks(checked.network))
