@@ -186,6 +186,8 @@ class Corrections:
         _check_options(self.options, "Write for example options={'residual': True}.")
         if self.value_range is not None:
             _check_range(self.value_range)
+        if not isinstance(self.weights, str | None):
+            raise OptionError(f"weights cannot be {self.weights!r}.", remedy="Give the name of a set, or None.")
         if not isinstance(self.trust, bool):
             raise OptionError(f"trust cannot be {self.trust!r}.", remedy="Use True or False.")
 

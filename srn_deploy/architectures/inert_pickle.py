@@ -17,6 +17,9 @@ from srn_deploy.architectures.pickled_names import is_harmless_call, is_never_da
 MOST_OPERATIONS = 3_000_000
 """More than any checkpoint of this field needs by a factor of ten; each costs at most some hundred bytes and 2 µs."""
 
+_DAMAGE = (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, RuntimeError, MemoryError)
+"""What pickletools and the operations raise for a stream that is not right; a deep one is a RuntimeError."""
+
 LONGEST_NAME = 300
 """In characters, for names that are put together."""
 
@@ -37,6 +40,10 @@ _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _FETCHES, _KEEPS = {"GET", "BINGET", "LONG_BINGET"}, {"PUT", "BINPUT", "LONG_BINPUT"}
 
 
+class InvalidPickle(ValueError):
+    """A pickle that is damaged, ends early, or asks for what has no place in a checkpoint."""
+
+
 class Placeholder:
     """Stands for what a pickle names and this program does not make: a class, a function, or an object of one."""
 
@@ -52,12 +59,12 @@ class Placeholder:
 
 
 class InertUnpickler:
-    """Reads one pickle after the other from a file that is in memory or mapped; raises ValueError for a damaged one."""
+    """Reads one pickle after the other from a file in memory or mapped; raises InvalidPickle for a damaged one."""
 
     def __init__(self, file: IO[bytes], builders: Mapping[str, Builder], stored: Callable[[object], object]) -> None:
         """builders: what may be called, by its dotted name. stored: returns what a persistent id stands for.
 
-        Both may raise ValueError or TypeError for arguments that they cannot take; `load` turns either into ValueError.
+        Both raise InvalidPickle or TypeError for arguments that they cannot take; `load` turns either into the first.
         """
         self._file, self._builders, self._stored = file, builders, stored
         self._operations = 0
@@ -65,21 +72,26 @@ class InertUnpickler:
         """What the pickles ask to call, by name, apart from classes and functions that only make values."""
 
     def load(self) -> object:
-        """Read one pickle; raises ValueError if it is damaged, ends early, or has more operations than allowed."""
+        """Read one pickle; raises InvalidPickle if it is damaged, ends early, or has more operations than allowed."""
         self._stack: list[object] = []
         self._below: list[list[object]] = []
         self._memo: dict[int, object] = {}
         try:
             for operation, argument, _ in pickletools.genops(self._file):
-                self._operations += 1
-                if self._operations > MOST_OPERATIONS:
-                    raise ValueError(f"more than {MOST_OPERATIONS:,} objects")
+                self._count(1)
                 if operation.name == "STOP":
                     return self._stack.pop()
                 self._run(operation.name, argument)
-        except (IndexError, KeyError, TypeError, AttributeError, OverflowError, RuntimeError, MemoryError) as error:
-            raise ValueError(f"damaged pickle: {type(error).__name__} {error}") from error
-        raise ValueError("the pickle has no end")
+        except InvalidPickle:
+            raise
+        except _DAMAGE as error:
+            raise InvalidPickle(f"damaged pickle: {type(error).__name__} {error}") from error
+        raise InvalidPickle("the pickle has no end")
+
+    def _count(self, more: int) -> None:
+        self._operations += more
+        if self._operations > MOST_OPERATIONS:
+            raise InvalidPickle(f"more than {MOST_OPERATIONS:,} objects")
 
     def _run(self, name: str, argument: object) -> None:
         if name in _VALUES:
@@ -131,7 +143,7 @@ class InertUnpickler:
         if isinstance(target := self._stack[-1], list):
             target.extend(values)
         elif not isinstance(target, Placeholder):  # what a list of a foreign class holds is not needed
-            raise TypeError(f"{type(target).__name__} is no list")
+            raise InvalidPickle(f"{type(target).__name__} is no list")
 
     def _set_item(self, _: object) -> None:
         pair = self._stack[-2:]
@@ -145,7 +157,7 @@ class InertUnpickler:
         target = self._stack[-1]
         mapping = target.items if isinstance(target, Placeholder) else target
         if not isinstance(mapping, dict):
-            raise TypeError(f"{type(target).__name__} is no mapping")
+            raise InvalidPickle(f"{type(target).__name__} is no mapping")
         mapping.update(_entries(pairs))
 
     def _dict(self, _: object) -> None:
@@ -159,14 +171,14 @@ class InertUnpickler:
     def _stack_global(self, _: object) -> None:
         name, module = self._stack.pop(), self._stack.pop()
         if not isinstance(name, str) or not isinstance(module, str):
-            raise TypeError("a name that is no text")
+            raise InvalidPickle("a name that is no text")
         self._refer(module, name)
 
     def _refer(self, module: str, name: str) -> None:
         module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
         module = "os" if module in ("posix", "nt") else module  # as its writer calls it
         if len(module) + len(name) > LONGEST_NAME:
-            raise ValueError("a name that is too long")
+            raise InvalidPickle("a name that is too long")
         full = f"{module}.{name}"
         if is_never_data(full):
             self._note(full)
@@ -175,13 +187,13 @@ class InertUnpickler:
     def _reduce(self, _: object) -> None:
         arguments, called = self._stack.pop(), self._stack.pop()
         if not isinstance(arguments, tuple):
-            raise TypeError("arguments that are no tuple")
+            raise InvalidPickle("arguments that are no tuple")
         self._stack.append(self._result(called, arguments))
 
     def _new(self, _: object) -> None:
         arguments, kind = self._stack.pop(), self._stack.pop()
         if not isinstance(arguments, tuple):
-            raise TypeError("arguments that are no tuple")
+            raise InvalidPickle("arguments that are no tuple")
         self._stack.append(self._object(kind, arguments))
 
     def _new_with_names(self, _: object) -> None:
@@ -212,7 +224,7 @@ class InertUnpickler:
         if name in ("copyreg._reconstructor", "copyreg.__newobj__", "copyreg.__newobj_ex__") and arguments:
             return self._object(arguments[0], ())
         builder = self._builders.get(name)
-        self._operations += sum(len(one) for one in arguments if isinstance(one, list))  # a builder may copy it
+        self._count(sum(len(one) for one in arguments if isinstance(one, list)))  # a builder may copy it
         return Placeholder(name) if builder is None else builder(*arguments)
 
     def _build(self, _: object) -> None:
@@ -238,7 +250,7 @@ def _entries(pairs: list[object]) -> dict[object, object]:
     """A mapping of keys and values in turn; entries whose keys are no plain values are left out."""
     keys, values = pairs[::2], pairs[1::2]
     if len(keys) != len(values):
-        raise ValueError("a key without a value")
+        raise InvalidPickle("a key without a value")
     return {key: value for key, value in zip(keys, values, strict=True) if isinstance(key, _KEYS)}
 
 

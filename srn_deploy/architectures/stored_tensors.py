@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from srn_deploy.architectures.inert_pickle import Builder, Placeholder
+from srn_deploy.architectures.inert_pickle import Builder, InvalidPickle, Placeholder
 
 _TYPES = {"Double": torch.float64, "Float": torch.float32, "Half": torch.float16, "BFloat16": torch.bfloat16,
           "Long": torch.int64, "Int": torch.int32, "Short": torch.int16, "Char": torch.int8, "Byte": torch.uint8,
@@ -41,14 +41,14 @@ class Storages:
         self._loaded: dict[str, _Stored] = {}
 
     def __call__(self, identity: object) -> object:
-        """Raises ValueError or TypeError for what is not the id of a storage or of a module."""
+        """Raises InvalidPickle for what is not the id of a storage or of a module."""
         if isinstance(identity, tuple) and len(identity) == 4 and identity[0] == "module":
             return identity[1]  # the class of a pickled network; the source beside it is not looked at
         if not isinstance(identity, tuple) or len(identity) not in (5, 6) or identity[0] != "storage":
-            raise ValueError("an id that is not that of a storage")
+            raise InvalidPickle("an id that is not that of a storage")
         _, kind, key, _, count, *view = identity
         if not isinstance(key, str):
-            raise TypeError("a storage without a name")
+            raise InvalidPickle("a storage without a name")
         if key not in self._loaded:
             dtype, count = _dtype_of_storage(kind), _size(count)
             self._loaded[key] = _Stored(dtype=dtype, data=self._load(key, dtype, count), first=0, count=count)
@@ -60,32 +60,32 @@ def _view(whole: _Stored, view: object) -> _Stored:
     if view is None:
         return whole
     if not isinstance(view, tuple) or len(view) != 3:
-        raise TypeError("a view of another form")
+        raise InvalidPickle("a view of another form")
     first, count = _size(view[1]), _size(view[2])
     if first + count > whole.count:
-        raise ValueError("a view beyond its storage")
+        raise InvalidPickle("a view beyond its storage")
     return _Stored(dtype=whole.dtype, data=whole.data, first=first, count=count)
 
 
 def _dtype_of_storage(kind: object) -> torch.dtype:
     name = kind.name if isinstance(kind, Placeholder) else ""
     if not name.startswith("torch.") or not name.endswith("Storage"):
-        raise ValueError("a storage of another kind")
+        raise InvalidPickle("a storage of another kind")
     return _TYPES[name.rpartition(".")[2].removesuffix("Storage")]
 
 
 def _size(found: object) -> int:
     if type(found) is not int or not 0 <= found < 2**62:
-        raise ValueError("a size that is no number")
+        raise InvalidPickle("a size that is no number")
     return found
 
 
 def _tensor(stored: object, first: object, shape: object, strides: object, *_: object) -> object:
-    """A tensor of numbers that were read; raises ValueError where they do not reach."""
+    """A tensor of numbers that were read; raises InvalidPickle where they do not reach."""
     if isinstance(stored, Placeholder):
         return Placeholder("torch._utils._rebuild_tensor")
     if not isinstance(stored, _Stored) or not isinstance(shape, tuple) or not isinstance(strides, tuple):
-        raise TypeError("a tensor of another form")
+        raise InvalidPickle("a tensor of another form")
     return _strided(stored, stored.dtype, _size(first), shape, strides)
 
 
@@ -93,10 +93,10 @@ def _typed_tensor(stored: object, first: object, shape: object, strides: object,
     """The same, of a type that has no storage of its own: the third of the others, after the gradient and hooks."""
     kind = others[2]
     if not isinstance(kind, Placeholder) or not isinstance(stored, _Stored):
-        raise TypeError("a tensor without a type")
+        raise InvalidPickle("a tensor without a type")
     dtype = _STORELESS[kind.name]
     if not isinstance(shape, tuple) or not isinstance(strides, tuple):
-        raise TypeError("a tensor of another form")
+        raise InvalidPickle("a tensor of another form")
     whole = _Stored(dtype=dtype, data=stored.data, first=0, count=stored.data.nbytes() // dtype.itemsize)
     return _strided(whole, dtype, _size(first), shape, strides)
 
@@ -105,17 +105,17 @@ def _strided(stored: _Stored, dtype: torch.dtype, first: int, shape: Sequence[ob
              strides: Sequence[object]) -> Tensor:
     sides, steps = [_size(one) for one in shape], [_size(one) for one in strides]
     if len(sides) != len(steps) or len(sides) > 64:
-        raise ValueError("a tensor with another number of strides")
+        raise InvalidPickle("a tensor with another number of strides")
     last = first + sum((side - 1) * step for side, step in zip(sides, steps, strict=True))
     if all(sides) and last >= stored.count:  # torch would make the storage larger
-        raise ValueError("a tensor beyond its storage")
+        raise InvalidPickle("a tensor beyond its storage")
     return torch.empty(0, dtype=dtype).set_(stored.data, stored.first + first, sides, steps)
 
 
 def _inner(data: object, *_: object) -> object:
     """A parameter is its tensor."""
     if not isinstance(data, Tensor | Placeholder):
-        raise TypeError("a parameter that is no tensor")
+        raise InvalidPickle("a parameter that is no tensor")
     return data
 
 

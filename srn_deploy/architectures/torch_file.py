@@ -12,7 +12,7 @@ from typing import IO
 
 import torch
 
-from srn_deploy.architectures.inert_pickle import Builder, InertUnpickler, Placeholder
+from srn_deploy.architectures.inert_pickle import Builder, InertUnpickler, InvalidPickle, Placeholder
 from srn_deploy.architectures.stored_tensors import BUILDERS, Storages
 from srn_deploy.errors import DamagedCheckpoint
 
@@ -50,14 +50,14 @@ def _read_zip(path: Path) -> TorchFile:
         records = {record.filename: record for record in archive.infolist()}
         pickled = next((name for name in records if name.endswith("data.pkl") and name.count("/") <= 1), "")
         if not pickled:
-            raise ValueError("it has no data.pkl")
+            raise InvalidPickle("it has no data.pkl")
         root = pickled.removesuffix("data.pkl")
         is_foreign_order = f"{root}byteorder" in records and archive.read(f"{root}byteorder") == b"big"
 
         def load(key: str, dtype: torch.dtype, count: int) -> torch.UntypedStorage:
             data = archive.read(records[f"{root}data/{key}"])
             if len(data) < count * dtype.itemsize:
-                raise ValueError(f"data/{key} has {len(data)} bytes")
+                raise InvalidPickle(f"data/{key} has {len(data)} bytes")
             storage = _storage_of(data)
             if is_foreign_order:
                 storage.byteswap(dtype)  # type: ignore[no-untyped-call]
@@ -96,13 +96,13 @@ class _Within:
         self._read: dict[int, tuple[bytes, object]] = {}
 
     def __call__(self, data: object) -> object:
-        """Raises TypeError for what is no bytes, ValueError for damaged ones and for a program in them."""
+        """Raises InvalidPickle for damaged bytes and for a program in them."""
         if not isinstance(data, bytes):  # protocols before 3 have no bytes and ask for a conversion
             return Placeholder("torch.storage._load_from_bytes")
         if id(data) not in self._read:
             file = _read_pickles(io.BytesIO(data), len(data), BUILDERS)
             if file.programs:
-                raise ValueError(f"a storage asks for {file.programs[0]}")
+                raise InvalidPickle(f"a storage asks for {file.programs[0]}")
             self._read[id(data)] = data, file.content
         return self._read[id(data)][1]
 
@@ -116,7 +116,7 @@ def _read_pickles(file: IO[bytes], size_bytes: int, builders: Mapping[str, Build
         nonlocal left_bytes
         left_bytes -= count * dtype.itemsize
         if left_bytes < 0:
-            raise ValueError("its tensors are larger than the file")
+            raise InvalidPickle("its tensors are larger than the file")
         storage = _empty_storage(count * dtype.itemsize)
         made[key] = storage, dtype.itemsize
         return storage
@@ -125,7 +125,7 @@ def _read_pickles(file: IO[bytes], size_bytes: int, builders: Mapping[str, Build
     content = unpickler.load()
     if content == MAGIC:
         if unpickler.load() != VERSION:
-            raise ValueError("another version of the older form")
+            raise InvalidPickle("another version of the older form")
         unpickler.load()
         content = unpickler.load()
         _fill(file, unpickler.load(), made)
@@ -135,18 +135,18 @@ def _read_pickles(file: IO[bytes], size_bytes: int, builders: Mapping[str, Build
 def _fill(file: IO[bytes], keys: object, made: Mapping[str, tuple[torch.UntypedStorage, int]]) -> None:
     """Read the storages, each after its number of elements."""
     if not isinstance(keys, list) or any(key not in keys for key in made):
-        raise ValueError("its storages are not listed")
+        raise InvalidPickle("its storages are not listed")
     for key in keys:
         if not isinstance(key, str):
-            raise TypeError("a storage without a name")
+            raise InvalidPickle("a storage without a name")
         storage, item_bytes = made[key]
         size_bytes = int.from_bytes(file.read(8), "little") * item_bytes
         if size_bytes != storage.nbytes():
-            raise ValueError(f"storage {key[:40]} has another size")
+            raise InvalidPickle(f"storage {key[:40]} has another size")
         if size_bytes:
             found = file.read(size_bytes)
             if len(found) < size_bytes:
-                raise EOFError("a storage ends early")
+                raise InvalidPickle("a storage ends early")
             storage.copy_(_storage_of(found))
 
 

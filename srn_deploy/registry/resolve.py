@@ -123,12 +123,12 @@ def resolve_file(model: str | Path | ResolvedModel, corrections: Corrections = A
     _check_corrections(corrections)
     if not os.path.isfile(path):  # noqa: PTH113  # as above
         raise UnknownModel(f"There is no file {path}.", remedy="Check the path.")
-    kind = kind_of(path)
-    if kind is ModelKind.GRAPH:
-        _check_graph(path)
-    published = _in_the_place_of(path) if kind is ModelKind.CHECKPOINT else None
+    published = _in_the_place_of(path) if kind_of(path) is ModelKind.CHECKPOINT else None
     known = AS_RECOGNISED if published is None else published.corrections
-    return _corrected(path, known, corrections, published)
+    resolved = _corrected(path, known, corrections, published)
+    if resolved.kind is ModelKind.GRAPH:
+        _check_graph(path)
+    return resolved
 
 
 def resolve_shipped(file: ShippedFile, corrections: Corrections = AS_RECOGNISED) -> ResolvedModel:
