@@ -87,7 +87,8 @@ def bench(models: tuple[str, ...], paper: bool, images: Path | None, limit: int 
         if paper:
             report = _paper(chosen, images, limit, quality, plot, save)
         else:
-            report = _steady(_resolved(models, weights), chosen, precision, size, batches, budget, rounds, every_way, save)
+            report = _steady(_resolved(models, weights), chosen, precision, size, batches, budget, rounds, every_way,
+                             save)
     except KeyboardInterrupt:
         messages.say("Interrupted before enough was measured; nothing is kept.")
         raise signals.interrupted() from None
