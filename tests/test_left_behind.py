@@ -16,6 +16,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from srn_deploy.image import Image, read_image, write_image
 from srn_deploy.image.containers import MetadataKind
 from srn_deploy.image.containers.extended_xmp import joined, split
+from srn_deploy.image.containers.ifd import longs, shorts, write_directory
 from tests.commands import srn_deploy as run
 from tests.test_containers import WHOLE, chunk, noise, saved, with_chunks
 from tests.xmp_packets import as_attributes, as_elements, packet, value
@@ -173,6 +174,21 @@ def test_a_description_in_words_is_kept(tmp_path: Path) -> None:
 def test_many_parts_are_named_in_a_line_of_bounded_length(tmp_path: Path) -> None:
     chunks = b"".join(chunk(b"pr" + bytes([65 + number]) + b"t", b"x") for number in range(20))
     assert remark_of(tmp_path, with_chunks(chunks), "in.png").endswith("; 8 further parts.")
+
+
+def test_images_without_number_behind_a_jpeg_take_no_time(tmp_path: Path) -> None:
+    remark = remark_of(tmp_path, with_segments(behind=b"\xff\xd8\xff\xd9" * 300_000))
+    assert remark == ("left behind: further image behind the first, 200 bytes; bytes after the end of the JPEG, "
+                      "1,199,800 bytes.")
+
+
+def test_directories_without_number_in_a_tiff_take_no_time(tmp_path: Path) -> None:
+    entries = [longs(256, [8]), longs(257, [8]), shorts(258, 8), shorts(262, 1), longs(273, [8]), longs(279, [64]),
+               longs(330, range(20_000, 50_000))]
+    directory = write_directory(entries, "<", 72)
+    data = b"II*\0" + struct.pack("<I", 72) + bytes(64) + directory
+    data += struct.pack("<H10x", 4000) * ((60_000 - len(data)) // 12 + 6000)  # each is the beginning of a long one
+    assert remark_of(tmp_path, data, "many.tif") == "left behind: further image, 0 bytes."
 
 
 PROMISES = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 from srn_deploy.errors import ImageError
@@ -24,6 +25,10 @@ _GAIN_MAP = (b"hdrgm:", b"hdr-gain-map", b"aux:hdrgainmap", b"HDRGainMap", b"urn
 _DEPTH = (b"aux:disparity", b"aux:depth", b'Semantic="Depth"', b'Semantic="DepthMap"')
 _VIDEO = re.compile(rb"ftyp(?:mp4|iso|avc|qt|3g|M4V|MSNV|heic|mmp4)")
 _BEGIN = b"\xff\xd8\xff"
+_CONTENT = re.compile(rb"[^\0 \r\n\xff]")
+"""What is not mere padding."""
+_MOST_IMAGES = 50
+"""Behind the first one; what follows is one part."""
 
 
 def segment_part(marker: int, whole: bytes) -> Part | None:
@@ -45,10 +50,13 @@ def parts_behind(rest: bytes, promise: bytes) -> Iterator[Part]:
     promise: the XMP of the JPEG, which may say what the parts are.
     """
     at = 0
-    while rest[at:].strip(b"\0 \r\n\xff"):
+    for number in count():
+        content = _CONTENT.search(rest, at)
+        if content is None:
+            return
         start = rest.find(_BEGIN, at)
-        before = rest[at:start] if start >= 0 else rest[at:]
-        if before.strip(b"\0 \r\n\xff"):  # a video, or a maker's own, which may hold images of its own
+        # A video, or a maker's own, may hold images of its own.
+        if number == _MOST_IMAGES or not 0 <= start <= content.start():
             yield Part(_name_of_bytes(rest[at:]), len(rest) - at)
             return
         end = _end_of_jpeg(rest, start)
@@ -59,7 +67,7 @@ def parts_behind(rest: bytes, promise: bytes) -> Iterator[Part]:
 def _end_of_jpeg(rest: bytes, start: int) -> int:
     """Where a JPEG ends; the end of everything if it is cut off."""
     try:
-        return start + max(at + len(whole) for at, _, whole in segments(rest[start:], Path("behind.jpg")))
+        return max(at + len(whole) for at, _, whole in segments(rest, Path("behind.jpg"), start))
     except ImageError:
         return len(rest)
 

@@ -22,12 +22,13 @@ _PROCESSES = {0xC3: "lossless JPEG", 0xC5: "hierarchical JPEG", 0xC6: "hierarchi
 _END_OF_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
-def segments(data: bytes, path: Path) -> Iterator[tuple[int, int, bytes]]:
+def segments(data: bytes, path: Path, at: int = 0) -> Iterator[tuple[int, int, bytes]]:
     """Offset, marker and bytes of each segment up to the end marker; a scan includes its coded pixels.
 
-    Raises UnreadableImage if there is no end marker, UnsupportedImage for processes that libjpeg does not decode.
+    at: where the JPEG begins; `path` is only used in messages. Raises UnreadableImage if there is no end
+    marker, UnsupportedImage for processes that libjpeg does not decode.
     """
-    at = 2
+    at += 2
     while (at := data.find(b"\xff", at)) >= 0 and at + 2 <= len(data):
         marker, end = data[at + 1], at + 2
         if marker == _END:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from srn_deploy.errors import UnsupportedImage
@@ -51,8 +52,8 @@ _RAW = (32803, 34892)
 _SMALLER, _MASK = 1, 4
 """Flags of the kind of page."""
 _OLD_JPEG_BYTES = 514
-_MOST_PAGES = 1000
-"""Pages and further directories that are looked at."""
+_MOST_PAGES = 200
+"""Pages, and further directories, that are looked at."""
 
 
 def unpack(data: bytes, path: Path) -> Unpacked:
@@ -73,7 +74,7 @@ def unpack(data: bytes, path: Path) -> Unpacked:
     layout = _layout(entries, values, tiff.order, path)
     _check_kind(layout, entries, values, path)
     _check_whole(layout, height[0], width[0], len(data), path)
-    pages = list(_pages(tiff, directory.next))
+    pages = _pages(tiff, directory.next)
     descriptions = {tag: name for tag, mark, name in _OF_OLD_PIXELS if tag in entries and mark in entries[tag].stored}
     kept = {tag: entry for tag, entry in entries.items() if tag not in descriptions}
     return Unpacked(container=Container.TIFF, without_metadata=data, height=height[0], width=width[0], tiff=layout,
@@ -84,8 +85,8 @@ def unpack(data: bytes, path: Path) -> Unpacked:
 
 def _refuse_raw(tiff: Tiff, first: Directory, path: Path) -> None:
     """Raise UnsupportedImage for a camera's raw file, whose first directory is often a small JPEG."""
-    directories = [first, *_pages(tiff, first.next)]
-    directories += [inner for page in directories for inner in _further(tiff, page.entries)]
+    pages = [first, *_pages(tiff, first.next)]
+    directories = [*pages, *_bounded(inner for page in pages for inner in _further(tiff, page.entries))]
     photometric = {page.entries[_PHOTOMETRIC].numbers(tiff.order)[:1] for page in directories
                    if _PHOTOMETRIC in page.entries}
     is_dng, is_canon = _DNG_VERSION in first.entries, tiff.data[8:11] == b"CR\2"
@@ -153,15 +154,22 @@ def _check_whole(layout: TiffLayout, height: int, width: int, length: int, path:
         raise broken(path, "is a truncated TIFF: a part of its pixels is missing")
 
 
-def _pages(tiff: Tiff, at: int) -> Iterator[Directory]:
+def _pages(tiff: Tiff, at: int) -> list[Directory]:
     """The directories that follow one another from an offset on; a circle is passed through once."""
-    seen: set[int] = set()
-    while at and at not in seen and len(seen) < _MOST_PAGES:
-        seen.add(at)
-        directory = tiff.directory(at)
-        if directory.entries:
+    def chain(at: int) -> Iterator[Directory]:
+        seen: set[int] = set()
+        while at and at not in seen:
+            seen.add(at)
+            directory = tiff.directory(at)
             yield directory
-        at = directory.next
+            at = directory.next
+
+    return [page for page in _bounded(chain(at)) if page.entries]
+
+
+def _bounded(directories: Iterable[Directory]) -> list[Directory]:
+    """As many directories as a real file has: damaged ones may overlap without end."""
+    return list(islice(directories, _MOST_PAGES))
 
 
 def _is_image(page: Directory, order: str) -> bool:
@@ -171,10 +179,10 @@ def _is_image(page: Directory, order: str) -> bool:
     return not (reduced and reduced[0] & (_SMALLER | _MASK)) and old != (2,)
 
 
-def _further(tiff: Tiff, entries: dict[int, Entry]) -> list[Directory]:
+def _further(tiff: Tiff, entries: dict[int, Entry]) -> Iterator[Directory]:
     """The directories below an image."""
-    offsets = entries[_FURTHER].numbers(tiff.order)[:_MOST_PAGES] if _FURTHER in entries else ()
-    return [tiff.directory(at) for at in offsets]
+    offsets = entries[_FURTHER].numbers(tiff.order) if _FURTHER in entries else ()
+    return (tiff.directory(at) for at in offsets)
 
 
 def _left_behind(tiff: Tiff, entries: dict[int, Entry], names: dict[int, str],
@@ -185,7 +193,7 @@ def _left_behind(tiff: Tiff, entries: dict[int, Entry], names: dict[int, str],
             yield Part(names[tag], len(entry.stored))
         elif entry.kind in (DIRECTORY, DIRECTORY8) and tag not in _OWN_DIRECTORIES:
             yield Part(f"directory in tag {tag}", len(entry.stored))
-    for page in (*pages, *_further(tiff, entries)):
+    for page in (*pages, *_bounded(_further(tiff, entries))):
         flags = (page.entries[_SUBFILE_TYPE].numbers(tiff.order)[:1] if _SUBFILE_TYPE in page.entries else ()) or (0,)
         name = "transparency mask" if flags[0] & _MASK else "smaller copy" if not _is_image(page, tiff.order) \
             else "further image"
