@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TypeVar
 
-Number = TypeVar("Number", int, float, Fraction)
+Place = TypeVar("Place", int, float, Fraction)
 
 _LIKE = Fraction(1, 100)
 """Two shapes that differ by less are the same: sizes are rounded when an image is made smaller."""
@@ -39,7 +39,7 @@ class PixelMap:
         """Rows of the result to each row of the upright image."""
         return Fraction(self.new_height, self.width if self.swaps else self.height)
 
-    def turned(self, x: Number, y: Number, across: Number, down: Number) -> tuple[Number, Number]:
+    def turned(self, x: Place, y: Place, across: Place, down: Place) -> tuple[Place, Place]:
         """A point turned upright, where the last place in a row is `across` and the last in a column `down`.
 
         They are the width and the height for points between pixels, one less for pixels, and 1 for shares of the sides.
