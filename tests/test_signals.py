@@ -107,6 +107,31 @@ def test_the_signals_of_one_event_are_one_request(monkeypatch: pytest.MonkeyPatc
     assert (ended.exit_code, ended.stderr.splitlines()[0]) == (143, "Stopped after step 7.")
 
 
+def test_a_terminal_that_is_closed_ends_a_command_as_ctrl_c_does() -> None:
+    """What the command says then goes nowhere, and must not change how it ends."""
+    code = """
+import fcntl, signal, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+import srn_deploy.doctor
+from srn_deploy.cli import main
+def work(*given, **named):
+    print("at work", flush=True)
+    try:
+        signal.pause()
+    finally:
+        print("as a progress bar ends", flush=True)
+srn_deploy.doctor.examine = work
+main(["doctor"])
+"""
+    ours, theirs = os.openpty()
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=theirs, stdout=theirs, stderr=theirs,
+                               start_new_session=True)
+    os.close(theirs)
+    assert os.read(ours, 99).strip() == b"at work"
+    os.close(ours)
+    assert process.wait(60) == 129
+
+
 def test_sigterm_ends_the_library_that_hangs_under_the_doctor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     hangs = ("import os, pathlib, signal, time; pathlib.Path('pid').write_text(str(os.getpid())); "
              "os.kill(os.getppid(), signal.SIGTERM); time.sleep(600)")

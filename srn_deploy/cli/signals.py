@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import sys
 import threading
@@ -40,6 +42,7 @@ def stopped_as_by_ctrl_c(context: click.Context) -> Iterator[None]:
             return
         stopped_s = now
         context.meta[_SIGNAL_KEY] = number
+        _leave_closed_terminal()
         on_ctrl_c = signal.getsignal(signal.SIGINT)
         if not callable(on_ctrl_c):  # ignored: a shell starts background commands so
             raise KeyboardInterrupt
@@ -54,6 +57,18 @@ def stopped_as_by_ctrl_c(context: click.Context) -> Iterator[None]:
     finally:
         for number in taken:
             signal.signal(number, signal.SIG_DFL)
+
+
+def _leave_closed_terminal() -> None:
+    """Let what is printed on a terminal that is gone go nowhere: its errors would hide how the command ends."""
+    for stream in (1, 2):
+        try:
+            os.write(stream, b"")
+        except OSError as error:
+            if error.errno == errno.EIO:
+                nothing = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nothing, stream)
+                os.close(nothing)
 
 
 def interrupted() -> click.exceptions.Exit:
