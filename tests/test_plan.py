@@ -84,6 +84,14 @@ def test_what_macos_keeps_beside_images_is_passed_over_in_one_line(caplog: pytes
     assert (record.levelname, "3 items that macOS keeps" in record.message) == ("INFO", True)
 
 
+def test_what_file_managers_keep_is_not_mentioned(caplog: pytest.LogCaptureFixture) -> None:
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini"):
+        Path(name).touch()
+    caplog.set_level(logging.INFO)
+    assert list(planned([".DS_Store", "Thumbs.db", "a.png", "desktop.ini"], "out")) == ["a.png"]
+    assert not caplog.records
+
+
 def test_a_folder_without_images_beside_others_is_left_out_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     assert list(planned(["a.png", "empty"], "out")) == ["a.png"]
     assert caplog.messages == ["Left out: empty contains no image"]

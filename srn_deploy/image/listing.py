@@ -24,6 +24,7 @@ _OTHER_IMAGES = re.compile(r"""\.(?:
 
 _DEBRIS_FOLDER = "__MACOSX"
 _DEBRIS_NAME = "._"
+_OF_FILE_MANAGERS = frozenset({".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", ".directory"})
 _APPLE_DOUBLE = bytes.fromhex("00051607")
 """The first bytes of an AppleDouble file (RFC 1740), where macOS keeps attributes of the file of the same name."""
 
@@ -59,10 +60,13 @@ def find_images(folder: str | Path, *, without: Path | None = None) -> list[Path
 
 
 def without_debris(named: Sequence[Path]) -> list[Path]:
-    """The files and folders that were named, without what macOS keeps beside images, which is logged in one line."""
+    """The files and folders that were named, as a shell's `*` does, without what file managers keep beside images.
+
+    What macOS keeps is logged in one line; the others hold no image and are not mentioned, as in a folder.
+    """
     debris = [path for path in named if _is_debris(path)]
     _log_passed_over(_Listing(debris=debris))
-    return [path for path in named if path not in debris]
+    return [path for path in named if path not in debris and path.name.lower() not in _OF_FILE_MANAGERS]
 
 
 def _is_debris(path: Path) -> bool:
