@@ -41,7 +41,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
                "gpu probe processor", "verdict"),
     "training": (("curve device interruption jpeg_codec layout muon pixel_file recipe_store recipes/__init__ "
                   "stress weight_init"), "data degradation recipe", "batches evaluation losses run_folder schedule",
-                 "initialization options teacher", "trainer"),
+                 "earlier_run", "initialization options teacher", "trainer"),
     "cli": ("messages signals values", "options",
             ("bench_view build_engine compare doctor engines evaluate export info models progress recipes train "
              "verify"), "bench upscale"),

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.pictures.draw import folder_from
 from srn_deploy.image import read_image
 from srn_deploy.image.bicubic import resize_uint8
 
@@ -36,6 +37,13 @@ def test_a_shipped_image_is_the_one_that_the_script_draws(repository: Path, draw
     assert (shipped.alpha is None) == (again.alpha is None)
     if shipped.alpha is not None and again.alpha is not None:
         assert np.abs(shipped.alpha.astype(int) - again.alpha).max() <= 1
+
+
+def test_asking_the_script_for_help_draws_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        folder_from(["--help"])
+    assert ended.value.code == 0
+    assert "folder" in capsys.readouterr().out
 
 
 def test_the_low_resolution_image_is_the_high_one_at_a_quarter(repository: Path) -> None:

@@ -55,8 +55,9 @@ def test_a_folder_with_a_checkpoint_of_unknown_origin_is_refused(images: Path, t
 
 def test_another_recipe_is_refused_on_resume_with_what_differs(finished: Path) -> None:
     # The folder of images does not exist: the refusal comes before they are read.
-    with pytest.raises(TrainingError, match=r"a different recipe \(batch: 4 there, 8 here\)"):
+    with pytest.raises(TrainingError, match=r"a different recipe \(batch: 4 there, 8 here\)") as caught:
         Trainer(replace(RECIPE, batch=8), (Path("missing"),), finished, RESUMED)
+    assert f"--initial {finished / 'model.safetensors'}" in caught.value.remedy
 
 
 @pytest.mark.parametrize("spoil", [lambda path: path.write_bytes(path.read_bytes()[:5000]),

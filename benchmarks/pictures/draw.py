@@ -6,7 +6,7 @@ Needs numpy, OpenCV and srn_deploy only. The LR pictures are made from the HR on
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -83,5 +83,15 @@ def main(folder: Path) -> None:
         print(folder / name, pixels.shape)
 
 
+def folder_from(arguments: list[str] | None = None) -> Path:
+    """The folder that the command line names; by default this one."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.pictures.draw",
+                                     description="Draw the images of this folder again.")
+    parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parent,
+                        help="where to write them [default: this folder]")
+    folder: Path = parser.parse_args(arguments).folder
+    return folder
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent)
+    main(folder_from())

@@ -118,16 +118,18 @@ def candidates_of(model: Model, task: Task, opened: ExitStack,
             continue
         title = f"{resolved.path.stem}, {way.name}"
         on_way(title)
-        try:
-            backend, library = way.open()
-            opened.callback(backend.close)
-            found = [] if not task.takes(backend.spec.precision) else [
-                replace(one, first_ms=one.run())
-                for one in _candidates_on(title, backend, library, task, opened)]
-        except SrnDeployError as error:
-            _log.warning("%s is left out: %s", title, error.message)
-        else:
-            yield from found
+        with ExitStack() as own:  # what a way that fails has opened is closed at once
+            try:
+                backend, library = way.open()
+                own.callback(backend.close)
+                found = [] if not task.takes(backend.spec.precision) else [
+                    replace(one, first_ms=one.run())
+                    for one in _candidates_on(title, backend, library, task, own)]
+            except SrnDeployError as error:
+                _log.warning("%s is left out: %s", title, error.message)
+                continue
+            opened.enter_context(own.pop_all())
+        yield from found
 
 
 def _ways(model: ResolvedModel, task: Task, opened: ExitStack) -> Iterator[Way]:

@@ -78,7 +78,7 @@ def corrections(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--trust", is_flag=True,
                      help="Use a checkpoint that does not super-resolve a trial image, with what you give and the "
                           "published defaults.")(chosen))
-    return click.option("--value-range", type=values.Number(most=65535), metavar="NUMBER",
+    return click.option("--value-range", type=values.PositiveNumber(most=65535), metavar="NUMBER",
                         help="The range the weights were trained in, 1 or 255; by default found by trying.")(described)
 
 

@@ -40,7 +40,7 @@ def _two_at_least(context: click.Context, parameter: click.Parameter, paths: tup
               help="What to do about blocks that do not resemble the input, because the network broke there.")
 @click.option("--format", "suffix", type=click.Choice(list(SUFFIXES), case_sensitive=False),
               callback=lambda *given: SUFFIXES.get(given[2]), help="Format of every output; it changes their suffixes.")
-@click.option("--max-megapixels", type=values.Number(), metavar="NUMBER",
+@click.option("--max-megapixels", type=values.PositiveNumber(), metavar="NUMBER",
               help="Refuse larger images before decoding them.  [default: 200]")
 @options.threads
 @options.corrections

@@ -15,7 +15,7 @@ from srn_deploy.errors import OptionError
 Callback = Callable[[click.Context, click.Parameter, Any], Any]
 
 
-class Number(click.FloatRange):
+class PositiveNumber(click.FloatRange):
     """A number above 0, at most `most`; NaN is none. The help shows the lower bound alone."""
 
     def __init__(self, most: float = math.inf) -> None:
@@ -32,7 +32,7 @@ class Number(click.FloatRange):
         return number
 
 
-FINITE = Number(most=1e9)
+FINITE = PositiveNumber(most=1e9)
 """Of seconds, minutes and levels: more than any run or file has."""
 
 

@@ -10,11 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from srn_deploy.architectures.checkpoint import LoadedNetwork
-from srn_deploy.architectures.recognition import load_resolved
 from srn_deploy.errors import OptionError
-from srn_deploy.registry.resolve import resolve_file
+from srn_deploy.training.earlier_run import EarlierRun
 from srn_deploy.training.recipe import Recipe
-from srn_deploy.training.run_folder import check_exists, checkpoint_next_to
 
 _log = logging.getLogger(__name__)
 
@@ -28,9 +26,9 @@ def load_initial(recipe: Recipe, out: Path, given: Path | None) -> LoadedNetwork
     """
     if given is None and not recipe.follows:
         return None
-    path = given or checkpoint_next_to(out, recipe.follows)
-    check_exists(path, recipe.follows, f"Recipe {recipe.name} starts with the weights of", "--initial")
-    loaded = load_resolved(resolve_file(path))
+    run = EarlierRun(recipe=recipe.follows, option="--initial",
+                     purpose=f"Recipe {recipe.name} starts with the weights of")
+    path, loaded = run.load(out, given)
     if loaded.spec.value_range != recipe.value_range:
         raise OptionError(f"{path} was trained in 0..{loaded.spec.value_range:g}, but recipe {recipe.name} trains in "
                           f"0..{recipe.value_range:g}: the biases would be wrong.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import math
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -13,7 +14,7 @@ from typing import Any
 
 import torch
 
-from srn_deploy.errors import OptionError, TrainingError
+from srn_deploy.errors import TrainingError
 from srn_deploy.system.atomic import TEMPORARY_MARK, replacing
 from srn_deploy.system.documents import convert
 from srn_deploy.system.folders import make_folder
@@ -104,7 +105,8 @@ class RunFolder:
         state = self._load_state()
         if differences := recipe.differences(state.recipe):
             raise TrainingError(f"{self.state} was trained with a different recipe ({'; '.join(differences[:3])}).",
-                                remedy="Resume with the recipe it started with, or choose another --out.")
+                                remedy="Resume with the recipe it started with; or choose another --out and start with "
+                                       f"its weights: --initial {shlex.quote(str(self.checkpoint))}")
         with self._write_errors_translated(self.path):
             self._remove_leftovers()
             self._write_log([row for row in self._sound_rows() if int(row[0]) <= state.step])
@@ -186,16 +188,3 @@ class RunFolder:
         except (OSError, RuntimeError) as error:  # RuntimeError: torch's own writer, on a full disk
             raise TrainingError(f"{path} cannot be written: {error}.", remedy="Check the folder, its permissions and "
                                 "the free space; then use --resume.") from error
-
-
-def checkpoint_next_to(out: Path, recipe: str) -> Path:
-    """Where the run of another recipe leaves its checkpoint, when its folder is next to `out` and has its name."""
-    return out.absolute().parent / recipe / CHECKPOINT_FILE
-
-
-def check_exists(checkpoint: Path, recipe: str, purpose: str, option: str) -> None:
-    """Raise OptionError where a checkpoint from the run of `recipe` is missing; purpose: what needs it, in words."""
-    if not checkpoint.is_file():
-        raise OptionError(f"{purpose} {recipe or 'a checkpoint'}, but {checkpoint} does not exist.",
-                          remedy=f"Train {recipe} first, or give a checkpoint with {option}." if recipe
-                          else f"Give the path of a checkpoint with {option}.")

@@ -8,11 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from srn_deploy.architectures.checkpoint import LoadedNetwork
-from srn_deploy.architectures.recognition import load_resolved
 from srn_deploy.errors import OptionError
-from srn_deploy.registry.resolve import resolve_file
+from srn_deploy.training.earlier_run import EarlierRun
 from srn_deploy.training.recipe import Recipe
-from srn_deploy.training.run_folder import check_exists, checkpoint_next_to
 
 
 class Teacher:
@@ -39,9 +37,8 @@ def load_teacher(recipe: Recipe, out: Path, given: Path | None, device: torch.de
     """
     if given is None and not recipe.teacher:
         return None
-    path = given or checkpoint_next_to(out, recipe.teacher)
-    check_exists(path, recipe.teacher, f"Recipe {recipe.name} learns from", "--teacher")
-    loaded = load_resolved(resolve_file(path))
+    run = EarlierRun(recipe=recipe.teacher, purpose=f"Recipe {recipe.name} learns from", option="--teacher")
+    path, loaded = run.load(out, given)
     if loaded.spec.scale != recipe.scale:
         raise OptionError(f"The teacher {path} upscales by x{loaded.spec.scale}, but recipe {recipe.name} by "
                           f"x{recipe.scale}.", remedy="Give a teacher of the recipe's scale with --teacher.")
