@@ -37,7 +37,7 @@ def test_a_quality_is_warned_of_once_where_the_formats_have_none(tmp_path: Path)
         picture(tmp_path / name)
     done = run("upscale", "in", "out", "--quality", "80", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.startswith("Warning: --quality does nothing to PNG, TIFF, written without loss.\n")
+    assert done.stderr.splitlines().index("Warning: --quality does nothing to PNG, TIFF, written without loss.") < 2
     assert done.stderr.count("--quality") == 1
 
 
