@@ -39,7 +39,7 @@ def test_the_default_model_upscales_an_array() -> None:
         assert upscaler.upscale(np.full((20, 30, 3), 128, np.uint8)).shape == (80, 120, 3)
 
 
-def test_a_flat_picture_stays_flat() -> None:
+def test_a_flat_image_stays_flat() -> None:
     with srn_deploy.load(device="cpu") as upscaler:
         inner = upscaler.upscale(np.full((40, 40, 3), 128, np.uint8))[32:-32, 32:-32].astype(int)
     assert np.abs(inner - 128).max() <= 2  # what a trained network owes a grey card

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -199,6 +200,13 @@ ABSURD = [("scale", 0), ("scale", 10**6), ("scale", -2), ("scale", True), ("min_
 def test_a_spec_beyond_sense_is_refused_with_its_field(name: str, value: float) -> None:
     with pytest.raises(OptionError, match=name.replace("value_range", "Value range")):
         spec(**{name: value})
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, value in ABSURD if np.isfinite(value)])
+def test_such_a_spec_in_the_metadata_of_a_file_is_refused_as_well(name: str, value: float) -> None:
+    text = json.dumps({**json.loads(spec().to_json()), name: value})
+    with pytest.raises(OptionError):
+        ModelSpec.from_json(text)
 
 
 def test_wrong_arguments_are_shown_short() -> None:

@@ -124,18 +124,18 @@ def test_the_tiling_study_leaves_out_what_a_single_window_covers(tiling: Record)
     assert tiling.results["pictures"] == ["large.png"]
 
 
-def test_a_tiling_study_without_a_picture_to_cut_is_refused(tmp_path: Path) -> None:
+def test_a_tiling_study_without_a_image_to_cut_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="larger than one window"):
         tiling_study.large_enough([picture_file(tmp_path / "small.png", 20, 20)], 224)
 
 
-def test_equal_pictures_differ_by_no_decibels() -> None:
+def test_equal_images_differ_by_no_decibels() -> None:
     difference = tiling_study.Difference()
     difference.add(np.zeros((3, 3, 3)))
     assert difference.row() == {"psnr_db": None, "worst_levels": 0.0}
 
 
-def test_differences_are_pooled_over_all_values_of_all_pictures() -> None:
+def test_differences_are_pooled_over_all_values_of_all_images() -> None:
     difference = tiling_study.Difference()
     difference.add(np.full((2, 2, 3), -2.0))
     difference.add(np.zeros((2, 2, 3)))
@@ -145,7 +145,7 @@ def test_differences_are_pooled_over_all_values_of_all_pictures() -> None:
     assert row["worst_levels"] == 2.0
 
 
-def test_the_plain_script_and_the_command_line_write_the_same_picture(race: Record) -> None:
+def test_the_plain_script_and_the_command_line_write_the_same_image(race: Record) -> None:
     assert race.results["worst_levels"] <= ONE_LEVEL
 
 
@@ -163,19 +163,19 @@ def test_the_race_is_won_from_the_required_ratio_on(race: Record, ratio: float, 
     assert f"| {ratio:.2f} (1.00 … 9.00) | {met} |" in rendered([record])
 
 
-def test_a_smaller_picture_than_the_requirement_speaks_of_decides_nothing(race: Record, large: Record) -> None:
+def test_a_smaller_image_than_the_requirement_speaks_of_decides_nothing(race: Record, large: Record) -> None:
     for record in (race, large):
         assert "not decided: the image is smaller than required" in rendered([record])
 
 
 @pytest.mark.parametrize(("peak_bytes", "met"), [(3 * 2**30, "no"), (3 * 2**30 - 1, "yes")])
-def test_memory_on_the_large_picture_is_held_to_three_gib(large: Record, peak_bytes: int, met: str) -> None:
+def test_memory_on_the_large_image_is_held_to_three_gib(large: Record, peak_bytes: int, met: str) -> None:
     record = Record(kind="memory", title="t", environment=ENVIRONMENT, results={
         **large.results, "width_px": 4000, "height_px": 3000, "peak_bytes": peak_bytes})
     assert f"| peak memory, GiB | less than 3 | 3.00 | {met} |" in rendered([record])
 
 
-def test_the_large_picture_has_the_size_asked_for_and_no_two_equal_quarters() -> None:
+def test_the_large_image_has_the_size_asked_for_and_no_two_equal_quarters() -> None:
     picture = memory.large_picture(400, 600)
     assert picture.shape == (400, 600, 3)
     assert picture.dtype == np.uint8
@@ -189,7 +189,7 @@ def test_a_record_of_other_weights_than_the_shipped_ones_is_called_so(large: Rec
 
 
 @pytest.mark.parametrize(("load", "told"), [(0.5, False), (0.6, True), (None, False)])
-def test_a_busy_machine_is_told(large: Record, load: float | None, told: bool) -> None:
+def test_a_busy_machine_is_reported(large: Record, load: float | None, told: bool) -> None:
     record = Record(kind="memory", title="t", environment=replace(ENVIRONMENT, load_1min=load), results=large.results)
     assert ("Other programs were running" in rendered([record])) == told
 

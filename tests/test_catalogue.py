@@ -120,7 +120,7 @@ def test_what_the_catalogue_knows_holds_for_the_pulled_file_however_its_path_is_
     assert resolve(str(cache.parent / "models" / ".." / "models" / model.path.name)).corrections == known
 
 
-def test_nothing_is_told_of_other_files_and_shipped_models(cache: Path, tmp_path: Path) -> None:
+def test_nothing_is_reported_of_other_files_and_shipped_models(cache: Path, tmp_path: Path) -> None:
     (tmp_path / "carn-m-x2.pth").write_bytes(b"weights")
     for model in (tmp_path / "carn-m-x2.pth", "srn-s-b4-x4", None):
         assert resolve(model).corrections == Corrections()

@@ -134,7 +134,7 @@ def test_a_half_precision_graph_or_one_of_another_scale_is_no_reference(
         verify(str(graph), against=default_model(), device="cpu")
 
 
-def test_pictures_of_a_folder_are_taken_and_none_is_an_error(checkpoint: Path, graph: Path, tmp_path: Path) -> None:
+def test_images_of_a_folder_are_taken_and_none_is_an_error(checkpoint: Path, graph: Path, tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
     with pytest.raises(OptionError, match="no image"):
         verify(str(graph), against=str(checkpoint), images=tmp_path / "pictures", device="cpu")

@@ -46,7 +46,7 @@ def picture(path: Path, height: int = 30, width: int = 41, alpha: bool = False) 
     return path
 
 
-def test_upscale_writes_the_picture_and_says_where_and_on_what(tmp_path: Path, graph: Path) -> None:
+def test_upscale_writes_the_image_and_says_where_and_on_what(tmp_path: Path, graph: Path) -> None:
     done = run("upscale", picture(tmp_path / "in.png"), tmp_path / "out.png", "--model", graph)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{tmp_path / 'out.png'}\n"
@@ -60,7 +60,7 @@ def test_the_default_model_upscales_four_times(tmp_path: Path) -> None:
     assert read_image(tmp_path / "out.webp").pixels.shape == (120, 164, 3)
 
 
-def test_tiles_give_the_same_picture(tmp_path: Path, graph: Path) -> None:
+def test_tiles_give_the_same_image(tmp_path: Path, graph: Path) -> None:
     picture(tmp_path / "in.png", 150, 163)
     for name, chosen in (("whole.png", "none"), ("out.png", "32")):
         done = run("upscale", tmp_path / "in.png", tmp_path / name, "--model", graph, "--tile", chosen)

@@ -51,7 +51,7 @@ def test_a_change_below_two_percent_is_not_called_real() -> None:
     assert compare(record(a=[10.0] * 9), record(a=[10.3] * 9)).changes[0].is_real
 
 
-def test_what_differs_beside_the_times_and_what_only_one_has_is_told() -> None:
+def test_what_differs_beside_the_times_and_what_only_one_has_is_reported() -> None:
     found = compare(record(a=[1.0], b=[1.0]), record(cpu="b", a=[1.0], c=[1.0]))
     assert (found.environment, found.only_before, found.only_after) == (("cpu: a -> b",), ("b",), ("c",))
 
@@ -83,7 +83,7 @@ def test_records_of_different_tasks_are_not_compared() -> None:
 
 
 @pytest.mark.parametrize("contestants", [[], {"a": {"samples_ms": ["fast"]}}, {"a": 3}])
-def test_a_record_that_makes_no_sense_is_told(contestants: object) -> None:
+def test_a_record_that_makes_no_sense_is_reported(contestants: object) -> None:
     broken = Record(kind="bench-steady", title="", environment=ENVIRONMENT, results={"contestants": contestants})
     with pytest.raises(OptionError, match="holds no samples"):
         compare(broken, broken)

@@ -45,7 +45,7 @@ def test_a_damaged_catalogue_is_an_error_with_a_remedy(damaged: Path, monkeypatc
         published_models()
 
 
-def test_a_file_that_is_all_suffix_is_no_picture(tmp_path: Path) -> None:
+def test_a_file_that_is_all_suffix_is_no_image(tmp_path: Path) -> None:
     write_image(tmp_path / "in.png", Image(pixels=np.zeros((4, 4, 3), np.uint8)))
     (tmp_path / ".png").write_bytes((tmp_path / "in.png").read_bytes())
     assert find_images(tmp_path) == [tmp_path / "in.png"]

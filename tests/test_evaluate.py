@@ -38,7 +38,7 @@ def run(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, ["eval", *map(str, arguments)])
 
 
-def test_scores_are_those_of_the_metrics_on_the_upscaled_picture(folder: Path) -> None:
+def test_scores_are_those_of_the_metrics_on_the_upscaled_image(folder: Path) -> None:
     (pair, _) = find_pairs(folder / "HR", folder / "LR", 2)
     hr, lr = read_image(pair.hr).as_rgb8(), read_image(folder / "LR/0000x2.png").as_rgb8()
     sr = lr.repeat(2, axis=0).repeat(2, axis=1)
@@ -49,12 +49,12 @@ def test_scores_are_those_of_the_metrics_on_the_upscaled_picture(folder: Path) -
         assert measured is Measured.RGB or score.ssim == pytest.approx(ssim_y(sr, hr, border_px=2))
 
 
-def test_small_pictures_that_are_not_given_are_made_from_the_originals(folder: Path) -> None:
+def test_small_images_that_are_not_given_are_made_from_the_originals(folder: Path) -> None:
     given, made = (evaluate_pairs(NearestBackend(), find_pairs(folder / "HR", lr, 2)) for lr in (folder / "LR", None))
     assert given.scores == made.scores
 
 
-def test_a_picture_that_comes_out_perfect_has_no_psnr_and_leaves_the_mean_without(tmp_path: Path) -> None:
+def test_a_image_that_comes_out_perfect_has_no_psnr_and_leaves_the_mean_without(tmp_path: Path) -> None:
     flat = Image(pixels=np.full((40, 40, 3), 90, np.uint8))
     write_image(tmp_path / "flat.png", flat)
     evaluation = evaluate_pairs(NearestBackend(), find_pairs(tmp_path, None, 2))
@@ -62,7 +62,7 @@ def test_a_picture_that_comes_out_perfect_has_no_psnr_and_leaves_the_mean_withou
     assert evaluation.ssim == pytest.approx(1)
 
 
-def test_an_original_without_its_small_picture_is_named(folder: Path) -> None:
+def test_an_original_without_its_small_image_is_named(folder: Path) -> None:
     (folder / "LR/0001x2.png").unlink()
     with pytest.raises(OptionError, match=r"0001\.png has no small image") as caught:
         find_pairs(folder / "HR", folder / "LR", 2)
@@ -88,7 +88,7 @@ def test_a_float_artefact_is_measured_on_8_bits(folder: Path) -> None:
         NearestBackend(), find_pairs(folder / "HR", folder / "LR", 2)).scores
 
 
-def test_the_command_prints_a_table_keeps_csv_pictures_and_json(folder: Path, repository: Path) -> None:
+def test_the_command_prints_a_table_keeps_csv_images_and_json(folder: Path, repository: Path) -> None:
     model = repository / "models/srn-s-b6-x2.onnx"
     arguments = (model, "--hr", folder / "HR", "--lr", folder / "LR", "--device", "cpu")
     ended = run(*arguments, "--csv", folder / "scores.csv", "--save-images", folder / "out")
@@ -119,7 +119,7 @@ def test_the_published_figures_of_the_official_checkpoint_come_out(data: Path, n
     assert record["results"]["ssim"] == pytest.approx(mean["ssim_y"], abs=2e-4)
 
 
-def test_pictures_are_not_kept_over_originals_or_each_other(folder: Path, repository: Path) -> None:
+def test_images_are_not_kept_over_originals_or_each_other(folder: Path, repository: Path) -> None:
     before = (folder / "HR/0000.png").read_bytes()
     ended = run(repository / "models/srn-s-b6-x2.onnx", "--hr", folder / "HR", "--save-images", folder / "HR")
     assert (ended.exit_code, "one of the images that are measured" in ended.stderr) == (1, True)

@@ -85,7 +85,7 @@ def test_the_teachers_halo_is_its_receptive_field() -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 40), (3, 5), (14, 14), (14, 200), (9, 16)])
-def test_a_picture_below_fifteen_pixels_equals_its_reflected_self(height: int, width: int) -> None:
+def test_a_image_below_fifteen_pixels_equals_its_reflected_self(height: int, width: int) -> None:
     loaded = seeded_network(**SMALL, blocks=2)
     backend, picture = PyTorchBackend(loaded), large_picture(height, width)
     expected = backend.run(reflected(picture, 15, 15)[None])[0][:2 * height, :2 * width]
@@ -94,7 +94,7 @@ def test_a_picture_below_fifteen_pixels_equals_its_reflected_self(height: int, w
     np.testing.assert_allclose(upscale_rgb(picture, backend, TileOptions(tile=32)), expected, atol=ONE_LEVEL)
 
 
-def test_a_tile_larger_than_the_picture_is_the_whole_picture() -> None:
+def test_a_tile_larger_than_the_image_is_the_whole_image() -> None:
     assert worst_difference(seeded_network(**SMALL, blocks=2), large_picture(40, 47), TileOptions(tile=500)) == 0
 
 

@@ -142,7 +142,7 @@ def test_a_network_that_leaves_fp16s_range_is_refused(tmp_path: Path) -> None:
         export_and_prove(path, tmp_path / "fp16.onnx", ExportOptions(precision=Precision.FP16))
 
 
-def test_a_wrong_value_range_changes_the_picture_and_an_override_mends_it(tmp_path: Path) -> None:
+def test_a_wrong_value_range_changes_the_image_and_an_override_mends_it(tmp_path: Path) -> None:
     loaded = seeded_network(**NEW_ESA)
     path = tmp_path / "bare.pt"
     torch.save(loaded.network.state_dict(), path)

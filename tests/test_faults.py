@@ -144,7 +144,7 @@ def test_loops_of_links_end(tmp_path: Path) -> None:
     assert set(outcomes) == {"a.png", "self.png"}
 
 
-def test_pictures_that_vanish_are_errors(tmp_path: Path) -> None:
+def test_images_that_vanish_are_errors(tmp_path: Path) -> None:
     for name in "abcdef":
         put(tmp_path / f"in/{name}.png")
     run = run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), Setup(NearestBackend()))
@@ -159,7 +159,7 @@ def test_pictures_that_vanish_are_errors(tmp_path: Path) -> None:
 @pytest.mark.parametrize("variables", [{}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
                                        {"LC_ALL": "C.UTF-8"}])
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems keep no names that are not UTF-8")
-def test_any_name_is_written_and_told_byte_for_byte(tmp_path: Path, variables: dict[str, str]) -> None:
+def test_any_name_is_written_and_reported_byte_for_byte(tmp_path: Path, variables: dict[str, str]) -> None:
     names = [b"with space.png", b"line\nbreak.png", b"tab\t.png", b"-dash.png", b"\xff\xfe.png", "ü-画.png".encode(),
              b"Case.png", b"case.png", b"x" * 251 + b".png"]
     whole = put(tmp_path / "whole.png").read_bytes()

@@ -53,7 +53,7 @@ def test_production_code_opens_nothing_but_https(tmp_path: Path, url: str) -> No
         fetch(Pinned(url=url, sha256="0" * 64, size_bytes=1), tmp_path / "a.pt", patience=QUICK)
 
 
-def test_a_port_where_nobody_listens_is_told_at_once_and_how_to_do_without(tmp_path: Path) -> None:
+def test_a_port_where_nobody_listens_is_reported_at_once_and_how_to_do_without(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = Server([], url=f"http://127.0.0.1:{listener.getsockname()[1]}/weights.pt")
     with pytest.raises(DownloadError, match=f"cannot be reached: {os.strerror(errno.ECONNREFUSED)}") as caught:
@@ -62,7 +62,7 @@ def test_a_port_where_nobody_listens_is_told_at_once_and_how_to_do_without(tmp_p
     assert str(tmp_path / "net.pt") in caught.value.remedy
 
 
-def test_a_name_that_nobody_knows_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_nobody_knows_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -71,7 +71,7 @@ def test_a_name_that_nobody_knows_is_told(tmp_path: Path, monkeypatch: pytest.Mo
         fetch(EXAMPLE, tmp_path / "a.pt", patience=QUICK)
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with serving() as server, pytest.raises(DownloadError, match="cannot be written") as caught:
         bring(server, tmp_path / "file")
@@ -80,7 +80,7 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full, a disk that is always full")
-def test_a_full_disk_is_told(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported(tmp_path: Path) -> None:
     with serving() as server:
         partial_path(pinned(server), tmp_path / "net.pt").symlink_to("/dev/full")
         with pytest.raises(DownloadError, match=f"cannot be written: {os.strerror(errno.ENOSPC)}"):

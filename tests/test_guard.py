@@ -113,7 +113,7 @@ def test_a_verdict_does_not_depend_on_the_depth(dtype: Any) -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (7, 15), (8, 9), (300, 17)])
-def test_blocks_cover_pictures_of_any_size_and_bands_join(height: int, width: int) -> None:
+def test_blocks_cover_images_of_any_size_and_bands_join(height: int, width: int) -> None:
     lr = scene(height, width)
     verdict = inspect(lr, enlarged(lr), SCALE)
     assert verdict.mask().shape == (height, width)

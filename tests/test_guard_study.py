@@ -25,7 +25,7 @@ def judged(verdict: str) -> list[float]:
             if verdicts().get(network, {}).get(name, "whole") == verdict]
 
 
-def test_every_network_saw_every_published_picture() -> None:
+def test_every_network_saw_every_published_image() -> None:
     assert set(HEALTHY) == {*shipped_models(), *PUBLISHED}
     assert set(HARD) == {*HEALTHY, HALF}
     assert {network["pictures"] for network in HEALTHY.values()} == {5 + 14 + 100}

@@ -124,7 +124,7 @@ def test_only_the_windows_around_a_broken_block_are_run_again() -> None:
     assert 0 < sum(h * w for _, h, w, _ in precise.shapes) < 500 * 600 // 8
 
 
-def test_a_healthy_picture_opens_no_fallback() -> None:
+def test_a_healthy_image_opens_no_fallback() -> None:
     def opened() -> NearestBackend:
         raise AssertionError("nobody needs it")
 
@@ -147,7 +147,7 @@ def test_pixels_of_more_than_8_bits_run_on_the_fp32_fallback(dtype: Any) -> None
 
 
 @pytest.mark.parametrize("guard", [Guard.WARN, Guard.REPAIR])
-def test_a_grey_picture_is_looked_at_in_the_colours_that_the_network_gives_it(guard: Guard) -> None:
+def test_a_grey_image_is_looked_at_in_the_colours_that_the_network_gives_it(guard: Guard) -> None:
     class Tinting(NearestBackend):
         """Makes grey colourful and keeps its luma, as diverging networks do with patterns."""
 
@@ -171,7 +171,7 @@ def sixteen(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_picture_of_16_bits_keeps_them_with_every_shipped_model(sixteen: Path, tmp_path: Path) -> None:
+def test_a_image_of_16_bits_keeps_them_with_every_shipped_model(sixteen: Path, tmp_path: Path) -> None:
     for name in shipped_models():
         with srn_deploy.load(name, device="cpu") as upscaler:
             outcome, = upscaler.upscale_files(sixteen, tmp_path / f"{name}.png")

@@ -27,7 +27,7 @@ def test_half_precision_is_near_single_precision_tiled_and_whole(one_thread: Non
     assert half.spec.precision is Precision.FP16
 
 
-def test_pictures_of_16_bits_are_refused_in_half_precision() -> None:
+def test_images_of_16_bits_are_refused_in_half_precision() -> None:
     half = PyTorchBackend(seeded_network(scale=2, channels=8, esa_channels=4, blocks=1), precision=Precision.FP16)
     with pytest.raises(UnsuitableBatch, match="takes 8 bits") as caught:
         upscale_rgb(np.zeros((20, 20, 3), np.uint16), half)

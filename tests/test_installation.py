@@ -143,7 +143,7 @@ def test_the_wheel_brings_only_its_own_names(wheel: Path) -> None:
             "srn_deploy", "srn_deploy_models"}
 
 
-def test_the_base_without_any_extra_upscales_a_picture(
+def test_the_base_without_any_extra_upscales_a_image(
         wheel: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     bin_folder = fresh_environment(tmp_path_factory.mktemp("base"), without=NOT_IN_THE_BASE)
     pip_install(bin_folder, wheel)

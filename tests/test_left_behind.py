@@ -271,7 +271,7 @@ def test_xmp_that_is_damaged_and_may_count_pixels_is_left_behind_and_named(tmp_p
     assert f"left behind: XMP that is damaged, {len(cut)} bytes" in image.remarks[0]
 
 
-def test_a_place_on_earth_is_told_to_be_lost_where_only_exif_has_it(tmp_path: Path) -> None:
+def test_a_place_on_earth_is_reported_as_lost_where_only_exif_has_it(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "in.tif", noise(8, 8, 3), photometric="rgb", metadata=None, extratags=[
         (33550, "d", 3, (1.0, 1.0, 0.0), True), (33922, "d", 6, (0.0, 0, 0, 5, 6, 0), True)])
     (lost,) = write_image(tmp_path / "out.png", read_image(tmp_path / "in.tif"))

@@ -58,7 +58,7 @@ def test_an_error_of_one_level_everywhere_is_48_decibels() -> None:
     assert psnr(dark, dark + 1) == pytest.approx(20 * np.log10(255), abs=FLOAT64)
 
 
-def test_equal_pictures_have_infinite_psnr_and_an_ssim_of_one() -> None:
+def test_equal_images_have_infinite_psnr_and_an_ssim_of_one() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (20, 21, 3)).astype(np.uint8)
     assert psnr_y(picture, picture, border_px=2) == float("inf")
     assert ssim_y(picture, picture, border_px=2) == pytest.approx(1.0, abs=FLOAT64)
@@ -82,12 +82,12 @@ def test_luma_is_bt601_in_the_studio_range(rgb: tuple[int, int, int], y: float) 
 
 
 @pytest.mark.parametrize("measure", [psnr, ssim])
-def test_pictures_of_different_sizes_are_refused_and_not_broadcast(measure: Any) -> None:
+def test_images_of_different_sizes_are_refused_and_not_broadcast(measure: Any) -> None:
     with pytest.raises(OptionError, match="cannot be compared"):
         measure(np.zeros((12, 12)), np.zeros((1, 12)))
 
 
-def test_ssim_of_a_picture_below_its_window_is_refused() -> None:
+def test_ssim_of_a_image_below_its_window_is_refused() -> None:
     with pytest.raises(OptionError, match="at least 11"):
         ssim(np.zeros((10, 30)), np.zeros((10, 30)))
 

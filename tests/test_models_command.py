@@ -117,7 +117,7 @@ def test_what_cannot_be_fetched_ends_in_exit_code_1_with_a_remedy(server: Server
     assert f"copy the file from elsewhere to {place()}" in done.stderr
 
 
-def test_what_came_before_a_failure_is_told(server: Server) -> None:
+def test_what_came_before_a_failure_is_reported(server: Server) -> None:
     server.manners = [Manner(status=404)]
     done = run("models", "pull", default_model(), NAME)
     assert (done.exit_code, done.stdout.count("\n")) == (1, 1)

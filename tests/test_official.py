@@ -27,7 +27,7 @@ def graph(data: Path, tmp_path_factory: pytest.TempPathFactory) -> OnnxRuntimeBa
     return OnnxRuntimeBackend(export_and_prove(data / CHECKPOINT, tmp_path_factory.mktemp("official") / "a.onnx").path)
 
 
-def test_set5_equals_the_authors_pictures_within_one_level_at_32_0506_db(data: Path,
+def test_set5_equals_the_authors_images_within_one_level_at_32_0506_db(data: Path,
                                                                          graph: OnnxRuntimeBackend) -> None:
     scores = []
     for path in find_images(data / "images/Set5/x4/HR"):
@@ -39,14 +39,14 @@ def test_set5_equals_the_authors_pictures_within_one_level_at_32_0506_db(data: P
     assert np.mean(scores) == pytest.approx(32.0506, abs=5e-5)  # the reference has four digits
 
 
-def test_a_div2k_picture_equals_pytorch_within_one_level(data: Path, graph: OnnxRuntimeBackend) -> None:
+def test_a_div2k_image_equals_pytorch_within_one_level(data: Path, graph: OnnxRuntimeBackend) -> None:
     lr = read_image(data / "images/0853x4.png").as_rgb8()
     expected = PyTorchBackend(load_checkpoint(data / CHECKPOINT)).run(lr[None])[0]
     assert np.abs(graph.run(lr[None])[0].astype(int) - expected).max() <= 1
 
 
 @pytest.mark.parametrize("tile", [48, 96, 200])
-def test_tiles_of_a_div2k_picture_are_within_one_level_of_the_whole(data: Path, tmp_path: Path, tile: int) -> None:
+def test_tiles_of_a_div2k_image_are_within_one_level_of_the_whole(data: Path, tmp_path: Path, tile: int) -> None:
     path = export_and_prove(data / CHECKPOINT, tmp_path / "f.onnx", ExportOptions(pixel_type=PixelType.FLOAT32)).path
     backend = OnnxRuntimeBackend(path)
     lr = read_image(data / "images/0853x4.png").as_rgb8()[:205, :241].astype(np.float32) / np.float32(255)

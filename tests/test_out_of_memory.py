@@ -44,7 +44,7 @@ print(np.abs(starved.astype(int) - whole).max())
 @pytest.mark.parametrize(("kind", "run"), [
     ("graph", ("cpu", "700", "260")), ("checkpoint", ("cpu", "700", "260")),
     pytest.param("graph", ("openvino", "450", "80"), marks=needs_openvino)])
-def test_too_little_memory_halves_the_tile_and_gives_the_same_picture(
+def test_too_little_memory_halves_the_tile_and_gives_the_same_image(
         tmp_path: Path, repository: Path, kind: str, run: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SRN_CACHE", str(tmp_path / "cache"))
     path = tmp_path / "net.safetensors"

@@ -76,7 +76,7 @@ def imdn() -> tuple[onnx.ModelProto, onnx.ModelProto]:
     return graph, half_precision_copy(graph)
 
 
-def test_statistics_over_the_whole_picture_stay_in_single_precision(
+def test_statistics_over_the_whole_image_stay_in_single_precision(
         imdn: tuple[onnx.ModelProto, onnx.ModelProto]) -> None:
     _, twin = imdn
     inferred = onnx.shape_inference.infer_shapes(twin)
@@ -92,7 +92,7 @@ def test_statistics_over_the_whole_picture_stay_in_single_precision(
     assert {types[node.input[1]] for node in convolutions} == {onnx.TensorProto.FLOAT16}
 
 
-def test_a_bright_picture_does_not_overflow_the_statistics(
+def test_a_bright_image_does_not_overflow_the_statistics(
         imdn: tuple[onnx.ModelProto, onnx.ModelProto], tmp_path: Path) -> None:
     picture = np.zeros((1, 200, 240, 3), np.uint8)
     picture[:, ::2] = 255

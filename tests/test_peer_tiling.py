@@ -119,7 +119,7 @@ def test_the_halo_of_carn_is_its_receptive_field(options: dict[str, Any]) -> Non
     assert max(25 - int(rows.min()), int(rows.max()) - 25) == ARCHITECTURES["carn"].describe(options).halo_px
 
 
-def test_a_network_that_pools_the_whole_picture_warns_of_its_tiles_once_per_picture(
+def test_a_network_that_pools_the_whole_image_warns_of_its_tiles_once_per_image(
         caplog: pytest.LogCaptureFixture) -> None:
     loaded = seeded_network("imdn", **IMDN)
     assert loaded.spec.pools_whole_picture

@@ -55,7 +55,7 @@ def test_inks_are_converted_with_a_warning(tmp_path: Path) -> None:
     assert done.stderr.count("Warning: in.jpg: its CMYK colours are converted to sRGB") == 1
 
 
-def test_a_picture_of_too_many_pixels_is_refused_with_the_option_that_lifts_the_limit(tmp_path: Path) -> None:
+def test_a_image_of_too_many_pixels_is_refused_with_the_option_that_lifts_the_limit(tmp_path: Path) -> None:
     picture(tmp_path / "in.png")
     refused = run("upscale", "in.png", "out.png", "--max-megapixels", "0.001", cwd=tmp_path)
     assert refused.returncode == 1

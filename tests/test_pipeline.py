@@ -52,7 +52,7 @@ def test_a_bad_file_is_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
     assert tree(tmp_path / "out") == ["a.png", "c.png"]
 
 
-def test_a_target_that_cannot_hold_the_picture_is_found_before_the_work(tmp_path: Path) -> None:
+def test_a_target_that_cannot_hold_the_image_is_found_before_the_work(tmp_path: Path) -> None:
     alpha = np.random.default_rng(0).integers(0, 256, (12, 17, 1), dtype=np.uint8)
     write_image(tmp_path / "a.png", Image(pixels=alpha.repeat(3, 2), alpha=alpha))
     backend = NearestBackend()
@@ -117,7 +117,7 @@ def test_a_stopped_run_leaves_only_whole_files(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read_image(tmp_path / "out" / name).pixels, whole)
 
 
-def test_pictures_arrive_in_order_and_equal_to_one_by_one(tmp_path: Path) -> None:
+def test_images_arrive_in_order_and_equal_to_one_by_one(tmp_path: Path) -> None:
     for index in range(7):
         put(tmp_path / f"in/{index}.png", seed=index, channels=1 if index % 2 else 3)
     for bad in (1, 4):
@@ -142,7 +142,7 @@ class HungryBackend(NearestBackend):
         return super().run(batch, geometry)
 
 
-def test_a_picture_that_memory_does_not_hold_stops_nothing(tmp_path: Path) -> None:
+def test_a_image_that_memory_does_not_hold_stops_nothing(tmp_path: Path) -> None:
     for name in "abc":
         put(tmp_path / f"in/{name}.png")
     outcomes = list(run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), Setup(HungryBackend())))

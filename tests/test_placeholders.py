@@ -104,7 +104,7 @@ def test_every_protocol_that_torch_writes_is_read(tmp_path: Path, protocol: int)
     assert is_taken(load_checkpoint(tmp_path / "file.pt"), tiny_state())
 
 
-def test_what_is_left_out_is_told_in_the_users_words(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_left_out_is_reported_in_the_users_words(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "srn_deploy")
     load_bytes(tmp_path, written({"net": tiny_state(), "best_psnr": np.float64(28.1), "date": datetime.date.today(),
                                   "args": argparse.Namespace(scale=4)}))

@@ -144,7 +144,7 @@ def test_the_shipped_record_of_the_ablation_has_two_seeds_of_every_row() -> None
     assert {row["row"] for row in record.results["rows"]} == set(ablation.ROWS)
 
 
-def test_the_study_of_damaged_pictures_goes_from_pictures_to_a_table(small_set: Path, tmp_path: Path) -> None:
+def test_the_study_of_damaged_images_goes_from_images_to_a_table(small_set: Path, tmp_path: Path) -> None:
     photo_study.main(["--models", default_model(), "--sets", str(small_set), "--threads", "1", "--records",
                       str(tmp_path)])
     record = Record.load(tmp_path / "photo.json")
@@ -176,7 +176,7 @@ def test_damage_is_what_its_name_says() -> None:
     assert np.array_equal(photo_study.blurred(0.5)(picture, 0), cv2.GaussianBlur(picture, (0, 0), 0.5))
 
 
-def test_the_hard_pictures_are_always_the_same_and_hold_what_they_are_called() -> None:
+def test_the_hard_images_are_always_the_same_and_hold_what_they_are_called() -> None:
     first, again = hard_pictures(), hard_pictures()
     assert all(np.array_equal(first[title], again[title]) for title in first)
     assert {picture.shape for picture in first.values()} == {(SIDE_PX, SIDE_PX, 3)}

@@ -45,14 +45,14 @@ def test_a_side_has_at_most_two_window_lengths(side: int, tile: int, halo: int, 
 
 
 @pytest.mark.parametrize(("height", "width"), [(768, 1024), (720, 1280), (900, 900), (1080, 1920), (3000, 4000)])
-def test_windows_are_spread_evenly_over_ordinary_pictures(height: int, width: int) -> None:
+def test_windows_are_spread_evenly_over_ordinary_images(height: int, width: int) -> None:
     tile_px = largest_tile_px(budget_bytes=2**30, bytes_per_px=1408, halo_px=48, alignment_px=6)
     tiles = plan_tiles(height, width, tile_px=tile_px, halo_px=48, alignment_px=6, min_side_px=15)
     computed = sum(tile.shape[0] * tile.shape[1] for tile in tiles)
     assert computed <= 1.35 * height * width  # full windows that overlap at the end would cost up to 3.7
 
 
-def test_a_tile_larger_than_the_picture_is_one_window() -> None:
+def test_a_tile_larger_than_the_image_is_one_window() -> None:
     (tile,) = plan_tiles(40, 50, tile_px=200, halo_px=64, alignment_px=6, min_side_px=15)
     assert tile.shape == (40, 50)
 
@@ -72,7 +72,7 @@ def test_batches_hold_equal_shapes_and_lose_no_tile(height: int, width: int, siz
 
 
 @given(height=st.integers(15, 150), width=st.integers(15, 150), scale=st.integers(1, 4))
-def test_cut_and_join_give_back_the_picture(height: int, width: int, scale: int) -> None:
+def test_cut_and_join_give_back_the_image(height: int, width: int, scale: int) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     canvas = np.zeros((height * scale, width * scale, 3), np.uint8)
     for tile in plan_tiles(height, width, tile_px=40, halo_px=8, alignment_px=6, min_side_px=15):
@@ -87,13 +87,13 @@ def test_the_tile_grows_with_the_memory_and_shrinks_with_the_halo() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (2, 3), (14, 15), (9, 20)])
-def test_a_small_picture_is_reflected_and_stays_in_its_corner(shape: tuple[int, int]) -> None:
+def test_a_small_image_is_reflected_and_stays_in_its_corner(shape: tuple[int, int]) -> None:
     picture = np.random.default_rng(1).integers(0, 256, (*shape, 3), dtype=np.uint8)
     grown = reflected(picture, 15, 15)
     assert min(grown.shape[:2]) >= 15
     np.testing.assert_array_equal(grown[:shape[0], :shape[1]], picture)
 
 
-def test_a_large_enough_picture_is_not_copied() -> None:
+def test_a_large_enough_image_is_not_copied() -> None:
     picture = np.zeros((15, 15, 3), np.uint8)
     assert reflected(picture, 15, 15) is picture

@@ -54,7 +54,7 @@ def test_every_table_stands_in_the_document(record: Record, page: str, table: ob
     assert " ".join(table(record).split()) in page, STALE
 
 
-def test_the_picture_is_described_with_the_records_worst_value(record: Record, page: str) -> None:
+def test_the_image_is_described_with_the_records_worst_value(record: Record, page: str) -> None:
     assert f"Naive: up to {record.results['naive']['worst_levels']:.0f} levels" in page, STALE
 
 

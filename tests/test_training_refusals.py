@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from srn_deploy.errors import DeviceUnavailable, OptionError, TrainingError
+from srn_deploy.errors import DeviceUnavailable, OptionError, OutOfMemory, TrainingError
 from srn_deploy.image import Image, write_image
 from srn_deploy.training import RunOptions
 from srn_deploy.training.recipe import Recipe
@@ -124,6 +124,12 @@ def test_a_network_that_cannot_be_built_is_refused_before_anything_is_written(
 def test_a_patch_larger_than_every_image_is_refused(images: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"no image of at least 54 x 54 px \(3 smaller"):
         Trainer(replace(RECIPE, hr_patch_px=54), (images,), tmp_path, CPU)
+
+
+def test_a_batch_that_no_memory_holds_is_refused(images: Path, tmp_path: Path) -> None:
+    with pytest.raises(OutOfMemory, match="does not hold") as caught:
+        Trainer(replace(RECIPE, batch=10**11), (images,), tmp_path / "run", CPU).run()
+    assert "batch" in caught.value.remedy
 
 
 def test_an_unknown_device_is_refused_and_never_replaced(images: Path, tmp_path: Path) -> None:

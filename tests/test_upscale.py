@@ -73,7 +73,7 @@ def test_only_the_wanted_tiles_are_run_again_and_give_what_the_whole_gives() -> 
     np.testing.assert_array_equal(pixels, enlarged(picture)[rows, cols])
 
 
-def test_a_small_picture_runs_whole_and_a_large_one_in_windows_of_bounded_memory() -> None:
+def test_a_small_image_runs_whole_and_a_large_one_in_windows_of_bounded_memory() -> None:
     options = TileOptions(activation_bytes=(bound := 100 * 80 * 80))
     assert choose_tile_px(NEAREST, Limits(), 80, 80, options) is None
     backend = NearestBackend()
@@ -90,7 +90,7 @@ def test_windows_stay_within_the_bound_however_they_are_rounded(alignment: int) 
     assert max(n * h * w * 100 for n, h, w, _ in backend.shapes) <= bound
 
 
-def test_the_matrices_of_a_long_picture_count_too() -> None:
+def test_the_matrices_of_a_long_image_count_too() -> None:
     spec = replace(NEAREST, has_esa=True, min_side_px=15, alignment_px=6, halo_px=30)
     options = TileOptions(activation_bytes=2**27)
     assert 15 * 50_000 * spec.activation_bytes_per_px < 2**27

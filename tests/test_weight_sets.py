@@ -89,7 +89,7 @@ TWO: dict[str, Callable[[State, State], object]] = {
 
 
 @pytest.mark.parametrize("name", TWO)
-def test_averaged_weights_are_taken_first_and_the_choice_is_told(
+def test_averaged_weights_are_taken_first_and_the_choice_is_reported(
         tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str) -> None:
     caplog.set_level(logging.INFO, "srn_deploy")
     loaded = load(tmp_path, TWO[name](shifted(tiny_state()), tiny_state()))
@@ -156,7 +156,7 @@ def test_averaged_weights_that_no_network_fits_do_not_hide_whole_ones(tmp_path: 
     assert is_taken(load(tmp_path, {first: found[first], **found}), tiny_state())
 
 
-def test_a_tensor_beside_a_prefix_is_left_out_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_tensor_beside_a_prefix_is_left_out_and_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     loaded = load(tmp_path, {**prefixed("module.", tiny_state()), "stray.weight": torch.zeros(3)})
     assert is_taken(loaded, tiny_state())
     (told,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
@@ -208,7 +208,7 @@ def test_the_same_weights_under_two_names_need_no_choice(tmp_path: Path) -> None
     assert is_taken(load(tmp_path, {"first": tiny_state(), "second": tiny_state()}), tiny_state())
 
 
-def test_what_does_not_fit_is_told_with_its_place_and_how_near_it_is(tmp_path: Path) -> None:
+def test_what_does_not_fit_is_reported_with_its_place_and_how_near_it_is(tmp_path: Path) -> None:
     whole = prefixed("module.", tiny_state())
     del whole["module.tail.bias"]
     count = len(tiny_state())
@@ -217,7 +217,7 @@ def test_what_does_not_fit_is_told_with_its_place_and_how_near_it_is(tmp_path: P
         load(tmp_path, {**whole, "stray": torch.zeros(3)})
 
 
-def test_an_unknown_network_is_told_with_its_place(tmp_path: Path) -> None:
+def test_an_unknown_network_is_reported_with_its_place(tmp_path: Path) -> None:
     with pytest.raises(UnknownNetwork, match=r"under `netD`: No known network has these 4 tensors.*netD \(4 tensors\)"):
         load(tmp_path, {"netD": discriminator_state(), "epoch": 3})
 

@@ -28,7 +28,7 @@ def limits(*shapes: ShapeRange) -> Limits:
 
 
 @given(height=st.integers(15, 3000), width=st.integers(15, 3000), tile_px=st.none() | st.integers(32, 900))
-def test_every_window_lies_in_the_engine_and_the_cores_cover_the_picture(
+def test_every_window_lies_in_the_engine_and_the_cores_cover_the_image(
         height: int, width: int, tile_px: int | None) -> None:
     tiles = planned_windows(ESA, limits(DYNAMIC), height, width, tile_px, TileOptions())
     assert all(DYNAMIC.takes(*tile.shape) for tile in tiles)
@@ -55,7 +55,7 @@ def test_a_static_engine_says_what_it_takes_and_how_to_build_another() -> None:
     assert "more than 134." in caught.value.remedy
 
 
-def test_a_picture_below_the_engine_is_reflected_into_it_and_cropped_again() -> None:
+def test_a_image_below_the_engine_is_reflected_into_it_and_cropped_again() -> None:
     backend = NearestBackend(limits=limits(STATIC))
     picture = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
     upscaled = upscale_rgb(picture, backend)

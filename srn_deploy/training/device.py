@@ -40,6 +40,8 @@ def memory_errors_translated() -> Iterator[None]:
     """Raise OutOfMemory instead of PyTorch's own error."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except (RuntimeError, MemoryError) as error:  # "allocate memory" is the message of the CPU allocator
+        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "allocate memory" not in str(error):
+            raise
         raise OutOfMemory("The device's memory does not hold all images, one batch and its activations.",
                           remedy="Make batch or hr_patch_px smaller in a copy of the recipe.") from error

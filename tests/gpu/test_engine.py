@@ -65,7 +65,7 @@ def test_the_engine_was_certified_when_it_was_built(engine: StoredEngine) -> Non
     assert certificate.passed, certificate
 
 
-def test_tiles_of_an_engine_are_those_of_the_whole_picture(
+def test_tiles_of_an_engine_are_those_of_the_whole_image(
         backend: TensorRtBackend, picture: NDArray[np.uint8]) -> None:
     whole = upscale_rgb(picture[:339, :510], backend)
     tiled = upscale_rgb(picture[:339, :510], backend, TileOptions(tile=96))

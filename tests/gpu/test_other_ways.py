@@ -18,7 +18,7 @@ from srn_deploy.tiling.windows import TileOptions
 
 
 @pytest.mark.parametrize("way", ["onnxruntime", "pytorch"])
-def test_it_gives_the_picture_of_the_cpu(repository: Path, way: str) -> None:
+def test_it_gives_the_image_of_the_cpu(repository: Path, way: str) -> None:
     pytest.importorskip("torch")
     picture = read_image(repository / "benchmarks/pictures/demo.png").as_rgb8()[:160, :200]
     try:
