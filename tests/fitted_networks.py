@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from srn_deploy.architectures import ARCHITECTURES
-from srn_deploy.architectures.image_residual import ImageResidual, enlarged
+from srn_deploy.architectures.image_residual import EnlargedImage, ImageResidual
 from srn_deploy.architectures.trial_image import trial_pair
 from tests.networks import OUTPUT_LAYERS
 
@@ -35,7 +35,7 @@ def fitted_network(architecture: str, *, value_range: float, biases: Mapping[str
     for name, value in (biases or {}).items():
         network.get_parameter(f"{name}.bias").fill_(value)
     mode = ImageResidual(str(spec.options.get("image_residual", "none")))
-    wanted = original if mode is ImageResidual.NONE else original - enlarged(small, spec.scale, mode)
+    wanted = original if mode is ImageResidual.NONE else original - EnlargedImage(spec.scale, mode)(small)
     tail = network.get_submodule(OUTPUT_LAYERS[architecture])
     assert isinstance(tail, nn.Conv2d)
     assert tail.bias is not None

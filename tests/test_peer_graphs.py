@@ -27,8 +27,10 @@ from tests.networks import large_picture, seeded_network
 
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "rlfn": ("rlfn", {"scale": 2, "channels": 8, "mid_channels": 12, "esa_channels": 4, "blocks": 1}),
-    "dipnet": ("dipnet", {"scale": 4, "channels": 8, "mid_channels": 6, "esa_channels": 4, "blocks": 1}),
-    "rfdn": ("rfdn", {"scale": 2, "channels": 8, "distilled_channels": 4, "esa_channels": 4, "blocks": 1}),
+    "dipnet": ("dipnet", {"scale": 4, "channels": 8, "mid_channels": 6, "esa_channels": 4, "blocks": 1,
+                          "image_residual": "bicubic", "inner_residual": False}),
+    "rfdn": ("rfdn", {"scale": 2, "channels": 8, "distilled_channels": 4, "esa_channels": 4, "blocks": 1,
+                      "dilations": "1,2,5", "inner_residual": False}),
     "imdn": ("imdn", {"scale": 2, "channels": 8, "distilled_channels": 2, "squeezed_channels": 2, "blocks": 2}),
     "carn": ("carn", {"scale": 3, "channels": 8}),
     "carn_m": ("carn", {"scale": 4, "channels": 16, "mobile": True, "groups": 4}),

@@ -64,6 +64,12 @@ def test_tiles_are_within_one_level_of_the_whole_at_the_default_halo(name: str, 
     assert worst_difference(PyTorchBackend(loaded), picture_of_several_tiles(loaded), TileOptions(tile=48)) < ONE_LEVEL
 
 
+def test_dilated_convolutions_tile_within_one_level_at_their_own_halo() -> None:
+    loaded = seeded_network("rfdn", blocks=2, dilations="1,2,5", **RFDN)
+    assert loaded.spec.halo_px == esa_network("rfdn", 2).spec.halo_px + 2 * (1 + 4)  # what dilations reach further
+    assert worst_difference(PyTorchBackend(loaded), picture_of_several_tiles(loaded), TileOptions(tile=48)) < ONE_LEVEL
+
+
 @pytest.mark.parametrize(("name", "blocks"), ESA_NETWORKS)
 def test_the_naive_way_fails_the_same_bar(name: str, blocks: int) -> None:
     loaded = esa_network(name, blocks)

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from srn_deploy.architectures.image_residual import ImageResidual, with_image
+from srn_deploy.architectures.image_residual import ImageResidual, enlarged_image, with_image
 from srn_deploy.architectures.options import SLOPES, checked, filters, scale_from_tail
 from srn_deploy.architectures.signature import Architecture, Signature, StateDict
 from srn_deploy.errors import OptionError
@@ -98,7 +98,7 @@ class Imdn(nn.Module):
     def __init__(self, options: ImdnOptions) -> None:
         super().__init__()
         width = options.channels
-        self.scale, self.image_residual = options.scale, options.image_residual
+        self.enlarged_image = enlarged_image(options.scale, options.image_residual)
         self.names = [f"IMDB{number}" for number in range(1, options.blocks + 1)]
         self.fea_conv = nn.Conv2d(3, width, 3, padding=1)
         for name in self.names:
@@ -116,7 +116,7 @@ class Imdn(nn.Module):
             features = self.get_submodule(name)(features)
             outputs.append(features)
         upscaled: Tensor = self.upsampler(self.LR_conv(self.c(torch.cat(outputs, dim=1))) + shallow)
-        return with_image(upscaled, lr, self.scale, self.image_residual)
+        return with_image(upscaled, lr, self.enlarged_image)
 
 
 def _read_options(state: StateDict) -> dict[str, Scalar]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from srn_deploy.architectures.esa import OldEsa
-from srn_deploy.architectures.image_residual import ImageResidual, with_image
+from srn_deploy.architectures.image_residual import ImageResidual, enlarged_image, with_image
 from srn_deploy.architectures.options import BOTH, SLOPES, checked, filters, scale_from_tail
 from srn_deploy.architectures.signature import Architecture, Signature, StateDict
 from srn_deploy.errors import OptionError
@@ -97,7 +97,7 @@ class Rfdn(nn.Module):
     def __init__(self, options: RfdnOptions) -> None:
         super().__init__()
         width = options.channels
-        self.scale, self.image_residual = options.scale, options.image_residual
+        self.enlarged_image = enlarged_image(options.scale, options.image_residual)
         self.names = [f"B{number}" for number in range(1, options.blocks + 1)]
         self.fea_conv = nn.Conv2d(3, width, 3, padding=1)
         for name in self.names:
@@ -115,7 +115,7 @@ class Rfdn(nn.Module):
             features = self.get_submodule(name)(features, rows, cols)
             outputs.append(features)
         upscaled: Tensor = self.upsampler(self.LR_conv(self.c(torch.cat(outputs, dim=1))) + shallow)
-        return with_image(upscaled, lr, self.scale, self.image_residual)
+        return with_image(upscaled, lr, self.enlarged_image)
 
 
 def _read_options(state: StateDict) -> dict[str, Scalar]:

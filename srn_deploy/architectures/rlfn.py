@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from srn_deploy.architectures.esa import LightEsa
-from srn_deploy.architectures.image_residual import ImageResidual, with_image
+from srn_deploy.architectures.image_residual import ImageResidual, enlarged_image, with_image
 from srn_deploy.architectures.options import BOTH, SLOPES, checked, filters, scale_from_tail
 from srn_deploy.architectures.signature import Architecture, OtherForm, Signature, StateDict
 from srn_deploy.errors import OptionError
@@ -81,7 +81,7 @@ class Rlfn(nn.Module):
     def __init__(self, options: RlfnOptions, *, bias: bool = True) -> None:
         super().__init__()
         width = options.channels
-        self.scale, self.image_residual = options.scale, options.image_residual
+        self.enlarged_image = enlarged_image(options.scale, options.image_residual)
         self.names = [f"block_{number}" for number in range(1, options.blocks + 1)]
         self.conv_1 = nn.Conv2d(3, width, 3, padding=1, bias=bias)
         for name in self.names:
@@ -96,7 +96,7 @@ class Rlfn(nn.Module):
         for name in self.names:
             features = self.get_submodule(name)(features, rows, cols)
         upscaled: Tensor = self.upsampler(self.conv_2(features) + shallow)
-        return with_image(upscaled, lr, self.scale, self.image_residual)
+        return with_image(upscaled, lr, self.enlarged_image)
 
 
 def read_rlfn_options(state: StateDict) -> dict[str, Scalar]:

@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from srn_deploy.architectures.esa import NewEsa, OldEsa
-from srn_deploy.architectures.image_residual import ImageResidual, with_image
+from srn_deploy.architectures.image_residual import ImageResidual, enlarged_image, with_image
 from srn_deploy.architectures.options import BOTH, SLOPES, checked, count_blocks, filters, scale_from_tail
 from srn_deploy.architectures.signature import Architecture, Signature, StateDict
 from srn_deploy.errors import OptionError
@@ -78,7 +78,7 @@ class Srn(nn.Module):
 
     def __init__(self, options: SrnOptions) -> None:
         super().__init__()
-        self.scale, self.image_residual = options.scale, options.image_residual
+        self.enlarged_image = enlarged_image(options.scale, options.image_residual)
         self.recon_trunk = nn.ModuleList(SrnBlock(options) for _ in range(options.blocks))
         if options.last_conv:
             self.last_conv = nn.Conv2d(options.channels, options.channels, 3, padding=1)
@@ -94,7 +94,7 @@ class Srn(nn.Module):
         if hasattr(self, "last_conv"):
             features = self.last_conv(features)
         upscaled: Tensor = self.shuffle(self.tail(features + shallow))
-        return with_image(upscaled, lr, self.scale, self.image_residual)
+        return with_image(upscaled, lr, self.enlarged_image)
 
 
 VALUE_RANGE = 255.0

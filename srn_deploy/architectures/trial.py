@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srn_deploy.architectures.image_residual import ImageResidual, with_image
+from srn_deploy.architectures.image_residual import ImageResidual, enlarged_image, with_image
 from srn_deploy.architectures.signature import Architecture, StateDict
 from srn_deploy.architectures.trial_image import SMALL_SIDE_PX, trial_pair
 from srn_deploy.image.bicubic import resize
@@ -159,7 +159,7 @@ class _Examiner:
             output = self._enlarged(levels, value_range, dict(body))
             for setting in sharing:
                 mode = ImageResidual(str(setting.options.get(_IMAGE, ImageResidual.NONE)))
-                upscaled = with_image(output, levels, self._scale, mode)[0].permute(1, 2, 0)
+                upscaled = with_image(output, levels, enlarged_image(self._scale, mode))[0].permute(1, 2, 0)
                 yield TrialScore(setting=setting, psnr_db=self._psnr(upscaled, original))
 
     @torch.no_grad()
