@@ -150,8 +150,9 @@ def test_an_option_given_to_build_engine_is_known_to_its_certificate(
     pytest.importorskip("tensorrt_rtx")
     path = tmp_path / "net.pth"
     torch.save(seeded_network("fsrcnn", **SMALL["fsrcnn"]).network.state_dict(), path)
-    request = EngineRequest(runtime="tensorrt-rtx", shapes=("24x24",), corrections=Corrections.parse(("scale=3",)))
+    given = Corrections(options={"scale": 3}, trust=True)  # it is not trained
+    request = EngineRequest(runtime="tensorrt-rtx", shapes=("24x24",), corrections=given)
     engine = request_engine(str(path), request, EngineStore(tmp_path / "engines"))
     assert engine.spec.scale == 3
-    graph = export_and_prove(path, tmp_path / "net.onnx", corrections=Corrections(options={"scale": 3})).path
+    graph = export_and_prove(path, tmp_path / "net.onnx", corrections=given).path
     assert verify(str(graph), against=str(path)).failures == []

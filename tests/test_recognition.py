@@ -15,7 +15,9 @@ from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.architectures.checkpoint import LoadedNetwork, save_checkpoint
 from srn_deploy.architectures.recognition import load_resolved
 from srn_deploy.architectures.trial_image import SMALL_SIDE_PX, trial_pair
+from srn_deploy.backends.onnx_runtime import read_spec
 from srn_deploy.errors import UnprovenNetwork
+from srn_deploy.image import Image, write_image
 from srn_deploy.image.bicubic import resize_uint8
 from srn_deploy.registry.resolve import resolve
 from srn_deploy.registry.shipped import shipped_models
@@ -246,3 +248,41 @@ def test_info_goes_on_with_trust(untrained: Path) -> None:
     assert (refused.returncode, trusted.returncode) == (1, 0)
     assert "--trust" in refused.stderr
     assert trusted.stderr.startswith("Warning: untrained.pt does not super-resolve")
+
+
+def test_upscale_and_eval_refuse_an_unproven_network_and_go_on_with_trust(untrained: Path, tmp_path: Path) -> None:
+    small, original = trial_pair(2)
+    write_image(tmp_path / "small.png", Image(pixels=small[:16, :16].copy()))
+    write_image(tmp_path / "original.png", Image(pixels=original[:40, :40].copy()))
+    for command in (("upscale", tmp_path / "small.png", tmp_path / "large.png", "--model", untrained),
+                    ("eval", untrained, "--hr", tmp_path / "original.png")):
+        refused, trusted = srn_deploy(*command), srn_deploy(*command, "--trust")
+        assert (refused.returncode, trusted.returncode) == (1, 0), trusted.stderr
+        assert "does it super-resolve the trial image" in refused.stderr
+        assert "does not super-resolve the trial image" in trusted.stderr
+
+
+def test_what_was_found_travels_in_the_graph(fitted: Callable[..., Path], tmp_path: Path) -> None:
+    done = srn_deploy("export", fitted(), "-o", tmp_path / "net.onnx")
+    assert done.returncode == 0, done.stderr
+    spec = read_spec(tmp_path / "net.onnx")
+    assert spec.value_range == 1.0
+    assert spec.recognised == opened(fitted()).spec.recognised != ""
+
+
+def test_trust_of_a_graph_is_refused_because_it_has_its_spec() -> None:
+    refused = srn_deploy("info", shipped_models()["srn-s-b4-x4"].graph.path, "--trust")
+    assert refused.returncode == 1
+    assert "cannot be corrected" in refused.stderr
+
+
+@pytest.mark.parametrize("luma_range", [1.0, 255.0])
+def test_the_range_of_a_network_for_luma_is_found_by_trying(
+        data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, luma_range: float) -> None:
+    weights = torch.load(data / "checkpoints/yjn870__FSRCNN-pytorch/fsrcnn_x2.pth", map_location="cpu",
+                         weights_only=True)  # of 0..1
+    weights["first_part.0.weight"] /= luma_range
+    weights["last_part.weight"] *= luma_range
+    weights["last_part.bias"] *= luma_range
+    torch.save({**weights, "last_part.bias": weights["last_part.bias"] + 1e-6}, tmp_path / "unpublished.pth")
+    assert opened(tmp_path / "unpublished.pth", options={"scale": 2}).spec.options["luma_range"] == luma_range

@@ -74,8 +74,8 @@ class Ecbsr(LumaNetwork):
     """A chain of convolutions; the input itself is added to each sub-pixel."""
 
     def __init__(self, options: EcbsrOptions) -> None:
-        super().__init__(options.scale)
-        width, self.luma_range = options.channels, options.luma_range
+        super().__init__(options.scale, options.luma_range)
+        width = options.channels
         prelu = options.activation is Activation.PRELU
         layers = [Layer(1 if index == 0 else width, width, nn.PReLU(width) if prelu else nn.ReLU())
                   for index in range(options.blocks + 1)]
@@ -84,9 +84,9 @@ class Ecbsr(LumaNetwork):
 
     def upscale_luma(self, luma: Tensor) -> Tensor:
         """Y (N, 1, H, W) in 0..1 to (N, 1, scale*H, scale*W)."""
-        trained = luma * self.luma_range
+        trained = self.as_trained(luma)
         upscaled: Tensor = self.upsampler(self.backbone(trained) + trained)
-        return upscaled / self.luma_range
+        return self.from_trained(upscaled)
 
 
 _LAYER = re.compile(r"backbone\.([0-9]+)\.conv3x3\.weight")

@@ -30,18 +30,21 @@ class FsrcnnOptions:
     """s: channels of the mapping layers."""
     mappings: int = 4
     """m: the number of mapping layers."""
+    luma_range: float = 1.0
+    """The value range of Y in training."""
 
     def __post_init__(self) -> None:
-        if not 2 <= self.scale <= 4 or min(self.features, self.shrunk, self.mappings) < 1:
+        if not 2 <= self.scale <= 4 or min(self.features, self.shrunk, self.mappings) < 1 or self.luma_range <= 0:
             raise OptionError(f"FSRCNN cannot be built from {asdict(self)}.",
-                              remedy="Scale is 2, 3 or 4; the widths and the depth are at least 1.")
+                              remedy="Scale is 2, 3 or 4; the widths and the depth are at least 1; "
+                                     "luma_range is 1 or 255.")
 
 
 class Fsrcnn(LumaNetwork):
     """Extract, shrink, map, expand, then one transposed convolution; PReLU between all of them."""
 
     def __init__(self, options: FsrcnnOptions) -> None:
-        super().__init__(options.scale)
+        super().__init__(options.scale, options.luma_range)
         wide, narrow = options.features, options.shrunk
         self.first_part = nn.Sequential(nn.Conv2d(1, wide, 5, padding=2), nn.PReLU(wide))
         mapping: list[nn.Module] = [nn.Conv2d(wide, narrow, 1), nn.PReLU(narrow)]
@@ -53,8 +56,8 @@ class Fsrcnn(LumaNetwork):
 
     def upscale_luma(self, luma: Tensor) -> Tensor:
         """Y (N, 1, H, W) in 0..1 to (N, 1, scale*H, scale*W)."""
-        upscaled: Tensor = self.last_part(self.mid_part(self.first_part(luma)))
-        return upscaled
+        upscaled: Tensor = self.last_part(self.mid_part(self.first_part(self.as_trained(luma))))
+        return self.from_trained(upscaled)
 
 
 def _read_options(state: StateDict) -> dict[str, Scalar]:
@@ -86,5 +89,6 @@ ARCHITECTURE = Architecture(
     build=_build,
     describe=_describe,
     value_ranges=(),
+    open_options={"luma_range": (1.0, 255.0)},
     unknown_options=("scale",),
 )

@@ -77,10 +77,20 @@ def _phase_kernels(scale: int, channels: int) -> Tensor:
 class LumaNetwork(nn.Module, ABC):
     """A network for luma, wrapped so that it takes and returns RGB; both in 0..1."""
 
-    def __init__(self, scale: int) -> None:
+    def __init__(self, scale: int, luma_range: float = 1.0) -> None:
         super().__init__()
+        self.luma_range = luma_range
+        """The value range of Y in training."""
         self.colours = ColourSpace(STUDIO, (16.0, 128.0, 128.0))
         self.enlarge_chroma = Bicubic(scale, 2)
+
+    def as_trained(self, luma: Tensor) -> Tensor:
+        """Y in 0..1 to the range of the training, without a node in the graph if they are the same."""
+        return luma if self.luma_range == 1.0 else luma * self.luma_range
+
+    def from_trained(self, luma: Tensor) -> Tensor:
+        """Y in the range of the training to 0..1."""
+        return luma if self.luma_range == 1.0 else luma / self.luma_range
 
     @abstractmethod
     def upscale_luma(self, luma: Tensor) -> Tensor:

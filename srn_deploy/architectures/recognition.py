@@ -73,6 +73,19 @@ class Question:
                        options={name: tuple(dict.fromkeys((default.options[name], *values)))
                                 for name, values in read.family.open_options.items()})
 
+    @property
+    def can_be_tried(self) -> bool:
+        """Whether anything is open and a trial can tell: at scale 1 bicubic interpolation gives the original."""
+        choices = self.choices
+        return self.read.spec.scale > 1 and (
+            len(choices.value_ranges) > 1 or any(len(values) > 1 for values in choices.options.values()))
+
+    def loaded(self, judgement: Judgement, recognised: str = "") -> LoadedNetwork:
+        """The network with the setting that was chosen. recognised: for its spec."""
+        read, chosen = self.read, judgement.chosen
+        options = read.family.describe({**read.spec.options, **chosen.options}).options
+        return read.loaded(replace(read.spec, value_range=chosen.value_range, options=options, recognised=recognised))
+
     def measure(self, choices: Choices, said: Mapping[str, Scalar]) -> tuple[Trial, Judgement]:
         """Try the choices, or take what is kept of an earlier trial, and judge."""
         read = self.read
@@ -101,7 +114,7 @@ def _confirmed(question: Question) -> LoadedNetwork:
     """A file with metadata: its settings are tried alone, and others only where they do not super-resolve."""
     default = question.default
     everything: dict[str, Scalar] = {name: default[name] for name in default.names}
-    if question.trust or _is_shipped(question.read.model) or not _can_be_tried(question):
+    if question.trust or _is_shipped(question.read.model) or not question.can_be_tried:
         return question.read.loaded()
     alone = Choices(value_ranges=(default.value_range,), options={name: (default[name],) for name in default.options})
     if not question.measure(alone, everything)[1].super_resolves:
@@ -112,18 +125,11 @@ def _confirmed(question: Question) -> LoadedNetwork:
     return question.read.loaded()
 
 
-def _can_be_tried(question: Question) -> bool:
-    """Whether there is anything to choose and a trial can tell: a network of scale 1 restores, and has no original."""
-    choices = question.choices
-    return question.read.spec.scale > 1 and (
-        len(choices.value_ranges) > 1 or any(len(values) > 1 for values in choices.options.values()))
-
-
 def _tried(question: Question) -> LoadedNetwork:
     """A file without metadata."""
     read, name, default = question.read, question.name, question.default
     all_said = set(question.said) >= set(default.names)
-    if not _can_be_tried(question) or (all_said and question.trust):
+    if not question.can_be_tried or (all_said and question.trust):
         return read.loaded()
     trial, judgement = question.measure(question.choices, question.said)
     if judgement.contradiction:
@@ -141,9 +147,7 @@ def _tried(question: Question) -> LoadedNetwork:
                      _listed(judgement.chosen), _best(trial))
     else:
         raise _unproven(question, trial)
-    chosen = judgement.chosen
-    options = read.family.describe({**read.spec.options, **chosen.options}).options
-    return read.loaded(replace(read.spec, value_range=chosen.value_range, options=options, recognised=recognised))
+    return question.loaded(judgement, recognised)
 
 
 def _listed(setting: Setting) -> str:
@@ -158,7 +162,7 @@ def _best(trial: Trial) -> str:
 def _unproven(question: Question, trial: Trial) -> UnprovenNetwork:
     choices = question.choices
     tried = [f"{title(name)} {' or '.join(map(in_words, values))}"
-             for name, values in ((VALUE_RANGE, choices.value_ranges), *choices.options.items())]
+             for name, values in ((VALUE_RANGE, choices.value_ranges), *choices.options.items()) if len(values) > 1]
     return UnprovenNetwork(
         f"{question.read.model.path} has the keys of {question.read.family.title}, but with none of {trial.tried} "
         f"settings does it super-resolve the trial image: {_best(trial)} (with {_listed(trial.scores[0].setting)}), "

@@ -29,11 +29,13 @@ class VdsrOptions:
     layers: int = 18
     """Convolutions between the first and the last."""
     bias: bool = True
+    luma_range: float = 1.0
+    """The value range of Y in training."""
 
     def __post_init__(self) -> None:
-        if not 2 <= self.scale <= 4 or min(self.channels, self.layers) < 1:
+        if not 2 <= self.scale <= 4 or min(self.channels, self.layers) < 1 or self.luma_range <= 0:
             raise OptionError(f"VDSR cannot be built from {asdict(self)}.",
-                              remedy="Scale is 2, 3 or 4; channels and layers are at least 1.")
+                              remedy="Scale is 2, 3 or 4; channels and layers are at least 1; luma_range is 1 or 255.")
 
 
 class _Layer(nn.Module):
@@ -54,7 +56,7 @@ class Vdsr(LumaNetwork):
     """The enlarged luma plus a correction computed by the network."""
 
     def __init__(self, options: VdsrOptions) -> None:
-        super().__init__(options.scale)
+        super().__init__(options.scale, options.luma_range)
         width = options.channels
         self.enlarge = Bicubic(options.scale, 1)
         self.input = nn.Conv2d(1, width, 3, padding=1, bias=options.bias)
@@ -64,9 +66,9 @@ class Vdsr(LumaNetwork):
 
     def upscale_luma(self, luma: Tensor) -> Tensor:
         """Y (N, 1, H, W) in 0..1 to (N, 1, scale*H, scale*W)."""
-        enlarged: Tensor = self.enlarge(luma)
+        enlarged: Tensor = self.enlarge(self.as_trained(luma))
         residual: Tensor = self.output(self.residual_layer(self.relu(self.input(enlarged))))
-        return enlarged + residual
+        return self.from_trained(enlarged + residual)
 
 
 def _read_options(state: StateDict) -> dict[str, Scalar]:
@@ -94,5 +96,6 @@ ARCHITECTURE = Architecture(
     build=_build,
     describe=_describe,
     value_ranges=(),
+    open_options={"luma_range": (1.0, 255.0)},
     unknown_options=("scale",),
 )
