@@ -185,7 +185,7 @@ def _check_graph(path: Path) -> None:
         content = content_of(path)
     except OSError:
         return
-    if content.remedy and content is not Content.TEXT:
+    if content.remedy and content not in (Content.TEXT, Content.EMPTY):  # those ONNX Runtime refuses itself
         raise GraphError(f"{path} is {content.title}, not an ONNX graph.", remedy=content.remedy)
 
 
