@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from benchmarks import eager_script, file_to_file, memory, tiling_study
+from benchmarks import cpu_process, eager_script, file_to_file, memory, tiling_study
 from benchmarks.inputs import BENCHMARKS, PLOTS, RECORDS
 from benchmarks.plots import draw_tiling, is_stale
 from benchmarks.render import (
@@ -31,6 +31,7 @@ from srn_deploy.image import Image, write_image
 from srn_deploy.registry.shipped import default_model, shipped_models
 from tests.environments import ENVIRONMENT
 from tests.networks import large_picture, seeded_network
+from tests.optional import needs_openvino
 
 ONE_LEVEL = 1
 """Of 0..255: two ways to sum in float32 may turn one rounding."""
@@ -103,11 +104,22 @@ def test_without_records_the_page_names_the_commands_and_no_figure() -> None:
     assert TILING_PLOT not in page
 
 
-@pytest.mark.parametrize("script", ["tiling_study", "file_to_file", "memory", "photo_study", "ablation", "guard_cost"])
+@pytest.mark.parametrize("script", ["tiling_study", "file_to_file", "memory", "photo_study", "ablation", "guard_cost",
+                                    "cpu_process"])
 def test_every_benchmark_tells_its_options(script: str, repository: Path) -> None:
     ended = subprocess.run([sys.executable, "-m", f"benchmarks.{script}", "--help"], capture_output=True, text=True,
                            check=True, cwd=repository)
     assert "--records" in ended.stdout
+
+
+@needs_openvino
+def test_onnx_runtime_and_openvino_are_measured_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SRN_CACHE", str(tmp_path / "cache"))
+    cpu_process.main(["--pairs", "1", "--warm-up-pairs", "0", "--threads", "1", "--records", str(tmp_path),
+                      "--sizes", "24x32"])
+    found = Record.load(tmp_path / "cpu-process.json").results["sizes"]["24x32"]
+    assert found["time_ratios"] == [found["cpu"]["seconds"][0] / found["openvino"]["seconds"][0]]
+    assert found["worst_levels"] <= 3  # BF16
 
 
 def test_the_tiling_study_finds_tiles_with_the_geometry_closer_the_larger_the_halo(tiling: Record) -> None:
