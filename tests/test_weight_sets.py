@@ -156,6 +156,13 @@ def test_averaged_weights_that_no_network_fits_do_not_hide_whole_ones(tmp_path: 
     assert is_taken(load(tmp_path, {first: found[first], **found}), tiny_state())
 
 
+def test_tensors_of_other_parts_are_told_with_their_number(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "srn_deploy")
+    moments = {"state": {0: {"exp_avg": torch.zeros(2), "exp_avg_sq": torch.zeros(2)}}}
+    load(tmp_path, {"netG": prefixed("module.", tiny_state()), "netD": discriminator_state(), "optimizer": moments})
+    assert "left out beside the weights: netD (4 tensors), optimizer (2 tensors)." in caplog.text
+
+
 def test_a_tensor_beside_a_prefix_is_left_out_and_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     loaded = load(tmp_path, {**prefixed("module.", tiny_state()), "stray.weight": torch.zeros(3)})
     assert is_taken(loaded, tiny_state())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -182,8 +183,17 @@ def _tell(one: Fitting, names: tuple[str, ...], contents: Contents, where: str) 
     if stray:
         _log.warning("%s: of its tensors those under `%s` are taken, which are a whole %s; %d are left out: %s.", where,
                      one.found.name, one.family.name, len(stray), _some(stray))
-    if contents.objects:
-        _log.info("%s: left out beside the weights: %s.", where, _some(contents.objects))
+    if left_out := [*contents.objects, *_other_tensors(contents, names)]:
+        _log.info("%s: left out beside the weights: %s.", where, _some(left_out))
+
+
+def _other_tensors(contents: Contents, names: tuple[str, ...]) -> list[str]:
+    """The outermost keys under which there are tensors that belong to none of these sets, and how many."""
+    counts: Counter[str] = Counter()
+    for one in contents.sets:
+        if one.place and not any(f"{name}.".startswith(f"{one.name}.") for name in names):
+            counts[one.place[0]] += len(one.state)
+    return [f"{key} ({count} tensors)" for key, count in counts.items()]
 
 
 def _some(names: list[str] | tuple[str, ...]) -> str:
