@@ -15,10 +15,11 @@ from tests.test_cli import picture
 from tests.test_containers import XMP
 
 
-def test_a_folder_is_written_in_the_format_that_is_asked_for(tmp_path: Path) -> None:
-    for name in ("in/a.png", "in/sub/b.bmp"):
-        picture(tmp_path / name)
-    done = run("upscale", "in", "out", "--format", "tiff", cwd=tmp_path)
+@pytest.mark.parametrize("name", ["tiff", "tif", "TIF"])
+def test_a_folder_is_written_in_the_format_that_is_asked_for(tmp_path: Path, name: str) -> None:
+    for path in ("in/a.png", "in/sub/b.bmp"):
+        picture(tmp_path / path)
+    done = run("upscale", "in", "out", "--format", name, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["out/a.tif", "out/sub/b.tif"]
     assert read_image(tmp_path / "out/sub/b.tif").pixels.shape == (120, 164, 3)
