@@ -13,6 +13,7 @@ import pytest
 from PIL import Image as Pillow
 
 import srn_deploy
+from srn_deploy.doctor import examine
 from srn_deploy.errors import OptionError, SrnDeployError
 from srn_deploy.image import Image, check_quality, find_images, image_size, read_image, write_image
 from srn_deploy.quality.metrics import cropped, luma, psnr, psnr_y, ssim, ssim_y
@@ -143,6 +144,7 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "ModelSpec scale": lambda wrong: spec(scale=wrong),
     "ModelSpec value_range": lambda wrong: spec(value_range=wrong),
     "ModelSpec halo_px": lambda wrong: spec(halo_px=wrong),
+    "examine device": examine,
     "psnr": lambda wrong: psnr(wrong, PIXELS),
     "ssim": lambda wrong: ssim(PLANE, wrong),
     "psnr_y": lambda wrong: psnr_y(wrong, PIXELS, border_px=0),
@@ -182,6 +184,12 @@ def test_a_wrong_argument_is_one_of_our_errors_or_taken(
             assert error.remedy
             refused += 1
     assert refused >= len(WRONG) // 2
+
+
+@pytest.mark.parametrize("wrong", [0, -1.0, float("nan"), "x", None, [1], True])
+def test_the_doctor_is_not_given_a_time_that_is_none(wrong: Any) -> None:
+    with pytest.raises(OptionError, match=r"seconds|timeout_s"):
+        examine("cpu", timeout_s=wrong)
 
 
 def test_every_public_name_that_can_be_called_is_tried() -> None:

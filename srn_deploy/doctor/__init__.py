@@ -43,6 +43,8 @@ from srn_deploy.doctor.packages import (
 from srn_deploy.doctor.processor import openvino_finding, processor_finding
 from srn_deploy.doctor.subprocesses import ProbeResult, run_probes
 from srn_deploy.doctor.verdict import GRAPH_ON, judge
+from srn_deploy.errors import OptionError
+from srn_deploy.system.arguments import check_kind, shown
 
 __all__ = ["DoctorReport", "Finding", "Status", "examine"]
 
@@ -58,8 +60,14 @@ def examine(device: str = "auto", *, timeout_s: float = 60.0) -> DoctorReport:
     """Examine the machine and the installation.
 
     device: the device that the verdict is about: auto, cpu, cuda or openvino. timeout_s: seconds after which a library
-    that hangs is stopped. Raises nothing for what is missing or broken: that is what the report is for.
+    that hangs is stopped. Raises nothing for what is missing or broken: that is what the report is for. Raises
+    OptionError for an unknown device and for a time that is not above 0.
     """
+    if not isinstance(device, str) or device not in ("auto", *GRAPH_ON):
+        raise OptionError(f"There is no device {shown(device)}.", remedy=f"Use one of auto, {', '.join(GRAPH_ON)}.")
+    check_kind(timeout_s, (int, float), "timeout_s", remedy="Give a number of seconds.")
+    if not timeout_s > 0:  # NaN is no time either
+        raise OptionError(f"Libraries cannot be given {timeout_s} seconds.", remedy="Give a number above 0.")
     requirements = run_probes({"packages": ("packages",)}, timeout_s)["packages"]
     packages = read_packages(requirements)
     results = run_probes(_probes(packages), timeout_s)
