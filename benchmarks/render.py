@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import guard_page
+from benchmarks import guard_page, recognition_page
 from benchmarks.ablation_page import rendered_ablation
 from benchmarks.gpu_table import report_table
 from benchmarks.inputs import BENCHMARKS, PLOTS, RECORDS
@@ -145,7 +145,9 @@ def rendered(records: Sequence[Record]) -> str:
     parts = [INTRODUCTION, TILING, *plot, *section(tilings, tiling_tables),
              FILE_TO_FILE, *section(of_kind(records, "file-to-file"), file_to_file_tables),
              MEMORY, *section(of_kind(records, "memory"), memory_tables),
-             PHOTO, *section(of_kind(records, "photo"), photo_tables), *guard_section(records), ABLATION,
+             PHOTO, *section(of_kind(records, "photo"), photo_tables), *guard_section(records),
+             recognition_page.INTRODUCTION,
+             *section(of_kind(records, "recognition"), recognition_page.recognition_tables), ABLATION,
              PAPER, *paper_section(records), GPU, *section(reports, gpu_tables)]
     return "\n\n".join(parts) + "\n"
 
