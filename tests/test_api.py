@@ -77,7 +77,7 @@ def test_a_file_that_does_not_say_its_scale_opens_with_corrections(tmp_path: Pat
     with pytest.raises(OptionError, match="serves more than one scale"):
         srn_deploy.load(tmp_path / "vdsr.pth", device="cpu")
     with srn_deploy.load(tmp_path / "vdsr.pth", device="cpu",
-                         corrections=srn_deploy.Corrections(options={"scale": 3})) as upscaler:
+                         corrections=srn_deploy.Corrections(options={"scale": 3}, trust=True)) as upscaler:
         assert upscaler.upscale(np.zeros((12, 14, 3), np.uint8)).shape == (36, 42, 3)
         assert upscaler.upscale(np.zeros((12, 14, 3), np.uint16)).dtype == np.uint16  # the FP32 fallback knows it too
 

@@ -259,6 +259,7 @@ def test_making_a_trainer_leaves_the_random_numbers_of_the_caller_alone(images: 
 
 
 def test_a_chain_without_residuals_starts_by_passing_the_signal_on() -> None:
+    torch.manual_seed(0)
     network: Any = ARCHITECTURES["srn"].build({"blocks": 4, "channels": 16})
     features = torch.randn(1, 16, 24, 24, generator=torch.Generator().manual_seed(0))
 
