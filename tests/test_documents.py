@@ -42,8 +42,9 @@ NOT_RUN_HERE = {
         "fetches pictures that are no part of the project",
     ("docs/training.md", "DIV2K_train_HR/0001.png     DIV2K_train_LR_bicubic/X4/0001x4.png     DIV2K_valid_HR/…"):
         "a list of paths; tests/test_training_layout.py recognises them",
-    ("docs/pictures.md", "Warning: holiday.jpg: left behind: APP11 (C2PA content credentials), 18,204 bytes; gain map "
-                         "(the result is the SDR image), 96,112 bytes."):
+    ("docs/pictures.md",
+     ("Warning: holiday.jpg: left behind: APP11 (C2PA content credentials), 18,204 bytes; gain map "
+      "(the result is the SDR image), 96,112 bytes.")):
         "a line about a photograph; tests/test_left_behind.py makes such files",
     ("docs/tutorial.md", "make demo"): INSTALLS,
     ("docs/tutorial.md", ". .venv/bin/activate"): INSTALLS,
