@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from srn_deploy.architectures.trial import VALUE_RANGE
+from srn_deploy.architectures.recognition.trial import VALUE_RANGE
 from srn_deploy.benchmark.tables import markdown_table
 
 INTRODUCTION = """## Recognition by behaviour

@@ -22,9 +22,9 @@ import torch
 from benchmarks.inputs import RECORDS, data_path
 from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.architectures.checkpoint import LoadedNetwork, read_checkpoint
-from srn_deploy.architectures.judgement import LEAST_GAIN_DB, LEAST_MARGIN_DB, in_words
-from srn_deploy.architectures.recognition import Question
-from srn_deploy.architectures.trial import VALUE_RANGE, Trial
+from srn_deploy.architectures.recognition.judgement import LEAST_GAIN_DB, LEAST_MARGIN_DB, in_words
+from srn_deploy.architectures.recognition.recognise import Question
+from srn_deploy.architectures.recognition.trial import VALUE_RANGE, Trial
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.benchmark.environment import current_environment
 from srn_deploy.benchmark.records import Record

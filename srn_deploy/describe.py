@@ -58,7 +58,7 @@ def _graph_rows(path: Path, has_torch: bool) -> dict[str, Any]:
 
 def _checkpoint_rows(model: ResolvedModel) -> dict[str, Any]:
     from srn_deploy.architectures.complexity import count
-    from srn_deploy.architectures.recognition import load_resolved
+    from srn_deploy.architectures.recognition.recognise import load_resolved
 
     loaded = load_resolved(model)
     weights = {"weights": loaded.weights} if loaded.weights else {}

@@ -203,7 +203,7 @@ def _is_made_from(engine: StoredEngine, model: ResolvedModel) -> bool:
     if spec.source_sha256 != model.sha256 or importlib.util.find_spec("torch") is None:
         return False
     from srn_deploy.architectures import ARCHITECTURES
-    from srn_deploy.architectures.recognition import load_resolved
+    from srn_deploy.architectures.recognition.recognise import load_resolved
 
     ours = load_resolved(model).spec
     if spec.architecture != ours.architecture:

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from srn_deploy import doctor
-from srn_deploy.doctor import fixes, probe
+from srn_deploy.doctor import examination, fixes, probe
 from srn_deploy.doctor.engines import library_finding, pycuda_finding
 from srn_deploy.doctor.findings import Status
 from srn_deploy.doctor.gpu import cpu_finding, driver_findings, runtime_findings, torch_findings
@@ -141,7 +140,7 @@ def test_an_absent_pytorch_is_optional_and_fixed_by_its_extra() -> None:
 def test_without_a_gpu_the_extra_of_pytorch_starts_with_its_cpu_build(
         monkeypatch: pytest.MonkeyPatch, driver: ProbeResult, first: bool) -> None:
     monkeypatch.setattr("sys.platform", "linux")
-    fix = doctor._extra_fix("torch", [replace(TORCH, installed="")], driver)
+    fix = examination._extra_fix("torch", [replace(TORCH, installed="")], driver)
     assert ("install --index-url https://download.pytorch.org/whl/cpu 'torch>=2.11,<2.14' && " in fix) is first
     assert fix.endswith("[torch]'")
 

@@ -28,14 +28,14 @@ STARTER = "__main__"
 PLAIN = {"errors", "spec", "system", "registry", "image/containers", "tiling/shapes", "engine", "open_model",
          "engine_request", "describe", "benchmark/environment", "benchmark/records", "benchmark/results",
          "benchmark/summary", "benchmark/tables", "verification/verify", "verification/cpu_precision", "doctor", "cli",
-         "architectures/inert_pickle", "architectures/pickled_names", PUBLIC_FACE, STARTER}
+         "architectures/weights/inert_pickle", "architectures/weights/pickled_names", PUBLIC_FACE, STARTER}
 """Packages and files that do without arrays, so that the help text appears before numpy is loaded."""
 
 HOMES = {
     "torch": {"architectures", "graph/export", "backends/pytorch", "backends/pytorch_clock",
               "backends/pytorch_graph", "benchmark/machine", "benchmark/paper_protocol", "training",
               "doctor/probe"},
-    "safetensors": {"architectures/checkpoint", "architectures/weights_file"},
+    "safetensors": {"architectures/checkpoint", "architectures/weights/file"},
     "msgspec": {"benchmark", "spec", "system/documents", "engine/identity", "engine/manifest", "engine/store"},
     "cv2": {"image"},
     "PIL": {"image/bmp", "image/cmyk", "image/pillow_images"},

@@ -23,9 +23,11 @@ LAYERS: dict[str, tuple[str, ...]] = {
               "bmp cmyk jpeg opencv_codec sidecars", "tiff", "reading writing", "sizes"),
     "tiling": ("interpolation shapes", "tiles", "windows"),
     "registry": ("download file_content published shipped", "pull resolve"),
-    "architectures": ("activations complexity esa forms image_residual luma pickled_names signature trial_image",
-                      "inert_pickle options trial", "stored_tensors weight_sets", "averaged_forms fit torch_file",
-                      "weights_file", "weight_choice", "checkpoint", "judgement trial_store", "recognition",
+    "architectures": (("activations complexity esa forms image_residual luma signature recognition/trial_image "
+                       "recognition/__init__ weights/__init__ weights/pickled_names"),
+                      "options recognition/trial weights/inert_pickle", "weights/stored_tensors weights/sets",
+                      "weights/averaged_forms weights/fit weights/torch_file", "weights/file", "weights/choice",
+                      "checkpoint", "recognition/judgement recognition/trial_store", "recognition/recognise",
                       "ecbsr edsr fsrcnn imdn rfdn rlfn srcnn srn vdsr", "carn dipnet"),
     "graph": ("onnx_file", "export"),
     "engine": ("library monitor options", "identity", "manifest", "store", "caches load", "build contexts"),
@@ -38,7 +40,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
                   "comparison evaluation_record paper steady_page ways",
                   "figure paper_page paper_protocol steady_state"),
     "doctor": ("findings fixes probe_reports subprocesses", "packages", "engines machine requirements",
-               "gpu probe processor", "verdict"),
+               "gpu probe processor", "verdict", "examination"),
     "training": (("curve device interruption jpeg_codec layout muon pixel_file recipe_store recipes/__init__ "
                   "stress weight_init"), "data degradation recipe", "batches evaluation losses run_folder schedule",
                  "earlier_run", "initialization options teacher", "trainer"),

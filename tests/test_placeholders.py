@@ -29,7 +29,7 @@ import torch
 
 from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.architectures.checkpoint import load_checkpoint
-from srn_deploy.architectures.inert_pickle import MOST_OPERATIONS
+from srn_deploy.architectures.weights.inert_pickle import MOST_OPERATIONS
 from srn_deploy.errors import CheckpointError, DamagedCheckpoint, UnknownNetwork, UnsafeCheckpoint
 from tests.test_checkpoint_damage import TINY, load_bytes, tiny_state, written
 from tests.test_weight_sets import is_taken
@@ -234,7 +234,7 @@ def test_a_hostile_pickle_ends_quickly_in_an_error(tmp_path: Path, name: str, fo
 
 def test_the_number_of_objects_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert MOST_OPERATIONS < 10**7
-    monkeypatch.setattr("srn_deploy.architectures.inert_pickle.MOST_OPERATIONS", 1000)
+    monkeypatch.setattr("srn_deploy.architectures.weights.inert_pickle.MOST_OPERATIONS", 1000)
     many = zip_of(b"\x80\x02cargparse\nNamespace\nq\x00" + b"h\x00)\x810" * 500 + b"N.")
     with pytest.raises(DamagedCheckpoint, match="more than 1,000 objects"):
         load_bytes(tmp_path, many)
@@ -242,7 +242,7 @@ def test_the_number_of_objects_is_limited(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_list_that_a_builder_would_copy_again_and_again_is_limited(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("srn_deploy.architectures.inert_pickle.MOST_OPERATIONS", 10_000)
+    monkeypatch.setattr("srn_deploy.architectures.weights.inert_pickle.MOST_OPERATIONS", 10_000)
     listed = b"\x80\x02](" + b"N" * 1000 + b"eq\x00ccollections\nOrderedDict\nq\x010"
     pickled = listed + b"h\x01h\x00\x85R0" * 100 + b"N."
     with pytest.raises(DamagedCheckpoint, match="more than 10,000 objects"):

@@ -13,8 +13,8 @@ import torch
 
 from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.architectures.checkpoint import LoadedNetwork, save_checkpoint
-from srn_deploy.architectures.recognition import load_resolved
-from srn_deploy.architectures.trial_image import SMALL_SIDE_PX, trial_pair
+from srn_deploy.architectures.recognition.recognise import load_resolved
+from srn_deploy.architectures.recognition.trial_image import SMALL_SIDE_PX, trial_pair
 from srn_deploy.backends.onnx_runtime import read_spec
 from srn_deploy.errors import UnprovenNetwork
 from srn_deploy.image import Image, write_image
@@ -156,7 +156,7 @@ def test_what_was_found_is_kept_by_the_hash_of_the_file(
         fitted: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SRN_CACHE", str(tmp_path / "cache"))
     first = opened(fitted()).spec
-    monkeypatch.setattr("srn_deploy.architectures.trial_store.try_choices", None)  # a second trial would fail
+    monkeypatch.setattr("srn_deploy.architectures.recognition.trial_store.try_choices", None)  # not again
     assert opened(fitted()).spec == first
     assert [path.name[:64] for path in (tmp_path / "cache/trials").iterdir()] == [first.source_sha256]
 
@@ -191,7 +191,7 @@ def test_a_shipped_model_without_its_metadata_is_recognised(tmp_path: Path, valu
 
 
 def test_a_shipped_model_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("srn_deploy.architectures.recognition.measured", None)  # calling it would fail
+    monkeypatch.setattr("srn_deploy.architectures.recognition.recognise.measured", None)  # calling it would fail
     assert opened(shipped_models()["srn-s-b4-x4"].checkpoint.path).spec.recognised == ""
 
 
@@ -230,7 +230,7 @@ def test_checkpoints_that_keys_alone_misread_are_recognised(data: Path, name: st
 def test_a_published_file_is_known_wherever_it_lies(
         data: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "srn_deploy")
-    monkeypatch.setattr("srn_deploy.architectures.recognition.measured", None)  # calling it would fail
+    monkeypatch.setattr("srn_deploy.architectures.recognition.recognise.measured", None)  # calling it would fail
     spec = opened(data / "checkpoints/Zheng222__IMDN/IMDN_x4.pth").spec
     assert spec.value_range == 1.0
     assert "its settings are known, and nothing is tried" in caplog.text

@@ -12,10 +12,10 @@ import safetensors.torch
 from torch import nn
 
 from srn_deploy.architectures import ARCHITECTURES, Architecture, StateDict
-from srn_deploy.architectures.fit import check_fit, single_precision
-from srn_deploy.architectures.weight_choice import Chosen, choose
-from srn_deploy.architectures.weight_sets import search
-from srn_deploy.architectures.weights_file import read_weights_file
+from srn_deploy.architectures.weights.choice import Chosen, choose
+from srn_deploy.architectures.weights.file import read_weights_file
+from srn_deploy.architectures.weights.fit import check_fit, single_precision
+from srn_deploy.architectures.weights.sets import search
 from srn_deploy.errors import CheckpointError, OptionError
 from srn_deploy.registry.resolve import ModelKind, ResolvedModel
 from srn_deploy.spec import AS_RECOGNISED, SPEC_KEY, Corrections, ModelSpec, Scalar

@@ -149,7 +149,7 @@ def _open_checkpoint(model: ResolvedModel, device: str, precision: Precision) ->
     for package in ("torch", "safetensors"):
         if importlib.util.find_spec(package) is None:
             raise missing_package(package, f"A model file that is not an {GRAPH_SUFFIX} graph ({model.path.name})")
-    from srn_deploy.architectures.recognition import load_resolved
+    from srn_deploy.architectures.recognition.recognise import load_resolved
     from srn_deploy.backends.pytorch import PyTorchBackend
 
     backend = PyTorchBackend(load_resolved(model), device, precision=precision)

@@ -16,9 +16,8 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from srn_deploy.doctor.packages import RequirementsReport
 from srn_deploy.doctor.probe_reports import (
     CudaLibrariesReport,
     DriverReport,
@@ -30,6 +29,9 @@ from srn_deploy.doctor.probe_reports import (
     TorchReport,
     VersionReport,
 )
+
+if TYPE_CHECKING:
+    from srn_deploy.doctor.packages import RequirementsReport
 
 TINY_GRAPH = Path(__file__).with_name("tiny.onnx")
 """One 3x3 convolution that halves every value; a test compares it with a new one."""
@@ -48,6 +50,7 @@ def module(name: str) -> VersionReport:
 
 def packages() -> RequirementsReport:
     """The packages that srn-deploy requires, and which are installed."""
+    from srn_deploy.doctor.packages import RequirementsReport
     from srn_deploy.doctor.requirements import read_requirements
 
     return RequirementsReport(packages=read_requirements())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from srn_deploy.architectures.checkpoint import LoadedNetwork
-from srn_deploy.architectures.recognition import load_resolved
+from srn_deploy.architectures.recognition.recognise import load_resolved
 from srn_deploy.errors import OptionError
 from srn_deploy.registry.resolve import resolve_file
 from srn_deploy.training.run_folder import CHECKPOINT_FILE

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from srn_deploy.architectures.checkpoint import LoadedNetwork
-from srn_deploy.architectures.recognition import load_resolved
+from srn_deploy.architectures.recognition.recognise import load_resolved
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.errors import ExportMismatch, GraphError, OptionError

@@ -157,7 +157,7 @@ def _opened_reference(model: ResolvedModel, spec: ModelSpec, stack: ExitStack) -
     if model.kind is ModelKind.CHECKPOINT:
         from srn_deploy.architectures.activations import watched_peaks
         from srn_deploy.architectures.checkpoint import read_checkpoint
-        from srn_deploy.architectures.recognition import load_resolved
+        from srn_deploy.architectures.recognition.recognise import load_resolved
         from srn_deploy.backends.pytorch import PyTorchBackend
 
         made_from_it = model.sha256 == spec.source_sha256  # then the spec records what the tensors cannot show

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 from srn_deploy.architectures import ARCHITECTURES, Architecture, StateDict, detect, unknown_network
-from srn_deploy.architectures.averaged_forms import named_as
-from srn_deploy.architectures.fit import Recognised, check_fit, recognised
-from srn_deploy.architectures.pickled_names import NUMPY_ARRAY, in_words
-from srn_deploy.architectures.weight_sets import Contents, WeightSet, groups
+from srn_deploy.architectures.weights.averaged_forms import named_as
+from srn_deploy.architectures.weights.fit import Recognised, check_fit, recognised
+from srn_deploy.architectures.weights.pickled_names import NUMPY_ARRAY, in_words
+from srn_deploy.architectures.weights.sets import Contents, WeightSet, groups
 from srn_deploy.errors import (
     CheckpointError,
     DamagedCheckpoint,

@@ -10,9 +10,9 @@ from functools import cached_property
 
 from torch import Tensor
 
-from srn_deploy.architectures.inert_pickle import Placeholder
-from srn_deploy.architectures.pickled_names import in_words
 from srn_deploy.architectures.signature import StateDict
+from srn_deploy.architectures.weights.inert_pickle import Placeholder
+from srn_deploy.architectures.weights.pickled_names import in_words
 
 DEEPEST = 8
 """Of mappings within each other, and of the parts of a prefix."""

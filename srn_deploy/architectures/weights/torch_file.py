@@ -12,8 +12,8 @@ from typing import IO
 
 import torch
 
-from srn_deploy.architectures.inert_pickle import Builder, InertUnpickler, InvalidPickle, Placeholder
-from srn_deploy.architectures.stored_tensors import BUILDERS, Storages
+from srn_deploy.architectures.weights.inert_pickle import Builder, InertUnpickler, InvalidPickle, Placeholder
+from srn_deploy.architectures.weights.stored_tensors import BUILDERS, Storages
 from srn_deploy.errors import DamagedCheckpoint
 
 MAGIC = 0x1950A86A20F9469CFC6C

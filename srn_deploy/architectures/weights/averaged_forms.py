@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor
 
 from srn_deploy.architectures.signature import StateDict
-from srn_deploy.architectures.weight_sets import Contents, WeightSet, groups
+from srn_deploy.architectures.weights.sets import Contents, WeightSet, groups
 
 
 def named_as(named: WeightSet, contents: Contents) -> Iterator[WeightSet]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from srn_deploy.architectures.inert_pickle import Builder, InvalidPickle, Placeholder
+from srn_deploy.architectures.weights.inert_pickle import Builder, InvalidPickle, Placeholder
 
 _TYPES = {"Double": torch.float64, "Float": torch.float32, "Half": torch.float16, "BFloat16": torch.bfloat16,
           "Long": torch.int64, "Int": torch.int32, "Short": torch.int16, "Char": torch.int8, "Byte": torch.uint8,

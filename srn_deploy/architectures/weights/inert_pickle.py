@@ -12,7 +12,7 @@ from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING  # the names that Python
 from collections.abc import Callable, Mapping
 from typing import IO
 
-from srn_deploy.architectures.pickled_names import is_harmless_call, is_never_data
+from srn_deploy.architectures.weights.pickled_names import is_harmless_call, is_never_data
 
 MOST_OPERATIONS = 3_000_000
 """More than any checkpoint of this field needs by a factor of ten; each costs at most some hundred bytes and 2 µs."""

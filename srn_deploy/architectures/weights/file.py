@@ -9,8 +9,8 @@ import safetensors
 import safetensors.torch
 
 from srn_deploy.architectures import ARCHITECTURES
-from srn_deploy.architectures.torch_file import TorchFile, read_torch_file
-from srn_deploy.architectures.weight_sets import search
+from srn_deploy.architectures.weights.sets import search
+from srn_deploy.architectures.weights.torch_file import TorchFile, read_torch_file
 from srn_deploy.errors import (
     CheckpointError,
     DamagedCheckpoint,

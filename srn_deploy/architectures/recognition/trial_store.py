@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from srn_deploy.architectures.trial import Choices, Examined, Trial, try_choices
-from srn_deploy.architectures.trial_image import VERSION
+from srn_deploy.architectures.recognition.trial import Choices, Examined, Trial, try_choices
+from srn_deploy.architectures.recognition.trial_image import VERSION
 from srn_deploy.errors import DamagedCheckpoint, OptionError
 from srn_deploy.spec import Scalar
 from srn_deploy.system.atomic import replacing

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from srn_deploy.architectures.trial import VALUE_RANGE, Setting, Trial, TrialScore
+from srn_deploy.architectures.recognition.trial import VALUE_RANGE, Setting, Trial, TrialScore
 from srn_deploy.spec import Scalar
 
 LEAST_GAIN_DB = 1.0
