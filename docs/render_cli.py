@@ -26,7 +26,7 @@ PROGRAM = "srn-deploy"
 INTRODUCTION = """# The command line
 
 Written by `python -m docs.render_cli` from the commands themselves; `srn-deploy COMMAND --help` says the same.
-In a usage line `[X]` may be left away and `X...` may be repeated. Results go to stdout, all else to stderr.
+In a usage line `[X]` may be left out and `X...` may be repeated. Results go to stdout, all else to stderr.
 `-h` and `--help` work everywhere."""
 
 WRONG_USAGE = "an option that does not exist, or a value that no run could take"

@@ -195,7 +195,7 @@ def test_what_only_has_the_name_of_a_world_file_is_named_and_not_followed(tmp_pa
     (tmp_path / "in.pgw").write_text(text)
     image = read_image(tmp_path / "in.png")
     assert image.metadata == ()
-    assert f"left behind: in.pgw, which is no world file, {len(text):,} bytes." in image.remarks[0]
+    assert f"left behind: in.pgw, which is not a world file, {len(text):,} bytes." in image.remarks[0]
 
 
 def test_an_image_with_a_long_name_or_without_a_suffix_is_read_all_the_same(tmp_path: Path) -> None:

@@ -183,7 +183,7 @@ def test_a_count_that_is_no_number_is_left_out_and_named(tmp_path: Path, number:
     write_image(tmp_path / "in.png", image((MetadataKind.XMP, as_attributes({"GPano:FullPanoWidthPixels": number}))))
     found = read_image(tmp_path / "in.png")
     assert b"FullPanoWidthPixels" not in dict(found.metadata)[MetadataKind.XMP]
-    assert "left behind: XMP GPano:FullPanoWidthPixels, which is no number" in found.remarks[0]
+    assert "left behind: XMP GPano:FullPanoWidthPixels, which is not a number" in found.remarks[0]
 
 
 def test_a_packet_without_counts_keeps_every_byte(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def examine(device: str = "auto", *, timeout_s: float = 60.0) -> DoctorReport:
     if not isinstance(device, str) or device not in ("auto", *GRAPH_ON):
         raise OptionError(f"There is no device {shown(device)}.", remedy=f"Use one of auto, {', '.join(GRAPH_ON)}.")
     check_kind(timeout_s, (int, float), "timeout_s", remedy="Give a number of seconds.")
-    if not timeout_s > 0:  # NaN is no time either
+    if not timeout_s > 0:  # NaN is not a time either
         raise OptionError(f"Libraries cannot be given {timeout_s} seconds.", remedy="Give a number above 0.")
     requirements = run_probes({"packages": ("packages",)}, timeout_s)["packages"]
     packages = read_packages(requirements)

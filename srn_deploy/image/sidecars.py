@@ -29,7 +29,7 @@ def read_sidecars(image: Path) -> tuple[Metadata, tuple[Part, ...]]:
         if is_world_file(text):
             metadata = ((MetadataKind.WORLD_FILE, text),)
             break
-        left += [Part(f"{path.name}, which is no world file", path.stat().st_size)] if text else []
+        left += [Part(f"{path.name}, which is not a world file", path.stat().st_size)] if text else []
     others = (image.with_name(f"{image.name}.aux.xml"), *((image.with_suffix(".prj"),) if metadata else ()))
     return metadata, (*left, *(Part(path.name, path.stat().st_size) for path in others if _is_file(path)))
 

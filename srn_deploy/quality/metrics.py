@@ -54,7 +54,7 @@ def cropped(image: NDArray[Element], border_px: int) -> NDArray[Element]:
 def psnr(first: NDArray[np.generic], second: NDArray[np.generic]) -> float:
     """Peak signal-to-noise ratio in dB of two arrays in 0..255; infinite when they are equal.
 
-    Raises OptionError when their shapes differ, or one is no array of finite numbers.
+    Raises OptionError when their shapes differ, or one is not an array of finite numbers.
     """
     one, two = _compared(first, second)
     error = float(np.mean((one - two) ** 2))
@@ -69,7 +69,7 @@ def psnr_y(sr_rgb: NDArray[np.generic], hr_rgb: NDArray[np.generic], *, border_p
 def ssim(first: NDArray[np.generic], second: NDArray[np.generic]) -> float:
     """Structural similarity of two planes (H, W) in 0..255: 11x11 Gaussian, sigma 1.5 (Wang et al. 2004).
 
-    Raises OptionError when their shapes differ, a side is below 11 px, or one is no plane of finite numbers.
+    Raises OptionError when their shapes differ, a side is below 11 px, or one is not a plane of finite numbers.
     """
     one, two = _compared(first, second)
     if one.ndim != PLANE_AXES:

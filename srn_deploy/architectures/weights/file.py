@@ -69,7 +69,7 @@ def _not_read(path: Path, kind: Content) -> CheckpointError:
 
 
 def _read_pickled(path: Path, kind: Content) -> object:
-    """The content of a file of torch.save; what is no such file, or asks for a call, is refused."""
+    """The content of a file of torch.save; what is not such a file, or asks for a call, is refused."""
     try:
         file = read_torch_file(path)
     except DamagedCheckpoint:

@@ -143,7 +143,7 @@ class InertUnpickler:
         if isinstance(target := self._stack[-1], list):
             target.extend(values)
         elif not isinstance(target, Placeholder):  # what a list of a foreign class holds is not needed
-            raise InvalidPickle(f"{type(target).__name__} is no list")
+            raise InvalidPickle(f"{type(target).__name__} is not a list")
 
     def _set_item(self, _: object) -> None:
         pair = self._stack[-2:]
@@ -157,7 +157,7 @@ class InertUnpickler:
         target = self._stack[-1]
         mapping = target.items if isinstance(target, Placeholder) else target
         if not isinstance(mapping, dict):
-            raise InvalidPickle(f"{type(target).__name__} is no mapping")
+            raise InvalidPickle(f"{type(target).__name__} is not a mapping")
         mapping.update(_entries(pairs))
 
     def _dict(self, _: object) -> None:
@@ -171,7 +171,7 @@ class InertUnpickler:
     def _stack_global(self, _: object) -> None:
         name, module = self._stack.pop(), self._stack.pop()
         if not isinstance(name, str) or not isinstance(module, str):
-            raise InvalidPickle("a name that is no text")
+            raise InvalidPickle("a name that is not text")
         self._refer(module, name)
 
     def _refer(self, module: str, name: str) -> None:
@@ -187,13 +187,13 @@ class InertUnpickler:
     def _reduce(self, _: object) -> None:
         arguments, called = self._stack.pop(), self._stack.pop()
         if not isinstance(arguments, tuple):
-            raise InvalidPickle("arguments that are no tuple")
+            raise InvalidPickle("arguments that are not a tuple")
         self._stack.append(self._result(called, arguments))
 
     def _new(self, _: object) -> None:
         arguments, kind = self._stack.pop(), self._stack.pop()
         if not isinstance(arguments, tuple):
-            raise InvalidPickle("arguments that are no tuple")
+            raise InvalidPickle("arguments that are not a tuple")
         self._stack.append(self._object(kind, arguments))
 
     def _new_with_names(self, _: object) -> None:
@@ -247,7 +247,7 @@ def _name_of(found: object) -> str:
 
 
 def _entries(pairs: list[object]) -> dict[object, object]:
-    """A mapping of keys and values in turn; entries whose keys are no plain values are left out."""
+    """A mapping of keys and values in turn; entries whose keys are not plain values are left out."""
     keys, values = pairs[::2], pairs[1::2]
     if len(keys) != len(values):
         raise InvalidPickle("a key without a value")

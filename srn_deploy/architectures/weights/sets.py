@@ -41,7 +41,7 @@ class WeightSet:
     state: StateDict
     """The tensors without the prefix."""
     others: Mapping[str, Placeholder] = field(default_factory=dict)
-    """The objects of the same mapping that are no tensors."""
+    """The objects of the same mapping that are not tensors."""
     averaged_by: bool | None = None
     """Whether the program that wrote the file averages them, where something besides the names says so."""
     prefix: str = ""

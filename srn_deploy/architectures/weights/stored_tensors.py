@@ -76,7 +76,7 @@ def _dtype_of_storage(kind: object) -> torch.dtype:
 
 def _size(found: object) -> int:
     if type(found) is not int or not 0 <= found < 2**62:
-        raise InvalidPickle("a size that is no number")
+        raise InvalidPickle("a size that is not a number")
     return found
 
 
@@ -115,7 +115,7 @@ def _strided(stored: _Stored, dtype: torch.dtype, first: int, shape: Sequence[ob
 def _inner(data: object, *_: object) -> object:
     """A parameter is its tensor."""
     if not isinstance(data, Tensor | Placeholder):
-        raise InvalidPickle("a parameter that is no tensor")
+        raise InvalidPickle("a parameter that is not a tensor")
     return data
 
 

@@ -53,7 +53,7 @@ def without_lost_parts(packet: bytes) -> tuple[bytes, tuple[Part, ...]]:
             if _is_gone(one):
                 yield removal(one)
             elif one.name in _COUNTED and not all(number(value.text) is not None for value in one.values):
-                unclear.append(Part(f"XMP {one.name}, which is no number", one.end - one.start))
+                unclear.append(Part(f"XMP {one.name}, which is not a number", one.end - one.start))
                 yield removal(one)
 
     return _or_nothing(packet, edited(packet, change), unclear)
