@@ -19,7 +19,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
               ("containers/bmp containers/exif containers/jpeg containers/png containers/tiff_tags "
                "containers/world_file"),
               "containers/moving containers/tiff", "containers/__init__", "files pillow_images pixels", "listing",
-              "pairing",
+              "pairing", "small_versions",
               "bmp cmyk jpeg opencv_codec sidecars", "tiff", "reading writing", "sizes"),
     "tiling": ("interpolation shapes", "tiles", "windows"),
     "registry": ("download file_content published shipped", "pull resolve"),

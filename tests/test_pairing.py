@@ -48,7 +48,12 @@ def test_names_and_folders_as_test_sets_are_published_in_two_folders(tmp_path: P
     ("HR/baby.png", "LR_bicubic/X4/babyx4.png"), ("GTmod12/baby.png", "LRbicx4/baby.png"),
     ("Set5/HR/baby.png", "Set5/LR_bicubic/X4/babyx4.png"), ("any/0801.png", "any/0801x4.png"),
     ("HR/Set5/x4/baby_HR_x4.png", "LR/LRBI/Set5/x4/baby_LRBI_x4.png"),
-    ("image_SRF_4/img_001_SRF_4_HR.png", "image_SRF_4/img_001_SRF_4_LR.png")])
+    ("image_SRF_4/img_001_SRF_4_HR.png", "image_SRF_4/img_001_SRF_4_LR.png"),
+    ("Canon/Test/4/Canon_001_HR.png", "Canon/Test/4/Canon_001_LR4.png"), ("b/sony_81_x1.png", "b/sony_81_x4.png"),
+    ("Test_x4/test_HR/dsc_1_x1.png", "Test_x4/test_LR/dsc_1_x4.png"), ("trainH/1.png", "trainL/X4/1.png"),
+    ("GT/1.png", "LQ_x4/1.png"), ("HQ/1_hq.png", "lq/1_lq.png"), ("HR-images/a.png", "LR images/a.png"),
+    ("train_sharp/000/1.png", "train_sharp_bicubic/X4/000/1.png"), ("HR/1.png", "bicubic_4x/1.png"),
+    ("HRx4/1.png", "LRx4/1.png"), ("HR/1.png", "4x/1_4x.png"), ("any/a b.png", "any/a b 4x.png")])
 def test_layouts_in_one_folder(tmp_path: Path, hr: str, lr: str) -> None:
     assert paired(tmp_path, hr, lr) == {hr: lr}
 
@@ -134,6 +139,21 @@ def test_an_original_that_looks_like_a_small_version_of_another_is_refused(tmp_p
     drawn(tmp_path, **{"a": 67, "b": 40, small: 67 // 3})
     with pytest.raises(OptionError, match=rf"{small.replace('__', '/')}\.png looks like a small version of a\.png"):
         find_pairs(tmp_path, None, 2)
+
+
+@pytest.mark.parametrize(("large", "small"), [
+    ("a", "thumb_a"), ("HR_a", "LR_a"), ("a_high", "a_low"), ("a-64x64", "a-16x16"), ("aHR", "aLR"),
+    ("one__a", "two__ax4")])
+def test_originals_whose_names_differ_in_words_for_sizes_are_refused(tmp_path: Path, large: str, small: str) -> None:
+    drawn(tmp_path, **{large: 100, small: 37, "b": 40})
+    with pytest.raises(OptionError, match=rf"{small.replace('__', '/')}\.png looks like a small version of"):
+        find_pairs(tmp_path, None, 2)
+
+
+def test_small_images_that_all_belong_to_no_original_are_refused(tmp_path: Path) -> None:
+    drawn(tmp_path, set_HR__1=64, set_LR_mild__1x4m=16)
+    with pytest.raises(OptionError, match=r"set_LR_mild/1x4m\.png belongs to no original"):
+        find_pairs(tmp_path, None, 4)
 
 
 def test_originals_of_which_some_have_no_small_image_are_refused(tmp_path: Path) -> None:

@@ -79,6 +79,15 @@ def test_lr_files_that_belong_to_no_hr_file_are_logged(tmp_path: Path, caplog: p
     assert "LR files that belong to no HR file: 1 (" in caplog.text
 
 
+def test_hr_files_that_look_like_small_versions_of_others_are_logged(
+        tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pixels = np.zeros((16, 16, 3), np.uint8)
+    write_image(tmp_path / "high/a.png", Image(pixels=pixels))
+    write_image(tmp_path / "low/a.png", Image(pixels=pixels[:4, :4]))
+    load_images([tmp_path], 4)
+    assert "HR files that look like small versions of others: 1 (low/a.png of high/a.png is the first)" in caplog.text
+
+
 def test_several_folders_are_one_set(tmp_path: Path) -> None:
     for name in ("one/a.png", "two/HR/b.png"):
         write_image(tmp_path / name, Image(pixels=np.zeros((16, 16, 3), np.uint8)))

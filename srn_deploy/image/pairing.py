@@ -7,6 +7,8 @@ The role of an image and its scale stand in the names of its folders, or at the 
     GTmod12/baby.png                       LRbicx4/baby.png                           (BasicSR)
     HR/Set5/x4/baby_HR_x4.png              LR/LRBI/Set5/x4/baby_LRBI_x4.png           (RCAN)
     image_SRF_4/img_001_SRF_4_HR.png       image_SRF_4/img_001_SRF_4_LR.png           (SelfExSR)
+    train_sharp/000/1.png                  train_sharp_bicubic/X4/000/1.png           (REDS)
+    any/Canon_001_HR.png                   any/Canon_001_LR4.png                      (RealSR)
     any/0801.png                           any/0801x4.png
 
 An image is compared with others by what is left of its path without these words. Case does not matter.
@@ -31,12 +33,20 @@ _BICUBIC = re.compile(r"_?bic(?:ubic)?(?=_|x\d|$)")
 _SCALE_FOLDER = re.compile(r"x\d")
 _SCALE_AT_END = re.compile(r"(?:^|[_-]|(?<=lr)|(?<=bic))(?:x|srf[_-]?)(\d)$")
 
+_OTHER_NAMES = (
+    (re.compile(r"[ -]"), "_"), (re.compile(r"(?<![a-z])([hl])q(?![a-z])"), r"\1r"),
+    (re.compile(r"^(train|test|valid?)_?([hl])$"), r"\1_\2r"), (re.compile(r"(?:^|(?<=_))(\d)x$"), r"x\1"),
+    (re.compile(r"hrx(?=\d$)"), "hr_x"), (re.compile(r"^((?:(?!lr).)*_)?(bicubic(?:_?x\d)?)$"), r"\1lr_\2"))
+"""What folders are called elsewhere, and the name that means the same: HQ, trainH (KAIR), sharp_bicubic (REDS), 4x."""
+
 _ROLE_AT_END = re.compile(
-    r"(?:[_-](?:hr|gt|lr(?:bi|bd|dn|bic)?|bic(?:ubic)?(?:lr)?|srf[_-]?\d|mod\d+)|[_-]?(?:bic|lr|biclr|lrbic)?x\d[dmw]?)+$",
-    re.IGNORECASE)
-_HR_WORD = re.compile(r"[_-](?:hr|gt)(?![a-z])", re.IGNORECASE)
-_LR_WORD = re.compile(r"lr|bic|x\d", re.IGNORECASE)
-_SCALE_WORD = re.compile(r"(?:x|srf[_-]?)(\d)", re.IGNORECASE)
+    r"(?:[ _-](?:h[rq]|gt|lq|lr(?:bi|bd|dn|bic|\d)?|bic(?:ubic)?(?:lr)?|srf[_-]?\d|mod\d+|\dx)"
+    r"|[ _-]?(?:bic|lr|biclr|lrbic)?x\d(?:[dmw]\d?)?)+$", re.IGNORECASE)
+_HR_WORD = re.compile(r"[ _-](?:h[rq]|gt)(?![a-z])|[ _-]x1$", re.IGNORECASE)
+_LR_WORD = re.compile(r"l[rq]|bic|x\d|\dx", re.IGNORECASE)
+_SCALE_WORD = re.compile(r"(?:(?<=x)|(?<=srf)|(?<=srf[_-])|(?<=lr))\d|\d(?=x)", re.IGNORECASE)
+_ORIGINAL_SCALE = 1
+"""DRealSR's originals end in _x1."""
 
 _PATTERN_FIELDS = {"folder", "stem", "scale"}
 _PATTERN_REMEDY = "It is the path of a small image, made of {folder}, {stem} and {scale}, as in {folder}/{stem}_small."
@@ -106,7 +116,7 @@ class _File:
 
     def is_named_for(self, scale: int) -> bool:
         """Whether its own name does not end in another scale."""
-        return {int(found) for found in _SCALE_WORD.findall(self.words)} <= {scale}
+        return {int(found) for found in _SCALE_WORD.findall(self.words)} <= {scale, _ORIGINAL_SCALE}
 
 
 def pair_images(hr: Path, lr: Path | None, scale: int, pattern: str | None = None) -> PairedFiles:
@@ -146,7 +156,7 @@ def _read(root: Path, paths: Iterable[Path]) -> list[_File]:
 def _file_of(path: Path, inner: Path) -> _File:
     names: list[str] = []
     role, group, scales = _Role.UNKNOWN, None, set()
-    for folder in map(str.casefold, inner.parts[:-1]):
+    for folder in map(_usual_name, inner.parts[:-1]):
         rest = folder
         if role is not _Role.HR and (found := _HR_FOLDER.fullmatch(folder)):
             role, rest = _Role.HR, found["before"] + found["after"]
@@ -166,6 +176,13 @@ def _file_of(path: Path, inner: Path) -> _File:
     words = found[0] if found and found.start() > 0 else ""
     return _File(path=path, name=inner.as_posix(), role=role, group=tuple(names) if group is None else group,
                  folders=tuple(names), scales=frozenset(scales), words=words)
+
+
+def _usual_name(folder: str) -> str:
+    name = folder.casefold()
+    for pattern, usual in _OTHER_NAMES:
+        name = pattern.sub(usual, name)
+    return name
 
 
 def _with_roles(files: Sequence[_File]) -> list[_File]:

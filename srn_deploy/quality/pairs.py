@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -15,15 +14,11 @@ from srn_deploy.image.bicubic import resize_uint8
 from srn_deploy.image.files import FORMATS
 from srn_deploy.image.pairing import FilePair, pair_images
 from srn_deploy.image.pixels import Rgb8
+from srn_deploy.image.small_versions import small_versions
 from srn_deploy.quality.metrics import SSIM_WINDOW_PX
 from srn_deploy.tiling.shapes import Size
 
 _PART_OF_A_SET = re.compile(r"HR|LR|GTmod\d+|x\d|X\d|LRbicx\d|original", re.IGNORECASE)
-
-_FACTORS = range(2, 9)
-"""By how much a small image beside its original may be smaller."""
-
-_SEPARATOR = re.compile(r"[^a-z0-9]", re.IGNORECASE)
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +42,12 @@ def find_pairs(hr: Path, lr: Path | None, scale: int, pattern: str | None = None
         raise OptionError(f"{which} no small image in {lr or hr}.",
                           remedy=f"It would be named {stem} or {stem}x{scale}, with any suffix; "
                                  "--lr-pattern says how others are named. Without any it is made from the original.")
+    if found.unused_lr and without:
+        which = f"{found.unused_lr[0]} belongs" if len(found.unused_lr) == 1 else \
+            f"{found.unused_lr[0]} and {len(found.unused_lr) - 1} more belong"
+        raise OptionError(f"{which} to no original, although named like small images of x{scale}.",
+                          remedy="Give their folder with --lr, or say how they are named with --lr-pattern. Give the "
+                                 "folder of the originals alone with --hr to have small images made from these.")
     for level, names, what in ((logging.WARNING, found.unused_lr, "small images that belong to no original"),
                                (logging.INFO, found.other_scales, "images of other scales")):
         if names:
@@ -54,7 +55,7 @@ def find_pairs(hr: Path, lr: Path | None, scale: int, pattern: str | None = None
     sizes = {pair: check_sizes(pair, image_size(pair.hr), None if pair.lr is None else image_size(pair.lr), scale)
              for pair in found.pairs}
     if without:
-        _refuse_small_versions(sizes)
+        _refuse_small_versions(found.pairs, sizes)
     return list(found.pairs)
 
 
@@ -113,17 +114,10 @@ def set_name(hr: Path) -> str:
     return parts[-1] if parts else hr.name
 
 
-def _refuse_small_versions(sizes: dict[FilePair, Size]) -> None:
-    """Raise OptionError if an original has the name of another one, or its beginning, and a fraction of its size."""
-    named: dict[str, list[FilePair]] = defaultdict(list)
-    for pair in sizes:
-        named[pair.hr.stem.casefold()].append(pair)
-    for pair, (height, width) in sizes.items():
-        stem = pair.hr.stem.casefold()
-        beginnings = [stem, *(stem[:found.start()] for found in _SEPARATOR.finditer(stem))]
-        for other in (other for beginning in beginnings for other in named[beginning]):
-            fractions = [tuple(side // factor for side in sizes[other]) for factor in _FACTORS]
-            if (height, width) in fractions:
-                raise OptionError(f"{pair.name} looks like a small version of {other.name}, not like an original.",
-                                  remedy="Give originals and small images in folders of their own with --hr and --lr, "
-                                         "or say how small ones are named with --lr-pattern.")
+def _refuse_small_versions(pairs: Sequence[FilePair], sizes: dict[FilePair, Size]) -> None:
+    """Raise OptionError if an original looks like a small version of another one."""
+    by_path = {pair.hr: size for pair, size in sizes.items()}
+    for small, large in small_versions(pairs, by_path.get):
+        raise OptionError(f"{small.name} looks like a small version of {large.name}, not like an original.",
+                          remedy="Give originals and small images in folders of their own with --hr and --lr, "
+                                 "or say how small ones are named with --lr-pattern.")

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srn_deploy.errors import SrnDeployError, TrainingError
-from srn_deploy.image import read_image
+from srn_deploy.errors import ImageError, SrnDeployError, TrainingError
+from srn_deploy.image import image_size, read_image
 from srn_deploy.image.bicubic import resize_uint8
 from srn_deploy.image.pairing import FilePair
+from srn_deploy.image.small_versions import small_versions
 from srn_deploy.system.threads import threads_in_use
 from srn_deploy.training.layout import DataFiles, find_data_files
 from srn_deploy.training.pixel_file import MappedPixels, PixelFile
@@ -109,6 +111,7 @@ def load_images(folders: Sequence[Path], scale: int, *, smallest_px: int = 1, ma
     file that is not `scale` times smaller than its HR, and OptionError where it is not clear what belongs together.
     """
     files = sum((_files_in(folder, scale, lr_pattern) for folder in folders), DataFiles())
+    _warn_of_small_versions(files)
     left_out = _LeftOut(smallest_px=max(smallest_px, scale), without_lr=files.without_lr,
                         unused_lr=[] if made_lr else files.unused_lr,
                         other_scales=files.other_scales)
@@ -137,6 +140,22 @@ def _files_in(folder: Path, scale: int, lr_pattern: str | None) -> DataFiles:
     if not folder.is_dir():
         raise TrainingError(f"{folder} is not a folder.", remedy="Give a folder of HR images with --data.")
     return find_data_files(folder, scale, lr_pattern)
+
+
+def _warn_of_small_versions(files: DataFiles) -> None:
+    """Log originals that look like small versions of others: LR files of a layout that is not recognised."""
+    found = list(small_versions([*files.training, *files.validation], cache(_size)))
+    if found:
+        small, large = found[0]
+        _log.warning("HR files that look like small versions of others: %d (%s of %s is the first). Leave them out, or "
+                     "say with --lr-pattern how LR files are named.", len(found), small.name, large.name)
+
+
+def _size(path: Path) -> tuple[int, int] | None:
+    try:
+        return image_size(path)
+    except ImageError:
+        return None
 
 
 def held_out(count: int) -> tuple[list[int], list[int]]:
