@@ -22,6 +22,7 @@ from srn_deploy.errors import (
     DeviceUnavailable,
     GraphError,
     OptionError,
+    OutOfMemory,
     UnknownModel,
     UnsuitableBatch,
 )
@@ -234,3 +235,17 @@ def test_every_backend_has_the_members_of_the_protocol(place: str | type) -> Non
 def parameters(function: Callable[..., Any]) -> list[tuple[str, object]]:
     """Names and defaults."""
     return [(name, parameter.default) for name, parameter in inspect.signature(function).parameters.items()]
+
+
+@pytest.mark.parametrize(("said", "kind"), [
+    ("could not create a primitive", OutOfMemory), ("DefaultCPUAllocator: can't allocate memory", OutOfMemory),
+    ("shapes cannot be multiplied", BackendError)])
+def test_what_pytorch_says_of_memory_is_told_from_other_failures(
+        monkeypatch: pytest.MonkeyPatch, said: str, kind: type[Exception]) -> None:
+    def fails(*arguments: Any) -> Any:
+        raise RuntimeError(said)
+
+    backend = PyTorchBackend(seeded_network(scale=2, channels=4, esa_channels=2, blocks=1))
+    monkeypatch.setattr("srn_deploy.architectures.forms.DeployForm.forward", fails)
+    with pytest.raises(kind):
+        backend.run(np.zeros((1, 20, 20, 3), np.uint8))

@@ -141,14 +141,17 @@ def _no_gpu(reason: str) -> DeviceUnavailable:
                              remedy="Use --device cpu, or install the driver and PyTorch's CUDA build for this GPU.")
 
 
+_NO_MEMORY = ("allocate memory", "could not create a primitive", "could not create a memory")
+"""Messages of PyTorch's allocator on a CPU, and of oneDNN where an allocation of its own fails."""
+
+
 @contextmanager
 def _translated_errors(shape: tuple[int, ...]) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         text = str(error)
-        # "allocate memory" is the message of the CPU allocator.
-        if isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in text:
+        if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(one in text for one in _NO_MEMORY):
             raise OutOfMemory(f"PyTorch has no memory for a batch of shape {shape}.",
                               remedy="Use a smaller --tile.") from error
         raise BackendError(f"PyTorch failed on a batch of shape {shape}: {(text.splitlines() or [''])[0][:200]}",
