@@ -81,7 +81,7 @@ def test_a_network_is_recognised_in_every_wrapper(
     assert_the_same(tmp_path / "wrapped.pt", name, options, network)
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.float8_e4m3fn])
 def test_weights_of_any_width_become_single_precision(tmp_path: Path, dtype: torch.dtype) -> None:
     narrow = copy.deepcopy(seeded("srn", SRN)).to(dtype)
     torch.save(narrow.state_dict(), tmp_path / "narrow.pt")

@@ -85,6 +85,9 @@ OBJECTS: dict[str, object] = {
     "a size": torch.Size([1, 2]),
     "a sparse tensor": torch.zeros(2).to_sparse(),
     "an optimizer": torch.optim.Adam([torch.zeros(2, requires_grad=True)]).state_dict(),
+    "a logger": logging.getLogger("training"),
+    "a broken-down time": time.gmtime(0),
+    "a result with names": torch.zeros(2, 2).max(0),
     "a module": torch.nn.Conv2d(1, 1, 1),
 }
 

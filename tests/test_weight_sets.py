@@ -246,3 +246,41 @@ def test_the_top_level_has_a_name_where_there_are_other_sets(tmp_path: Path) -> 
 
 def test_a_list_of_networks_is_looked_into(tmp_path: Path) -> None:
     assert is_taken(load(tmp_path, {"nets": [discriminator_state(), tiny_state()]}), tiny_state())
+
+
+def test_weights_in_a_tuple_are_found(tmp_path: Path) -> None:
+    assert is_taken(load(tmp_path, (3, tiny_state())), tiny_state())
+
+
+def frozen_pair() -> tuple[State, State]:
+    """EDSR, whose mean shifts are not trained, and other weights of its trained layers alone."""
+    raw = teacher_state()
+    return raw, {key: value + 1 for key, value in raw.items() if "mean" not in key}
+
+
+AVERAGED_ALONE: dict[str, Callable[[State, State], object]] = {
+    "ema": lambda raw, trained: {"model": raw, "ema": trained},
+    "model_ema.module": lambda raw, trained: {"model": raw, "model_ema": prefixed("module.", trained)},
+    "ema.shadow_params": lambda raw, trained: {"model": raw, "ema": {"shadow_params": list(trained.values())}},
+    "model_ema": lambda raw, trained: {"model": raw, "model_ema": {
+        key.replace(".", ""): value for key, value in trained.items()}},
+}
+
+
+@pytest.mark.parametrize("name", AVERAGED_ALONE)
+def test_averaged_weights_without_frozen_tensors_have_those_of_the_weights_beside_them(
+        tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str) -> None:
+    caplog.set_level(logging.INFO, "srn_deploy")
+    raw, trained = frozen_pair()
+    loaded = load(tmp_path, AVERAGED_ALONE[name](raw, trained))
+    assert is_taken(loaded, {**raw, **trained})
+    assert loaded.weights == f"{name} (of 2 sets: {name}, model)"
+    assert f"tensors of model that are not trained, and that {name} lacks, are taken from there" in caplog.text
+
+
+def test_the_average_that_kair_keeps_is_taken_first(tmp_path: Path) -> None:
+    assert load(tmp_path, {"netG": shifted(tiny_state()), "netE": tiny_state()}).weights.startswith("netE (of 2 sets")
+
+
+def test_a_counter_of_one_element_beside_the_tensors_is_not_a_layer(tmp_path: Path) -> None:
+    assert is_taken(load(tmp_path, {**tiny_state(), "epoch": torch.tensor([3])}), tiny_state())

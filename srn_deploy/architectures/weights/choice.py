@@ -13,7 +13,7 @@ import torch
 
 from srn_deploy.architectures import ARCHITECTURES, Architecture, StateDict, detect, unknown_network
 from srn_deploy.architectures.weights.averaged_forms import named_as
-from srn_deploy.architectures.weights.fit import Recognised, check_fit, recognised
+from srn_deploy.architectures.weights.fit import Recognised, check_fit, frozen_tensors, recognised
 from srn_deploy.architectures.weights.pickled_names import NUMPY_ARRAY, in_words
 from srn_deploy.architectures.weights.sets import Contents, WeightSet, groups
 from srn_deploy.errors import (
@@ -100,8 +100,10 @@ def _fitting(contents: Contents, given: Mapping[str, Any], where: str) -> tuple[
         inner = [one for one in groups(whole) if examine(one)]
         if inner and whole not in inner:
             examine(whole.without(inner))  # its own weights, where those of others lie between them
-    for named in [one.found for one in fitting if not one.found.is_averaged][:1]:
-        for one in named_as(named, contents):
+    for named in [one for one in fitting if not one.found.is_averaged][:1]:
+        for one in named_as(named.found, _frozen(named, given, where), contents):
+            near[:] = [other for other in near if other.place != one.place]
+            fitting[:] = [other for other in fitting if other.found.place != one.place]
             examine(one)
     near.sort(key=lambda one: one.rank)
     fitting.sort(key=lambda one: one.found.rank)
@@ -123,10 +125,18 @@ def _checked(one: WeightSet, family: Architecture, given: Mapping[str, Any], whe
     return None
 
 
+def _frozen(one: Fitting, given: Mapping[str, Any], where: str) -> frozenset[str]:
+    """The names of the tensors that no training changes; none where an option is missing to know the network."""
+    if one.lacks is not None:
+        return frozenset()
+    known = recognised(one.family, _layers(one.found.state), given, where)
+    return frozen_tensors(one.family, {**known.told, **given})
+
+
 def _layers(state: StateDict) -> StateDict:
     """The tensors without the counters of other programs."""
     return {key: tensor for key, tensor in state.items() if key.rpartition(".")[2] not in _BOOKKEEPING
-            and not (tensor.dim() == 0 and "." not in key)}
+            and not (tensor.numel() == 1 and "." not in key)}
 
 
 def _first(fitting: list[Fitting], where: str) -> Fitting:
@@ -176,6 +186,9 @@ def _tell(one: Fitting, names: tuple[str, ...], contents: Contents, where: str) 
     """Log which of several sets is taken, and what is left out."""
     if len(names) > 1:
         _log.info("%s: weights: %s; --weights takes another.", where, _summary(one.found.title, names))
+    if one.found.completed_from:
+        _log.info("%s: the tensors of %s that are not trained, and that %s lacks, are taken from there.", where,
+                  one.found.completed_from, one.found.title)
     taken = {f"{name}." for name in names}
     place = ".".join(one.found.place[:len(one.found.place) - one.found.prefix.count(".")])
     stray = [key for key in _layers(one.found.beside)
@@ -183,7 +196,9 @@ def _tell(one: Fitting, names: tuple[str, ...], contents: Contents, where: str) 
     if stray:
         _log.warning("%s: of its tensors those under `%s` are taken, which are a whole %s; %d are left out: %s.", where,
                      one.found.name, one.family.name, len(stray), _some(stray))
-    if left_out := [*contents.objects, *_other_tensors(contents, names)]:
+    objects = [found for found in contents.objects
+               if not any(name.startswith(f"{found.partition(' (')[0]}.") for name in taken)]
+    if left_out := [*objects, *_other_tensors(contents, names)]:
         _log.info("%s: left out beside the weights: %s.", where, _some(left_out))
 
 

@@ -67,6 +67,14 @@ def check_fit(family: Architecture, options: Mapping[str, Any], state: StateDict
                    "(CONTRIBUTING.md).")
 
 
+def frozen_tensors(family: Architecture, options: Mapping[str, Any]) -> frozenset[str]:
+    """The keys of a network's state that no optimizer changes: its buffers, and parameters without a gradient."""
+    with torch.device("meta"):
+        network = family.build(options)
+    trained = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+    return frozenset(network.state_dict().keys() - trained)
+
+
 def _alike(found: Tensor, wanted: Tensor) -> bool:
     """Whether the shapes are equal and both or neither are floating point, of any width."""
     return found.shape == wanted.shape and found.is_floating_point() == wanted.is_floating_point()
@@ -81,8 +89,9 @@ def single_precision(state: StateDict, where: str) -> dict[str, Tensor]:
 
     Call it only after the shapes are checked: a small file can claim tensors of any size.
     """
-    for key, value in state.items():
-        if not torch.isfinite(value).all():
+    floats = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+    for key, value in floats.items():
+        if not torch.isfinite(value).all():  # which torch cannot ask of 8 bits
             raise DamagedCheckpoint(f"{where}: {key} has values that are not finite.",
                                     remedy="Download it again; if the original is the same, its training has diverged.")
-    return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+    return floats

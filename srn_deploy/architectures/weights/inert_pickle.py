@@ -142,7 +142,9 @@ class InertUnpickler:
     def _extend(self, values: list[object]) -> None:
         if isinstance(target := self._stack[-1], list):
             target.extend(values)
-        elif not isinstance(target, Placeholder):  # what a list of a foreign class holds is not needed
+        elif isinstance(target, Placeholder):  # a list of a class of its own
+            target.items.update(enumerate(values, len(target.items)))
+        else:
             raise InvalidPickle(f"{type(target).__name__} is not a list")
 
     def _set_item(self, _: object) -> None:
@@ -224,8 +226,9 @@ class InertUnpickler:
         if name in ("copyreg._reconstructor", "copyreg.__newobj__", "copyreg.__newobj_ex__") and arguments:
             return self._object(arguments[0], ())
         builder = self._builders.get(name)
-        self._count(sum(len(one) for one in arguments if isinstance(one, list)))  # a builder may copy it
-        return Placeholder(name) if builder is None else builder(*arguments)
+        # A builder may copy a list, and a placeholder keeps what it was made of.
+        self._count(len(arguments) + sum(len(one) for one in arguments if isinstance(one, list)))
+        return _placeholder(name, arguments) if builder is None else builder(*arguments)
 
     def _build(self, _: object) -> None:
         state, target = self._stack.pop(), self._stack[-1]
@@ -240,6 +243,14 @@ class InertUnpickler:
     def _note(self, name: str) -> None:
         if name not in self.programs[:8]:
             self.programs.append(name[:LONGEST_NAME])
+
+
+def _placeholder(name: str, arguments: tuple[object, ...]) -> Placeholder:
+    """An object with what it was made of, by number: a named tuple holds its fields there."""
+    made = Placeholder(name)
+    made.items.update((number, one) for number, one in enumerate(arguments)
+                      if isinstance(one, dict | list | tuple | Placeholder))
+    return made
 
 
 def _name_of(found: object) -> str:

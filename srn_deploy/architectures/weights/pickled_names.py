@@ -15,6 +15,7 @@ _MAKE_VALUES = (
     r"copyreg\.(_reconstructor|__newobj__|__newobj_ex__)",
     r"_codecs\.encode",
     r"datetime\.(date|datetime|time|timedelta|timezone)",
+    r"logging\.getLogger|time\.struct_time|itertools\.count|torch\.return_types\.\w+",
     r"zoneinfo\.ZoneInfo\._unpickle|pytz\._\w+|dateutil\.tz\.tz\.\w+",
     r"functools\.partial|re\._compile|array\.(array|_array_reconstructor)|types\.SimpleNamespace",
     r"numpy\.(dtype|ndarray|matrix|\w*int\d+|float\d+|bool_?)",

@@ -24,6 +24,9 @@ TOP = "top-level"
 """The name of tensors that lie in no mapping, where others do."""
 
 _AVERAGED = {"ema", "averaged", "average", "avg", "swa", "shadow", "polyak"}
+_KAIR = {"nete", "net_e"}
+"""What KAIR (github.com/cszn/KAIR) calls the moving average of `netG`."""
+
 _NOT_AVERAGED = {"online", "raw", "current"}
 _SECONDARY = {"teacher", "discriminator", "critic", "netd", "disc", "d", "criterion", "optimizer"}
 _SAYS_NOTHING = {"module", "orig", "mod"}
@@ -48,6 +51,8 @@ class WeightSet:
     """What the keys of the mapping begin with, the last dot included."""
     whole: StateDict = field(default_factory=dict)
     """For a group: all tensors of the mapping under their full keys."""
+    completed_from: str = ""
+    """The title of the set that its frozen tensors were taken from."""
 
     @cached_property
     def beside(self) -> StateDict:
@@ -79,7 +84,7 @@ class WeightSet:
         """Whether these are averaged weights; the innermost name that says something decides."""
         if self.averaged_by is not None:
             return self.averaged_by
-        said = (_words(part) for part in reversed(self.place))
+        said = (_words(part) | ({"ema"} if part.lower() in _KAIR else set()) for part in reversed(self.place))
         return next((not words & _NOT_AVERAGED for words in said if words & (_AVERAGED | _NOT_AVERAGED)), False)
 
     @cached_property
@@ -122,13 +127,13 @@ def search(found: object) -> Contents:
     objects: list[str] = []
     for place, one in _walk(found):
         mapping = _mapping_of(one)
-        if isinstance(one, list) and one and all(isinstance(value, Tensor) for value in one):
+        if isinstance(one, list | tuple) and one and all(isinstance(value, Tensor) for value in one):
             lists.append((place, tuple(one)))
         if isinstance(one, Placeholder):
             if _is_network(one) or not place:
                 networks.append((".".join(place), one.name, _is_network(one)))
-                continue
-            objects.append(f"{'.'.join(place) or 'it'} ({in_words(one.name)})")
+            else:
+                objects.append(f"{'.'.join(place)} ({in_words(one.name)})")
         if any(isinstance(value, Tensor) and isinstance(key, str) for key, value in mapping.items()):
             sets.append(_as_set(place, mapping, _averaged_by_program(found, place)))
     return Contents(sets=tuple(sets), lists=tuple(lists), networks=tuple(networks), objects=tuple(objects),
@@ -175,7 +180,7 @@ def _walk(found: object) -> Iterator[tuple[tuple[str, ...], object]]:
         yield place, one
         if seen[id(one)] == 1 and len(place) < DEEPEST and not (isinstance(one, Placeholder) and _is_network(one)):
             waiting += [((*place, _key_text(key)), value) for key, value in _children(one)
-                        if isinstance(value, dict | list | Placeholder)]
+                        if isinstance(value, dict | list | tuple | Placeholder)]
 
 
 def _key_text(key: object) -> str:
@@ -186,7 +191,7 @@ def _key_text(key: object) -> str:
 
 
 def _children(one: object) -> Iterator[tuple[object, object]]:
-    if isinstance(one, list):
+    if isinstance(one, list | tuple):
         yield from enumerate(one)
     else:
         yield from _mapping_of(one).items()

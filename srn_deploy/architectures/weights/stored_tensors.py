@@ -80,9 +80,12 @@ def _size(found: object) -> int:
     return found
 
 
-def _tensor(stored: object, first: object, shape: object, strides: object, *_: object) -> object:
-    """A tensor of numbers that were read; raises InvalidPickle where they do not reach."""
-    if isinstance(stored, Placeholder):
+def _tensor(stored: object, first: object, shape: object, strides: object, *others: object) -> object:
+    """A tensor of numbers that were read; raises InvalidPickle where they do not reach.
+
+    The third of the others, after the gradient and hooks, says whether the numbers are to be negated or conjugated.
+    """
+    if isinstance(stored, Placeholder) or (len(others) > 2 and others[2]):
         return Placeholder("torch._utils._rebuild_tensor")
     if not isinstance(stored, _Stored) or not isinstance(shape, tuple) or not isinstance(strides, tuple):
         raise InvalidPickle("a tensor of another form")
