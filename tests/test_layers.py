@@ -13,7 +13,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "image": (("alpha bicubic containers/foreign containers/ifd containers/pixel_map containers/unpacked "
                "containers/xmp"),
               "containers/jpeg_segments containers/photoshop containers/png_blocks containers/xmp_numbers",
-              "containers/xmp_regions",
+              "containers/xmp_drone containers/xmp_regions",
               ("containers/extended_xmp containers/geotiff containers/jpeg_parts containers/resolution containers/webp "
                "containers/xmp_pixels"),
               ("containers/bmp containers/exif containers/jpeg containers/png containers/tiff_tags "

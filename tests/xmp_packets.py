@@ -14,7 +14,7 @@ NAMESPACES = {
     "mwg-rs": "http://www.metadataworkinggroup.com/schemas/regions/",
     "stArea": "http://ns.adobe.com/xmp/sType/Area#", "stDim": "http://ns.adobe.com/xap/1.0/sType/Dimensions#",
     "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
-    "MPReg": "http://ns.microsoft.com/photo/1.2/t/Region#"}
+    "drone-dji": "http://www.dji.com/drone-dji/1.0/", "MPReg": "http://ns.microsoft.com/photo/1.2/t/Region#"}
 
 
 def packet(attributes: str = "", elements: str = "") -> bytes:

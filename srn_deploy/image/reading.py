@@ -12,7 +12,7 @@ import numpy as np
 from srn_deploy.errors import OptionError, UnreadableImage, UnsupportedImage
 from srn_deploy.image import bmp, cmyk, jpeg, opencv_codec, tiff
 from srn_deploy.image.containers import Container, Metadata, MetadataKind, Unpacked, listed, resolution_of_exif, unpack
-from srn_deploy.image.containers.exif import orientation, upright
+from srn_deploy.image.containers.exif import gives_orientation, orientation, upright
 from srn_deploy.image.containers.moving import moved
 from srn_deploy.image.containers.pixel_map import PixelMap
 from srn_deploy.image.containers.unpacked import Part
@@ -117,7 +117,9 @@ def _turned(decoded: Pixels, turn: int) -> Pixels:
 
 def _without_turn(metadata: Metadata, turn: int, unpacked: Unpacked) -> tuple[Metadata, tuple[Part, ...]]:
     """Metadata for the upright image, and what of it had to be left out."""
-    change = {MetadataKind.EXIF: upright, MetadataKind.XMP: upright_xmp}
+    change: dict[MetadataKind, Callable[[bytes], bytes]] = {MetadataKind.EXIF: upright}
+    if any(kind is MetadataKind.EXIF and gives_orientation(block) for kind, block in metadata):
+        change[MetadataKind.XMP] = upright_xmp  # alone it says how programs that heed it show the pixels
     metadata = tuple((kind, change[kind](block) if kind in change else block) for kind, block in metadata)
     if turn == 1:
         return metadata, ()

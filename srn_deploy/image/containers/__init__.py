@@ -19,7 +19,7 @@ from srn_deploy.image.containers.bmp import header as bmp_header
 from srn_deploy.image.containers.exif import is_georeferenced
 from srn_deploy.image.containers.foreign import foreign, is_text
 from srn_deploy.image.containers.ifd import BIG_STARTS, HEADER_BYTES, byte_order
-from srn_deploy.image.containers.moving import cleaned, consistent
+from srn_deploy.image.containers.moving import cleaned, consistent, without_repeats
 from srn_deploy.image.containers.png import check_pixels as check_png
 from srn_deploy.image.containers.resolution import Unit, as_metadata, from_block, from_exif
 from srn_deploy.image.containers.unpacked import (
@@ -45,8 +45,9 @@ def unpack(data: bytes, path: Path) -> Unpacked:
     that cannot be read correctly; `path` is only used in messages. A damaged colour profile is ignored with a remark.
     """
     unpacked = _unpacked(data, path)
-    cleaned_metadata, parts = cleaned(unpacked.metadata)
-    unpacked = replace(unpacked, metadata=cleaned_metadata, left_behind=unpacked.left_behind + parts)
+    first, repeats = without_repeats(unpacked.metadata)
+    cleaned_metadata, parts = cleaned(first)
+    unpacked = replace(unpacked, metadata=cleaned_metadata, left_behind=unpacked.left_behind + repeats + parts)
     metadata = tuple((kind, block) for kind, block in unpacked.metadata
                      if kind is not MetadataKind.ICC or is_profile(block))
     if len(metadata) == len(unpacked.metadata):

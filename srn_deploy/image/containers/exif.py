@@ -41,6 +41,13 @@ def orientation(exif: bytes) -> int:
     return value[0] if value and 1 <= value[0] <= 8 else 1
 
 
+def gives_orientation(exif: bytes) -> bool:
+    """Whether the block says how the image is turned, be it upright."""
+    order, first = _first(exif)
+    entry = first.entries.get(_ORIENTATION)
+    return entry is not None and entry.kind == SHORT and any(1 <= value <= 8 for value in entry.numbers(order)[:1])
+
+
 def upright(exif: bytes) -> bytes:
     """The same EXIF block with its orientation set to 1, for pixels that have already been turned upright.
 

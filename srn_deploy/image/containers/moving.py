@@ -14,6 +14,8 @@ from srn_deploy.image.containers.unpacked import Metadata, MetadataKind, Part
 from srn_deploy.image.containers.world_file import moved_world_file
 from srn_deploy.image.containers.xmp_pixels import moved_xmp, without_extension, without_lost_parts
 
+_ONCE = (MetadataKind.EXIF, MetadataKind.XMP)
+
 _Change = Callable[[bytes], tuple[bytes, tuple[Part, ...]]]
 
 
@@ -43,6 +45,18 @@ def moved(metadata: Metadata, pixels: PixelMap) -> tuple[Metadata, tuple[Part, .
 def cleaned(metadata: Metadata) -> tuple[Metadata, tuple[Part, ...]]:
     """Metadata whose XMP refers to no other part of the file, and what of it is left behind."""
     return _xmp_changed(metadata, without_lost_parts)
+
+
+def without_repeats(metadata: Metadata) -> tuple[Metadata, tuple[Part, ...]]:
+    """Metadata with the first of several EXIF or XMP blocks, which is the one that readers take; and the others."""
+    kept: list[tuple[MetadataKind, bytes]] = []
+    left: list[Part] = []
+    for kind, block in metadata:
+        if kind in _ONCE and any(kind is known for known, _ in kept):
+            left.append(Part(f"further {kind}", len(block)))
+        else:
+            kept.append((kind, block))
+    return tuple(kept), tuple(left)
 
 
 def consistent(metadata: Metadata) -> Metadata:

@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from srn_deploy.errors import UnsupportedImage
-from srn_deploy.image.containers.png_blocks import PLACES, raw_profile
+from srn_deploy.image.containers.png_blocks import PLACES, is_place, raw_profile, text_of_old_pixels
 from srn_deploy.image.containers.resolution import Resolution, Unit, as_metadata, from_block, from_per_metre
 from srn_deploy.image.containers.unpacked import (
     EXIF_MARK,
@@ -98,7 +98,9 @@ def _left_behind(chunks: list[tuple[bytes, bytes, bytes]]) -> Iterator[Part]:
     for kind, body, _ in chunks:
         if kind == _BEHIND:
             yield Part("bytes after the end of the PNG", len(body))
-        elif kind not in _KNOWN_CHUNKS:
+        elif keyword := text_of_old_pixels(kind, body):
+            yield Part(f"text {keyword}", len(body))
+        elif kind not in _KNOWN_CHUNKS or (kind in PLACES and not is_place(kind, body)):
             yield Part(f"chunk {kind.decode('latin-1')}{_CHUNK_NAMES.get(kind, '')}", len(body))
 
 
@@ -210,13 +212,13 @@ def _metadata(chunks: list[tuple[bytes, bytes, bytes]], ignored: list[str]) -> l
             ignored.append(kind.decode("ascii"))
         elif (raw := raw_profile(kind, body)) is not None:
             repeated.append(raw)
-        elif kind in _TEXT_CHUNKS:
+        elif kind in _TEXT_CHUNKS and not text_of_old_pixels(kind, body):
             text += whole
     metadata += dict(block for block in repeated if block[0] not in dict(metadata)).items()
     has_profile = any(kind is MetadataKind.ICC for kind, _ in metadata)
     counting = _ABOVE_A_PROFILE if has_profile else _COLOUR_CHUNKS
     colour = b"".join(whole for kind, _, whole in chunks if kind in counting)
-    places = b"".join(whole for kind, _, whole in chunks if kind in PLACES)
+    places = b"".join(whole for kind, body, whole in chunks if is_place(kind, body))
     others = ((MetadataKind.PNG_COLOUR, colour), (MetadataKind.PNG_PLACE, places), (MetadataKind.PNG_TEXT, text))
     return metadata + [(kind, found) for kind, found in others if found]
 

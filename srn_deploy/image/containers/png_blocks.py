@@ -15,6 +15,11 @@ PLACES = (b"oFFs", b"sCAL")
 RAW_PROFILE = re.compile(rb"Raw profile type (exif|APP1|xmp)\0", re.IGNORECASE)
 """The keyword under which ImageMagick keeps EXIF and XMP; other programs read it where there is no eXIf chunk."""
 
+_OF_OLD_PIXELS = re.compile(
+    rb"(?:(?:exif|tiff):(?:(?:Exif|Related)?Image(?:Width|Length|Height)|Pixel[XY]Dimension|Subject(?:Area|Location)|"
+    rb"FocalPlane[XY]Resolution|Orientation)|Thumb::Image::(?:Width|Height))\0", re.IGNORECASE)
+"""Keywords of texts, by ImageMagick and by makers of thumbnails, that count pixels or say how they are turned."""
+
 _XMP_MARK = b"http://ns.adobe.com/xap/1.0/\0"
 _DIGITS = re.compile(rb"\s*\w+\s+\d+\s+([0-9a-fA-F\s]+)")
 _MOST_BYTES = 1 << 24
@@ -42,6 +47,18 @@ def _inflated(packed: bytes) -> bytes:
         return zlib.decompressobj().decompress(packed, _MOST_BYTES)
     except zlib.error:
         return b""
+
+
+def text_of_old_pixels(kind: bytes, body: bytes) -> str:
+    """The keyword of a text that says of the old pixels what EXIF says; empty for other texts."""
+    found = _OF_OLD_PIXELS.match(body) if kind in (b"tEXt", b"zTXt", b"iTXt") else None
+    return found.group()[:-1].decode() if found else ""
+
+
+def is_place(kind: bytes, body: bytes) -> bool:
+    """Whether a chunk says where or how large the image is, in numbers that can be brought to a result."""
+    same = PixelMap(height=1, width=1, new_height=1, new_width=1)
+    return kind in PLACES and (_offset(body, same) if kind == b"oFFs" else _scale(body, same)) is not None
 
 
 def moved_places(chunks: bytes, pixels: PixelMap) -> tuple[bytes, tuple[Part, ...]]:

@@ -27,6 +27,7 @@ _PREFIXES = {
     "http://ns.adobe.com/xmp/sType/Area#": "stArea", "http://ns.adobe.com/xap/1.0/sType/Dimensions#": "stDim",
     "http://iptc.org/std/Iptc4xmpExt/2008-02-29/": "Iptc4xmpExt",
     "http://ns.microsoft.com/photo/1.2/t/Region#": "MPReg", "http://ns.oplus.com/photos/1.0/camera/": "OpCamera",
+    "http://www.dji.com/drone-dji/1.0/": "drone-dji",
 }
 """Namespaces that mean something here, with their usual prefixes; a packet may use others."""
 

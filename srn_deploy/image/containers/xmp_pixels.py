@@ -10,6 +10,8 @@ from fractions import Fraction
 from srn_deploy.image.containers.pixel_map import PixelMap
 from srn_deploy.image.containers.unpacked import Part
 from srn_deploy.image.containers.xmp import Edit, Property, Value, edited, removal
+from srn_deploy.image.containers.xmp_drone import COUNTED as DRONE_COUNTED
+from srn_deploy.image.containers.xmp_drone import DEWARP, DRONE, is_dewarp, moved_calibration
 from srn_deploy.image.containers.xmp_numbers import number, replaced, replaced_text
 from srn_deploy.image.containers.xmp_regions import COUNTED, IPTC_REGIONS, moved_regions
 
@@ -38,7 +40,7 @@ _IN_EXTENSION = ("GDepth:", "GImage:", "GAudio:")
 _MENTIONS = re.compile(
     rb"ImageWidth|ImageLength|Dimension|Subject|Resolution|Pixels|LargestValid|CropWidth|CropHeight|Orientation|Area#|"
     rb"stArea|Rectangle|rbUnit|hdr-gain-map|hdrgm|HDRGainMap|container|MotionPhoto|MicroVideo|photos/dd|pixeldatainfo|"
-    rb"provenance|ExtendedXMP|VideoLength")
+    rb"provenance|ExtendedXMP|VideoLength|Calibrated|DewarpData")
 
 
 def without_lost_parts(packet: bytes) -> tuple[bytes, tuple[Part, ...]]:
@@ -54,6 +56,9 @@ def without_lost_parts(packet: bytes) -> tuple[bytes, tuple[Part, ...]]:
                 yield removal(one)
             elif one.name in _COUNTED and not all(number(value.text) is not None for value in one.values):
                 unclear.append(Part(f"XMP {one.name}, which is not a number", one.end - one.start))
+                yield removal(one)
+            elif one.name == DEWARP and not is_dewarp(one.text):
+                unclear.append(Part(f"XMP {DEWARP} in another form", one.end - one.start))
                 yield removal(one)
 
     return _or_nothing(packet, edited(packet, change), unclear)
@@ -112,14 +117,15 @@ def moved_xmp(packet: bytes, pixels: PixelMap) -> tuple[bytes, tuple[Part, ...]]
                 yield from _point(one.values, inner)
         for pair in (*_PAIRS, *((_CROP_PAIR,) if _crops_in_pixels(by_name) else ())):
             yield from _pair(by_name, pair, inner)
-        for start in ("GPano:", IPTC_REGIONS) if pixels.turn != 1 else ():
-            removed = [one for one in found if one.name.startswith(start)]
+        for start in ("GPano:", IPTC_REGIONS, DRONE) if pixels.turn != 1 else ():
+            removed = [one for one in found if one.name.startswith(start) and _counts_pixels(one.name)]
             yield from map(removal, removed)
             left.extend(Part(f"{start.rstrip(':')} of an image that is turned", one.end - one.start) for one in removed)
         if pixels.turn == 1:
             sides = [_side(by_name, (name,)) for name in (_PANO_WIDTH, _PANO_HEIGHT)]
             for pair in _PANO_PAIRS:
                 yield from _pair(by_name, pair, pixels.counted_in(*sides))
+            yield from moved_calibration(found, inner)
         yield from _exchanged(by_name, pixels)
         yield from moved_regions(found, inner)
 
@@ -177,9 +183,14 @@ def _exchanged(by_name: dict[str, list[Property]], pixels: PixelMap) -> Iterator
                 yield from (*replaced_text(one, other.text), *replaced_text(other, one.text))
 
 
+def _counts_pixels(name: str) -> bool:
+    """Whether a property of a namespace that may be left out counts pixels: DJI's also holds angles and heights."""
+    return not name.startswith(DRONE) or name in DRONE_COUNTED or name == DEWARP
+
+
 def _crops_in_pixels(by_name: dict[str, list[Property]]) -> bool:
     return any(one.text == _CROP_IN_PIXELS for one in by_name[_CROP_UNIT])
 
 
-_COUNTED = COUNTED.union(_WIDTHS, _HEIGHTS, _POINTS, *_PAIRS, *_PANO_PAIRS)
+_COUNTED = COUNTED.union(DRONE_COUNTED, _WIDTHS, _HEIGHTS, _POINTS, *_PAIRS, *_PANO_PAIRS)
 """Properties whose values are numbers that depend on the size of the image."""
