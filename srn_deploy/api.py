@@ -38,6 +38,7 @@ class Upscaler:
                  fallback: Fp32Fallback | None = None) -> None:
         if not hasattr(backend, "spec"):
             check_kind(backend, (), "A backend", remedy="Open a model with srn_deploy.load or srn_deploy.open_backend.")
+        check_kind(fallback, (Fp32Fallback, NoneType), "fallback", remedy="Give an Fp32Fallback, or None.")
         _check_tiles(tiles)
         self._setup = Setup(backend, tiles=tiles or TileOptions(), guard=Guard.named(guard),
                             fallback=fallback or Fp32Fallback())

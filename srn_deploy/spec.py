@@ -161,8 +161,8 @@ class ModelSpec:
                                   remedy="Export the artefact again with this version of srn-deploy.")
             document = msgspec.json.decode(text, type=_Document)
             return cls(**{name: getattr(document, name) for name in _FIELDS})
-        except (ValueError, RecursionError) as error:  # msgspec's errors and wrong UTF-8 are ValueErrors
-            raise OptionError(f"This is not a model spec: {text[:80]!r} ({error}).",
+        except (TypeError, ValueError, RecursionError) as error:  # msgspec's errors and wrong UTF-8 are ValueErrors
+            raise OptionError(f"This is not a model spec: {str(text)[:80]!r} ({error}).",
                               remedy="Export the artefact again with `srn-deploy export`.") from error
 
 
@@ -198,6 +198,10 @@ class Corrections:
 
         Raises OptionError for a setting of another form and for an impossible value range.
         """
+        if isinstance(settings, str) or not isinstance(settings, Sequence) or not all(
+                isinstance(text, str) for text in settings):
+            raise OptionError(f"settings cannot be of type {type(settings).__name__}.",
+                              remedy='Give a list of texts, as in ["residual=true"].')
         pairs = [text.partition("=") for text in settings]
         wrong = [text for text, (name, sign, _) in zip(settings, pairs, strict=True) if not (name and sign)]
         if wrong:

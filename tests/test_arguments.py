@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 import srn_deploy
@@ -101,6 +102,29 @@ def test_values_that_are_not_finite_are_refused(value: float) -> None:
             call()
 
 
+@pytest.mark.parametrize("wrong", [PIXELS.astype(np.float32), PIXELS / np.float32(127.5) - 1])
+def test_float_pixels_of_another_range_are_refused(wrong: NDArray[np.float32]) -> None:
+    with pytest.raises(OptionError, match=r"lie in 0\.\.1, and these in") as caught:
+        upscaler().upscale(wrong)
+    assert "Divide" in caught.value.remedy
+
+
+def test_float_pixels_that_a_filter_has_made_overshoot_are_taken() -> None:
+    with srn_deploy.load("srn-s-b6-x2", device="cpu", guard="off") as opened:
+        assert opened.upscale(PIXELS / np.float32(255) * np.float32(1.2) - np.float32(0.1)).shape == (24, 32, 3)
+
+
+def test_a_pillow_image_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    Pillow.effect_noise((64, 64), 50).save(tmp_path / "whole.png")
+    (tmp_path / "part.png").write_bytes((tmp_path / "whole.png").read_bytes()[:600])
+    closed = Pillow.open(tmp_path / "whole.png")
+    closed.close()
+    with Pillow.open(tmp_path / "part.png") as part:
+        for image in (closed, part):
+            with pytest.raises(OptionError, match="Pillow image cannot be read"):
+                upscaler().upscale(image)
+
+
 def test_metrics_take_pillow_images_as_well() -> None:
     image = Pillow.fromarray(PIXELS)
     assert psnr(image, PIXELS) == float("inf")  # type: ignore[arg-type]
@@ -116,6 +140,9 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "upscale on_tile": lambda wrong: upscaler().upscale(PIXELS, on_tile=wrong),
     "Upscaler backend": srn_deploy.Upscaler,
     "Upscaler tiles": lambda wrong: srn_deploy.Upscaler(NearestBackend(), wrong),
+    "Upscaler fallback": lambda wrong: srn_deploy.Upscaler(NearestBackend(), fallback=wrong),
+    "Corrections.parse": srn_deploy.Corrections.parse,
+    "ModelSpec.from_json": ModelSpec.from_json,
     "Upscaler guard": lambda wrong: srn_deploy.Upscaler(NearestBackend(), guard=wrong),
     "upscale_files source": lambda wrong: list(upscaler().upscale_files(wrong, "out.png")),
     "upscale_files target": lambda wrong: list(upscaler().upscale_files("nothing.png", wrong)),

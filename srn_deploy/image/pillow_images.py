@@ -40,7 +40,7 @@ def pixels_of(image: object) -> NDArray[np.generic]:
     """The pixels of a NumPy array (as it is) or of a Pillow image: (H, W), (H, W, 3) or (H, W, 4), uint8 or uint16.
 
     Pillow's palettes become RGB, or RGBA where an entry is transparent, and bilevel images grey. Raises OptionError
-    for other objects, for Pillow's other modes, and for arrays with values that are not finite.
+    for other objects, for images that Pillow cannot read, for its other modes, and for values that are not finite.
     """
     if is_pillow_image(image):
         return _of_pillow(image)
@@ -67,6 +67,11 @@ def like(image: object, pixels: NDArray[np.generic]) -> NDArray[np.generic] | Pi
 
 
 def _of_pillow(image: PillowImage) -> NDArray[np.generic]:
+    try:
+        image.load()  # Pillow reads a file when its pixels are asked for
+    except (OSError, ValueError, SyntaxError) as error:
+        raise OptionError(f"The Pillow image cannot be read: {str(error)[:200]}.",
+                          remedy="Open a complete file, and close it only after its pixels were used.") from error
     mode = image.mode
     if mode in _SIXTEEN_BITS:
         return np.asarray(image).astype(np.uint16)

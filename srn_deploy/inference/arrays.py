@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from srn_deploy.backends.protocol import Backend
-from srn_deploy.errors import UnsuitableBatch
+from srn_deploy.errors import OptionError, UnsuitableBatch
 from srn_deploy.image.alpha import fill_hidden_colour, flatten_plain_alpha
 from srn_deploy.inference.guard import Guard, inspect
 from srn_deploy.inference.repair import GuardFindings, findings_of, repair
@@ -21,6 +21,9 @@ Sentences = tuple[str, ...]
 GREY_OF_RGB = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """BT.601 full-range luma, for images that came in grey."""
 
+FURTHEST_OUTSIDE = 0.5
+"""Beyond 0..1: resampling and sharpening overshoot by less; levels of 0..255 or -1..1 lie further away."""
+
 _GREY_ROWS = 64
 """Rows that are turned grey at once: bounds the memory."""
 
@@ -30,17 +33,25 @@ def upscale_array(image: PixelArray, setup: Setup) -> tuple[PixelArray, Sentence
 
     image: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); uint8 in 0..255, uint16 in 0..65535 or float32 in 0..1. The
     result has its number of dimensions, its channels and its dtype, and is a fresh array. Raises UnsuitableBatch for
-    other shapes and dtypes.
+    other shapes and dtypes, OptionError for float pixels of another range.
     """
     shaped = image[..., None] if image.ndim == 2 else image
     if shaped.ndim != 3 or shaped.shape[2] not in (1, 3, 4) or 0 in shaped.shape:
         raise UnsuitableBatch(f"An image has shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), not {image.shape}.",
                               remedy="Give one image with its channels last.")
+    _check_levels(shaped)
     alpha = shaped[..., 3:] if shaped.shape[2] == 4 else None
     large, large_alpha, found = upscale_colour_and_alpha(shaped[..., :3], alpha, setup)
     if large_alpha is not None:
         large = np.concatenate([large, large_alpha], axis=2)
     return (large[..., 0] if image.ndim == 2 else large), found
+
+
+def _check_levels(image: PixelArray) -> None:
+    """Refuse float pixels that are plainly of another range, such as 0..255; what a filter overshoots is not."""
+    if image.dtype == np.float32 and (image.min() < -FURTHEST_OUTSIDE or image.max() > 1 + FURTHEST_OUTSIDE):
+        raise OptionError(f"Pixels of float32 lie in 0..1, and these in {image.min():g}..{image.max():g}.",
+                          remedy="Divide them by their largest possible value, such as 255.")
 
 
 def upscale_colour_and_alpha(colour: PixelArray, alpha: PixelArray | None,

@@ -22,6 +22,7 @@ class _Kind:
 _STATE_DICT = "save its weights with torch.save(model.state_dict(), 'weights.pth')"
 _FROM_TRAINING = f"Use the checkpoint that it was made from, or open it where it was made and {_STATE_DICT}."
 _UNPACK = "Unpack it and give the file inside."
+_GIVE = "Give the file with the weights."
 _DOWNLOAD = "Download the file itself, not the page about it; the site may want a login first."
 
 
@@ -38,9 +39,9 @@ class Content(Enum):
     HTML = _Kind(title="a web page (HTML)", remedy=_DOWNLOAD)
     XML = _Kind(title="an XML file", remedy="Give the checkpoint: a file of torch.save or safetensors.")
     JSON = _Kind(title="a JSON file", remedy="Give the file with the weights, which usually lies beside it.")
-    TEXT = _Kind(title="a text file", remedy="Give the file with the weights.")
-    PDF = _Kind(title="a PDF document", remedy="Give the file with the weights.")
-    IMAGE = _Kind(title="an image", remedy="Give the file with the weights.")
+    TEXT = _Kind(title="a text file", remedy=_GIVE)
+    PDF = _Kind(title="a PDF document", remedy=_GIVE)
+    IMAGE = _Kind(title="an image", remedy=_GIVE)
     TORCHSCRIPT = _Kind(title="a TorchScript program, not a weights file",
                         remedy="Save module.state_dict() with torch.save and use that file.")
     EXPORTED_PROGRAM = _Kind(title="a program of torch.export (.pt2)",
@@ -73,6 +74,13 @@ class Content(Enum):
     RAR = _Kind(title="a RAR archive", remedy=_UNPACK)
     TAR = _Kind(title="a tar archive", remedy=_UNPACK)
     ZIP = _Kind(title="a zip archive", remedy=_UNPACK)
+    EMPTY_ZIP = _Kind(title="a zip archive with nothing in it", remedy=_GIVE)
+    LZ4 = _Kind(title="a file compressed with lz4", remedy=_UNPACK)
+    LZMA = _Kind(title="a file compressed with lzma", remedy=_UNPACK)
+    SQLITE = _Kind(title="an SQLite database", remedy=_GIVE)
+    PARQUET = _Kind(title="a Parquet file", remedy=_GIVE)
+    ARROW = _Kind(title="an Arrow file", remedy=_GIVE)
+    ELF = _Kind(title="a program or library of Linux", remedy=_GIVE)
 
     @property
     def title(self) -> str:
@@ -93,6 +101,9 @@ _FIRST_BYTES = (
     (b"\xfd7zXZ\x00", Content.XZ), (b"\x28\xb5\x2f\xfd", Content.ZSTD), (b"7z\xbc\xaf\x27\x1c", Content.SEVEN_ZIP),
     (b"Rar!\x1a\x07", Content.RAR), (b"\x89PNG\r\n", Content.IMAGE), (b"\xff\xd8\xff", Content.IMAGE),
     (b"GIF8", Content.IMAGE), (b"II*\x00", Content.IMAGE), (b"MM\x00*", Content.IMAGE),
+    (b"PK\x05\x06", Content.EMPTY_ZIP), (b"\x04\x22\x4d\x18", Content.LZ4), (b"\x5d\x00\x00", Content.LZMA),
+    (b"SQLite format 3\x00", Content.SQLITE), (b"PAR1", Content.PARQUET), (b"ARROW1\x00\x00", Content.ARROW),
+    (b"\x7fELF", Content.ELF),
 )
 """The beginnings of files that tell their kind."""
 
@@ -112,6 +123,8 @@ def content_of(path: Path) -> Content:
         return _content_of_zip(path)
     if head[257:262] == b"ustar":
         return Content.TAR
+    if (head[:4], head[8:12]) == (b"RIFF", b"WEBP") or (head[:2] == b"BM" and head[6:10] == bytes(4)):
+        return Content.IMAGE
     if head[4:8] == b"TFL3":
         return Content.TFLITE
     return _content_of_bytes(head, path.stat().st_size)

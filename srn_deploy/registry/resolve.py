@@ -104,6 +104,8 @@ def resolve(model: Model = None, corrections: Corrections = AS_RECOGNISED, *,
     _check_corrections(corrections)
     if model is not None and os.path.isfile(model):  # noqa: PTH113  # Path.is_file raises for names that are too long
         return resolve_file(model, corrections)
+    if model is not None and os.path.isdir(model):  # noqa: PTH112  # as above
+        raise UnknownModel(f"{model} is a folder, not a file.", remedy="Give the file in it that has the weights.")
     if (published := published_models().get(str(model))) is not None:
         return resolve_published(published, corrections)
     shipped = _shipped(model)

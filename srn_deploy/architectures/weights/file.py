@@ -44,6 +44,7 @@ def read_weights_file(path: Path) -> FileContent:
     try:
         kind = content_of(path)
         if kind is Content.UNKNOWN and path.suffix.lower() == ".safetensors":
+            _check_no_image(path)
             kind = Content.SAFETENSORS
         if kind is Content.SAFETENSORS:
             return _read_safetensors(path)
@@ -94,11 +95,16 @@ def _check_only_values(path: Path, file: TorchFile) -> None:
                    "torch.save.")
 
 
-def _not_weights(path: Path) -> CheckpointError:
+def _check_no_image(path: Path) -> None:
+    """Raise UnsupportedCheckpoint for what the image packages know by name."""
     with path.open("rb") as file:
         image = foreign(file.read(HEAD_BYTES), path)
     if image is not None:
-        return UnsupportedCheckpoint(image.message, remedy="Give the file with the weights.")
+        raise UnsupportedCheckpoint(image.message, remedy="Give the file with the weights.")
+
+
+def _not_weights(path: Path) -> CheckpointError:
+    _check_no_image(path)
     return DamagedCheckpoint(
         f"{path} is not a PyTorch weights file, or is damaged: nothing in it says what it is "
         f"({path.stat().st_size} bytes).",
