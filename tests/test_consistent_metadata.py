@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image as Pillow
 from PIL.PngImagePlugin import PngInfo
 
@@ -106,3 +107,29 @@ def test_the_calibration_of_a_turned_image_and_one_of_another_form_are_left_out_
     cleaned, left = without_lost_parts(as_attributes({"drone-dji:DewarpData": "version 2"}))
     assert b"Dewarp" not in cleaned
     assert [part.name for part in left] == ["XMP drone-dji:DewarpData in another form"]
+
+
+@pytest.mark.parametrize(("kind", "values"), [(tifffile.DATATYPE.DOUBLE, (10.0, 5.0, 0.0)),
+                                              (tifffile.DATATYPE.FLOAT, (10.0, 5.0, 0.0))])
+def test_a_pixel_scale_is_read_in_both_types_of_floating_point(
+        tmp_path: Path, kind: int, values: tuple[float, ...]) -> None:
+    pixels = np.zeros((12, 20, 3), np.uint8)
+    tifffile.imwrite(tmp_path / "in.tif", pixels, extratags=[(33550, kind, 3, values, True)], metadata=None)
+    write_image(tmp_path / "out.tif", enlarged(read_image(tmp_path / "in.tif")))
+    with tifffile.TiffFile(tmp_path / "out.tif") as written:
+        assert written.pages.first.tags[33550].value == (5.0, 2.5, 0.0)
+
+
+@pytest.mark.parametrize(("tag", "values", "named"), [
+    (33550, (10.0,), "tag 33550 (GeoTIFF, of another form), 8 bytes"),
+    (34264, (1.0,) * 12, "tag 34264 (GeoTIFF, of another form), 96 bytes"),
+    (50720, (4000.0, 3000.0), "tag 50720 (in pixels of the sensor), 16 bytes")])
+def test_a_tag_that_counts_pixels_and_cannot_be_brought_to_a_result_is_left_behind(
+        tmp_path: Path, tag: int, values: tuple[float, ...], named: str) -> None:
+    tags = [(tag, tifffile.DATATYPE.DOUBLE, len(values), values, True), (271, 2, 0, "a maker", True)]
+    tifffile.imwrite(tmp_path / "in.tif", np.zeros((12, 20, 3), np.uint8), extratags=tags, metadata=None)
+    image = read_image(tmp_path / "in.tif")
+    assert image.remarks[0].endswith(f"left behind: {named}.")
+    write_image(tmp_path / "out.jpg", image)
+    with Pillow.open(tmp_path / "out.jpg") as written:
+        assert (written.getexif()[271], tag in written.getexif()) == ("a maker", False)

@@ -10,6 +10,7 @@ import pytest
 
 from srn_deploy.errors import OptionError, SrnDeployError, UnreadableImage, UnwritableImage
 from srn_deploy.inference.plan import plan_jobs
+from tests.commands import srn_deploy as run
 
 APPLE_DOUBLE = bytes.fromhex("00051607") + bytes(78)
 
@@ -133,3 +134,10 @@ def test_a_folder_that_may_not_be_written_to_is_refused() -> None:
     Path("locked").mkdir(mode=0o500)
     with pytest.raises(UnwritableImage, match="may not write to"):
         planned(["a.png"], "locked/new/")
+
+
+@pytest.mark.parametrize(("sources", "target"), [([""], "out"), (["a.png", ""], "out"), (["a.png"], "")])
+def test_an_empty_path_is_not_the_current_folder(sources: list[str], target: str) -> None:
+    with pytest.raises(OptionError, match="is empty"):
+        plan_jobs(sources, target)
+    assert run("upscale", *sources, target).returncode == 2

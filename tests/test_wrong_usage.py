@@ -45,7 +45,7 @@ def wrong_values(option: click.Option) -> list[str]:
     if name in WRONG_TEXTS:
         return WRONG_TEXTS[name]
     if isinstance(kind, click.Path):
-        return WRONG_FILES.get(name, [])
+        return [*WRONG_FILES.get(name, []), ""]
     if isinstance(kind, click.Choice):
         return ["unheard-of", "", "1"]
     assert isinstance(kind, click.IntRange | click.FloatRange), f"{name}: what is a wrong value of {kind}?"

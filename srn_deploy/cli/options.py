@@ -35,14 +35,27 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for p
 threads = click.option("--threads", type=click.IntRange(min=1), metavar="N",
                        help="CPU threads.  [default: $OMP_NUM_THREADS, else the cores that the process may use]")
 
-FILE = click.Path(path_type=Path)
+class _Path(click.Path):
+    """A path that is not empty: a variable that is not set would be the current folder."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        """The path; raises BadParameter, which is wrong usage."""
+        if value == "":
+            self.fail("it is empty; the current folder is a dot.", parameter, context)
+        return super().convert(value, parameter, context)
 
 
-class _Output(click.Path):
+FILE = _Path()
+
+
+class _Output(_Path):
     """A file or folder for results, refused before the work where something is in its way; missing folders are made."""
 
     def __init__(self, why_not: Callable[[Path], str]) -> None:
-        super().__init__(path_type=Path)
+        super().__init__()
         self._why_not = why_not
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:

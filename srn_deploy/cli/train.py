@@ -27,7 +27,7 @@ PLAIN_LINE_EVERY_S = 60.0
 
 @click.command(short_help="Train a network by a recipe.")
 @click.argument("recipe")
-@click.option("--data", type=click.Path(path_type=Path), envvar=DATA_VARIABLE, multiple=True,
+@click.option("--data", type=options.FILE, envvar=DATA_VARIABLE, multiple=True,
               help=f"Folder of HR images, searched with its subfolders; may be repeated. [default: ${DATA_VARIABLE}]")
 @lr_pattern
 @click.option("--out", type=options.OUTPUT_FOLDER,
@@ -41,9 +41,9 @@ PLAIN_LINE_EVERY_S = 60.0
               help="Length of the whole run in minutes, instead of steps.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), metavar="N",
               help="Seed of the first weights and the patches. [default: the recipe's]")
-@click.option("--initial", type=click.Path(path_type=Path),
+@click.option("--initial", type=options.FILE,
               help="Checkpoint to start with. [default: that of the recipe RECIPE follows, next to --out]")
-@click.option("--teacher", type=click.Path(path_type=Path),
+@click.option("--teacher", type=options.FILE,
               help="Checkpoint to learn from. [default: that of RECIPE's teacher, next to --out]")
 @options.threads
 def train(recipe: str, data: tuple[Path, ...], out: Path | None, **chosen: Any) -> None:

@@ -22,6 +22,8 @@ _log = logging.getLogger(__name__)
 def _two_at_least(context: click.Context, parameter: click.Parameter, paths: tuple[str, ...]) -> tuple[str, ...]:
     if len(paths) == 1:
         raise click.UsageError("Missing argument 'OUT': a file, or a folder, which is made.")
+    if "" in paths:
+        raise click.BadParameter("a path is empty; the current folder is a dot.")
     return paths
 
 

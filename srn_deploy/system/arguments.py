@@ -26,8 +26,13 @@ def check_callable(value: Callable[..., Any], name: str) -> None:
 
 
 def as_path(value: str | os.PathLike[str], name: str) -> Path:
-    """A path, from text or anything that stands for a path; raises OptionError for other types."""
+    """A path, from text or anything that stands for a path; raises OptionError for other types and for empty text.
+
+    Empty text is mostly a variable that is not set, and pathlib takes it for the current folder.
+    """
     check_kind(value, (str, os.PathLike), name, remedy="Give a path, as text or as a pathlib.Path.")
+    if value == "":
+        raise OptionError(f"{name} is empty.", remedy="Give a path; that of the current folder is a dot.")
     return Path(value)
 
 

@@ -7,7 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 
-from srn_deploy.image.containers.geotiff import PIXEL_SCALE, RPC, TIE_POINTS, TRANSFORMATION, moved_entries
+from srn_deploy.image.containers.geotiff import (
+    PIXEL_SCALE,
+    RPC,
+    TIE_POINTS,
+    TRANSFORMATION,
+    moved_entries,
+    unclear_tags,
+)
 from srn_deploy.image.containers.ifd import (
     LONG,
     SHORT,
@@ -30,6 +37,8 @@ _SUBJECT_AREA, _SUBJECT_LOCATION = 0x9214, 0xA214
 _FOCAL_PAIRS = ((0xA20E, 0xA20F), (0x920E, 0x920F))
 """FocalPlaneXResolution and FocalPlaneYResolution in EXIF and in TIFF/EP, which has them in the first directory."""
 _THUMBNAIL, _THUMBNAIL_BYTES = 0x0201, 0x0202
+_DNG_PIXELS = {50719, 50720, 50829, 50830, 51089, 51090, 51091}
+"""Places and sizes in the pixels of a sensor, which raw converters copy: DefaultCropOrigin, ActiveArea and so on."""
 _SHORT_LIMIT = 2**16
 
 
@@ -73,6 +82,19 @@ def with_size(exif: bytes, *, height: int, width: int) -> bytes:
         if entry is not None and entry.count == 1:
             exif = _patched(exif, entry.at + 2, struct.pack(order + "HII", LONG, 1, side))
     return exif
+
+
+def without_unclear_pixels(exif: bytes) -> tuple[bytes, tuple[Part, ...]]:
+    """The block without what counts pixels but cannot be brought to those of a result, and what that is."""
+    order, first = _first(exif)
+    unclear = unclear_tags(first.entries, order)
+    lost = unclear | (first.entries.keys() & _DNG_PIXELS)
+    if not lost:
+        return exif, ()
+    parts = tuple(Part(f"tag {tag} ({'GeoTIFF, of another form' if tag in unclear else 'in pixels of the sensor'})",
+                       len(first.entries[tag].stored)) for tag in sorted(lost))
+    kept = {tag: entry for tag, entry in first.entries.items() if tag not in lost}
+    return _with_directory(exif, order, kept, first.next), parts
 
 
 def moved_exif(exif: bytes, pixels: PixelMap) -> tuple[bytes, tuple[Part, ...]]:

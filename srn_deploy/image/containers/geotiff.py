@@ -12,6 +12,7 @@ PIXEL_SCALE, TIE_POINTS, TRANSFORMATION, GEO_KEYS, RPC = 33550, 33922, 34264, 34
 
 _RASTER_TYPE, _PIXEL_IS_POINT = 1025, 2
 _TIE_POINT_VALUES, _MATRIX_VALUES, _RPC_VALUES = 6, 16, 92
+_LEAST_VALUES = {PIXEL_SCALE: 2, TIE_POINTS: _TIE_POINT_VALUES, TRANSFORMATION: _MATRIX_VALUES, RPC: _RPC_VALUES}
 _RPC_LINE_OFFSET, _RPC_SAMPLE_OFFSET, _RPC_LINE_SCALE, _RPC_SAMPLE_SCALE = 2, 3, 7, 8
 _HALF = 0.5
 """From the corner of a pixel to its centre."""
@@ -40,6 +41,14 @@ def moved_entries(entries: dict[int, Entry], order: str, pixels: PixelMap) -> di
     if len(rpc) == _RPC_VALUES:
         new[RPC] = _moved_rpc(rpc, pixels) if pixels.turn == 1 else None
     return _replaced(entries, order, new)
+
+
+def unclear_tags(entries: dict[int, Entry], order: str) -> set[int]:
+    """Those of the tags that have another type or number of values than the standard says."""
+    counts = {tag: len(_doubles(entries, tag, order)) for tag in _LEAST_VALUES if tag in entries}
+    return {tag for tag, count in counts.items() if count < _LEAST_VALUES[tag]
+            or (tag != PIXEL_SCALE and count % _LEAST_VALUES[tag]) or (tag in (TRANSFORMATION, RPC)
+                                                                       and count > _LEAST_VALUES[tag])}
 
 
 def _doubles(entries: dict[int, Entry], tag: int, order: str) -> tuple[float, ...]:
@@ -97,6 +106,6 @@ def _replaced(entries: dict[int, Entry], order: str, new: dict[int, list[float] 
     for tag, values in new.items():
         if values is not None:
             stored = struct.pack(f"{order}{len(values)}d", *values)
-            kept[tag] = replace(entries[tag], stored=stored) if tag in entries else Entry(
+            kept[tag] = replace(entries[tag], kind=DOUBLE, stored=stored) if tag in entries else Entry(
                 tag=tag, kind=DOUBLE, stored=stored)
     return kept

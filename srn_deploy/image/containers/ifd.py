@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 HEADER_BYTES = 8
 
-ASCII, SHORT, LONG, RATIONAL, UNDEFINED, DOUBLE = 2, 3, 4, 5, 7, 12
+ASCII, SHORT, LONG, RATIONAL, UNDEFINED, FLOAT, DOUBLE = 2, 3, 4, 5, 7, 11, 12
 """Types of values, by their numbers in TIFF 6.0."""
 BYTE, DIRECTORY = 1, 13
 LONG8, DIRECTORY8 = 16, 18
@@ -55,12 +55,13 @@ class Entry:
         return tuple(Fraction(above, below) for above, below in pairs) if all(below for _, below in pairs) else ()
 
     def doubles(self, order: str) -> tuple[float, ...]:
-        """The values as floating-point numbers; empty for other types than DOUBLE."""
-        return struct.unpack(f"{order}{self.count}d", self.stored) if self.kind == DOUBLE else ()
+        """The values as floating-point numbers; empty for other types than DOUBLE and FLOAT."""
+        letter = {FLOAT: "f", DOUBLE: "d"}.get(self.kind)
+        return struct.unpack(f"{order}{self.count}{letter}", self.stored) if letter else ()
 
     def positive(self, order: str) -> Fraction:
         """A single positive number of any type; 0 if it is none."""
-        letter = {SHORT: "H", LONG: "I", 11: "f", DOUBLE: "d"}.get(self.kind)
+        letter = {SHORT: "H", LONG: "I", FLOAT: "f", DOUBLE: "d"}.get(self.kind)
         if self.count != 1 or not (letter or self.kind == RATIONAL):
             return Fraction(0)
         if not letter:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from srn_deploy.image.containers.exif import moved_exif
+from srn_deploy.image.containers.exif import moved_exif, without_unclear_pixels
 from srn_deploy.image.containers.extended_xmp import joined, split, with_reference
 from srn_deploy.image.containers.pixel_map import PixelMap
 from srn_deploy.image.containers.png_blocks import moved_places
@@ -43,8 +43,14 @@ def moved(metadata: Metadata, pixels: PixelMap) -> tuple[Metadata, tuple[Part, .
 
 
 def cleaned(metadata: Metadata) -> tuple[Metadata, tuple[Part, ...]]:
-    """Metadata whose XMP refers to no other part of the file, and what of it is left behind."""
-    return _xmp_changed(metadata, without_lost_parts)
+    """Metadata whose XMP refers to no other part of the file and whose EXIF can be moved, and what is left behind."""
+    metadata, left = _xmp_changed(metadata, without_lost_parts)
+    blocks: list[tuple[MetadataKind, bytes]] = []
+    for kind, block in metadata:
+        kept, parts = without_unclear_pixels(block) if kind is MetadataKind.EXIF else (block, ())
+        blocks.append((kind, kept))
+        left += parts
+    return tuple(blocks), left
 
 
 def without_repeats(metadata: Metadata) -> tuple[Metadata, tuple[Part, ...]]:
