@@ -53,7 +53,8 @@ def test_names_and_folders_as_test_sets_are_published_in_two_folders(tmp_path: P
     ("Test_x4/test_HR/dsc_1_x1.png", "Test_x4/test_LR/dsc_1_x4.png"), ("trainH/1.png", "trainL/X4/1.png"),
     ("GT/1.png", "LQ_x4/1.png"), ("HQ/1_hq.png", "lq/1_lq.png"), ("HR-images/a.png", "LR images/a.png"),
     ("train_sharp/000/1.png", "train_sharp_bicubic/X4/000/1.png"), ("HR/1.png", "bicubic_4x/1.png"),
-    ("HRx4/1.png", "LRx4/1.png"), ("HR/1.png", "4x/1_4x.png"), ("any/a b.png", "any/a b 4x.png")])
+    ("HRx4/1.png", "LRx4/1.png"), ("HR/1.png", "4x/1_4x.png"), ("any/a b.png", "any/a b 4x.png"),
+    ("any/x0.png", "any/x0_lr.png"), ("any/x2.png", "any/x2x4.png")])
 def test_layouts_in_one_folder(tmp_path: Path, hr: str, lr: str) -> None:
     assert paired(tmp_path, hr, lr) == {hr: lr}
 
@@ -143,7 +144,7 @@ def test_an_original_that_looks_like_a_small_version_of_another_is_refused(tmp_p
 
 @pytest.mark.parametrize(("large", "small"), [
     ("a", "thumb_a"), ("HR_a", "LR_a"), ("a_high", "a_low"), ("a-64x64", "a-16x16"), ("aHR", "aLR"),
-    ("one__a", "two__ax4")])
+    ("one__a", "two__ax4"), ("HR", "LR")])
 def test_originals_whose_names_differ_in_words_for_sizes_are_refused(tmp_path: Path, large: str, small: str) -> None:
     drawn(tmp_path, **{large: 100, small: 37, "b": 40})
     with pytest.raises(OptionError, match=rf"{small.replace('__', '/')}\.png looks like a small version of"):

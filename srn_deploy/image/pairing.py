@@ -172,8 +172,8 @@ def _file_of(path: Path, inner: Path) -> _File:
         names += [rest.strip("_-")] if rest.strip("_-") else []
         if role is not _Role.UNKNOWN and group is None:
             group = tuple(names)
-    found = _ROLE_AT_END.search(path.stem)
-    words = found[0] if found and found.start() > 0 else ""
+    found = _ROLE_AT_END.search(path.stem, 1)
+    words = found[0] if found else ""
     return _File(path=path, name=inner.as_posix(), role=role, group=tuple(names) if group is None else group,
                  folders=tuple(names), scales=frozenset(scales), words=words)
 

@@ -39,7 +39,7 @@ def small_versions(pairs: Sequence[FilePair], size_of: Callable[[Path], tuple[in
         stem = _stem(pair)
         beginnings = [stem, *(stem[:found.start()] for found in _SEPARATOR.finditer(stem))]
         named = (other for beginning in beginnings for other in by_stem.get(beginning, ()))
-        sized = (other for other in by_rest[_without_sizes(stem)] if _without_sizes(stem) and _stem(other) != stem)
+        sized = (other for other in by_rest[_without_sizes(stem)] if _stem(other) != stem)
         larger = next((other for other in named if _is_fraction(size_of(pair.hr), size_of(other.hr))), None) or \
             next((other for other in sized if _has_shape(size_of(pair.hr), size_of(other.hr))), None)
         if larger is not None:
