@@ -235,3 +235,19 @@ def test_opencv_follows_the_quota(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cv2, "setNumThreads", chosen.append)
     reversed_colour(np.zeros((2, 2, 3), np.uint8))
     assert chosen == [2]
+
+
+def test_more_threads_than_a_process_gains_from_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OptionError, match="100000 threads are too many"), cpu_threads(100_000):
+        pass
+    monkeypatch.setenv("OMP_NUM_THREADS", "100000")
+    with pytest.raises(OptionError, match="OMP_NUM_THREADS asks for 100000 threads"):
+        threads_in_use()
+
+
+@pytest.mark.parametrize("setting", ["-1", "1e3", "all"])
+def test_a_setting_that_is_not_a_number_is_named_once(
+        monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, setting: str) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", setting)
+    assert threads_in_use() == threads_in_use() == usable_cores()
+    assert caplog.messages == [f"OMP_NUM_THREADS={setting} is not a number of threads and is ignored."]

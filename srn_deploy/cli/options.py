@@ -16,6 +16,7 @@ import click
 from srn_deploy.cli import values
 from srn_deploy.errors import missing_package
 from srn_deploy.system.folders import why_no_file, why_not_writable
+from srn_deploy.system.threads import MOST_THREADS
 
 device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "openvino"]), default="auto",
                       show_default=True,
@@ -32,7 +33,7 @@ lr_pattern = click.option("--lr-pattern", metavar="PATTERN", callback=values.lr_
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
-threads = click.option("--threads", type=click.IntRange(min=1), metavar="N",
+threads = click.option("--threads", type=click.IntRange(min=1, max=MOST_THREADS), metavar="N",
                        help="CPU threads.  [default: $OMP_NUM_THREADS, else the cores that the process may use]")
 
 class _Path(click.Path):

@@ -6,6 +6,8 @@ core that the process may run on: those of its affinity mask, but not more than 
 
 from __future__ import annotations
 
+import functools
+import logging
 import math
 import os
 from collections.abc import Iterator
@@ -16,13 +18,20 @@ from pathlib import Path
 from srn_deploy.errors import OptionError
 from srn_deploy.system.control_groups import groups_with
 
+MOST_THREADS = 1024
+"""More than one process gains from; thousands take all memory and time for themselves."""
+
+_log = logging.getLogger(__name__)
+
 _asked_for: ContextVar[int | None] = ContextVar("_asked_for", default=None)
 
 
 def check_threads(count: int | None) -> None:
-    """Raise OptionError unless it is a number of threads, or None."""
+    """Raise OptionError unless it is a number of threads from 1 to MOST_THREADS, or None."""
     if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < 1):
         raise OptionError(f"{count!r} threads are not possible.", remedy="Give at least one thread.")
+    if count is not None and count > MOST_THREADS:
+        raise OptionError(f"{count} threads are too many.", remedy=f"Give at most {MOST_THREADS}.")
 
 
 @contextmanager
@@ -33,7 +42,7 @@ def cpu_threads(count: int | None) -> Iterator[None]:
             upscaler = srn_deploy.load()
 
     It keeps them afterwards. For PyTorch, which has one number of threads, it is that of the whole process. Raises
-    OptionError unless it is a whole number above 0.
+    OptionError unless it is a whole number from 1 to MOST_THREADS.
     """
     check_threads(count)
     token = _asked_for.set(count or _asked_for.get())
@@ -79,9 +88,22 @@ def fitting_threads(current: int) -> int:
 
 
 def _from_environment() -> int:
-    """The first number of OMP_NUM_THREADS (which may be a list), or 0 if it is not set."""
+    """The first number of OMP_NUM_THREADS (which may be a list), or 0 if it is not set; raises OptionError."""
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    return int(first) if first.isascii() and first.isdecimal() else 0
+    if not (first.isascii() and first.isdecimal()):
+        _warn_of(first)
+        return 0
+    if int(first) > MOST_THREADS:
+        raise OptionError(f"OMP_NUM_THREADS asks for {first} threads, which are too many.",
+                          remedy=f"Set it to at most {MOST_THREADS}, or unset it.")
+    return int(first)
+
+
+@functools.cache
+def _warn_of(setting: str) -> None:
+    """Say once that a setting is not a number."""
+    if setting:
+        _log.warning("OMP_NUM_THREADS=%s is not a number of threads and is ignored.", setting)
 
 
 def _quotas_of(group: Path) -> Iterator[float]:
