@@ -62,7 +62,7 @@ def test_a_quota_of_version_2_is_rounded_up(groups: Groups, limit: str, threads:
     assert usable_cores() == threads_in_use() == threads
 
 
-@pytest.mark.parametrize("mount", ["cpu,cpuacct", "cpu"])
+@pytest.mark.parametrize("mount", ["cpu,cpuacct", "cpuacct,cpu", "cpu"])
 def test_a_quota_of_version_1_is_read(groups: Groups, mount: str) -> None:
     groups.process("4:memory:/", "3:cpu,cpuacct:/kubepods/pod1", "1:name=systemd:/")
     groups.file(f"{mount}/kubepods/pod1/cpu.cfs_quota_us", "250000")

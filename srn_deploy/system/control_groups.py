@@ -27,6 +27,11 @@ def groups_with(controller: str) -> Iterator[Path]:
         _, controllers, path = (*line.split(":", 2), "", "")[:3]
         if controllers and controller not in controllers.split(","):
             continue
-        for top in {ROOT / controllers, ROOT / controller} if controllers else (ROOT, ROOT / "unified"):
+        for top in _mounts(controller, controllers) if controllers else (ROOT, ROOT / "unified"):
             group = top / path.lstrip("/")
             yield from (folder for folder in (group, *group.parents) if folder.is_relative_to(top))
+
+
+def _mounts(controller: str, controllers: str) -> set[Path]:
+    """Where version 1 may be mounted: under all its controllers, in either order of them, or under one."""
+    return {ROOT / controller, ROOT / controllers, ROOT / ",".join(reversed(controllers.split(",")))}
