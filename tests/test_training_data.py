@@ -145,14 +145,14 @@ def test_a_folder_is_read_with_its_subfolders_sorted_and_cropped_to_the_scale(
 def test_unreadable_and_small_images_are_left_out_and_logged(
         tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     save(tmp_path / "good.png", noise(1, 30, 30))
-    save(tmp_path / "small.png", noise(2, 30, 29))
-    save(tmp_path / "tiny.png", noise(2, 1, 1))
+    save(tmp_path / "narrow.png", noise(2, 30, 29))
+    save(tmp_path / "point.png", noise(2, 1, 1))
     (tmp_path / "broken.png").write_bytes((tmp_path / "good.png").read_bytes()[:200])
     images = load_images([tmp_path], SCALE, smallest_px=30)
     assert images.names == ["good.png"]
     unreadable, too_small = caplog.messages
     assert "broken.png is a truncated PNG" in unreadable
-    assert too_small == "Left out: images with a side below 30 px: 2 (small.png is the first)."
+    assert too_small == "Left out: images with a side below 30 px: 2 (narrow.png is the first)."
 
 
 def test_a_folder_full_of_damaged_files_is_logged_in_a_few_lines(
