@@ -1,4 +1,4 @@
-"""Everything that a machine with a GPU can prove, in under ten minutes: one record and one table.
+"""Everything that a machine with a GPU can prove: one record and one table.
 
     python -m benchmarks.gpu_report [--records FOLDER] [--minutes 9]
 

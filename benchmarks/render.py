@@ -76,7 +76,7 @@ Networks of the paper's Tables 2 to 4, trained alike for one small budget with s
 
 GPU = """## What works on a GPU
 
-What a machine with a GPU proves in under ten minutes, with whatever of PyTorch, ONNX Runtime, PyCUDA, TensorRT and
+What a machine with a GPU proves, with whatever of PyTorch, ONNX Runtime, PyCUDA, TensorRT and
 TensorRT-RTX is installed there; a section that cannot run says why. Times are milliseconds for one pass over one
 image of 510 × 339 px (×4), candidates in turn, after warm-up.
 
