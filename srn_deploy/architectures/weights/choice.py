@@ -15,7 +15,7 @@ from srn_deploy.architectures import ARCHITECTURES, Architecture, StateDict, det
 from srn_deploy.architectures.weights.averaged_forms import named_as
 from srn_deploy.architectures.weights.fit import Recognised, check_fit, frozen_tensors, recognised
 from srn_deploy.architectures.weights.pickled_names import NUMPY_ARRAY, in_words
-from srn_deploy.architectures.weights.sets import Contents, WeightSet, groups
+from srn_deploy.architectures.weights.sets import Contents, WeightSet, groups, of_training
 from srn_deploy.errors import (
     CheckpointError,
     DamagedCheckpoint,
@@ -98,8 +98,8 @@ def _fitting(contents: Contents, given: Mapping[str, Any], where: str) -> tuple[
 
     for whole in contents.sets:
         inner = [one for one in groups(whole) if examine(one)]
-        if inner and whole not in inner:
-            examine(whole.without(inner))  # its own weights, where those of others lie between them
+        if whole not in inner and (others := inner or of_training(whole)):
+            examine(whole.without(others))  # its own weights, where those of others lie between them
     for named in [one for one in fitting if not one.found.is_averaged][:1]:
         for one in named_as(named.found, _frozen(named, given, where), contents):
             near[:] = [other for other in near if other.place != one.place]
@@ -192,8 +192,10 @@ def _tell(one: Fitting, names: tuple[str, ...], contents: Contents, where: str) 
     taken = {f"{name}." for name in names}
     place = ".".join(one.found.place[:len(one.found.place) - one.found.prefix.count(".")])
     stray = [key for key in _layers(one.found.beside)
-             if not any(f"{place}.{key}".removeprefix(".").startswith(name) for name in taken)]
-    if stray:
+             if not any(f"{place}.{key}".removeprefix(".").startswith(name) for name in taken - {f"{one.found.name}."})]
+    if stray and not one.found.prefix:
+        _log.info("%s: left out beside the weights: %d tensors: %s.", where, len(stray), _some(stray))
+    elif stray:
         _log.warning("%s: of its tensors those under `%s` are taken, which are a whole %s; %d are left out: %s.", where,
                      one.found.name, one.family.name, len(stray), _some(stray))
     objects = [found for found in contents.objects

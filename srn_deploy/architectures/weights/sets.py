@@ -29,6 +29,8 @@ _KAIR = {"nete", "net_e"}
 
 _NOT_AVERAGED = {"online", "raw", "current"}
 _SECONDARY = {"teacher", "discriminator", "critic", "netd", "disc", "d", "criterion", "optimizer"}
+_OF_TRAINING = {"criterion", "loss", "losses", "discriminator", "critic", "netd", "disc", "perceptual", "lpips", "vgg"}
+"""Parts of a training program that are saved beside a network but never belong to it."""
 _SAYS_NOTHING = {"module", "orig", "mod"}
 _USUAL = ("params", "state_dict", "model_state_dict", "model_state", "model", "network", "net", "generator", "netg",
           "net_g", "generator_state_dict", "g", "student", "sr_model", "weights", "model_dict")
@@ -50,14 +52,15 @@ class WeightSet:
     prefix: str = ""
     """What the keys of the mapping begin with, the last dot included."""
     whole: StateDict = field(default_factory=dict)
-    """For a group: all tensors of the mapping under their full keys."""
+    """For a part of a mapping: all its tensors under their full keys."""
     completed_from: str = ""
     """The title of the set that its frozen tensors were taken from."""
 
     @cached_property
     def beside(self) -> StateDict:
-        """The tensors of the same mapping that do not have the prefix."""
-        return {key: tensor for key, tensor in self.whole.items() if not key.startswith(self.prefix)}
+        """The tensors of the same mapping that are not among these."""
+        return {key: tensor for key, tensor in self.whole.items()
+                if not (key.startswith(self.prefix) and key.removeprefix(self.prefix) in self.state)}
 
     @cached_property
     def foreign(self) -> Mapping[str, Placeholder]:
@@ -67,7 +70,8 @@ class WeightSet:
     def without(self, inner: Iterable[WeightSet]) -> WeightSet:
         """The tensors that have none of these groups' prefixes."""
         prefixes = tuple(one.prefix for one in inner)
-        return replace(self, state={key: tensor for key, tensor in self.state.items() if not key.startswith(prefixes)})
+        return replace(self, whole=self.state, state={
+            key: tensor for key, tensor in self.state.items() if not key.startswith(prefixes)})
 
     @property
     def name(self) -> str:
@@ -162,6 +166,12 @@ def groups(whole: WeightSet) -> Iterator[WeightSet]:
         averaged = True if prefix == "module." and "n_averaged" in whole.state else whole.averaged_by
         yield WeightSet(place=(*whole.place, *prefix[:-1].split(".")), state=state, others=whole.others,
                         averaged_by=averaged, prefix=prefix, whole=whole.state)
+
+
+def of_training(whole: WeightSet) -> list[WeightSet]:
+    """The groups that are losses and discriminators by the first part of their keys."""
+    return [one for one in groups(whole) if one.prefix.count(".") == 1
+            and (_words(one.prefix) | {one.prefix[:-1].lower()}) & _OF_TRAINING]
 
 
 def _ends(key: str) -> list[int]:
