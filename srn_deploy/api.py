@@ -58,8 +58,8 @@ class Upscaler:
 
         Returns a fresh array of the same dtype and channels, scale times as high and wide; for a Pillow image another
         one, with the same colour profile. What the guard finds is logged as a warning. Raises OptionError for what is
-        no image and for values that are not finite, UnsuitableBatch for other shapes and dtypes, TilingError where the
-        image cannot be tiled as asked, and another BackendError where the model cannot run it.
+        not an image and for values that are not finite, UnsuitableBatch for other shapes and dtypes, TilingError where
+        the image cannot be tiled as asked, and another BackendError where the model cannot run it.
         """
         check_callable(on_tile, "on_tile")
         large, findings = upscale_array(pixels_of(image), replace(self._setup, on_tile=on_tile))

@@ -86,7 +86,8 @@ def read_checkpoint(model: ResolvedModel, corrections: Corrections) -> ReadCheck
     path = model.path
     read = _read(path, corrections)
     family, recorded, options = read.family, read.recorded, {**read.told, **corrections.options}
-    check_fit(family, options, read.state, str(path))
+    if read.chosen is None:  # what was chosen fits
+        check_fit(family, options, read.state, str(path))
     spec = family.describe(options)
     range_told = family.read_value_range(read.state) if recorded is None else recorded.value_range
     spec = replace(spec, value_range=corrections.value_range or range_told or spec.value_range,

@@ -109,7 +109,7 @@ def open_on_openvino(model: ResolvedModel, precision: Precision) -> tuple[OpenVi
         raise DeviceUnavailable(f"{model.path.name} is not an {GRAPH_SUFFIX} graph, and OpenVINO runs nothing else.",
                                 remedy=f"Give {instead}")
     library = _openvino()
-    backend: OpenVinoBackend = library.OpenVinoBackend(model.path, precision)
+    backend: OpenVinoBackend = library.OpenVinoBackend(model.path, precision, model.sha256)
     return backend, f"{library.library_title()} in {precision.upper()}"
 
 

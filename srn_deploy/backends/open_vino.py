@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -29,6 +28,7 @@ from srn_deploy.backends.compiled_models import CompiledFile, CompiledIdentity, 
 from srn_deploy.backends.protocol import Batch
 from srn_deploy.errors import BackendError, DeviceUnavailable, GraphError, OptionError, OutOfMemory, SrnDeployError
 from srn_deploy.spec import SPEC_KEY, Form, ModelSpec, PixelType, Precision, spec_in
+from srn_deploy.system.hashing import sha256_of_file
 from srn_deploy.system.threads import thread_limit
 from srn_deploy.tiling.interpolation import Geometry
 from srn_deploy.tiling.shapes import Limits
@@ -68,16 +68,16 @@ _ERRORS = (RuntimeError, ValueError, TypeError, MemoryError)
 class OpenVinoBackend:
     """A compiled graph. A deploy graph takes the pixel type it was exported for, a portable one both.
 
-    precision: FP32 or BF16; a graph in FP16 runs in FP32 between its roundings, as on every CPU. Threads that share it
-    take turns. Raises GraphError, OptionError, and DeviceUnavailable for BF16 where the CPU does not compute in it.
+    precision: FP32 or BF16; a graph in FP16 runs in FP32 between its roundings, as on every CPU. sha256: of the file,
+    where it is known. Threads that share it take turns. Raises GraphError, OptionError, and DeviceUnavailable for BF16
+    where the CPU does not compute in it.
     """
 
-    def __init__(self, path: Path, precision: Precision = Precision.FP32) -> None:
-        self._path, self._precision, self._closed, self._lock = path, precision, False, Lock()
-        self._threads = thread_limit()
-        self.identity: CompiledIdentity
+    def __init__(self, path: Path, precision: Precision = Precision.FP32, sha256: str | None = None) -> None:
+        self._path, self._closed, self._lock, self._threads = path, False, Lock(), thread_limit()
+        self.identity = _identity(path, precision, sha256)
         """Of the compiled model; a certificate of it holds for equal ones."""
-        self.identity, self._spec, self._model = _opened(path, precision, self._threads)
+        self._spec, self._model = _opened(path, self.identity, self._threads)
         self._request: Any = self._model.create_infer_request()
 
     @property
@@ -127,7 +127,7 @@ class OpenVinoBackend:
             if self._closed:
                 raise BackendError("This backend has been closed.", remedy="Open the artefact again.")
             if self._model is None:
-                *_, self._model = _opened(self._path, self._precision, self._threads)
+                _, self._model = _opened(self._path, self.identity, self._threads)
                 self._request = self._model.create_infer_request()
             try:
                 yield
@@ -188,36 +188,45 @@ def _settings(precision: Precision, threads: int) -> dict[str, str]:
     return {**_OPTIONS, "INFERENCE_PRECISION_HINT": _TYPES[precision], "ENABLE_CPU_PINNING": "NO", **chosen}
 
 
-def _opened(path: Path, precision: Precision, threads: int) -> tuple[CompiledIdentity, ModelSpec, Any]:
-    """The identity, the spec and the compiled model of a graph, from the cache where it is there."""
+def _identity(path: Path, precision: Precision, sha256: str | None) -> CompiledIdentity:
+    """What a compiled model depends on. sha256: of the graph; None to compute it."""
     if precision not in _TYPES:
         raise OptionError(f"OpenVINO is not used in {precision}.", remedy=f"Use {' or '.join(_TYPES)}.")
     if precision is Precision.BF16 and (reason := why_no_bf16()):
         raise DeviceUnavailable(f"BF16 is not possible here: {reason}.",
                                 remedy="Use --precision fp32, or auto, which chooses by the CPU.")
     try:
-        graph = path.read_bytes()
+        return CompiledIdentity(graph_sha256=sha256 or sha256_of_file(path), precision=precision,
+                                library=library_title(), cpu=cpu_title(), options=_OPTIONS)
     except OSError as error:
-        raise GraphError(f"{path} cannot be read: {error.strerror}.",
-                         remedy="Check the path and its permissions, or run `srn-deploy export`.") from error
-    identity = CompiledIdentity(graph_sha256=sha256(graph).hexdigest(), precision=precision, library=library_title(),
-                                cpu=cpu_title(), options=_OPTIONS)
-    file = CompiledFile(path.stem, identity)
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> GraphError:
+    return GraphError(f"{path} cannot be read: {error.strerror}.",
+                      remedy="Check the path and its permissions, or run `srn-deploy export`.")
+
+
+def _opened(path: Path, identity: CompiledIdentity, threads: int) -> tuple[ModelSpec, Any]:
+    """The spec and the compiled model of a graph, from the cache where it is there."""
+    precision, file = identity.precision, CompiledFile(path.stem, identity)
     if (kept := file.read()) is not None:
         try:
             model = _core().import_model(io.BytesIO(kept.blob), _CPU, _settings(precision, threads))
         except _ERRORS as error:
             file.ignore(_reason(error))
         else:
-            return identity, _running_in(precision, kept.spec), model
-    own, model = _compiled(path, graph, precision, threads)
+            return _running_in(precision, kept.spec), model
+    own, model = _compiled(path, precision, threads)
     file.write(CompiledModel(spec=own, blob=model.export_model().getvalue()))
-    return identity, _running_in(precision, own), model
+    return _running_in(precision, own), model
 
 
-def _compiled(path: Path, graph: bytes, precision: Precision, threads: int) -> tuple[ModelSpec, Any]:
+def _compiled(path: Path, precision: Precision, threads: int) -> tuple[ModelSpec, Any]:
     try:
-        read = _core().read_model(graph)
+        read = _core().read_model(path.read_bytes())
+    except OSError as error:
+        raise _unreadable(path, error) from error
     except _ERRORS as error:
         raise _refused(path, error) from error
     place = ["framework", SPEC_KEY]  # the metadata of an ONNX file

@@ -145,14 +145,18 @@ _NO_MEMORY = ("allocate memory", "could not create a primitive", "could not crea
 """Messages of PyTorch's allocator on a CPU, and of oneDNN where an allocation of its own fails."""
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error of PyTorch means that memory is missing; on a CPU only its message says so."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(one in str(error) for one in _NO_MEMORY)
+
+
 @contextmanager
 def _translated_errors(shape: tuple[int, ...]) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        text = str(error)
-        if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(one in text for one in _NO_MEMORY):
+        if is_out_of_memory(error):
             raise OutOfMemory(f"PyTorch has no memory for a batch of shape {shape}.",
                               remedy="Use a smaller --tile.") from error
-        raise BackendError(f"PyTorch failed on a batch of shape {shape}: {(text.splitlines() or [''])[0][:200]}",
+        raise BackendError(f"PyTorch failed on a batch of shape {shape}: {(str(error).splitlines() or [''])[0][:200]}",
                            remedy="Report this with the checkpoint's `srn-deploy info`.") from error

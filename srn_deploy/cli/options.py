@@ -36,6 +36,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for p
 threads = click.option("--threads", type=click.IntRange(min=1, max=MOST_THREADS), metavar="N",
                        help="CPU threads.  [default: $OMP_NUM_THREADS, else the cores that the process may use]")
 
+
 class _Path(click.Path):
     """A path that is not empty: a variable that is not set would be the current folder."""
 

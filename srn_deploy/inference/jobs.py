@@ -64,7 +64,7 @@ def clear_leftovers(jobs: Iterable[Job]) -> None:
 
 
 def upscale_image(image: Image, setup: Setup) -> tuple[Image, Sentences]:
-    """A decoded image, upscaled in colour and alpha its metadata in the new size; and what the guard found."""
+    """A decoded image, upscaled in colour and alpha, with its metadata in the new size; and what the guard found."""
     colour, alpha, findings = upscale_colour_and_alpha(image.pixels, image.alpha, setup)
     return image.enlarged(colour, alpha), findings
 

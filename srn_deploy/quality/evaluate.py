@@ -33,7 +33,6 @@ OnImage = Callable[[str, Image], None]
 """Called with the name of a pair and its upscaled image."""
 
 
-
 class Measured(StrEnum):
     """What is compared: luma, or all three channels."""
 

@@ -27,7 +27,7 @@ def find_pairs(hr: Path, lr: Path | None, scale: int, pattern: str | None = None
     """The originals of `hr`, each with its small image; see `pair_images` for the layouts and the pattern.
 
     hr, lr: a folder or a single file. Without `lr`, small images that lie in `hr` as well are used; where there are
-    none they are to be made from the originals. Only headers are read. Raises UnreadableImage for an empty folder or a
+    none they are to be made from the originals. Nothing is decoded. Raises UnreadableImage for an empty folder or a
     file that is not an image, and OptionError where it is not clear which images belong together, where an original has
     no small image though others have, where sizes do not fit the scale, and where an original looks like a small
     version of another one.

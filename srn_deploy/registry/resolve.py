@@ -125,24 +125,26 @@ def resolve_file(model: str | Path | ResolvedModel, corrections: Corrections = A
     _check_corrections(corrections)
     if not os.path.isfile(path):  # noqa: PTH113  # as above
         raise UnknownModel(f"There is no file {path}.", remedy="Check the path.")
-    published = _in_the_place_of(path) if kind_of(path) is ModelKind.CHECKPOINT else None
+    content = _content(path)
+    kind = _kind(path, content)
+    published = _in_the_place_of(path) if kind is ModelKind.CHECKPOINT else None
     known = AS_RECOGNISED if published is None else published.corrections
-    resolved = _corrected(path, known, corrections, published)
-    if resolved.kind is ModelKind.GRAPH:
-        _check_graph(path)
-    return resolved
+    resolved = _corrected(path, kind, known, corrections, published)
+    if kind is ModelKind.GRAPH and content.remedy and content not in (Content.TEXT, Content.EMPTY):
+        raise GraphError(f"{path} is {content.title}, not an ONNX graph.", remedy=content.remedy)
+    return resolved  # text and empty files are refused by ONNX Runtime itself
 
 
 def resolve_shipped(file: ShippedFile, corrections: Corrections = AS_RECOGNISED) -> ResolvedModel:
     """Resolve a file of a shipped model; raises DamagedCheckpoint if it is missing or not the manifest's."""
-    model = _corrected(file.path, AS_RECOGNISED, corrections)
+    model = _corrected(file.path, kind_of(file.path), AS_RECOGNISED, corrections)
     file.checked_path(model.sha256 if model.path.is_file() else None)
     return model
 
 
 def resolve_published(published: PublishedModel, corrections: Corrections = AS_RECOGNISED) -> ResolvedModel:
     """Resolve a published model; raises UnknownModel if it was not downloaded, DamagedCheckpoint for another file."""
-    model = _corrected(published.path, published.corrections, corrections, published)
+    model = _corrected(published.path, kind_of(published.path), published.corrections, corrections, published)
     check_downloaded(published, model.sha256 if published.path.is_file() else None)
     return model
 
@@ -165,12 +167,19 @@ def kind_of(path: Path) -> ModelKind:
 
     An engine has a manifest next to it, under its name, and is known by that alone.
     """
+    return _kind(path, _content(path))
+
+
+def _content(path: Path) -> Content:
+    try:
+        return content_of(path)
+    except (OSError, ValueError):  # whoever opens it says why it cannot be read
+        return Content.UNKNOWN
+
+
+def _kind(path: Path, content: Content) -> ModelKind:
     if is_engine(path):
         return ModelKind.ENGINE
-    try:
-        content = content_of(path)
-    except (OSError, ValueError):  # whoever opens it says why it cannot be read
-        content = Content.UNKNOWN
     if content in (Content.TORCH, Content.SAFETENSORS):
         return ModelKind.CHECKPOINT
     return ModelKind.GRAPH if is_graph(path) or content is Content.ONNX else ModelKind.CHECKPOINT
@@ -181,19 +190,8 @@ def _check_corrections(corrections: Corrections) -> None:
                remedy="Give srn_deploy.Corrections(options={...}, value_range=...).")
 
 
-def _check_graph(path: Path) -> None:
-    """Raise GraphError for a file that is whole and something else, whatever its name says."""
-    try:
-        content = content_of(path)
-    except OSError:
-        return
-    if content.remedy and content not in (Content.TEXT, Content.EMPTY):  # those ONNX Runtime refuses itself
-        raise GraphError(f"{path} is {content.title}, not an ONNX graph.", remedy=content.remedy)
-
-
-def _corrected(path: Path, known: Corrections, given: Corrections,
+def _corrected(path: Path, kind: ModelKind, known: Corrections, given: Corrections,
                published: PublishedModel | None = None) -> ResolvedModel:
-    kind = kind_of(path)
     if given and kind is not ModelKind.CHECKPOINT:
         raise not_correctable(path.name)
     return ResolvedModel(path=path, kind=kind, corrections=known.corrected_by(given), published=published)

@@ -37,8 +37,7 @@ def _named_or_of_user() -> Path:
 
 def trials_folder() -> Path:
     """`trials/` of $SRN_CACHE, else of the user's cache folder: what was measured to recognise checkpoints."""
-    named = os.environ.get(VARIABLE)
-    return (Path(named) if named else _of_user()) / "trials"
+    return _named_or_of_user() / "trials"
 
 
 def _of_user() -> Path:

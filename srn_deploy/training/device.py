@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
+from srn_deploy.backends.pytorch import is_out_of_memory
 from srn_deploy.errors import DeviceUnavailable, OptionError, OutOfMemory
 
 
@@ -40,8 +41,8 @@ def memory_errors_translated() -> Iterator[None]:
     """Raise OutOfMemory instead of PyTorch's own error."""
     try:
         yield
-    except (RuntimeError, MemoryError) as error:  # "allocate memory" is the message of the CPU allocator
-        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "allocate memory" not in str(error):
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
             raise
         raise OutOfMemory("The device's memory does not hold all images, one batch and its activations.",
                           remedy="Make batch or hr_patch_px smaller in a copy of the recipe.") from error

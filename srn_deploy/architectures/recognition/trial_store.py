@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from srn_deploy.errors import DamagedCheckpoint, OptionError
 from srn_deploy.spec import Scalar
 from srn_deploy.system.atomic import replacing
 from srn_deploy.system.cache import trials_folder
-from srn_deploy.system.documents import read_json, to_builtins
+from srn_deploy.system.documents import key_of, read_json, to_builtins
 
 _log = logging.getLogger(__name__)
 
@@ -39,9 +38,8 @@ def measured(source_sha256: str, examined: Examined, choices: Choices, given: Ma
 
 def _key(examined: Examined, choices: Choices, given: Mapping[str, Scalar]) -> str:
     """Tells questions about one file apart, and those of other versions of this package."""
-    question = [VERSION, examined.family.name, dict(examined.options), asdict(choices), dict(given),
-                *([examined.weights] if examined.weights else [])]
-    return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:16]
+    return key_of([VERSION, examined.family.name, dict(examined.options), asdict(choices), dict(given),
+                   examined.weights])
 
 
 def _kept(path: Path) -> Trial | None:

@@ -37,9 +37,8 @@ class Fitting:
     """A set of weights that a network fits, or would if an option were given."""
 
     found: WeightSet
-    family: Architecture
-    lacks: OptionError | None
-    """The option that must be given first."""
+    known: Recognised | OptionError
+    """What the set is; or which option must be given first."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,11 +71,11 @@ def choose(contents: Contents, corrections: Corrections, where: str) -> Chosen:
         raise _nothing_fits(contents, near, corrections.options, where)
     else:
         one = _first(fitting, where)
-    if one.lacks is not None:
-        raise one.lacks
+    if isinstance(one.known, OptionError):
+        raise one.known
     names = _names(one, fitting)
-    _tell(one, names, contents, where)
-    return Chosen(recognised=recognised(one.family, _layers(one.found.state), corrections.options, where),
+    _tell(one.found, one.known.family, names, contents, where)
+    return Chosen(recognised=one.known,
                   name=one.found.title if len(names) > 1 else one.found.name, names=names)
 
 
@@ -91,17 +90,16 @@ def _fitting(contents: Contents, given: Mapping[str, Any], where: str) -> tuple[
             return False
         near.append(one)
         with contextlib.suppress(MismatchedTensors, DamagedCheckpoint):
-            lacks = _checked(one, families[0], given, where)
-            fitting.append(Fitting(found=one, family=families[0], lacks=lacks))
+            fitting.append(Fitting(found=one, known=_checked(one, families[0], given, where)))
             return True
         return False
 
     for whole in contents.sets:
         inner = [one for one in groups(whole) if examine(one)]
-        if whole not in inner and (others := inner or of_training(whole)):
+        if whole not in inner and (others := [*inner, *of_training(whole)]):
             examine(whole.without(others))  # its own weights, where those of others lie between them
     for named in [one for one in fitting if not one.found.is_averaged][:1]:
-        for one in named_as(named.found, _frozen(named, given, where), contents):
+        for one in named_as(named.found, _frozen(named, given), contents):
             near[:] = [other for other in near if other.place != one.place]
             fitting[:] = [other for other in fitting if other.found.place != one.place]
             examine(one)
@@ -110,8 +108,8 @@ def _fitting(contents: Contents, given: Mapping[str, Any], where: str) -> tuple[
     return near, fitting
 
 
-def _checked(one: WeightSet, family: Architecture, given: Mapping[str, Any], where: str) -> OptionError | None:
-    """What `Fitting.lacks` is; raises MismatchedTensors or DamagedCheckpoint where the network does not fit."""
+def _checked(one: WeightSet, family: Architecture, given: Mapping[str, Any], where: str) -> Recognised | OptionError:
+    """What `Fitting.known` is; raises MismatchedTensors or DamagedCheckpoint where the network does not fit."""
     place = f"{where}, under `{one.name}`," if one.name else where
     for key, found in one.foreign.items():
         if in_words(found.name).startswith("a tensor"):
@@ -122,15 +120,14 @@ def _checked(one: WeightSet, family: Architecture, given: Mapping[str, Any], whe
     except OptionError as error:
         return error
     check_fit(family, {**known.told, **given}, known.state, place)
-    return None
+    return known
 
 
-def _frozen(one: Fitting, given: Mapping[str, Any], where: str) -> frozenset[str]:
+def _frozen(one: Fitting, given: Mapping[str, Any]) -> frozenset[str]:
     """The names of the tensors that no training changes; none where an option is missing to know the network."""
-    if one.lacks is not None:
+    if isinstance(one.known, OptionError):
         return frozenset()
-    known = recognised(one.family, _layers(one.found.state), given, where)
-    return frozen_tensors(one.family, {**known.told, **given})
+    return frozen_tensors(one.known.family, {**one.known.told, **given})
 
 
 def _layers(state: StateDict) -> StateDict:
@@ -182,25 +179,24 @@ def _summary(name: str, names: tuple[str, ...]) -> str:
     return f"{name} (of {len(names)} sets: {', '.join(names)})" if len(names) > 1 else name
 
 
-def _tell(one: Fitting, names: tuple[str, ...], contents: Contents, where: str) -> None:
+def _tell(taken: WeightSet, family: Architecture, names: tuple[str, ...], contents: Contents, where: str) -> None:
     """Log which of several sets is taken, and what is left out."""
     if len(names) > 1:
-        _log.info("%s: weights: %s; --weights takes another.", where, _summary(one.found.title, names))
-    if one.found.completed_from:
+        _log.info("%s: weights: %s; --weights takes another.", where, _summary(taken.title, names))
+    if taken.completed_from:
         _log.info("%s: the tensors of %s that are not trained, and that %s lacks, are taken from there.", where,
-                  one.found.completed_from, one.found.title)
-    taken = {f"{name}." for name in names}
-    place = ".".join(one.found.place[:len(one.found.place) - one.found.prefix.count(".")])
-    stray = [key for key in _layers(one.found.beside)
-             if not any(f"{place}.{key}".removeprefix(".").startswith(name) for name in taken - {f"{one.found.name}."})]
-    if stray and not one.found.prefix:
-        _log.info("%s: left out beside the weights: %d tensors: %s.", where, len(stray), _some(stray))
-    elif stray:
+                  taken.completed_from, taken.title)
+    beginnings = {f"{name}." for name in names}
+    place = ".".join(taken.place[:len(taken.place) - taken.prefix.count(".")])
+    others = tuple(beginnings - {f"{taken.name}."})
+    stray = [key for key in _layers(taken.beside) if not f"{place}.{key}".removeprefix(".").startswith(others)]
+    if stray and taken.prefix:
         _log.warning("%s: of its tensors those under `%s` are taken, which are a whole %s; %d are left out: %s.", where,
-                     one.found.name, one.family.name, len(stray), _some(stray))
+                     taken.name, family.name, len(stray), _some(stray))
     objects = [found for found in contents.objects
-               if not any(name.startswith(f"{found.partition(' (')[0]}.") for name in taken)]
-    if left_out := [*objects, *_other_tensors(contents, names)]:
+               if not any(name.startswith(f"{found.partition(' (')[0]}.") for name in beginnings)]
+    losses = [] if taken.prefix else stray
+    if left_out := [*losses, *objects, *_other_tensors(contents, names)]:
         _log.info("%s: left out beside the weights: %s.", where, _some(left_out))
 
 

@@ -98,10 +98,10 @@ class InertUnpickler:
             self._stack.append(argument)
         elif name in _MADE:
             self._stack.append(_MADE[name]())
-        elif name in _KEEPS:
-            self._memo[int(argument)] = self._stack[-1]  # type: ignore[call-overload]
-        elif name in _FETCHES:
-            self._stack.append(self._memo[int(argument)])  # type: ignore[call-overload]
+        elif name in _KEEPS and isinstance(argument, int):
+            self._memo[argument] = self._stack[-1]
+        elif name in _FETCHES and isinstance(argument, int):
+            self._stack.append(self._memo[argument])
         elif name in _GATHERED:
             gathered = self._since_mark()
             self._stack.append(_GATHERED[name](gathered))

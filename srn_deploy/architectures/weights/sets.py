@@ -28,9 +28,10 @@ _KAIR = {"nete", "net_e"}
 """What KAIR (github.com/cszn/KAIR) calls the moving average of `netG`."""
 
 _NOT_AVERAGED = {"online", "raw", "current"}
-_SECONDARY = {"teacher", "discriminator", "critic", "netd", "disc", "d", "criterion", "optimizer"}
 _OF_TRAINING = {"criterion", "loss", "losses", "discriminator", "critic", "netd", "disc", "perceptual", "lpips", "vgg"}
 """Parts of a training program that are saved beside a network but never belong to it."""
+
+_SECONDARY = {*_OF_TRAINING, "teacher", "d", "optimizer"}
 _SAYS_NOTHING = {"module", "orig", "mod"}
 _USUAL = ("params", "state_dict", "model_state_dict", "model_state", "model", "network", "net", "generator", "netg",
           "net_g", "generator_state_dict", "g", "student", "sr_model", "weights", "model_dict")
