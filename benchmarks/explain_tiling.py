@@ -27,12 +27,12 @@ from srn_deploy.benchmark.environment import current_environment
 from srn_deploy.benchmark.records import Record
 from srn_deploy.benchmark.tables import markdown_table
 from srn_deploy.graph.export import ExportOptions
+from srn_deploy.grid import ESA_GRID
 from srn_deploy.image import read_image
 from srn_deploy.registry.resolve import ModelKind, resolve
 from srn_deploy.spec import ModelSpec, PixelType
 from srn_deploy.system.hashing import sha256_of_file
 from srn_deploy.system.threads import usable_cores
-from srn_deploy.tiling.interpolation import CELL_PX, cell_count
 from srn_deploy.tiling.shapes import ACTIVATION_BYTES
 from srn_deploy.tiling.tiles import Span, Tile, largest_tile_px, plan_side, plan_tiles
 from srn_deploy.verification.export_proof import export_and_prove
@@ -120,14 +120,14 @@ def shifts_px(side_px: int, spec: ModelSpec) -> list[tuple[Span, list[float]]]:
     """Each window of a side, and for each row it contributes how far from the right place a naive one reads."""
     spans = plan_side(side_px, tile_px=TILE_PX, halo_px=spec.halo_px, alignment_px=spec.alignment_px,
                       min_side_px=spec.min_side_px)
-    return [(span, [CELL_PX * (wanted_cell(row - span.start, span.length) + span.start / CELL_PX
+    return [(span, [ESA_GRID.cell_px * (wanted_cell(row - span.start, span.length) + span.start / ESA_GRID.cell_px
                                - wanted_cell(row, side_px)) for row in range(span.core_start, span.core_stop)])
             for span in spans]
 
 
 def wanted_cell(row: int, side_px: int) -> float:
     """The place among the cells that a row of a side is stretched from: half-pixel centres, held within the cells."""
-    cells = cell_count(side_px)
+    cells = ESA_GRID.cells(side_px)
     return min(max((row + 0.5) * cells / side_px - 0.5, 0.0), cells - 1.0)
 
 
@@ -143,7 +143,7 @@ def matrix_shares(loaded: LoadedNetwork) -> list[dict[str, Any]]:
 
 def matrix_products(spec: ModelSpec, height: int, width: int) -> int:
     """Multiplications of A x cells x B transposed, in every block and channel of its attention."""
-    rows, cols = cell_count(height), cell_count(width)
+    rows, cols = ESA_GRID.cells(height), ESA_GRID.cells(width)
     return int(spec.options["blocks"]) * int(spec.options["esa_channels"]) * height * cols * (rows + width)
 
 

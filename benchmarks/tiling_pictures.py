@@ -20,8 +20,9 @@ from PIL.PngImagePlugin import PngInfo
 from benchmarks.inputs import BENCHMARKS
 from benchmarks.plots import COLOURS, digest
 from srn_deploy.benchmark.records import Record
+from srn_deploy.grid import ESA_GRID
 from srn_deploy.image import read_image
-from srn_deploy.tiling.interpolation import CELL_PX, MIN_SIDE_PX, cell_count, stretch_matrix
+from srn_deploy.tiling.interpolation import window_matrix
 from srn_deploy.tiling.tiles import Tile
 
 DOTS_PER_INCH = 100
@@ -53,24 +54,25 @@ def _draw_grid(axes: Axes, picture: NDArray[np.uint8]) -> None:
     height, width = picture.shape[:2]
     start, stop = EXAMPLE_WINDOW
     axes.imshow(picture, extent=(0, width, height, 0), alpha=0.55)
-    for line in range(cell_count(width) + 1):
-        axes.axvline(CELL_PX * line, color="0.25", linewidth=0.5, alpha=0.6)
-    for line in range(cell_count(height) + 1):
-        axes.axhline(CELL_PX * line, color="0.25", linewidth=0.5, alpha=0.6)
+    for line in range(ESA_GRID.cells(width) + 1):
+        axes.axvline(ESA_GRID.cell_px * line, color="0.25", linewidth=0.5, alpha=0.6)
+    for line in range(ESA_GRID.cells(height) + 1):
+        axes.axhline(ESA_GRID.cell_px * line, color="0.25", linewidth=0.5, alpha=0.6)
     axes.add_patch(Rectangle((start, start), stop - start, stop - start, fill=False, linewidth=3.5,
                              edgecolor=COLOURS["global"]))
-    axes.annotate(f"a window: starts at 6 × {start // CELL_PX}", (start, start), xytext=(0, 6),
+    axes.annotate(f"a window: starts at 6 × {start // ESA_GRID.cell_px}", (start, start), xytext=(0, 6),
                   textcoords="offset points", fontsize=FONT_POINTS, color="white", weight="bold",
                   bbox={"facecolor": COLOURS["global"], "edgecolor": "none", "pad": 3})
     row, col = NEIGHBOURS
+    top, sees_px = ESA_GRID.cell_px * row, ESA_GRID.first_cell_px
     for each in (col, col + 1):
-        axes.add_patch(Rectangle((CELL_PX * each, CELL_PX * row), MIN_SIDE_PX, MIN_SIDE_PX, linewidth=2.5,
+        axes.add_patch(Rectangle((ESA_GRID.cell_px * each, top), sees_px, sees_px, linewidth=2.5,
                                  edgecolor=COLOURS["naive"], facecolor=f"{COLOURS['naive']}55"))
-    axes.annotate("two cells:\n15 px wide, 6 px apart", (CELL_PX * col, CELL_PX * row + MIN_SIDE_PX / 2),
-                  xytext=(-8, 0), textcoords="offset points", ha="right", va="center", fontsize=FONT_POINTS,
-                  color="white", weight="bold",
+    axes.annotate("two cells:\n15 px wide, 6 px apart", (ESA_GRID.cell_px * col, top + sees_px / 2), xytext=(-8, 0),
+                  textcoords="offset points", ha="right", va="center", fontsize=FONT_POINTS, color="white",
+                  weight="bold",
                   bbox={"facecolor": COLOURS["naive"], "edgecolor": "none", "pad": 3})
-    axes.set_title(f"{width} × {height} px have {cell_count(width)} × {cell_count(height)} cells",
+    axes.set_title(f"{width} × {height} px have {ESA_GRID.cells(width)} × {ESA_GRID.cells(height)} cells",
                    fontsize=FONT_POINTS + 2)
     axes.set_xticks(range(0, width + 1, 60))
     axes.set_yticks(range(0, height + 1, 40))
@@ -79,8 +81,8 @@ def _draw_grid(axes: Axes, picture: NDArray[np.uint8]) -> None:
 
 def _draw_matrix(axes: Axes, side_px: int) -> None:
     start, stop = EXAMPLE_WINDOW
-    first, owned = start // CELL_PX, cell_count(stop - start)
-    whole = stretch_matrix(side_px, 0, side_px)
+    first, owned = start // ESA_GRID.cell_px, ESA_GRID.cells(stop - start)
+    whole = window_matrix(ESA_GRID, side_px, 0, side_px)
     axes.imshow(whole, cmap="Greys", aspect="auto", extent=(0, whole.shape[1], side_px, 0), interpolation="nearest")
     axes.axhspan(start, stop, color=COLOURS["global"], alpha=0.15)
     axes.add_patch(Rectangle((first, start), owned, stop - start, fill=False, linewidth=3.5,

@@ -152,8 +152,8 @@ def tiled_both_ways(backend: OnnxRuntimeBackend, picture: Pixels, tile_px: int, 
 
 def run_tile(backend: OnnxRuntimeBackend, picture: Pixels, tile: Tile, way: str) -> Pixels:
     """One window upscaled; a network without ESA knows no other way than the naive one."""
-    knows_the_whole = way == "global" and backend.spec.has_esa
-    geometry = geometry_of([tile], *picture.shape[:2]) if knows_the_whole else None
+    knows_the_whole = way == "global" and bool(backend.spec.grids)
+    geometry = geometry_of([tile], *picture.shape[:2], grids=backend.spec.grids) if knows_the_whole else None
     upscaled: Pixels = backend.run(cut(picture, [tile]), geometry)[0]
     return upscaled
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -12,6 +13,7 @@ from typing import Self, get_type_hints
 import msgspec
 
 from srn_deploy.errors import GraphWithoutSpec, OptionError
+from srn_deploy.grid import ESA_GRID, Grid
 
 Scalar = int | float | bool | str
 
@@ -63,8 +65,8 @@ class Colour(StrEnum):
 LARGEST_RANGE = 65535.0
 """Of the weights' values: the levels of 16 bits. Published networks have 1 or 255."""
 
-SENSIBLE = {"scale": (1, 64), "min_side_px": (1, 1024), "alignment_px": (1, 1024), "halo_px": (0, 4096),
-            "activation_bytes_per_px": (0, 2**30)}
+SENSIBLE = {"scale": (1, 64), "min_side_px": (1, 1024), "alignment_px": (1, 1024), "size_multiple_px": (1, 1024),
+            "halo_px": (0, 4096), "activation_bytes_per_px": (0, 2**30)}
 """Whole numbers of a spec with their least and largest value.
 
 The largest ones are far beyond every known network (scale 8, 15 px, 6 px, 100 px, 0.5 MB), and still small enough that
@@ -112,8 +114,10 @@ class ModelSpec:
     """Windows of a tiled image start at multiples of this."""
     halo_px: int = 0
     """With this much context around it, a tile is within 1/255 of the whole image: measured for each network."""
-    has_esa: bool = False
-    """The network pools on a grid: tiles are exact only with the geometry of the whole image."""
+    size_multiple_px: int = 1
+    """Sides of images and windows must be multiples of this: images are padded by reflection, and results cropped."""
+    grids: tuple[Grid, ...] = ()
+    """Where the network resizes pooled cells: its tiles are exact only with the geometry of the whole image."""
     pools_whole_picture: bool = False
     """The network takes statistics over the whole image: its tiles approximate the whole image, and are never exact."""
     activation_bytes_per_px: int = 0
@@ -129,6 +133,8 @@ class ModelSpec:
     licence: str = ""
     recognised: str = ""
     """What the keys of the checkpoint did not show and was found by trying, with the figures."""
+    origin: str = ""
+    """Where a network comes from that is not built in, as in "RFDN in rfdn.py"."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.architecture, str) or not self.architecture or not self.architecture.isprintable():
@@ -141,14 +147,20 @@ class ModelSpec:
     @property
     def takes_geometry(self) -> bool:
         """Whether it takes interpolation matrices, so that a window of a larger image is computed exactly."""
-        return self.has_esa and self.form is not Form.PORTABLE
+        return bool(self.grids) and self.form is not Form.PORTABLE
+
+    @property
+    def window_step_px(self) -> int:
+        """Windows start and end at multiples of this, except at the end of the image."""
+        return math.lcm(self.alignment_px, self.size_multiple_px,
+                        *(step for grid in self.grids for step in (grid.cell_px, grid.row_px)))
 
     def to_json(self) -> str:
         """The spec as one line of JSON with sorted keys."""
         told = {"version": SPEC_VERSION, **asdict(self)}
-        for later in ("recognised", "weights"):
-            if not told[later]:
-                del told[later]  # as the first versions wrote it
+        for name, value in _SINCE_LATER.items():
+            if name != "pools_whole_picture" and told[name] == value:
+                del told[name]  # as the first versions wrote it
         return json.dumps(told, sort_keys=True)
 
     @classmethod
@@ -160,7 +172,10 @@ class ModelSpec:
                 raise OptionError(f"The spec has version {version}, this program reads {SPEC_VERSION}.",
                                   remedy="Export the artefact again with this version of srn-deploy.")
             document = msgspec.json.decode(text, type=_Document)
-            return cls(**{name: getattr(document, name) for name in _FIELDS})
+            fields = {name: getattr(document, name) for name in _FIELDS}
+            if getattr(document, _HAS_ESA) and not fields["grids"]:
+                fields["grids"] = (ESA_GRID,)
+            return cls(**fields)
         except (TypeError, ValueError, RecursionError) as error:  # msgspec's errors and wrong UTF-8 are ValueErrors
             raise OptionError(f"This is not a model spec: {str(text)[:80]!r} ({error}).",
                               remedy="Export the artefact again with `srn-deploy export`.") from error
@@ -247,12 +262,16 @@ class _Versioned(msgspec.Struct):
 _FIELDS = get_type_hints(ModelSpec)
 """Name to type."""
 
-_SINCE_LATER: dict[str, Scalar] = {"pools_whole_picture": False, "recognised": "", "weights": ""}
+_SINCE_LATER: dict[str, Scalar | tuple[()]] = {
+    "pools_whole_picture": False, "recognised": "", "weights": "", "size_multiple_px": 1, "origin": "", "grids": ()}
 """Fields that the first files do not have, with what holds then; all others are required in a file."""
 
+_HAS_ESA = "has_esa"
+"""What the first files say instead of `grids`, for the one grid that there was."""
+
 _Document = msgspec.defstruct("_Document", [
-    (name, kind, _SINCE_LATER[name]) if name in _SINCE_LATER else (name, kind)
-    for name, kind in _FIELDS.items()], kw_only=True)
+    *((name, kind, _SINCE_LATER[name]) if name in _SINCE_LATER else (name, kind) for name, kind in _FIELDS.items()),
+    (_HAS_ESA, bool, False)], kw_only=True)
 """A spec as it is written: the fields of ModelSpec without their defaults."""
 
 

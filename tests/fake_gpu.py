@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from srn_deploy.tiling.interpolation import cell_count
+from srn_deploy.grid import ESA_GRID
 
 SCRATCH_BYTES_PER_PX = 64
 
@@ -183,8 +183,8 @@ def profile(smallest: tuple[int, int], largest: tuple[int, int], *, batch: int =
     corners = [(1, *smallest), (batch, *largest), (batch, *largest)]
     shapes: Profile = {"pixels": tuple((*corner, 3) for corner in corners)}
     if esa:
-        shapes["rows"] = tuple((count, height, cell_count(height)) for count, height, _ in corners)
-        shapes["cols"] = tuple((count, width, cell_count(width)) for count, _, width in corners)
+        shapes["rows"] = tuple((count, height, ESA_GRID.cells(height)) for count, height, _ in corners)
+        shapes["cols"] = tuple((count, width, ESA_GRID.cells(width)) for count, _, width in corners)
     return shapes
 
 

@@ -71,6 +71,7 @@ def computing(gpu: FakeGpu, graph: Path, change: int = 0) -> FakeEngine:
     backend = OnnxRuntimeBackend(graph)
 
     def compute(inputs: dict[str, NDArray[Any]]) -> NDArray[Any]:
-        return backend.run(inputs["pixels"], Geometry(rows=inputs["rows"], cols=inputs["cols"])) + np.uint8(change)
+        geometry = Geometry(rows=(inputs["rows"],), cols=(inputs["cols"],))
+        return backend.run(inputs["pixels"], geometry) + np.uint8(change)
 
     return FakeEngine(gpu, [profile(SHAPES.smallest, SHAPES.largest, esa=True)], backend.spec.scale, compute)

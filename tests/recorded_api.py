@@ -12,7 +12,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-from srn_deploy.tiling.interpolation import cell_count
+from srn_deploy.grid import ESA_GRID
 
 API = Path(__file__).parent / "data/tensorrt_api.json"
 
@@ -21,8 +21,8 @@ SUBCLASSED = ("ILogger", "IProgressMonitor")
 
 SIDE_PX = 30
 
-TENSORS = {"pixels": (1, SIDE_PX, SIDE_PX, 3), "rows": (1, SIDE_PX, cell_count(SIDE_PX)),
-           "cols": (1, SIDE_PX, cell_count(SIDE_PX)), "upscaled": (1, 2 * SIDE_PX, 2 * SIDE_PX, 3)}
+TENSORS = {"pixels": (1, SIDE_PX, SIDE_PX, 3), "rows": (1, SIDE_PX, ESA_GRID.cells(SIDE_PX)),
+           "cols": (1, SIDE_PX, ESA_GRID.cells(SIDE_PX)), "upscaled": (1, 2 * SIDE_PX, 2 * SIDE_PX, 3)}
 """Inputs and output of the deploy graph of a x2 network with ESA, for one image of 30 x 30 px."""
 
 RETURNS: Mapping[str, str] = {

@@ -27,6 +27,7 @@ from srn_deploy.errors import (
     UnsuitableBatch,
 )
 from srn_deploy.graph.export import ExportOptions
+from srn_deploy.grid import ESA_GRID
 from srn_deploy.spec import Form
 from srn_deploy.system.cuda_driver import why_no_gpu
 from srn_deploy.tiling.interpolation import whole_geometry
@@ -141,7 +142,7 @@ def test_an_unsuitable_batch_is_refused(artefacts: dict[str, Path], way: str, ba
 def test_geometry_for_a_network_without_esa_is_refused() -> None:
     backend = PyTorchBackend(seeded_network(**{**OPTIONS, "attention": "none"}))
     with pytest.raises(UnsuitableBatch, match="no ESA"):
-        backend.run(np.zeros((1, 20, 20, 3), np.uint8), whole_geometry(1, 20, 20))
+        backend.run(np.zeros((1, 20, 20, 3), np.uint8), whole_geometry(1, 20, 20, grids=[ESA_GRID]))
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -167,7 +168,7 @@ def test_the_caller_owns_what_run_returns(artefacts: dict[str, Path], way: str) 
 @pytest.mark.parametrize("way", DEPLOY_WAYS)
 def test_geometry_of_other_windows_is_refused(artefacts: dict[str, Path], way: str) -> None:
     backend, batch = opened(artefacts, way), np.zeros((3, 20, 30, 3), np.uint8)
-    for wrong in (whole_geometry(1, 20, 30), whole_geometry(3, 30, 20)):
+    for wrong in (whole_geometry(1, 20, 30, grids=[ESA_GRID]), whole_geometry(3, 30, 20, grids=[ESA_GRID])):
         with pytest.raises(UnsuitableBatch, match="geometry_of"):
             backend.run(batch, wrong)
 
@@ -175,7 +176,7 @@ def test_geometry_of_other_windows_is_refused(artefacts: dict[str, Path], way: s
 def test_a_portable_graph_refuses_geometry_that_it_would_ignore(artefacts: dict[str, Path]) -> None:
     backend = open_backend(artefacts["portable"], "cpu")
     with pytest.raises(UnsuitableBatch, match="takes no geometry"):
-        backend.run(np.zeros((1, 20, 30, 3), np.uint8), whole_geometry(1, 20, 30))
+        backend.run(np.zeros((1, 20, 30, 3), np.uint8), whole_geometry(1, 20, 30, grids=[ESA_GRID]))
 
 
 @pytest.mark.parametrize("way", WAYS)

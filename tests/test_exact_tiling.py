@@ -44,7 +44,7 @@ def worst_difference(loaded: LoadedNetwork, picture: NDArray[np.float32], tiles:
 
 def naive(loaded: LoadedNetwork) -> LoadedNetwork:
     """The same network, run on tiles as if each were a whole picture."""
-    return LoadedNetwork(network=loaded.network, spec=replace(loaded.spec, has_esa=False))
+    return LoadedNetwork(network=loaded.network, spec=replace(loaded.spec, grids=()))
 
 
 @pytest.mark.parametrize("options", ESA_NETWORKS, ids=lambda o: "-".join(map(str, o.values())))

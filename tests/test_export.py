@@ -18,6 +18,7 @@ from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.errors import ExportMismatch, GraphError, GraphWithoutSpec, OptionError, UnsuitableBatch
 from srn_deploy.graph.export import ExportOptions, export_graph
 from srn_deploy.graph.onnx_file import half_precision_copy, spec_of
+from srn_deploy.grid import ESA_GRID
 from srn_deploy.spec import Corrections, Form, PixelType, Precision
 from srn_deploy.tiling.tiles import batches, cut, geometry_of, plan_tiles
 from srn_deploy.verification import export_proof
@@ -78,7 +79,7 @@ def test_a_window_with_its_geometry_is_the_same_in_the_graph_and_in_pytorch(grap
     loaded, path = graph
     picture = large_picture(150, 163)
     tiles = next(batches(plan_tiles(150, 163, tile_px=32, halo_px=30, alignment_px=6, min_side_px=15), 3))
-    batch, geometry = cut(picture, tiles), geometry_of(tiles, 150, 163)
+    batch, geometry = cut(picture, tiles), geometry_of(tiles, 150, 163, grids=[ESA_GRID])
     expected = PyTorchBackend(loaded).run(batch, geometry)
     np.testing.assert_allclose(OnnxRuntimeBackend(path).run(batch, geometry), expected, atol=1e-5)
 

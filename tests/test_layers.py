@@ -23,13 +23,13 @@ LAYERS: dict[str, tuple[str, ...]] = {
               "bmp cmyk jpeg opencv_codec sidecars", "tiff", "reading writing", "sizes"),
     "tiling": ("interpolation shapes", "tiles", "windows"),
     "registry": ("download file_content published shipped", "pull resolve"),
-    "architectures": (("activations complexity esa forms image_residual luma signature recognition/trial_image "
-                       "recognition/__init__ weights/__init__ weights/pickled_names"),
+    "architectures": (("activations complexity esa forms image_residual luma signature window_form "
+                       "recognition/trial_image recognition/__init__ weights/__init__ weights/pickled_names"),
                       "options recognition/trial weights/inert_pickle", "weights/stored_tensors weights/sets",
                       "weights/averaged_forms weights/fit weights/torch_file", "weights/file", "weights/choice",
                       "checkpoint", "recognition/judgement recognition/trial_store", "recognition/recognise",
                       "ecbsr edsr fsrcnn imdn rfdn rlfn srcnn srn vdsr", "carn dipnet"),
-    "graph": ("onnx_file", "export"),
+    "graph": ("onnx_file pruning", "grid_probe", "exact_tiling", "export"),
     "engine": ("library monitor options", "identity", "manifest", "store", "caches load", "build contexts"),
     "backends": ("compiled_models cuda_graph cuda_session protocol pytorch_clock pytorch_graph", "batch",
                  "onnx_runtime open_vino pytorch tensor_rt"),

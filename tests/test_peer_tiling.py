@@ -15,6 +15,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.architectures.checkpoint import LoadedNetwork, load_checkpoint, save_checkpoint
+from srn_deploy.architectures.window_form import WindowForm
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.backends.protocol import Backend
 from srn_deploy.backends.pytorch import PyTorchBackend
@@ -73,7 +74,7 @@ def test_dilated_convolutions_tile_within_one_level_at_their_own_halo() -> None:
 @pytest.mark.parametrize(("name", "blocks"), ESA_NETWORKS)
 def test_the_naive_way_fails_the_same_bar(name: str, blocks: int) -> None:
     loaded = esa_network(name, blocks)
-    naive = LoadedNetwork(network=loaded.network, spec=replace(loaded.spec, has_esa=False))
+    naive = LoadedNetwork(network=loaded.network, spec=replace(loaded.spec, grids=()))
     tiles = TileOptions(tile=48, halo=loaded.spec.halo_px)
     assert worst_difference(PyTorchBackend(naive), picture_of_several_tiles(loaded), tiles) > ONE_LEVEL
 
@@ -150,10 +151,9 @@ MEASURED = [
 def test_a_pass_takes_the_memory_that_the_spec_says(name: str, options: dict[str, Any], tmp_path: Path) -> None:
     spec, side = ARCHITECTURES[name].describe(options), 96
     network = ARCHITECTURES[name].build(options).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    inputs = [torch.rand(1, 3, side, side)]
-    if spec.has_esa:
-        geometry = whole_geometry(1, side, side)
-        inputs += [torch.from_numpy(geometry.rows), torch.from_numpy(geometry.cols)]
+    inputs = [torch.rand(1, 3, side, side),
+              *map(torch.from_numpy, whole_geometry(1, side, side, grids=spec.grids).named().values())]
+    network = WindowForm(network, spec.grids)
     with torch.inference_mode():
         network(*inputs)
         with profile(profile_memory=True, activities=[ProfilerActivity.CPU]) as profiled:

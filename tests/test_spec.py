@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from srn_deploy.errors import OptionError
+from srn_deploy.grid import ESA_GRID
 from srn_deploy.spec import Colour, Form, ModelSpec, PixelType, Precision
 
 SPEC = ModelSpec(architecture="srn", options={"scale": 4, "attention": "new", "residual": False}, scale=4,
-                 value_range=255.0, min_side_px=15, alignment_px=6, halo_px=48, has_esa=True, colour=Colour.RGB,
+                 value_range=255.0, min_side_px=15, alignment_px=6, halo_px=48, grids=(ESA_GRID,), colour=Colour.RGB,
                  form=Form.DEPLOY, pixel_type=PixelType.UINT8, precision=Precision.FP16, source_sha256="ab" * 32,
                  licence="MIT", recognised="value range 255 (by trying: 31.0 dB against 22.8)")
 

@@ -26,6 +26,7 @@ from srn_deploy.engine.monitor import message_collector
 from srn_deploy.engine.options import BuildOptions
 from srn_deploy.engine.store import StoredEngine
 from srn_deploy.errors import BackendError, OutOfMemory, UnsuitableBatch
+from srn_deploy.grid import ESA_GRID
 from srn_deploy.inference.upscale import upscale_rgb
 from srn_deploy.spec import ModelSpec
 from srn_deploy.tiling.shapes import ShapeRange
@@ -46,7 +47,7 @@ from tests.fakes import NEAREST
 IDENTITY = Identity(graph_sha256="", options=BuildOptions(shapes=(ShapeRange.parse("8x8"),)), runtime=Runtime.TENSORRT,
                     version="11.4.0", srn_deploy="0", target="")
 
-ESA = replace(NEAREST, has_esa=True, min_side_px=15, alignment_px=6, halo_px=12)
+ESA = replace(NEAREST, grids=(ESA_GRID,), min_side_px=15, alignment_px=6, halo_px=12)
 
 
 @dataclass

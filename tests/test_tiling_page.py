@@ -23,10 +23,11 @@ from benchmarks.plots import is_stale
 from benchmarks.render import outdated
 from srn_deploy.architectures.checkpoint import load_checkpoint
 from srn_deploy.benchmark.records import Record
+from srn_deploy.grid import ESA_GRID
 from srn_deploy.image import read_image
 from srn_deploy.registry.resolve import ModelKind, resolve
 from srn_deploy.registry.shipped import default_model
-from srn_deploy.tiling.interpolation import cell_count, stretch_matrix
+from srn_deploy.tiling.interpolation import window_matrix
 
 STALE = "run `python -m benchmarks.explain_tiling`, and take its figures over"
 
@@ -84,12 +85,12 @@ def test_what_is_counted_is_counted_alike_today(record: Record) -> None:
 
 @pytest.mark.parametrize(("side", "row"), [(160, 0), (160, 77), (160, 159), (640, 333)])
 def test_the_place_that_a_row_wants_is_where_its_weights_lie(side: int, row: int) -> None:
-    weights = stretch_matrix(side, 0, side)[row]
-    assert float(weights @ np.arange(cell_count(side))) == pytest.approx(wanted_cell(row, side), abs=1e-4)
+    weights = window_matrix(ESA_GRID, side, 0, side)[row]
+    assert float(weights @ np.arange(ESA_GRID.cells(side))) == pytest.approx(wanted_cell(row, side), abs=1e-4)
 
 
 def test_the_number_of_cells_is_as_the_document_says(page: str) -> None:
     formula = re.search(r"A side of n pixels has (.+?) cells", page)
     assert formula is not None
     for side in (15, 16, 20, 21, 160, 339, 510):
-        assert eval(formula[1].replace("−", "-"), {"n": side}) == cell_count(side)
+        assert eval(formula[1].replace("−", "-"), {"n": side}) == ESA_GRID.cells(side)

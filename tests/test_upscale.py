@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from srn_deploy.errors import OptionError, OutOfMemory, TilingError, UnsuitableBatch
+from srn_deploy.grid import ESA_GRID
 from srn_deploy.inference.arrays import upscale_guarded
 from srn_deploy.inference.guard import Guard
 from srn_deploy.inference.setup import Setup
@@ -91,7 +92,7 @@ def test_windows_stay_within_the_bound_however_they_are_rounded(alignment: int) 
 
 
 def test_the_matrices_of_a_long_image_count_too() -> None:
-    spec = replace(NEAREST, has_esa=True, min_side_px=15, alignment_px=6, halo_px=30)
+    spec = replace(NEAREST, grids=(ESA_GRID,), min_side_px=15, alignment_px=6, halo_px=30)
     options = TileOptions(activation_bytes=2**27)
     assert 15 * 50_000 * spec.activation_bytes_per_px < 2**27
     assert choose_tile_px(spec, Limits(), 15, 50_000, options) is not None
@@ -162,7 +163,7 @@ def test_a_memory_that_holds_no_tile_is_an_error() -> None:
 
 
 def test_a_portable_graph_with_esa_is_not_tiled_wrongly() -> None:
-    spec = replace(FLOAT, form=Form.PORTABLE, has_esa=True, min_side_px=15, alignment_px=6, halo_px=30)
+    spec = replace(FLOAT, form=Form.PORTABLE, grids=(ESA_GRID,), min_side_px=15, alignment_px=6, halo_px=30)
     with pytest.raises(TilingError, match="deploy graph"):
         upscale_rgb(drawn(300, 300, 3), NearestBackend(spec), TileOptions(tile=64))
 
@@ -180,7 +181,7 @@ def test_any_integer_type_is_a_tile() -> None:
 
 
 def test_a_portable_graph_that_runs_out_of_memory_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    spec = replace(FLOAT, form=Form.PORTABLE, has_esa=True, min_side_px=15, alignment_px=6, halo_px=30)
+    spec = replace(FLOAT, form=Form.PORTABLE, grids=(ESA_GRID,), min_side_px=15, alignment_px=6, halo_px=30)
     with pytest.raises(OutOfMemory):
         upscale_rgb(drawn(300, 300, 3), ForgetfulBackend(spec), TileOptions(tile=None))
     assert "going on" not in caplog.text

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from srn_deploy.errors import TilingError
+from srn_deploy.grid import ESA_GRID
 from srn_deploy.inference.upscale import upscale_rgb
 from srn_deploy.spec import ModelSpec
 from srn_deploy.tiling.shapes import Limits, ShapeRange
@@ -17,7 +18,7 @@ from srn_deploy.tiling.windows import TileOptions, planned_windows
 from tests.fakes import NEAREST, NearestBackend
 
 ESA = ModelSpec(architecture="srn", options={}, scale=4, value_range=255.0, min_side_px=15, alignment_px=6,
-                halo_px=64, has_esa=True)
+                halo_px=64, grids=(ESA_GRID,))
 
 DYNAMIC = ShapeRange(smallest=(15, 15), largest=(320, 640), optimum=(160, 320))
 STATIC = ShapeRange(smallest=(48, 64), largest=(48, 64), optimum=(48, 64))

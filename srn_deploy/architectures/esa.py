@@ -1,9 +1,8 @@
 """Enhanced Spatial Attention in its three forms: the paper's new one (section 4.3, figure 4), RLFN's, RFDN's.
 
 The attention map is pooled on a grid of 6-pixel cells (3x3 stride 2 without padding, then 7x7 max-pool with stride 3)
-and stretched back over the image. The stretch depends on the size of the whole image, so a tile needs to know it:
-`rows` and `cols` are the two interpolation matrices of the tile (see `srn_deploy.tiling.interpolation`), and None for a
-whole image.
+and stretched back over the image. The stretch depends on the size of the whole image; windows are given it by
+`window_form`, and graphs by `srn_deploy.graph.exact_tiling`.
 """
 
 from __future__ import annotations
@@ -13,15 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-def stretch_cells(cells: Tensor, like: Tensor, rows: Tensor | None, cols: Tensor | None) -> Tensor:
-    """Stretch cells (N, C, p, q) to the height and width of `like`, bilinearly with half-pixel centres.
-
-    rows (N, H, p) and cols (N, W, q) hold the weights of this window within the whole image; without them the window is
-    the whole image.
-    """
-    if rows is None or cols is None:
-        return functional.interpolate(cells, size=like.shape[-2:], mode="bilinear", align_corners=False)
-    return torch.matmul(torch.matmul(rows.unsqueeze(1), cells), cols.unsqueeze(1).transpose(-1, -2))
+def stretch_cells(cells: Tensor, like: Tensor) -> Tensor:
+    """Stretch cells (N, C, p, q) to the height and width of `like`, bilinearly with half-pixel centres."""
+    return functional.interpolate(cells, size=like.shape[-2:], mode="bilinear", align_corners=False)
 
 
 class NewEsa(nn.Module):
@@ -34,11 +27,11 @@ class NewEsa(nn.Module):
         self.conv3 = nn.Conv2d(esa_channels, esa_channels, 3, padding=1)
         self.conv4 = nn.Conv2d(esa_channels, channels, 1)
 
-    def forward(self, features: Tensor, rows: Tensor | None = None, cols: Tensor | None = None) -> Tensor:
+    def forward(self, features: Tensor) -> Tensor:
         """Features (N, C, H, W), H and W at least 15, multiplied by an attention map in 0..1 of the same shape."""
         squeezed = self.conv1(features)
         cells = self.conv3(functional.max_pool2d(self.conv2(squeezed), kernel_size=7, stride=3))
-        spread = stretch_cells(cells, squeezed, rows, cols)
+        spread = stretch_cells(cells, squeezed)
         return features * torch.sigmoid(self.conv4(spread + squeezed))
 
 
@@ -53,11 +46,11 @@ class LightEsa(nn.Module):
         self.conv3 = nn.Conv2d(esa_channels, esa_channels, 3, padding=1)
         self.conv4 = nn.Conv2d(esa_channels, channels, 1)
 
-    def forward(self, features: Tensor, rows: Tensor | None = None, cols: Tensor | None = None) -> Tensor:
+    def forward(self, features: Tensor) -> Tensor:
         """Features (N, C, H, W), H and W at least 15, multiplied by an attention map in 0..1 of the same shape."""
         squeezed = self.conv1(features)
         cells = self.conv3(functional.max_pool2d(self.conv2(squeezed), kernel_size=7, stride=3))
-        spread = stretch_cells(cells, squeezed, rows, cols)
+        spread = stretch_cells(cells, squeezed)
         return features * torch.sigmoid(self.conv4(spread + self.conv_f(squeezed)))
 
 
@@ -75,10 +68,10 @@ class OldEsa(nn.Module):
         self.conv4 = nn.Conv2d(esa_channels, channels, 1)
         self.relu = nn.ReLU()
 
-    def forward(self, features: Tensor, rows: Tensor | None = None, cols: Tensor | None = None) -> Tensor:
+    def forward(self, features: Tensor) -> Tensor:
         """Features (N, C, H, W), H and W at least 15, multiplied by an attention map in 0..1 of the same shape."""
         squeezed = self.conv1(features)
         cells = functional.max_pool2d(self.conv2(squeezed), kernel_size=7, stride=3)
         cells = self.conv3_(self.relu(self.conv3(self.relu(self.conv_max(cells)))))
-        spread = stretch_cells(cells, squeezed, rows, cols)
+        spread = stretch_cells(cells, squeezed)
         return features * torch.sigmoid(self.conv4(spread + self.conv_f(squeezed)))

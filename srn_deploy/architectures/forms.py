@@ -46,10 +46,10 @@ class DeployForm(nn.Module):
         self.pixel_range = 255.0 if pixel_type is PixelType.UINT8 else 1.0
         self.gain = value_range / self.pixel_range
 
-    def forward(self, pixels: Tensor, rows: Tensor | None = None, cols: Tensor | None = None) -> Tensor:
-        """(N, H, W, 3) and, for networks with ESA, rows (N, H, p) and cols (N, W, q), to (N, s*H, s*W, 3)."""
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(N, H, W, 3) to (N, s*H, s*W, 3)."""
         rgb = _scaled(pixels.float().permute(0, 3, 1, 2), self.gain)
-        upscaled = self.network(rgb) if rows is None else self.network(rgb, rows, cols)
+        upscaled = self.network(rgb)
         clipped = _scaled(upscaled, 1.0 / self.gain).clamp(0.0, self.pixel_range)
         if self.pixel_type is PixelType.FLOAT32:
             return clipped.permute(0, 2, 3, 1)

@@ -19,8 +19,8 @@ from srn_deploy.architectures.image_residual import ImageResidual, enlarged_imag
 from srn_deploy.architectures.options import BOTH, SLOPES, checked, filters, scale_from_tail
 from srn_deploy.architectures.signature import Architecture, Signature, StateDict
 from srn_deploy.errors import OptionError
+from srn_deploy.grid import ESA_GRID
 from srn_deploy.spec import ModelSpec, Scalar
-from srn_deploy.tiling.interpolation import CELL_PX, MIN_SIDE_PX
 
 VALUE_RANGE = 255.0
 """The challenge's test program runs the baseline on 0..255."""
@@ -76,14 +76,14 @@ class DistillationBlock(nn.Module):
         self.activation = nn.LeakyReLU(options.negative_slope)
         self.inner_residual = options.inner_residual
 
-    def forward(self, features: Tensor, rows: Tensor | None, cols: Tensor | None) -> Tensor:
+    def forward(self, features: Tensor) -> Tensor:
         """Features (N, C, H, W) to refined features of the same shape."""
         kept = []
         for step in (1, 2, 3):
             kept.append(self.activation(self.get_submodule(f"c{step}_d")(features)))
             features = self.activation(self._refined(step, features))
         kept.append(self.activation(self.c4(features)))
-        weighted: Tensor = self.esa(self.c5(torch.cat(kept, dim=1)), rows, cols)
+        weighted: Tensor = self.esa(self.c5(torch.cat(kept, dim=1)))
         return weighted
 
     def _refined(self, step: int, features: Tensor) -> Tensor:
@@ -107,12 +107,12 @@ class Rfdn(nn.Module):
         self.upsampler = nn.Sequential(nn.Conv2d(width, 3 * options.scale**2, 3, padding=1),
                                        nn.PixelShuffle(options.scale))
 
-    def forward(self, lr: Tensor, rows: Tensor | None = None, cols: Tensor | None = None) -> Tensor:
+    def forward(self, lr: Tensor) -> Tensor:
         """RGB (N, 3, H, W) in the trained value range to (N, 3, scale*H, scale*W), not clipped."""
         shallow = features = self.fea_conv(lr)
         outputs = []
         for name in self.names:
-            features = self.get_submodule(name)(features, rows, cols)
+            features = self.get_submodule(name)(features)
             outputs.append(features)
         upscaled: Tensor = self.upsampler(self.LR_conv(self.c(torch.cat(outputs, dim=1))) + shallow)
         return with_image(upscaled, lr, self.enlarged_image)
@@ -143,12 +143,12 @@ def _describe(options: Mapping[str, Any]) -> ModelSpec:
         options=asdict(chosen),
         scale=chosen.scale,
         value_range=VALUE_RANGE,
-        min_side_px=MIN_SIDE_PX,
-        alignment_px=CELL_PX,
+        min_side_px=ESA_GRID.first_cell_px,
+        alignment_px=ESA_GRID.cell_px,
+        grids=(ESA_GRID,),
         # The formula of SRN with the same attention (old ESA); tests/test_peer_tiling.py proves that it is enough.
         # Dilations reach so much further.
         halo_px=36 + 9 * chosen.blocks + chosen.blocks * (sum(chosen.dilation_of) - 3),
-        has_esa=True,
         activation_bytes_per_px=4 * max(in_join, in_block, in_tail),
     )
 

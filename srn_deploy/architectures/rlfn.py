@@ -20,8 +20,8 @@ from srn_deploy.architectures.image_residual import ImageResidual, enlarged_imag
 from srn_deploy.architectures.options import BOTH, SLOPES, checked, filters, scale_from_tail
 from srn_deploy.architectures.signature import Architecture, OtherForm, Signature, StateDict
 from srn_deploy.errors import OptionError
+from srn_deploy.grid import ESA_GRID
 from srn_deploy.spec import ModelSpec, Scalar
-from srn_deploy.tiling.interpolation import CELL_PX, MIN_SIDE_PX
 
 VALUE_RANGE = 255.0
 """The authors' test programs multiply their 0..1 images by 255."""
@@ -63,12 +63,12 @@ class ResidualLocalBlock(nn.Module):
         self.activation = nn.LeakyReLU(options.negative_slope)
         self.inner_residual = options.inner_residual
 
-    def forward(self, features: Tensor, rows: Tensor | None, cols: Tensor | None) -> Tensor:
+    def forward(self, features: Tensor) -> Tensor:
         """Features (N, C, H, W) to refined features of the same shape."""
         refined = features
         for convolution in (self.c1_r, self.c2_r, self.c3_r):
             refined = self.activation(convolution(refined))
-        weighted: Tensor = self.esa(self.c5(refined + features if self.inner_residual else refined), rows, cols)
+        weighted: Tensor = self.esa(self.c5(refined + features if self.inner_residual else refined))
         return weighted
 
 
@@ -90,11 +90,11 @@ class Rlfn(nn.Module):
         self.upsampler = nn.Sequential(nn.Conv2d(width, 3 * options.scale**2, 3, padding=1, bias=bias),
                                        nn.PixelShuffle(options.scale))
 
-    def forward(self, lr: Tensor, rows: Tensor | None = None, cols: Tensor | None = None) -> Tensor:
+    def forward(self, lr: Tensor) -> Tensor:
         """RGB (N, 3, H, W) in the trained value range to (N, 3, scale*H, scale*W), not clipped."""
         shallow = features = self.conv_1(lr)
         for name in self.names:
-            features = self.get_submodule(name)(features, rows, cols)
+            features = self.get_submodule(name)(features)
         upscaled: Tensor = self.upsampler(self.conv_2(features) + shallow)
         return with_image(upscaled, lr, self.enlarged_image)
 
@@ -122,10 +122,10 @@ def rlfn_spec(architecture: str, options: RlfnOptions, *, value_range: float) ->
         options=asdict(options),
         scale=options.scale,
         value_range=value_range,
-        min_side_px=MIN_SIDE_PX,
-        alignment_px=CELL_PX,
+        min_side_px=ESA_GRID.first_cell_px,
+        alignment_px=ESA_GRID.cell_px,
+        grids=(ESA_GRID,),
         halo_px=24 + 6 * options.blocks,
-        has_esa=True,
         activation_bytes_per_px=4 * max(in_attention, in_tail),  # measured
     )
 

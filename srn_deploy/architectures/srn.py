@@ -19,8 +19,8 @@ from srn_deploy.architectures.image_residual import ImageResidual, enlarged_imag
 from srn_deploy.architectures.options import BOTH, SLOPES, checked, count_blocks, filters, scale_from_tail
 from srn_deploy.architectures.signature import Architecture, Signature, StateDict
 from srn_deploy.errors import OptionError
+from srn_deploy.grid import ESA_GRID
 from srn_deploy.spec import ModelSpec, Scalar
-from srn_deploy.tiling.interpolation import CELL_PX, MIN_SIDE_PX
 
 
 class Attention(StrEnum):
@@ -65,11 +65,11 @@ class SrnBlock(nn.Module):
             self.ESA = (NewEsa if options.attention is Attention.NEW else OldEsa)(width, options.esa_channels)
         self.residual = options.residual
 
-    def forward(self, features: Tensor, rows: Tensor | None, cols: Tensor | None) -> Tensor:
+    def forward(self, features: Tensor) -> Tensor:
         """Features (N, C, H, W) to refined features of the same shape (equation 2)."""
         refined: Tensor = self.conv2(self.activation(self.conv1(features)))
         if hasattr(self, "ESA"):
-            refined = self.ESA(refined, rows, cols)
+            refined = self.ESA(refined)
         return refined + features if self.residual else refined
 
 
@@ -86,11 +86,11 @@ class Srn(nn.Module):
         self.tail = nn.Conv2d(options.channels, 3 * options.scale**2, 3, padding=1)
         self.shuffle = nn.PixelShuffle(options.scale)
 
-    def forward(self, lr: Tensor, rows: Tensor | None = None, cols: Tensor | None = None) -> Tensor:
+    def forward(self, lr: Tensor) -> Tensor:
         """RGB (N, 3, H, W) in the trained value range to (N, 3, scale*H, scale*W), not clipped."""
         shallow = features = self.head(lr)
         for block in self.recon_trunk:
-            features = block(features, rows, cols)
+            features = block(features)
         if hasattr(self, "last_conv"):
             features = self.last_conv(features)
         upscaled: Tensor = self.shuffle(self.tail(features + shallow))
@@ -150,10 +150,10 @@ def _describe(options: Mapping[str, Any]) -> ModelSpec:
         options=asdict(chosen),
         scale=chosen.scale,
         value_range=VALUE_RANGE,
-        min_side_px=MIN_SIDE_PX if has_esa else 1,
-        alignment_px=CELL_PX if has_esa else 1,
+        min_side_px=ESA_GRID.first_cell_px if has_esa else 1,
+        alignment_px=ESA_GRID.cell_px if has_esa else 1,
+        grids=(ESA_GRID,) if has_esa else (),
         halo_px=_halo_px(chosen),
-        has_esa=has_esa,
         activation_bytes_per_px=4 * (ACTIVATION_FACTOR * chosen.channels + 2 * 3 * chosen.scale**2),
     )
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from srn_deploy.backends.protocol import Batch
 from srn_deploy.errors import UnsuitableBatch
 from srn_deploy.spec import Form, ModelSpec, PixelType
-from srn_deploy.tiling.interpolation import Geometry, cell_count, whole_geometry
+from srn_deploy.tiling.interpolation import Geometry, Matrices, whole_geometry
 
 _RANGES = {PixelType.UINT8: "uint8 in 0..255", PixelType.FLOAT32: "float32 in 0..1"}
 
@@ -35,11 +35,14 @@ def check_batch(batch: Batch, geometry: Geometry | None, spec: ModelSpec, pixel_
 
 
 def check_sides(height: int, width: int, spec: ModelSpec) -> None:
-    """Raise UnsuitableBatch for an image that is smaller than the network takes."""
+    """Raise UnsuitableBatch for an image of a size that the network does not take."""
     if min(height, width) < spec.min_side_px:
         raise UnsuitableBatch(f"{height} x {width} px is too small for this network.",
                               remedy=f"Reflect the image to at least {spec.min_side_px} px a side "
                                      "(srn_deploy.Upscaler does).")
+    if height % spec.size_multiple_px or width % spec.size_multiple_px:
+        raise UnsuitableBatch(f"{height} x {width} px: this network takes multiples of {spec.size_multiple_px} px.",
+                              remedy="Reflect the image to such sides (srn_deploy.Upscaler does).")
 
 
 def _check_geometry(shape: tuple[int, ...], geometry: Geometry, spec: ModelSpec) -> None:
@@ -47,16 +50,20 @@ def _check_geometry(shape: tuple[int, ...], geometry: Geometry, spec: ModelSpec)
         raise UnsuitableBatch("This artefact takes no geometry: it has no ESA, or it is a portable graph.",
                               remedy="Leave out the geometry; tiles of a network with ESA need its deploy graph.")
     batch, height, width = shape[:3]
-    wanted = (batch, height, cell_count(height)), (batch, width, cell_count(width))
-    if (geometry.rows.shape, geometry.cols.shape) != wanted:
-        raise UnsuitableBatch(f"The geometry has shapes {geometry.rows.shape} and {geometry.cols.shape}; this batch "
-                              f"needs {wanted[0]} and {wanted[1]}.",
+    wanted = [(batch, grid.rows(side), grid.cells(side)) for grid in spec.grids for side in (height, width)]
+    given = [matrix.shape for pair in zip(geometry.rows, geometry.cols, strict=True) for matrix in pair]
+    if given != wanted:
+        raise UnsuitableBatch(f"The geometry has shapes {_listed(given)}; this batch needs {_listed(wanted)}.",
                               remedy="Make it with srn_deploy.tiling.tiles.geometry_of for these windows.")
 
 
-def completed_geometry(batch: Batch, geometry: Geometry | None) -> Geometry:
-    """The given geometry, or that of whole images."""
-    return whole_geometry(*batch.shape[:3]) if geometry is None else geometry
+def _listed(shapes: Sequence[tuple[int, ...]]) -> str:
+    return " and ".join(map(str, shapes))
+
+
+def completed_geometry(shape: tuple[int, ...], geometry: Geometry | None, spec: ModelSpec) -> Geometry:
+    """The given geometry, or that of whole images for a batch (N, H, W, ...)."""
+    return whole_geometry(*shape[:3], grids=spec.grids) if geometry is None else geometry
 
 
 def to_portable(batch_nhwc: Batch) -> NDArray[np.float32]:
@@ -76,12 +83,9 @@ def from_portable(upscaled_nchw: Batch, dtype: np.dtype[Any]) -> Batch:
     return np.ascontiguousarray(clipped)
 
 
-def matrices_of(batch: Batch, geometry: Geometry | None, spec: ModelSpec) -> dict[str, NDArray[np.float32]]:
+def matrices_of(batch: Batch, geometry: Geometry | None, spec: ModelSpec) -> dict[str, Matrices]:
     """The interpolation matrices that a graph takes besides its pixels, by the names of its inputs."""
-    if not spec.takes_geometry:
-        return {}
-    complete = completed_geometry(batch, geometry)
-    return {"rows": complete.rows, "cols": complete.cols}
+    return completed_geometry(batch.shape, geometry, spec).named() if spec.takes_geometry else {}
 
 
 def output_shape(shape: tuple[int, ...], spec: ModelSpec) -> tuple[int, ...]:

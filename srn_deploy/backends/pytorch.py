@@ -16,7 +16,8 @@ from torch import Tensor
 from srn_deploy.architectures.checkpoint import LoadedNetwork
 from srn_deploy.architectures.forms import DeployForm, HalfCore
 from srn_deploy.architectures.luma import LumaNetwork
-from srn_deploy.backends.batch import check_batch, check_sides, completed_geometry
+from srn_deploy.architectures.window_form import WindowForm
+from srn_deploy.backends.batch import check_batch, check_sides, matrices_of
 from srn_deploy.backends.protocol import Batch
 from srn_deploy.backends.pytorch_clock import elapsed_ms
 from srn_deploy.backends.pytorch_graph import GraphedPass, TensorFunction
@@ -42,7 +43,7 @@ class PyTorchBackend:
         """The copy that is run; it must not be changed."""
         core = self.network if precision is Precision.FP32 else HalfCore(self.network)
         self._forms: dict[PixelType, TensorFunction] = {
-            kind: DeployForm(core, loaded.spec.value_range, kind) for kind in PixelType}
+            kind: WindowForm(DeployForm(core, loaded.spec.value_range, kind), loaded.spec.grids) for kind in PixelType}
         if precision is Precision.FP16 and self._device.type == "cuda":
             self._forms = {kind: GraphedPass(form) for kind, form in self._forms.items()}
 
@@ -63,10 +64,8 @@ class PyTorchBackend:
         check_batch(batch, geometry, self._spec, tuple(PixelType))
         form = self._form(PixelType(str(batch.dtype)))
         with _translated_errors(batch.shape), torch.inference_mode():
-            arguments = [self._resident(batch)]
-            if geometry is not None:
-                arguments += [self._resident(geometry.rows), self._resident(geometry.cols)]
-            result: Batch = form(*arguments).contiguous().cpu().numpy()
+            arrays: list[Batch] = [batch, *(geometry.named().values() if geometry is not None else ())]
+            result: Batch = form(*map(self._resident, arrays)).contiguous().cpu().numpy()
             return result
 
     def upscale_luma(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -89,10 +88,8 @@ class PyTorchBackend:
         check_sides(*shape[1:], self._spec)
         form, pixels = self._form(PixelType.UINT8), np.zeros((*shape, 3), np.uint8)
         with _translated_errors(shape):
-            arguments = [self._resident(pixels)]
-            if self._spec.takes_geometry:
-                geometry = completed_geometry(pixels, None)
-                arguments += [self._resident(geometry.rows), self._resident(geometry.cols)]
+            arrays: list[Batch] = [pixels, *matrices_of(pixels, None, self._spec).values()]
+            arguments = list(map(self._resident, arrays))
 
         def step() -> None:
             with _translated_errors(shape), torch.inference_mode():

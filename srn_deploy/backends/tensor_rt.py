@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from srn_deploy.backends.batch import check_batch, check_sides, completed_geometry, from_portable, to_portable
+from srn_deploy.backends.batch import check_batch, check_sides, from_portable, matrices_of, to_portable
 from srn_deploy.backends.cuda_graph import CudaGraph, NotCaptured, graph_driver
 from srn_deploy.backends.cuda_session import CudaSession, open_session
 from srn_deploy.backends.protocol import Batch
 from srn_deploy.engine.contexts import ContextMaker
 from srn_deploy.engine.load import EngineTensor, LoadedEngine, find_plan, load_engine
 from srn_deploy.errors import BackendError, OutOfMemory, UnsuitableBatch
+from srn_deploy.grid import matrix_names
 from srn_deploy.spec import Form, ModelSpec, PixelType
 from srn_deploy.tiling.interpolation import Geometry
 from srn_deploy.tiling.shapes import Limits
@@ -151,15 +152,12 @@ class TensorRtBackend:
 
     @property
     def _pixels(self) -> EngineTensor:
-        return next(tensor for tensor in self._tensors if tensor.is_input and tensor.name not in ("rows", "cols"))
+        return next(tensor for tensor in self._tensors if tensor.is_input
+                    and tensor.name not in matrix_names(len(self._spec.grids)))
 
     def _feeds(self, pixels: Batch, batch: Batch, geometry: Geometry | None) -> dict[str, NDArray[Any]]:
         """Every input of the engine by its name."""
-        feeds: dict[str, NDArray[Any]] = {self._pixels.name: pixels}
-        if self._spec.takes_geometry:
-            complete = completed_geometry(batch, geometry)
-            feeds |= {"rows": complete.rows, "cols": complete.cols}
-        return feeds
+        return {self._pixels.name: pixels, **matrices_of(batch, geometry, self._spec)}
 
     def _slot(self, shape: BatchShape) -> _ContextSlot:
         """The context slot of a shape, made if there is none; where memory is short all others are closed first."""

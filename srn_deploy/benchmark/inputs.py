@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srn_deploy.errors import OptionError
+from srn_deploy.grid import ESA_GRID
 from srn_deploy.image import find_images, read_image
 from srn_deploy.system.documents import decode_json
-from srn_deploy.tiling.interpolation import MIN_SIDE_PX
 
 InputPixels = NDArray[np.uint8]
 """(H, W, 3), RGB."""
@@ -60,9 +60,9 @@ def open_inputs(folder: Path | None, limit: int | None = None) -> Inputs:
                           remedy="Give a folder with PNG, JPEG, WebP, TIFF or BMP files.")
     pictures = tuple(read_image(path).as_rgb8() for path in paths)
     if small := next((path for path, picture in zip(paths, pictures, strict=True)
-                      if min(picture.shape[:2]) < MIN_SIDE_PX), None):
-        raise OptionError(f"{small} is smaller than {MIN_SIDE_PX} px a side, and not every network takes it.",
-                          remedy="Leave it out.")
+                      if min(picture.shape[:2]) < ESA_GRID.first_cell_px), None):
+        raise OptionError(f"{small} is smaller than {ESA_GRID.first_cell_px} px a side, and not every network takes "
+                          "it.", remedy="Leave it out.")
     return Inputs(label=_label({path.stem for path in paths}, len(paths), folder), pictures=pictures)
 
 

@@ -26,8 +26,8 @@ from srn_deploy.engine.options import BuildOptions, HardwareCompatibility
 from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.errors import EngineNotBuilt, NotHalfPrecision, OptionError
 from srn_deploy.graph.onnx_file import half_precision_copy, spec_of
+from srn_deploy.grid import matrix_names
 from srn_deploy.spec import Form, ModelSpec, Precision
-from srn_deploy.tiling.interpolation import cell_count
 from srn_deploy.tiling.shapes import ShapeRange
 
 _log = logging.getLogger(__name__)
@@ -206,10 +206,11 @@ def _add_profile(builder: Any, config: Any, network: Any, spec: ModelSpec, shape
 
 
 def _input_shape(name: str, batch: int, size: tuple[int, int], spec: ModelSpec) -> tuple[int, ...]:
-    """The shape of one input for a batch of images: the pixels, or one of the interpolation matrices of ESA."""
+    """The shape of one input for a batch of images: the pixels, or one of the interpolation matrices of a grid."""
     height, width = size
-    if name == "rows":
-        return batch, height, cell_count(height)
-    if name == "cols":
-        return batch, width, cell_count(width)
+    matrices = matrix_names(len(spec.grids))
+    if name in matrices:
+        number, is_cols = divmod(matrices.index(name), 2)
+        grid, side = spec.grids[number], width if is_cols else height
+        return batch, grid.rows(side), grid.cells(side)
     return (batch, 3, height, width) if spec.form is Form.PORTABLE else (batch, height, width, 3)

@@ -17,15 +17,21 @@ from torch import Tensor, nn
 from srn_deploy.architectures.checkpoint import LoadedNetwork
 from srn_deploy.architectures.forms import DeployForm, PortableForm
 from srn_deploy.errors import GraphError, OptionError
+from srn_deploy.graph.exact_tiling import TileableGraph, exactly_tileable
 from srn_deploy.graph.onnx_file import half_precision_copy, stamped
 from srn_deploy.spec import Form, ModelSpec, PixelType, Precision
-from srn_deploy.tiling.interpolation import whole_geometry
+from srn_deploy.tiling.tiles import rounded_up
 
 OPSET = 18
 """Half-pixel Resize imports cleanly into TensorRT from 17 on; the exporter supports 18 and later."""
 
-TRACED_SHAPE = (2, 48, 57)
-"""(N, H, W) of the traced batch: unequal sides, none of them 1 or a multiple of the other."""
+TRACED_BATCH = 2
+
+TRACED_SIDES_PX = (48, 57)
+"""At least, of the traced batch: unequal, none of them 1 or a multiple of the other."""
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,13 +56,28 @@ class ExportOptions:
 def export_graph(loaded: LoadedNetwork, options: ExportOptions) -> onnx.ModelProto:
     """Trace a network into a graph with dynamic batch, height and width, with its spec in the metadata.
 
-    Raises GraphError if PyTorch cannot export the network.
+    The grids that the deploy graph has stand in its spec; a spec that names others beforehand is contradicted. Raises
+    GraphError if PyTorch cannot export the network.
     """
     portable = options.form is Form.PORTABLE
     pixel_type = PixelType.FLOAT32 if portable else options.pixel_type
     spec = replace(loaded.spec, form=options.form, pixel_type=pixel_type)
-    graph = stamped(_traced(loaded, spec), spec)
+    graph = _traced(loaded, spec)
+    if not portable:
+        tileable = exactly_tileable(graph, spec.size_multiple_px)
+        graph, spec = tileable.graph, _with_grids(spec, tileable)
+    graph = stamped(graph, spec)
     return half_precision_copy(graph) if options.precision is Precision.FP16 else graph
+
+
+def _with_grids(spec: ModelSpec, tileable: TileableGraph) -> ModelSpec:
+    if spec.grids and spec.grids != tileable.grids:
+        raise GraphError(f"The exported graph has {len(tileable.grids)} grids, and not those of {spec.architecture}: "
+                         f"{'; '.join(tileable.left) or 'other ones'}.",
+                         remedy="Report this with the checkpoint's `srn-deploy info`.")
+    for obstacle in tileable.left:
+        _log.info("Tiles of this network are not exact: %s.", obstacle)
+    return replace(spec, grids=tileable.grids)
 
 
 def _traced(loaded: LoadedNetwork, spec: ModelSpec) -> onnx.ModelProto:
@@ -82,21 +103,23 @@ def _without_remarks(graph: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _portable(loaded: LoadedNetwork) -> tuple[nn.Module, dict[str, Tensor], dict[str, Any]]:
-    batch, height, width = TRACED_SHAPE
+    height, width = _traced_sides(loaded.spec)
     return (PortableForm(loaded.network, loaded.spec.value_range),
-            {"rgb": torch.zeros(batch, 3, height, width)},
+            {"rgb": torch.zeros(TRACED_BATCH, 3, height, width)},
             {"rgb": {0: "batch", 2: "height", 3: "width"}})
 
 
 def _deploy(loaded: LoadedNetwork, spec: ModelSpec) -> tuple[nn.Module, dict[str, Tensor], dict[str, Any]]:
     dtype = torch.uint8 if spec.pixel_type is PixelType.UINT8 else torch.float32
-    inputs = {"pixels": torch.zeros(*TRACED_SHAPE, 3, dtype=dtype)}
+    inputs = {"pixels": torch.zeros(TRACED_BATCH, *_traced_sides(spec), 3, dtype=dtype)}
     shapes: dict[str, Any] = {"pixels": {0: "batch", 1: "height", 2: "width"}}
-    if spec.has_esa:
-        geometry = whole_geometry(*TRACED_SHAPE)
-        inputs |= {"rows": torch.from_numpy(geometry.rows), "cols": torch.from_numpy(geometry.cols)}
-        shapes |= {"rows": {0: "batch", 1: "height", 2: "row_cells"}, "cols": {0: "batch", 1: "width", 2: "col_cells"}}
     return DeployForm(loaded.network, spec.value_range, spec.pixel_type), inputs, shapes
+
+
+def _traced_sides(spec: ModelSpec) -> tuple[int, int]:
+    """Of the traced batch: such that the network takes them, and unequal."""
+    height, width = (rounded_up(max(side, spec.min_side_px), spec.size_multiple_px) for side in TRACED_SIDES_PX)
+    return height, width if width != height else width + spec.size_multiple_px
 
 
 @contextlib.contextmanager

@@ -14,7 +14,17 @@ from srn_deploy.backends.protocol import Backend
 from srn_deploy.errors import OutOfMemory, UnsuitableBatch
 from srn_deploy.spec import Form, ModelSpec, PixelType, Precision
 from srn_deploy.tiling.shapes import Limits
-from srn_deploy.tiling.tiles import SMALLEST_TILE_PX, PixelArray, Tile, batches, cut, geometry_of, join, reflected
+from srn_deploy.tiling.tiles import (
+    SMALLEST_TILE_PX,
+    PixelArray,
+    Tile,
+    batches,
+    cut,
+    geometry_of,
+    join,
+    reflected,
+    rounded_up,
+)
 from srn_deploy.tiling.windows import TileOptions, choose_tile_px, is_tileable, planned_windows
 
 OnTile = Callable[[int, int], None]
@@ -128,12 +138,13 @@ def _smallest_sides(spec: ModelSpec, limits: Limits, height: int, width: int) ->
     """The (height, width) that an image is padded to by reflection: what the network and its engine take at least."""
     least = [shapes.smallest for shapes in limits.shapes] or [(1, 1)]
     nearest = min(least, key=lambda size: max(0, size[0] - height) * width + max(0, size[1] - width) * height)
-    return max(spec.min_side_px, nearest[0]), max(spec.min_side_px, nearest[1])
+    sides = max(spec.min_side_px, nearest[0], height), max(spec.min_side_px, nearest[1], width)
+    return rounded_up(sides[0], spec.size_multiple_px), rounded_up(sides[1], spec.size_multiple_px)
 
 
 def _run(padded: PixelArray, batch: Sequence[Tile], backend: Backend) -> PixelArray:
     """The upscaled windows (N, scale*h, scale*w, 3) in the dtype of the model."""
-    geometry = geometry_of(batch, *padded.shape[:2]) if backend.spec.takes_geometry else None
+    geometry = geometry_of(batch, *padded.shape[:2], grids=backend.spec.grids) if backend.spec.takes_geometry else None
     return backend.run(_converted(cut(padded, batch), backend.spec), geometry)
 
 

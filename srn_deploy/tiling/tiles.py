@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srn_deploy.errors import TilingError
-from srn_deploy.tiling.interpolation import Geometry, stretch_matrix
+from srn_deploy.grid import Grid
+from srn_deploy.tiling.interpolation import Geometry, window_matrix
 
 PixelArray = NDArray[Any]
 """Pixels with their channels last, (H, W, C) or a batch (N, H, W, C): uint8 in 0..255, uint16 in 0..65535 or float32 in
@@ -66,12 +67,12 @@ def plan_side(side_px: int, *, tile_px: int, halo_px: int, alignment_px: int = 1
         raise TilingError(f"A tile of {tile_px} px with a halo of {halo_px} px is not possible.",
                           remedy="Use --tile auto, or a tile of at least 1 px and a halo of at least 0.")
     inner_px = max(side_px - 2 * halo_px, 1)
-    count = -(-inner_px // _rounded_up(tile_px, alignment_px))
-    stride = _rounded_up(-(-inner_px // count), alignment_px)
+    count = -(-inner_px // rounded_up(tile_px, alignment_px))
+    stride = rounded_up(-(-inner_px // count), alignment_px)
     length = max(stride + 2 * halo_px, min_side_px + alignment_px)
     starts = [0]
     while starts[-1] + length < side_px:
-        starts.append(min(starts[-1] + stride, _rounded_up(side_px - length, alignment_px)))
+        starts.append(min(starts[-1] + stride, rounded_up(side_px - length, alignment_px)))
     stops = [min(start + length, side_px) for start in starts]
     cuts = [0, *((start + stop) // 2 for start, stop in zip(starts[1:], stops, strict=False)), side_px]
     return [Span(start=start, stop=stop, core_start=first, core_stop=last)
@@ -111,11 +112,13 @@ def cut(image_hwc: PixelArray, tiles: Sequence[Tile]) -> PixelArray:
     return np.stack([image_hwc[t.rows.start:t.rows.stop, t.cols.start:t.cols.stop] for t in tiles])
 
 
-def geometry_of(tiles: Sequence[Tile], height: int, width: int) -> Geometry:
-    """The ESA matrices of tiles of equal shape within an image of height x width LR pixels."""
+def geometry_of(tiles: Sequence[Tile], height: int, width: int, *, grids: Sequence[Grid]) -> Geometry:
+    """The interpolation matrices of tiles of equal shape within an image of height x width LR pixels."""
     return Geometry(
-        rows=np.stack([stretch_matrix(height, t.rows.start, t.rows.stop) for t in tiles]),
-        cols=np.stack([stretch_matrix(width, t.cols.start, t.cols.stop) for t in tiles]))
+        rows=tuple(np.stack([window_matrix(grid, height, t.rows.start, t.rows.stop) for t in tiles])
+                   for grid in grids),
+        cols=tuple(np.stack([window_matrix(grid, width, t.cols.start, t.cols.stop) for t in tiles])
+                   for grid in grids))
 
 
 def join(canvas_hwc: PixelArray, tile: Tile, upscaled_hwc: PixelArray, scale: int) -> None:
@@ -139,5 +142,6 @@ def reflected(image_hwc: PixelArray, min_height_px: int, min_width_px: int) -> P
     return np.pad(image_hwc, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="reflect")
 
 
-def _rounded_up(value: int, step: int) -> int:
+def rounded_up(value: int, step: int) -> int:
+    """The smallest multiple of the step that is not below the value."""
     return -(-value // step) * step

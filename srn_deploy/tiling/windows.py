@@ -10,9 +10,8 @@ from types import NoneType
 from srn_deploy.errors import OptionError, TilingError
 from srn_deploy.spec import ModelSpec
 from srn_deploy.system.arguments import check_kind
-from srn_deploy.tiling.interpolation import CELL_PX
 from srn_deploy.tiling.shapes import Limits, ShapeRange
-from srn_deploy.tiling.tiles import SMALLEST_TILE_PX, Span, Tile, largest_tile_px, plan_side, plan_tiles
+from srn_deploy.tiling.tiles import SMALLEST_TILE_PX, Span, Tile, largest_tile_px, plan_side, plan_tiles, rounded_up
 
 _log = logging.getLogger(__name__)
 
@@ -46,8 +45,8 @@ class TileOptions:
                               remedy="Leave them out for sensible values.")
 
     def halo_of(self, spec: ModelSpec) -> int:
-        """The context around a tile of this network, in LR pixels."""
-        return spec.halo_px if self.halo is None else self.halo
+        """The context around a tile of this network, in LR pixels: a multiple of what its sides must be."""
+        return rounded_up(spec.halo_px if self.halo is None else self.halo, spec.size_multiple_px)
 
 
 WHOLE_IMAGE = TileOptions(tile=None)
@@ -71,7 +70,7 @@ def choose_tile_px(spec: ModelSpec, limits: Limits, height: int, width: int, opt
         return None
     halo_px = options.halo_of(spec)
     tile_px = largest_tile_px(budget_bytes=allowed // options.tiles_per_batch, halo_px=halo_px,
-                              bytes_per_px=spec.activation_bytes_per_px, alignment_px=spec.alignment_px)
+                              bytes_per_px=spec.activation_bytes_per_px, alignment_px=spec.window_step_px)
     window_px = tile_px + 2 * halo_px
     if _working_bytes(spec, min(window_px, height), min(window_px, width)) > allowed:
         _log.warning("The smallest sensible tile (%d px and its halo) takes more memory than the bound.", tile_px)
@@ -80,13 +79,14 @@ def choose_tile_px(spec: ModelSpec, limits: Limits, height: int, width: int, opt
 
 def _working_bytes(spec: ModelSpec, height: int, width: int) -> int:
     """Memory for the activations of one window and its float32 matrices, which exist twice while they are stacked."""
-    matrices = 2 * 4 * (height**2 + width**2) // CELL_PX if spec.takes_geometry else 0
+    grids = spec.grids if spec.takes_geometry else ()
+    matrices = sum(2 * 4 * (height**2 + width**2) // (grid.cell_px * grid.row_px) for grid in grids)
     return height * width * spec.activation_bytes_per_px + matrices
 
 
 def is_tileable(spec: ModelSpec) -> bool:
-    """Whether a model can run tiles: a portable graph of a network with ESA computes something else on them."""
-    return spec.takes_geometry or not spec.has_esa
+    """Whether a model can run tiles: a portable graph of a network with grids computes something else on them."""
+    return spec.takes_geometry or not spec.grids
 
 
 def planned_windows(spec: ModelSpec, limits: Limits, height: int, width: int, tile_px: int | None,
@@ -100,17 +100,17 @@ def planned_windows(spec: ModelSpec, limits: Limits, height: int, width: int, ti
     if limits.shapes:
         tiles = _fewest_pixels([_tiles_in(shapes, spec, height, width, tile_px, halo_px) for shapes in limits.shapes])
     else:
-        tiles = plan_tiles(height, width, tile_px=tile_px, halo_px=halo_px, alignment_px=spec.alignment_px,
-                           min_side_px=spec.min_side_px)
+        tiles = plan_tiles(height, width, tile_px=tile_px, halo_px=halo_px, alignment_px=spec.window_step_px,
+                           min_side_px=rounded_up(spec.min_side_px, spec.size_multiple_px))
     if not tiles:
-        takes = ", ".join(map(str, limits.shapes))
+        takes, step = ", ".join(map(str, limits.shapes)), spec.window_step_px
         raise TilingError(f"The engine takes images of {takes} (height x width); {height}x{width} cannot be cut "
                           f"into them with a halo of {halo_px} px.",
                           remedy="Build one with other --shapes: for tiles they must span more than "
-                                 f"{spec.alignment_px} px a side, up to more than {2 * halo_px + spec.alignment_px}.")
+                                 f"{step} px a side, up to more than {2 * halo_px + step}.")
     if len(tiles) > 1 and not is_tileable(spec):
         raise TilingError(f"An image of {width} x {height} px needs tiles, and a portable graph of a network with "
-                          "ESA computes something else on tiles.",
+                          "ESA or another grid computes something else on tiles.",
                           remedy="Use the deploy graph (srn-deploy export without --portable), or --tile none.")
     return tiles
 
@@ -132,12 +132,12 @@ def _tiles_in(shapes: ShapeRange, spec: ModelSpec, height: int, width: int, tile
 def _spans_in(smallest: int, largest: int, spec: ModelSpec, side: int, tile_px: int | None,
               halo_px: int) -> list[Span]:
     """Windows of one side, each between smallest and largest; empty where there are none."""
-    step = spec.alignment_px
+    step = spec.window_step_px
     room_px = (largest - 2 * halo_px) // step * step
     fits_whole = side <= largest and (tile_px is None or room_px < 1)
     chosen_px = side if fits_whole else min(tile_px or room_px, room_px)
     if chosen_px < 1:
         return []
     spans = plan_side(side, tile_px=chosen_px, halo_px=halo_px, alignment_px=step,
-                      min_side_px=max(spec.min_side_px, smallest))
+                      min_side_px=rounded_up(max(spec.min_side_px, smallest), spec.size_multiple_px))
     return spans if all(smallest <= span.length <= largest for span in spans) else []

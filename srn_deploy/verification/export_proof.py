@@ -17,7 +17,6 @@ from srn_deploy.graph.onnx_file import save_graph
 from srn_deploy.registry.resolve import ModelKind, ResolvedModel, resolve_file
 from srn_deploy.spec import AS_RECOGNISED, GRAPH_SUFFIX, Corrections, Form, ModelSpec, PixelType, Precision, is_graph
 from srn_deploy.system.atomic import replacing
-from srn_deploy.tiling.interpolation import CELL_PX
 from srn_deploy.tiling.tiles import SMALLEST_TILE_PX, batches, cut, geometry_of, plan_tiles
 from srn_deploy.verification.agreement import LEAST_PSNR_DB, Agreement, Case, compare_backends, whole_images
 from srn_deploy.verification.sample_images import sample_images
@@ -79,9 +78,9 @@ def _proof_cases(spec: ModelSpec) -> Iterator[Case]:
     if spec.takes_geometry:
         *_, picture = sample_images()
         height, width = picture.shape[:2]
-        tiles = next(batches(plan_tiles(height, width, tile_px=SMALLEST_TILE_PX, halo_px=CELL_PX,
-                                        alignment_px=spec.alignment_px, min_side_px=spec.min_side_px), 2))
-        yield cut(picture, tiles), geometry_of(tiles, height, width)
+        tiles = next(batches(plan_tiles(height, width, tile_px=SMALLEST_TILE_PX, halo_px=spec.window_step_px,
+                                        alignment_px=spec.window_step_px, min_side_px=spec.min_side_px), 2))
+        yield cut(picture, tiles), geometry_of(tiles, height, width, grids=spec.grids)
 
 
 def prove(graph: Path, loaded: LoadedNetwork, precision: Precision) -> Agreement:
