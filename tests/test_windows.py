@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from srn_deploy.errors import TilingError
+from srn_deploy.backends.batch import check_sides
+from srn_deploy.errors import TilingError, UnsuitableBatch
 from srn_deploy.grid import ESA_GRID
 from srn_deploy.inference.upscale import upscale_rgb
 from srn_deploy.spec import ModelSpec
@@ -72,3 +73,22 @@ def test_no_more_tiles_are_run_at_once_than_the_engine_takes() -> None:
     np.testing.assert_array_equal(upscaled, picture.repeat(2, axis=0).repeat(2, axis=1))
     assert {shape[0] for shape in backend.shapes} <= {1, 2}
     assert all(shapes.takes(*shape[1:3]) for shape in backend.shapes)
+
+
+@given(height=st.integers(1, 700), width=st.integers(1, 700), multiple=st.sampled_from([2, 4, 8, 16]),
+       tile_px=st.none() | st.integers(32, 300), halo_px=st.integers(0, 50))
+def test_sides_that_must_be_multiples_are_reflected_to_them_and_the_result_is_cropped(
+        height: int, width: int, multiple: int, tile_px: int | None, halo_px: int) -> None:
+    backend = NearestBackend(spec=replace(NEAREST, size_multiple_px=multiple, halo_px=halo_px, alignment_px=6))
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    upscaled = upscale_rgb(image, backend, TileOptions(tile=tile_px))
+    np.testing.assert_array_equal(upscaled, image.repeat(2, axis=0).repeat(2, axis=1))
+    assert all(side % multiple == 0 for shape in backend.shapes for side in shape[1:3])
+
+
+def test_a_size_that_is_not_such_a_multiple_is_refused_with_the_remedy() -> None:
+    spec = replace(NEAREST, size_multiple_px=8)
+    with pytest.raises(UnsuitableBatch, match="multiples of 8 px") as caught:
+        check_sides(32, 36, spec)
+    assert "Reflect" in caught.value.remedy
+    check_sides(32, 40, spec)
