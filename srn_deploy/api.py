@@ -18,8 +18,7 @@ from srn_deploy.inference.jobs import Outcome, run_jobs
 from srn_deploy.inference.plan import Job, plan_jobs
 from srn_deploy.inference.setup import Fp32Fallback, Setup
 from srn_deploy.inference.upscale import OnTile, no_progress
-from srn_deploy.open_model import fp32_fallback_of, open_model
-from srn_deploy.registry.resolve import resolve
+from srn_deploy.open_model import OpenRequest, open_with_fallback
 from srn_deploy.spec import AS_RECOGNISED, Corrections, ModelSpec
 from srn_deploy.system.arguments import check_callable, check_kind
 from srn_deploy.tiling.windows import TileOptions
@@ -127,11 +126,16 @@ def load(model: str | Path | None = None, *, device: str = "auto", precision: st
     The caller closes the Upscaler. Raises UnknownModel, OptionError for options that cannot work, and a
     CheckpointError, GraphError, EngineError or BackendError where the model cannot be opened.
     """
+    return load_as(model, OpenRequest(device=device, precision=precision, corrections=corrections), tiles, guard=guard)
+
+
+def load_as(model: str | Path | None, request: OpenRequest, tiles: TileOptions | None = None, *,
+            guard: Guard | str = Guard.WARN) -> Upscaler:
+    """As `load`, with a request that may say what work is ahead."""
     chosen = Guard.named(guard)
     _check_tiles(tiles)
-    resolved = resolve(model, corrections)
-    fallback = fp32_fallback_of(resolved, device, precision=precision)
-    return Upscaler(open_model(resolved, device, precision=precision), tiles, guard=chosen, fallback=fallback)
+    backend, fallback = open_with_fallback(model, request)
+    return Upscaler(backend, tiles, guard=chosen, fallback=fallback)
 
 
 def _check_tiles(tiles: TileOptions | None) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
+from srn_deploy.automatic import open_by_work
 from srn_deploy.backends import (
     Backend,
     check_device,
@@ -33,8 +35,28 @@ LARGE_PX = 10_000
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, kw_only=True)
+class OpenRequest:
+    """How a model is to be opened; see `open_model`."""
+
+    device: str = "auto"
+    precision: str = "auto"
+    corrections: Corrections = AS_RECOGNISED
+    pixels: Iterable[int] | None = None
+
+
+def open_with_fallback(model: Model, request: OpenRequest) -> tuple[Backend, Fp32Fallback]:
+    """Open a model, and prepare the same in FP32; raises what `open_model` raises."""
+    resolved = resolve(model, request.corrections)
+    fallback = fp32_fallback_of(resolved, request.device, precision=request.precision)
+    backend = open_model(resolved, request.device, precision=request.precision, pixels=request.pixels)
+    if not fallback and backend.spec.precision is Precision.BF16:  # which auto took: the graph itself runs in FP32 too
+        fallback = Fp32Fallback(lambda: _opened_in_fp32(resolved, request.device))
+    return backend, fallback
+
+
 def open_model(model: Model = None, device: str = "auto", *, precision: str = "auto",
-               corrections: Corrections = AS_RECOGNISED) -> Backend:
+               corrections: Corrections = AS_RECOGNISED, pixels: Iterable[int] | None = None) -> Backend:
     """Open a shipped or downloaded model by name, any artefact by path, a resolved model, or the default model.
 
     device: "cpu" and "cuda" take the artefact as it is, "openvino" runs a graph on the CPU. "auto" takes an engine that
@@ -42,7 +64,8 @@ def open_model(model: Model = None, device: str = "auto", *, precision: str = "a
     engine is certified before its first use. precision: "fp32" refuses artefacts in FP16 and ways in FP16; "bf16" is
     computed by OpenVINO, which "auto" then takes as the device. "auto" leaves it to the device: on OpenVINO BF16 where
     the CPU computes in it and the model is certified in it, otherwise FP32. corrections: what you know better than a
-    checkpoint. What is opened, and why, is logged.
+    checkpoint. pixels: of each image that will be upscaled, where that is known; "auto" for both device and precision
+    then takes OpenVINO in BF16 on a CPU where that saves time. What is opened, and why, is logged.
 
     The caller closes the backend. Raises what `resolve` raises, OptionError for a precision that the device or the
     artefact does not have, and a CheckpointError, GraphError, EngineError, BackendError or NotCertified where the model
@@ -60,9 +83,23 @@ def open_model(model: Model = None, device: str = "auto", *, precision: str = "a
                           remedy="Use --device openvino, which computes graphs in BF16, or --precision fp32.")
     if resolved.kind is ModelKind.ENGINE:
         return _certified_by_name(_in(wanted, open_backend(resolved, device), resolved), resolved)
+    if device == "auto" and wanted is None and pixels is not None and (no_gpu := why_no_gpu()):
+        return _on_cpu_by_work(resolved, pixels, no_gpu)
     if device != "auto" or why_no_gpu():
         return _in(wanted, open_backend(resolved, device), resolved)
     return _in(wanted, _on_gpu_or_cpu(resolved, wanted), resolved)
+
+
+def _on_cpu_by_work(model: ResolvedModel, pixels: Iterable[int], no_gpu: str) -> Backend:
+    """OpenVINO in BF16 where there is enough to do for it, else what the CPU runs without it."""
+    found = open_by_work(model, pixels)
+    if not isinstance(found, str):
+        backend, what = found
+        _log.info("%s.", what)
+        return backend
+    backend, title = open_on(model, "cpu")
+    _log.info("%s on the CPU (%s).", title, "; ".join(filter(None, (no_gpu, found))))
+    return backend
 
 
 def _runs_on_openvino(device: str, wanted: Precision | None) -> bool:

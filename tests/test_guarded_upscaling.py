@@ -213,7 +213,7 @@ def test_the_command_says_what_the_guard_found_and_continues(
     def opened(*_: Any, **__: Any) -> NearestBackend:
         return DivergingBackend()
 
-    monkeypatch.setattr("srn_deploy.api.open_model", opened)
+    monkeypatch.setattr("srn_deploy.open_model.open_model", opened)
     write_image(tmp_path / "in.png", Image(pixels=poisoned()))
     result = CliRunner().invoke(main, ["upscale", str(tmp_path / "in.png"), str(tmp_path / "out.png"), *given])
     assert result.exit_code == 0

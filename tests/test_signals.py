@@ -21,7 +21,7 @@ from srn_deploy.training.interruption import deferred_interrupt
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows sends none of these signals")
 
 WORK = {
-    "upscale": ("srn_deploy.api.load", ["in.png", "out.png"]),
+    "upscale": ("srn_deploy.api.load_as", ["in.png", "out.png"]),
     "export": ("srn_deploy.registry.resolve.resolve", []),
     "build-engine": ("srn_deploy.engine_request.request_engine", []),
     "engines": ("srn_deploy.engine.store.EngineStore.engines", ["list"]),

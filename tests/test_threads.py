@@ -14,6 +14,7 @@ import srn_deploy
 from srn_deploy.errors import OptionError
 from srn_deploy.inference import jobs
 from srn_deploy.inference.plan import Job
+from srn_deploy.registry.resolve import resolve
 from srn_deploy.system import control_groups
 from srn_deploy.system.threads import (
     cpu_quota,
@@ -24,6 +25,7 @@ from srn_deploy.system.threads import (
     usable_cores,
 )
 from tests.fakes import NearestBackend
+from tests.optional import needs_openvino
 
 CORES = 64
 
@@ -167,6 +169,36 @@ def test_the_fallback_that_is_opened_later_keeps_the_threads_that_were_asked_for
     with upscaler:
         fallback: Any = upscaler._setup.fallback.opened()
         assert fallback._session.get_session_options().intra_op_num_threads == 3
+
+
+@needs_openvino
+@pytest.mark.parametrize("files", [{"cpu.max": "200000 100000"},
+                                   {"cpu/cpu.cfs_quota_us": "150000", "cpu/cpu.cfs_period_us": "100000"}])
+def test_openvino_follows_the_quota_of_either_version_and_what_is_asked_for(
+        groups: Groups, files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from srn_deploy.backends.open_vino import OpenVinoBackend
+
+    def threads_of(backend: OpenVinoBackend) -> str:
+        return str(backend._model.get_property("INFERENCE_NUM_THREADS"))
+
+    monkeypatch.setenv("SRN_CACHE", str(tmp_path / "cache"))
+    groups.process("0::/", "3:cpu,cpuacct:/")
+    for name, text in files.items():
+        groups.file(name, text)
+    graph = resolve("srn-s-b6-x2").path
+    assert threads_of(OpenVinoBackend(graph)) == "2"
+    with cpu_threads(1):
+        assert threads_of(OpenVinoBackend(graph)) == "1"
+
+
+@needs_openvino
+def test_openvino_follows_the_affinity(groups: Groups, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from srn_deploy.backends.open_vino import OpenVinoBackend
+
+    monkeypatch.setenv("SRN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0})
+    model: Any = OpenVinoBackend(resolve("srn-s-b6-x2").path)._model
+    assert str(model.get_property("INFERENCE_NUM_THREADS")) == "1"
 
 
 @pytest.mark.usefixtures("two_cores_of_time")

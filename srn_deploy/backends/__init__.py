@@ -15,6 +15,7 @@ from srn_deploy.spec import AS_RECOGNISED, GRAPH_SUFFIX, Corrections, Precision
 from srn_deploy.system.cuda_driver import why_no_gpu
 
 if TYPE_CHECKING:
+    from srn_deploy.backends.compiled_models import CompiledIdentity
     from srn_deploy.backends.open_vino import OpenVinoBackend
 
 DEVICES = ("auto", "cpu", "cuda", "openvino")
@@ -23,7 +24,7 @@ PRECISIONS = {"auto": None, Precision.FP32.value: Precision.FP32, Precision.BF16
 """What a user may ask for; auto leaves it to what is there."""
 
 __all__ = ["DEVICES", "PRECISIONS", "Backend", "Batch", "check_device", "open_and_explain", "open_backend", "open_half",
-           "open_on", "open_on_openvino", "precision_named", "why_no_bf16"]
+           "open_on", "open_on_openvino", "openvino_identity", "precision_named", "why_no_bf16"]
 
 _log = logging.getLogger(__name__)
 
@@ -111,6 +112,12 @@ def open_on_openvino(model: ResolvedModel, precision: Precision) -> tuple[OpenVi
     library = _openvino()
     backend: OpenVinoBackend = library.OpenVinoBackend(model.path, precision, model.sha256)
     return backend, f"{library.library_title()} in {precision.upper()}"
+
+
+def openvino_identity(model: ResolvedModel, precision: Precision) -> CompiledIdentity:
+    """What a graph compiled by OpenVINO depends on; raises as `open_on_openvino` does, without compiling it."""
+    identity: CompiledIdentity = _openvino().identity_of(model.path, precision, model.sha256)
+    return identity
 
 
 def why_no_bf16() -> str:

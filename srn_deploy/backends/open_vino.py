@@ -75,7 +75,7 @@ class OpenVinoBackend:
 
     def __init__(self, path: Path, precision: Precision = Precision.FP32, sha256: str | None = None) -> None:
         self._path, self._closed, self._lock, self._threads = path, False, Lock(), thread_limit()
-        self.identity = _identity(path, precision, sha256)
+        self.identity = identity_of(path, precision, sha256)
         """Of the compiled model; a certificate of it holds for equal ones."""
         self._spec, self._model = _opened(path, self.identity, self._threads)
         self._request: Any = self._model.create_infer_request()
@@ -188,7 +188,7 @@ def _settings(precision: Precision, threads: int) -> dict[str, str]:
     return {**_OPTIONS, "INFERENCE_PRECISION_HINT": _TYPES[precision], "ENABLE_CPU_PINNING": "NO", **chosen}
 
 
-def _identity(path: Path, precision: Precision, sha256: str | None) -> CompiledIdentity:
+def identity_of(path: Path, precision: Precision, sha256: str | None) -> CompiledIdentity:
     """What a compiled model depends on. sha256: of the graph; None to compute it."""
     if precision not in _TYPES:
         raise OptionError(f"OpenVINO is not used in {precision}.", remedy=f"Use {' or '.join(_TYPES)}.")

@@ -21,7 +21,8 @@ from srn_deploy.system.threads import MOST_THREADS
 device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "openvino"]), default="auto",
                       show_default=True,
                       help="Where to run; auto takes an engine in the cache, else a GPU that works, else the CPU, and "
-                           "says which and why. openvino runs a graph on the CPU by OpenVINO.")
+                           "says which and why; upscale takes OpenVINO there for much work. openvino runs a graph on "
+                           "the CPU by OpenVINO.")
 
 precision = click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True,
                          help="What the network computes in; bf16 runs on OpenVINO. auto takes BF16 with --device "

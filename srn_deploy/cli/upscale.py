@@ -59,12 +59,13 @@ def upscale(paths: tuple[str, ...], model: str | None, device: str, precision: s
     it. It is made where it is missing. PNG, JPEG, WebP, TIFF and BMP; the suffix of OUT or --format chooses the format.
     Originals are never overwritten.
     """
-    from srn_deploy.api import load
+    from srn_deploy.api import load_as
     from srn_deploy.cli.progress import show, stopped
     from srn_deploy.image import MAX_MEGAPIXELS
     from srn_deploy.inference.earlier_results import pending
     from srn_deploy.inference.jobs import clear_leftovers, formats_without_quality
-    from srn_deploy.inference.plan import plan_jobs
+    from srn_deploy.inference.plan import pixels_of, plan_jobs
+    from srn_deploy.open_model import OpenRequest
     from srn_deploy.system.threads import cpu_threads
     from srn_deploy.tiling.windows import TileOptions
 
@@ -77,8 +78,9 @@ def upscale(paths: tuple[str, ...], model: str | None, device: str, precision: s
         "Some outputs existed before this run: run it again without --skip-existing."
     try:
         with cpu_threads(threads):
-            upscaler = load(model, device=device, precision=precision, corrections=corrections, tiles=tiles,
-                            guard=guard)
+            upscaler = load_as(model, OpenRequest(
+                device=device, precision=precision, corrections=corrections,
+                pixels=pixels_of(missing if skip_existing and not update else planned)), tiles, guard=guard)
     except KeyboardInterrupt:
         raise stopped(0, len(missing if kept else planned), resume) from None
     with upscaler:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import NoneType
 
-from srn_deploy.errors import OptionError, UnreadableImage, UnwritableImage
-from srn_deploy.image import FORMATS, container_of, find_images, is_image_name, without_debris
+from srn_deploy.errors import ImageError, OptionError, UnreadableImage, UnwritableImage
+from srn_deploy.image import FORMATS, container_of, find_images, image_size, is_image_name, without_debris
 from srn_deploy.system.arguments import as_path, check_kind
 from srn_deploy.system.folders import why_not_writable
 
@@ -56,6 +56,16 @@ def plan_jobs(sources: str | Path | Iterable[str | Path], target: str | Path, su
     except OSError as error:  # names that are too long
         raise OptionError(f"{error.filename}: {error.strerror}.", remedy="Check the path.") from error
     return jobs
+
+
+def pixels_of(jobs: Iterable[Job]) -> Iterator[int]:
+    """Pixels of each source, from its header; what cannot be read yet, such as a pipe, counts as nothing."""
+    for job in jobs:
+        try:
+            height, width = image_size(job.source) if job.source.is_file() else (0, 0)
+        except (ImageError, OSError):  # the run reports it
+            continue
+        yield height * width
 
 
 def _planned(named: Sequence[Path], target: str | Path) -> list[Job]:
