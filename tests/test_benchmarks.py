@@ -10,25 +10,18 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from benchmarks import cpu_process, eager_script, file_to_file, memory, tiling_study
+from benchmarks import cpu_process, eager_script, file_to_file, graph_versions, memory, tiling_study
 from benchmarks.inputs import BENCHMARKS, PLOTS, RECORDS
+from benchmarks.page_texts import COMMAND
 from benchmarks.plots import draw_tiling, is_stale
-from benchmarks.render import (
-    COMMAND,
-    FIGURE_1_PLOT,
-    NOT_MEASURED,
-    TILING_PLOT,
-    load_records,
-    of_kind,
-    pages,
-    rendered,
-)
+from benchmarks.render import FIGURE_1_PLOT, NOT_MEASURED, TILING_PLOT, load_records, of_kind, pages, rendered
 from benchmarks.whole_process import run_process
 from srn_deploy.architectures.checkpoint import save_checkpoint
 from srn_deploy.benchmark.records import Record
 from srn_deploy.errors import OptionError, SrnDeployError
 from srn_deploy.image import Image, write_image
 from srn_deploy.registry.shipped import default_model, shipped_models
+from srn_deploy.verification.export_proof import export_and_prove
 from tests.environments import ENVIRONMENT
 from tests.networks import large_picture, seeded_network
 from tests.optional import needs_openvino
@@ -244,3 +237,16 @@ def test_the_plain_script_refuses_what_it_cannot_read(tmp_path: Path) -> None:
     checkpoint = shipped_models()[default_model()].checkpoint.checked_path()
     with pytest.raises(SystemExit, match="cannot be read"):
         eager_script.main(str(checkpoint), str(tmp_path / "none.png"), str(tmp_path / "out.png"))
+
+
+def test_graphs_of_two_versions_are_compared_in_turn(tmp_path: Path) -> None:
+    network = seeded_network(blocks=1, channels=8, esa_channels=4)
+    save_checkpoint(tmp_path / "net.safetensors", network.network, architecture="srn", options=network.spec.options,
+                    value_range=255.0)
+    earlier = export_and_prove(tmp_path / "net.safetensors", tmp_path / "net.onnx").path
+    image = picture_file(tmp_path / "image.png", 40, 50)
+    graph_versions.main([str(earlier), str(tmp_path / "net.safetensors"), "--pairs", "2", "--image", str(image),
+                         "--records", str(tmp_path), "--threads", "1"])
+    [row] = Record.load(tmp_path / "graph-versions.json").results["rows"]
+    assert (row["nodes"], row["same_operators"], row["worst_levels"]) == (row["nodes_before"], True, 0)
+    assert len(row["time_ratios"]) == 2
