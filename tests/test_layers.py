@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.test_house import PACKAGE, imports_of, package_sources
 
 LAYERS: dict[str, tuple[str, ...]] = {
-    "system": ("arguments cache control_groups cpu_features cuda_driver documents folders hashing",
+    "system": ("arguments bounded_process cache control_groups cpu_features cuda_driver documents folders hashing",
                "atomic locks threads",
                "held_folder"),
     "image": (("alpha bicubic containers/foreign containers/ifd containers/pixel_map containers/unpacked "

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +11,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from srn_deploy.errors import OptionError
+from srn_deploy.system.bounded_process import ending, environment_with_same_modules, not_within
 from srn_deploy.system.documents import convert
 from srn_deploy.system.threads import usable_cores
 
@@ -75,8 +74,7 @@ async def _run_all(probes: Mapping[str, Sequence[str]], timeout_s: float) -> dic
 
 
 async def _run(arguments: Sequence[str], timeout_s: float) -> ProbeResult:
-    # The same modules as in this process, whatever is in the current folder: -P keeps that off the path.
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = environment_with_same_modules()
     try:
         child = await asyncio.create_subprocess_exec(
             sys.executable, "-P", "-m", _PROBE_MODULE, *arguments, env=environment, stdin=asyncio.subprocess.DEVNULL,
@@ -86,7 +84,7 @@ async def _run(arguments: Sequence[str], timeout_s: float) -> ProbeResult:
     try:
         stdout, stderr = await asyncio.wait_for(child.communicate(), timeout_s)
     except TimeoutError:
-        return ProbeResult(text=f"it does not end within {timeout_s:g} s", crashed=True)
+        return ProbeResult(text=not_within(timeout_s), crashed=True)
     finally:
         if child.returncode is None:
             child.kill()
@@ -101,22 +99,13 @@ def _result(code: int, stdout: str, stderr: str) -> ProbeResult:
         result = {}
     if code and "error" not in result:
         last = next((line.strip() for line in reversed(stderr.splitlines()) if line.strip()), "")
-        return ProbeResult(text=_ending(code) + (f": {last[:_LONGEST_TEXT]}" if last else ""), crashed=True)
+        return ProbeResult(text=ending(code) + (f": {last[:_LONGEST_TEXT]}" if last else ""), crashed=True)
     if "error" in result:
         return ProbeResult(error=result["error"], text=one_line(result["text"]).rstrip(".") or result["error"],
                       remedy=result["remedy"], missing_module=result["missing_module"])
     if not result:
         return ProbeResult(text="it ends without a result", crashed=True)
     return ProbeResult(reported=result["reported"])
-
-
-def _ending(code: int) -> str:
-    if code > 0:
-        return f"it ends with exit code {code}"
-    try:
-        return f"it ends in signal {-code} ({signal.Signals(-code).name})"
-    except ValueError:
-        return f"it ends in signal {-code}"
 
 
 def one_line(text: str) -> str:
