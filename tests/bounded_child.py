@@ -14,9 +14,9 @@ def answer(request: bytes) -> bytes:
     """Do one thing, named by the request, and answer with what it is about."""
     match request.decode():
         case "print":
-            print("to stdout")
+            sys.stdout.write("to stdout\n")
             os.write(1, b"past Python\n")
-            print("to stderr", file=sys.stderr)
+            sys.stderr.write("to stderr\n")
         case "exit":
             raise SystemExit(3)
         case "crash":
@@ -25,7 +25,7 @@ def answer(request: bytes) -> bytes:
             time.sleep(600)
         case "children":
             child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-            print(child.pid, file=sys.stderr, flush=True)
+            sys.stderr.write(f"{child.pid}\n")
             time.sleep(600)
         case "memory":
             filled = bytearray(b"1") * 2**29

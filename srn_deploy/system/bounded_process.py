@@ -48,8 +48,8 @@ def run_bounded(module: str, request: bytes, *, seconds: float, memory_bytes: in
     """Run a module, which calls `answer_request`, in a process of its own and return its answer.
 
     request goes to its stdin. The process and all it has started are killed when it takes longer than `seconds`, when
-    their resident memory together exceeds memory_bytes (where the system tells it, as Linux does), and when this call is
-    interrupted. Each line on its stderr is passed to on_line, in the calling thread. Failures are results, not
+    their resident memory together exceeds memory_bytes (where the system tells it, as Linux does), and when this call
+    is interrupted. Each line on its stderr is passed to on_line, in the calling thread. Failures are results, not
     exceptions; what on_line raises is passed on.
     """
     try:
@@ -112,7 +112,9 @@ class _Talk:
         self._on_line = on_line
         self._output: list[bytes] = []
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        assert child.stdin and child.stdout and child.stderr
+        assert child.stdin is not None
+        assert child.stdout is not None
+        assert child.stderr is not None
         threading.Thread(target=_write, args=(child.stdin, request), daemon=True).start()
         self._readers = [threading.Thread(target=self._read_output, args=(child.stdout,), daemon=True),
                          threading.Thread(target=self._read_lines, args=(child.stderr,), daemon=True)]
