@@ -51,6 +51,8 @@ NOT_RUN_HERE = {
     ("docs/tutorial.md", "pip install torch --index-url https://download.pytorch.org/whl/cpu"): INSTALLS,
     ("docs/models.md", "srn-deploy models pull srn-official rlfn-x4"):
         "fetches files; tests/test_fetch_ways.py fetches from a server of its own",
+    ("CONTRIBUTING.md", "cp srn_deploy/architectures/espcn.py srn-deploy-espcn/srn_deploy_espcn.py"):
+        "tests/test_registered_networks.py runs it, with a folder to install into",
     ("ARCHITECTURE.md", "        checkpoint (.pth, .safetensors)                     image files"): "a diagram",
 }
 """Document and first line of every block that nothing runs, and why."""

@@ -25,7 +25,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "registry": ("download file_content published shipped", "pull resolve"),
     "architectures": (("activations complexity esa forms image_residual luma signature window_form "
                        "recognition/trial_image recognition/__init__ weights/__init__ weights/pickled_names"),
-                      "options recognition/trial weights/inert_pickle", "weights/stored_tensors weights/sets",
+                      "families options recognition/trial weights/inert_pickle", "weights/stored_tensors weights/sets",
                       "weights/averaged_forms weights/fit weights/torch_file", "weights/file", "weights/choice",
                       "checkpoint", "recognition/judgement recognition/trial_store", "recognition/recognise",
                       "ecbsr edsr fsrcnn imdn rfdn rlfn srcnn srn vdsr", "carn dipnet"),

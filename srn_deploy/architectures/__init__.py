@@ -1,25 +1,24 @@
 """The networks: one module per family, with its layers, how its checkpoints are recognised, and its `ModelSpec`.
 
 `detect` finds the family of a state dict. The halo of a network, its value range and its smallest side are decided in
-the `_describe` of its module (for RFDN, in `rfdn.py`). `checkpoint` opens files, `signature` defines what a family is.
+the `_describe` of its module (for RFDN, in `rfdn.py`). `checkpoint` opens files, `signature` defines what a family is,
+`families` adds those of other packages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 from torch import nn
 
 from srn_deploy.architectures import carn, dipnet, ecbsr, edsr, fsrcnn, imdn, rfdn, rlfn, srcnn, srn, vdsr
+from srn_deploy.architectures.families import Families
 from srn_deploy.architectures.signature import Architecture, StateDict
 from srn_deploy.errors import UnknownNetwork
 from srn_deploy.spec import ModelSpec
 
-ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
-    {module.ARCHITECTURE.name: module.ARCHITECTURE for module in (
-        srn, edsr, rlfn, dipnet, rfdn, imdn, carn, ecbsr, srcnn, fsrcnn, vdsr)})
-"""Family by name. To add one, write a module here and name it in this line (see CONTRIBUTING.md)."""
+ARCHITECTURES = Families(module.ARCHITECTURE for module in (
+    srn, edsr, rlfn, dipnet, rfdn, imdn, carn, ecbsr, srcnn, fsrcnn, vdsr))
+"""Family by name, those of other packages included. To add one, write a module here and name it in this line, or make a
+package of its own (see CONTRIBUTING.md)."""
 
 __all__ = ["ARCHITECTURES", "Architecture", "StateDict", "build_from", "detect", "unknown_network"]
 
@@ -34,7 +33,7 @@ def build_from(spec: ModelSpec) -> nn.Module:
 
 def detect(state: StateDict) -> Architecture:
     """The one family whose signature matches a state dict; raises UnknownNetwork, which quotes the first keys."""
-    found = [family for family in ARCHITECTURES.values() if family.recognises(state.keys())]
+    found = ARCHITECTURES.recognising(state.keys())
     if len(found) == 1:
         return found[0]
     raise unknown_network(state)

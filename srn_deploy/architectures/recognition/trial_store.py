@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.architectures.recognition.trial import Choices, Examined, Trial, try_choices
 from srn_deploy.architectures.recognition.trial_image import VERSION
 from srn_deploy.errors import DamagedCheckpoint, OptionError
@@ -37,9 +38,10 @@ def measured(source_sha256: str, examined: Examined, choices: Choices, given: Ma
 
 
 def _key(examined: Examined, choices: Choices, given: Mapping[str, Scalar]) -> str:
-    """Tells questions about one file apart, and those of other versions of this package."""
+    """Tells questions about one file apart, and those of other versions of this package or of the family's own."""
+    package = ARCHITECTURES.package(examined.family.name)
     return key_of([VERSION, examined.family.name, dict(examined.options), asdict(choices), dict(given),
-                   examined.weights])
+                   examined.weights, *([package] if package else [])])
 
 
 def _kept(path: Path) -> Trial | None:

@@ -85,7 +85,7 @@ def _fitting(contents: Contents, given: Mapping[str, Any], where: str) -> tuple[
     fitting: list[Fitting] = []
 
     def examine(one: WeightSet) -> bool:
-        families = [family for family in ARCHITECTURES.values() if family.recognises(one.state.keys())]
+        families = ARCHITECTURES.recognising(one.state.keys())
         if len(families) != 1:
             return False
         near.append(one)
