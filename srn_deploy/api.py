@@ -118,7 +118,8 @@ def load(model: str | Path | None = None, *, device: str = "auto", precision: st
     """Open a shipped or downloaded model by name, a checkpoint, graph or engine by path, or the default model.
 
     device: "auto", "cpu", "cuda" or "openvino"; auto also finds engines that were built from the model. precision:
-    "auto", "fp32" or "bf16", which OpenVINO computes; see `open_model`. Pixels of 16 bits always run in FP32.
+    "auto", "fp32" or "bf16", which OpenVINO computes; see `open_model`. What `srn-deploy tune` found for the model on
+    this machine is used where the device is "auto". Pixels of 16 bits always run in FP32.
     corrections: what a checkpoint does not say about itself, as in Corrections(options={"scale": 4}). guard: what to do
     about blocks that do not resemble the input: "off", "warn" or "repair". What was opened, and why, is logged at level
     INFO. It runs on as many CPU threads as `cpu_threads` says.
@@ -134,8 +135,9 @@ def load_as(model: str | Path | None, request: OpenRequest, tiles: TileOptions |
     """As `load`, with a request that may say what work is ahead."""
     chosen = Guard.named(guard)
     _check_tiles(tiles)
-    backend, fallback = open_with_fallback(model, request)
-    return Upscaler(backend, tiles, guard=chosen, fallback=fallback)
+    opened = open_with_fallback(model, request)
+    chosen_tiles = tiles if opened.tuned is None else opened.tuned.tiled(tiles)
+    return Upscaler(opened.backend, chosen_tiles, guard=chosen, fallback=opened.fallback)
 
 
 def _check_tiles(tiles: TileOptions | None) -> None:

@@ -20,14 +20,16 @@ from srn_deploy.backends import (
 from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.errors import OptionError, SrnDeployError, TilingError
 from srn_deploy.inference.setup import Fp32Fallback
-from srn_deploy.registry.resolve import Model, ModelKind, ResolvedModel, resolve, resolve_file, resolve_shipped
+from srn_deploy.registry.resolve import Model, ModelKind, ResolvedModel, resolve, resolve_shipped
 from srn_deploy.registry.shipped import ShippedModel, shipped_with
 from srn_deploy.spec import AS_RECOGNISED, Corrections, PixelType, Precision
 from srn_deploy.system.cuda_driver import why_no_gpu
 from srn_deploy.tiling.shapes import Limits
 from srn_deploy.tiling.windows import TileOptions, planned_windows
+from srn_deploy.tuning.choice import WayToRun
+from srn_deploy.tuning.opening import open_engine_of, open_tuned
 from srn_deploy.verification.cpu_precision import open_in_precision
-from srn_deploy.verification.verify import ensure_certified, reference_of
+from srn_deploy.verification.verify import ensure_certified
 
 LARGE_PX = 10_000
 """A side that no engine takes whole."""
@@ -45,14 +47,37 @@ class OpenRequest:
     pixels: Iterable[int] | None = None
 
 
-def open_with_fallback(model: Model, request: OpenRequest) -> tuple[Backend, Fp32Fallback]:
-    """Open a model, and prepare the same in FP32; raises what `open_model` raises."""
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """A model that was opened, and the same in FP32; whoever asked for them closes both."""
+
+    backend: Backend
+    fallback: Fp32Fallback
+    tuned: WayToRun | None
+    """Where it was taken because it was measured to be the fastest here."""
+
+
+def open_with_fallback(model: Model, request: OpenRequest) -> Opened:
+    """Open a model, as `srn-deploy tune` found it to be the fastest or else as `open_model` does.
+
+    Raises what `open_model` raises.
+    """
     resolved = resolve(model, request.corrections)
     fallback = fp32_fallback_of(resolved, request.device, precision=request.precision)
-    backend = open_model(resolved, request.device, precision=request.precision, pixels=request.pixels)
+    backend, way = _tuned_or_default(resolved, request)
     if not fallback and backend.spec.precision is Precision.BF16:  # which auto took: the graph itself runs in FP32 too
         fallback = Fp32Fallback(lambda: _opened_in_fp32(resolved, request.device))
-    return backend, fallback
+    return Opened(backend=backend, fallback=fallback, tuned=way)
+
+
+def _tuned_or_default(model: ResolvedModel, request: OpenRequest) -> tuple[Backend, WayToRun | None]:
+    """The way that was tuned, where the device is left to this machine, else that of `open_model`."""
+    if request.device == "auto" and model.kind is not ModelKind.ENGINE:
+        tuned = open_tuned(model, precision_named(request.precision), request.pixels)
+        if tuned is not None:
+            _log.info("%s.", tuned.what)
+            return tuned.backend, tuned.way
+    return open_model(model, request.device, precision=request.precision, pixels=request.pixels), None
 
 
 def open_model(model: Model = None, device: str = "auto", *, precision: str = "auto",
@@ -157,7 +182,7 @@ def _on_gpu_or_cpu(model: ResolvedModel, wanted: Precision | None) -> Backend:
     engines = [engine for engine in engines_of(model, EngineStore()) if wanted in (None, engine.spec.precision)]
     for engine in engines:
         try:
-            backend, title = _opened_engine(engine, model)
+            backend, title = open_engine_of(model, engine)
         except SrnDeployError as error:
             obstacles.append(error.message.rstrip("."))
         else:
@@ -176,18 +201,6 @@ def _on_gpu_or_cpu(model: ResolvedModel, wanted: Precision | None) -> Backend:
     backend, title = open_on(model, "cpu")
     _log.info("%s on the CPU (%s).", title, "; ".join(obstacles))
     return backend
-
-
-def _opened_engine(engine: StoredEngine, made_from: ResolvedModel) -> tuple[Backend, str]:
-    """An engine of the cache and its title; closed again where it is not certified."""
-    model = resolve_file(engine.path)
-    backend, title = open_on(model, "cuda")
-    try:
-        ensure_certified(backend, model, title, against=reference_of(made_from))
-    except BaseException:
-        backend.close()
-        raise
-    return backend, title
 
 
 def _ways_without_engine(model: ResolvedModel, wanted: Precision | None) -> list[Callable[[], tuple[Backend, str]]]:

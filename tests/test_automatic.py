@@ -18,7 +18,7 @@ from srn_deploy.architectures.checkpoint import save_checkpoint
 from srn_deploy.automatic import least_pixels, open_by_work
 from srn_deploy.backends import why_no_bf16
 from srn_deploy.image import Image, write_image
-from srn_deploy.inference.plan import Job, pixels_of
+from srn_deploy.inference.plan import Job, PixelCounts
 from srn_deploy.open_model import OpenRequest
 from srn_deploy.registry.resolve import ModelKind, ResolvedModel, resolve, resolve_file
 from srn_deploy.spec import Precision
@@ -143,7 +143,7 @@ def test_pixels_come_from_headers_and_what_has_none_counts_as_nothing(tmp_path: 
     (tmp_path / "bad.png").write_bytes(b"no image")
     os.mkfifo(tmp_path / "pipe.png")  # reading it would wait for ever, or take what the run needs
     jobs = [Job(source=tmp_path / name, target=tmp_path / "out.png") for name in ("bad.png", "pipe.png", "good.png")]
-    assert sum(pixels_of(jobs)) == 35
+    assert sum(PixelCounts(jobs)) == 35
 
 
 @pytest.fixture(scope="module")

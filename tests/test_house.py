@@ -17,8 +17,8 @@ import pytest
 PACKAGE = "srn_deploy"
 
 PACKAGES = ("errors", "grid", "spec", "system", "image", "tiling", "registry", "architectures", "graph", "engine",
-            "backends", "inference", "quality", "verification", "automatic", "open_model", "engine_request", "describe",
-            "api", "benchmark", "doctor", "training", "cli")
+            "backends", "inference", "quality", "verification", "automatic", "tuning", "open_model", "engine_request",
+            "describe", "api", "benchmark", "doctor", "training", "cli")
 """Packages and top-level modules, lowest first: each imports only from those before it."""
 
 PUBLIC_FACE = "__init__"
@@ -26,9 +26,10 @@ PUBLIC_FACE = "__init__"
 STARTER = "__main__"
 
 PLAIN = {"errors", "grid", "spec", "system", "registry", "image/containers", "tiling/shapes", "engine", "automatic",
-         "open_model", "engine_request", "describe", "benchmark/environment", "benchmark/records", "benchmark/results",
-         "benchmark/summary", "benchmark/tables", "verification/verify", "verification/cpu_precision", "doctor", "cli",
-         "architectures/weights/inert_pickle", "architectures/weights/pickled_names", PUBLIC_FACE, STARTER}
+         "tuning", "open_model", "engine_request", "describe", "benchmark/environment", "benchmark/records",
+         "benchmark/results", "benchmark/summary", "benchmark/tables", "verification/verify",
+         "verification/cpu_precision", "doctor", "cli", "architectures/weights/inert_pickle",
+         "architectures/weights/pickled_names", PUBLIC_FACE, STARTER}
 """Packages and files that do without arrays, so that the help text appears before numpy is loaded."""
 
 HOMES = {

@@ -7,7 +7,8 @@ from pathlib import Path
 from tests.test_house import PACKAGE, imports_of, package_sources
 
 LAYERS: dict[str, tuple[str, ...]] = {
-    "system": ("arguments bounded_process cache control_groups cpu_features cuda_driver documents folders hashing",
+    "system": (("arguments bounded_process cache control_groups cpu_features cuda_driver documents folders hashing "
+                "installed"),
                "atomic locks threads",
                "held_folder"),
     "image": (("alpha bicubic containers/foreign containers/ifd containers/pixel_map containers/unpacked "
@@ -36,17 +37,18 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "inference": ("guard plan upscale", "earlier_results setup", "repair", "arrays", "jobs"),
     "quality": ("metrics", "pairs", "evaluate"),
     "verification": ("agreement sample_images", "certificate export_proof", "verify", "cpu_precision"),
+    "tuning": ("choice", "opening"),
     "benchmark": ("environment inputs results summary tables", "candidates machine records",
-                  "comparison evaluation_record paper steady_page ways",
-                  "figure paper_page paper_protocol steady_state"),
+                  "comparison evaluation_record paper steady_page tuning_work ways",
+                  "figure paper_page paper_protocol steady_state tuning"),
     "doctor": ("findings fixes probe_reports subprocesses", "packages", "engines machine requirements",
-               "gpu probe processor", "verdict", "examination"),
+               "gpu probe processor tuned", "verdict", "examination"),
     "training": (("curve device interruption jpeg_codec layout muon pixel_file recipe_store recipes/__init__ "
                   "stress weight_init"), "data degradation recipe", "batches evaluation losses run_folder schedule",
                  "earlier_run", "initialization options teacher", "trainer"),
     "cli": ("messages signals values", "options",
             ("bench_view build_engine compare doctor engines evaluate export info models progress recipes train "
-             "verify"), "bench upscale"),
+             "verify"), "bench tune_view upscale", "tune"),
 }
 """Package to its layers, lowest first. A package's own `__init__` is the top one: it collects what the others offer."""
 

@@ -33,6 +33,7 @@ WORK = {
     "models": ("srn_deploy.registry.pull.pull", ["pull", "edsr-x2"]),
     "recipes": ("srn_deploy.training.recipe_store.shipped_recipes", []),
     "train": ("srn_deploy.training.train", ["compact-x4", "--data", "."]),
+    "tune": ("srn_deploy.benchmark.tuning.tune", []),
     "doctor": ("srn_deploy.doctor.examine", []),
 }
 """For each command what does its work, and arguments with which it gets there."""

@@ -15,7 +15,7 @@ TASK = Task(device="cpu", size=(16, 16), batches=(1,), every_way=False)
 
 
 def opened_by(backend: NearestBackend, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ways, "_ways", lambda *given: [Way("fake", lambda: (backend, "Fake"))])
+    monkeypatch.setattr(ways, "ways_of", lambda *given: [Way("fake", lambda: (backend, "Fake"))])
     monkeypatch.setattr(ways, "_cost", lambda *given: None)
 
 

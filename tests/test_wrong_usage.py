@@ -15,7 +15,8 @@ NEEDED = {"upscale": ["in.png", "out.png"], "eval": ["--hr", "originals"], "comp
           "train": ["compact-x4", "--data", "images"], "models pull": ["rlfn-x4"]}
 """Arguments without which a command is wrong already. No such files exist: nothing gets as far as them."""
 
-WRONG_TEXTS = {"--tile": ["many", "-32", "0", "1", "3.5", ""], "--size": ["24", "0x5", "24x", "8x8..16x16", ""],
+WRONG_TEXTS = {"--tile": ["many", "-32", "0", "1", "3.5", ""], "--for": ["24", "no.png", ""],
+               "--size": ["24", "0x5", "24x", "8x8..16x16", ""],
                "--shapes": ["24", "0x0", "32x32..16x16", ""], "--compute-capability": ["eight", "89", ""],
                "--lr-pattern": ["{", "{what}", "same", ""], "--set": ["residual", "=1", ""]}
 """Of options that are read as text and have a form; `--set` names are those of the network, which only a file says."""

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib import metadata
-from pathlib import Path
 
 import msgspec
 
+from srn_deploy.system.cpu_features import cpu_name
 from srn_deploy.system.cuda_driver import why_no_gpu
 from srn_deploy.system.documents import to_builtins
+from srn_deploy.system.installed import installed_versions
 from srn_deploy.system.threads import usable_cores
 
-_DISTRIBUTIONS = {
-    "srn-deploy": ("srn-deploy",),
-    "numpy": ("numpy",),
-    "onnxruntime": ("onnxruntime-gpu", "onnxruntime"),
-    "openvino": ("openvino",),
-    "torch": ("torch",),
-    "opencv": ("opencv-python-headless", "opencv-python"),
-}
-"""Library to the names under which it may be installed."""
+_LIBRARIES = ("srn-deploy", "numpy", "onnxruntime", "openvino", "torch", "opencv")
 
 _EXPECTED_TO_DIFFER = {"date", "load_1min", "after", "ceilings"}
 """Two runs on one machine differ in these."""
@@ -91,7 +83,7 @@ def current_environment(*, threads: int) -> Environment:
     """
     return Environment(
         date=datetime.now(UTC).date().isoformat(),
-        cpu=_cpu_name(),
+        cpu=cpu_name(),
         logical_cores=usable_cores(),
         threads=threads,
         memory_gib=_memory_gib(),
@@ -99,7 +91,7 @@ def current_environment(*, threads: int) -> Environment:
         gpu=f"none: {reason}" if (reason := why_no_gpu()) else "present",
         system=_system_name(),
         python=platform.python_version(),
-        versions={library: version for library, names in _DISTRIBUTIONS.items() if (version := _version(names))},
+        versions=installed_versions(_LIBRARIES),
     )
 
 
@@ -118,23 +110,6 @@ def differences(before: Environment, after: Environment) -> list[str]:
 def _fields(environment: Environment) -> Mapping[str, object]:
     fields: Mapping[str, object] = to_builtins(environment)
     return fields
-
-
-def _version(names: Sequence[str]) -> str | None:
-    for name in names:
-        try:
-            return metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return None
-
-
-def _cpu_name() -> str:
-    """The model as the system reports it; the kind of processor where it does not."""
-    listing = Path("/proc/cpuinfo")
-    lines = listing.read_text(encoding="utf-8").splitlines() if listing.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _memory_gib() -> int | None:

@@ -26,6 +26,7 @@ from srn_deploy.open_model import engines_of
 from srn_deploy.registry.resolve import Model, ModelKind, ResolvedModel, resolve, resolve_file
 from srn_deploy.spec import Form, PixelType, Precision
 from srn_deploy.tiling.shapes import Size
+from srn_deploy.tuning.choice import WayToRun
 
 _log = logging.getLogger(__name__)
 
@@ -87,6 +88,8 @@ class Way:
     open: OpenBackend
     precision: Precision | None = None
     """None where only the opened file says it."""
+    reopens: WayToRun | None = None
+    """How `auto` opens it again; None for what was exported for a benchmark alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +116,7 @@ def candidates_of(model: Model, task: Task, opened: ExitStack,
     opened.
     """
     resolved = resolve(model)
-    for way in _ways(resolved, task, opened):
+    for way in ways_of(resolved, task, opened):
         if not task.takes(way.precision):
             continue
         title = f"{resolved.path.stem}, {way.name}"
@@ -132,8 +135,8 @@ def candidates_of(model: Model, task: Task, opened: ExitStack,
         yield from found
 
 
-def _ways(model: ResolvedModel, task: Task, opened: ExitStack) -> Iterator[Way]:
-    """By backend, precision and form of graph."""
+def ways_of(model: ResolvedModel, task: Task, opened: ExitStack) -> Iterator[Way]:
+    """By backend, precision and form of graph. opened: removes what was exported."""
     if model.kind is ModelKind.ENGINE:
         yield Way("engine", lambda: open_on(model, "cuda"))
         return
@@ -145,35 +148,47 @@ def _ways(model: ResolvedModel, task: Task, opened: ExitStack) -> Iterator[Way]:
                   for kind in _exports(task, is_there=model.kind is ModelKind.GRAPH)}
     if task.device != "openvino":
         if model.kind is ModelKind.GRAPH:
-            yield Way("graph", lambda: open_on(model, task.device))
+            yield Way("graph", lambda: open_on(model, task.device), reopens=_again(task.device))
         if checkpoint is not None and has_torch:
-            yield Way("PyTorch FP32", lambda: open_on(checkpoint, task.device), Precision.FP32)
+            yield Way("PyTorch FP32", lambda: open_on(checkpoint, task.device), Precision.FP32,
+                      _again(task.device, of_checkpoint=True))
         for (form, precision), graph in graphs.items():
             yield Way(f"{form} graph {precision.upper()}", partial(_opened_graph, graph, task.device), precision)
     if task.device == "cuda":
         yield from _on_gpu_alone(model)
     deploy = graphs.get((Form.DEPLOY, Precision.FP32)) if model.kind is ModelKind.CHECKPOINT else lambda: model
     if deploy is not None:
-        yield from _on_openvino(deploy, task)
+        yield from _on_openvino(deploy, task, is_kept=model.kind is ModelKind.GRAPH)
 
 
 def _on_gpu_alone(model: ResolvedModel) -> Iterator[Way]:
     checkpoint = model.checkpoint
     if checkpoint is not None:
-        yield Way("PyTorch FP16", lambda: open_half(checkpoint), Precision.FP16)
+        yield Way("PyTorch FP16", lambda: open_half(checkpoint), Precision.FP16,
+                  _again("cuda", Precision.FP16, of_checkpoint=True))
     for engine in engines_of(model, EngineStore()):
-        yield Way(engine.path.stem, partial(open_on, resolve_file(engine.path), "cuda"), engine.spec.precision)
+        yield Way(engine.path.stem, partial(open_on, resolve_file(engine.path), "cuda"), engine.spec.precision,
+                  _again("cuda", engine.spec.precision, engine=engine.path.name))
 
 
-def _on_openvino(graph: OpenGraph, task: Task) -> Iterator[Way]:
-    """On a CPU, where OpenVINO is installed or asked for; in BF16 where the CPU computes in it or BF16 is asked for."""
+def _on_openvino(graph: OpenGraph, task: Task, *, is_kept: bool) -> Iterator[Way]:
+    """On a CPU, where OpenVINO is installed or asked for; in BF16 where the CPU computes in it or BF16 is asked for.
+
+    is_kept: the graph is there after the benchmark.
+    """
     is_asked_for = task.device == "openvino" or task.precision is Precision.BF16
     if task.device == "cuda" or not (is_asked_for or importlib.util.find_spec("openvino")):
         return
     reason = why_no_bf16()  # raises MissingPackage where it is asked for and not installed
     for precision in (Precision.FP32, Precision.BF16):
         if precision is Precision.FP32 or not reason or task.precision is Precision.BF16:
-            yield Way(f"OpenVINO {precision.upper()}", partial(_opened_on_openvino, graph, precision), precision)
+            yield Way(f"OpenVINO {precision.upper()}", partial(_opened_on_openvino, graph, precision), precision,
+                      _again("openvino", precision) if is_kept else None)
+
+
+def _again(device: str, precision: Precision = Precision.FP32, *, of_checkpoint: bool = False,
+           engine: str = "") -> WayToRun:
+    return WayToRun(device=device, precision=precision, of_checkpoint=of_checkpoint, engine=engine)
 
 
 def _exports(task: Task, *, is_there: bool) -> Iterator[tuple[Form, Precision]]:
@@ -222,12 +237,13 @@ def _candidates_on(title: str, backend: Backend, library: str, task: Task, opene
     folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
     write_image(folder / "in.png", Image(pixels=pixels[0]))
     jobs = plan_jobs(folder / "in.png", folder / "out.png")
-    yield candidate(name=f"{title}, file to file", run=wall_clock(partial(_run_files, jobs, backend)), pictures=1)
+    yield candidate(name=f"{title}, file to file", run=wall_clock(partial(run_files, jobs, Setup(backend))),
+                    pictures=1)
 
 
-def _run_files(jobs: Sequence[Job], backend: Backend) -> None:
+def run_files(jobs: Sequence[Job], setup: Setup) -> None:
     """Raise what an image failed with: a failure must not count as a fast pass."""
-    for outcome in run_jobs(jobs, Setup(backend)):
+    for outcome in run_jobs(jobs, setup):
         if outcome.error is not None:
             raise outcome.error
 

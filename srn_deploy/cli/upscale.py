@@ -64,7 +64,7 @@ def upscale(paths: tuple[str, ...], model: str | None, device: str, precision: s
     from srn_deploy.image import MAX_MEGAPIXELS
     from srn_deploy.inference.earlier_results import pending
     from srn_deploy.inference.jobs import clear_leftovers, formats_without_quality
-    from srn_deploy.inference.plan import pixels_of, plan_jobs
+    from srn_deploy.inference.plan import PixelCounts, plan_jobs
     from srn_deploy.open_model import OpenRequest
     from srn_deploy.system.threads import cpu_threads
     from srn_deploy.tiling.windows import TileOptions
@@ -80,7 +80,7 @@ def upscale(paths: tuple[str, ...], model: str | None, device: str, precision: s
         with cpu_threads(threads):
             upscaler = load_as(model, OpenRequest(
                 device=device, precision=precision, corrections=corrections,
-                pixels=pixels_of(missing if skip_existing and not update else planned)), tiles, guard=guard)
+                pixels=PixelCounts(missing if skip_existing and not update else planned)), tiles, guard=guard)
     except KeyboardInterrupt:
         raise stopped(0, len(missing if kept else planned), resume) from None
     with upscaler:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,6 +81,17 @@ def one_size(context: click.Context, parameter: click.Parameter, value: str) -> 
     if shapes is None or shapes.smallest != shapes.largest:
         raise click.BadParameter(f"{value!r} is not one size; write height x width, as in 339x510.")
     return value
+
+
+def purpose(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """Check what is to be upscaled: the path of an image or a folder, else a size, HxW."""
+    if value and os.path.exists(value):  # noqa: PTH110  # Path.exists raises for names that are too long
+        return value
+    try:
+        return one_size(context, parameter, value)
+    except click.BadParameter:
+        raise click.BadParameter(f"{value!r} is no file, no folder and no size; write height x width, as in 339x510."
+                                 ) from None
 
 
 def ranges_of_shapes(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:

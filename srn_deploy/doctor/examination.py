@@ -39,6 +39,7 @@ from srn_deploy.doctor.packages import (
 )
 from srn_deploy.doctor.processor import openvino_finding, processor_finding
 from srn_deploy.doctor.subprocesses import ProbeResult, run_probes
+from srn_deploy.doctor.tuned import tuned_findings
 from srn_deploy.doctor.verdict import GRAPH_ON, judge
 from srn_deploy.errors import OptionError
 from srn_deploy.system.arguments import check_kind, shown
@@ -67,8 +68,8 @@ def examine(device: str = "auto", *, timeout_s: float = 60.0) -> DoctorReport:
     packages = read_packages(requirements)
     results = run_probes(_probes(packages), timeout_s)
     findings = [*machine_findings(), processor_finding(), metadata_finding(requirements),
-                *_package_findings(packages, results), *model_findings(), *pulled_findings(), cache_finding(),
-                *engine_findings(results["engines"])]
+                *_package_findings(packages, results), *model_findings(), *pulled_findings(), *tuned_findings(),
+                cache_finding(), *engine_findings(results["engines"])]
     works, verdict = judge(device, results, image_problem=_why_no_images(packages, results),
                            model_is_whole=default_is_whole())
     return DoctorReport(device=device, works=works, verdict=verdict, findings=_by_feature(findings))

@@ -58,14 +58,20 @@ def plan_jobs(sources: str | Path | Iterable[str | Path], target: str | Path, su
     return jobs
 
 
-def pixels_of(jobs: Iterable[Job]) -> Iterator[int]:
-    """Pixels of each source, from its header; what cannot be read yet, such as a pipe, counts as nothing."""
-    for job in jobs:
-        try:
-            height, width = image_size(job.source) if job.source.is_file() else (0, 0)
-        except (ImageError, OSError):  # the run reports it
-            continue
-        yield height * width
+@dataclass(frozen=True)
+class PixelCounts:
+    """Pixels of each source, from its header, read when they are asked for."""
+
+    jobs: Sequence[Job]
+
+    def __iter__(self) -> Iterator[int]:
+        """What cannot be read yet, such as a pipe, counts as nothing."""
+        for job in self.jobs:
+            try:
+                height, width = image_size(job.source) if job.source.is_file() else (0, 0)
+            except (ImageError, OSError):  # the run reports it
+                continue
+            yield height * width
 
 
 def _planned(named: Sequence[Path], target: str | Path) -> list[Job]:

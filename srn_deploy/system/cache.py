@@ -40,6 +40,11 @@ def trials_folder() -> Path:
     return _named_or_of_user() / "trials"
 
 
+def tuned_folder() -> Path:
+    """`tuned/` of $SRN_CACHE, else of the user's cache folder: what was measured to be the fastest here."""
+    return _named_or_of_user() / "tuned"
+
+
 def _of_user() -> Path:
     """Raises OptionError where the user has no home folder."""
     if base := os.environ.get("XDG_CACHE_HOME"):

@@ -1,7 +1,8 @@
-"""What the CPU computes fast besides FP32, as far as the system says."""
+"""What the CPU is and what it computes fast besides FP32, as far as the system says."""
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 
 _FLAGS = {"BF16": {"avx512_bf16", "amx_bf16", "bf16"}, "VNNI": {"avx512_vnni", "avx_vnni"},
@@ -18,3 +19,10 @@ def cpu_features(info: Path = Path("/proc/cpuinfo")) -> dict[str, bool] | None:
     named = (line.partition(":") for line in lines)
     flags = next((rest.split() for name, _, rest in named if name.strip() in ("flags", "Features")), None)
     return None if flags is None else {feature: not known.isdisjoint(flags) for feature, known in _FLAGS.items()}
+
+
+def cpu_name(info: Path = Path("/proc/cpuinfo")) -> str:
+    """The model as the system reports it; the kind of processor where it does not."""
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -69,6 +69,11 @@ def threads_in_use() -> int:
     return _asked_for.get() or _from_environment() or usable_cores()
 
 
+def are_asked_for() -> bool:
+    """Whether the user or the environment says how many threads there are to be."""
+    return bool(_asked_for.get() or _from_environment())
+
+
 def thread_limit() -> int:
     """The same where it differs from what a library would choose that sees the whole machine; else 0, its own choice.
 
