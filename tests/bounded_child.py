@@ -30,6 +30,11 @@ def answer(request: bytes) -> bytes:
         case "memory":
             filled = bytearray(b"1") * 2**29
             time.sleep(600 + filled[0])
+        case "memory of children":
+            subprocess.run([sys.executable, "-c", "import time; filled = b'1' * 2**29; time.sleep(600)"], check=False)
+        case "held":
+            child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+            return f"{child.pid}".encode()
     return request[::-1]
 
 

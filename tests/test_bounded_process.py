@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from srn_deploy.system.bounded_process import Ended, run_bounded
+from srn_deploy.system.bounded_process import Ended, ending, run_bounded
 
 GIB = 2**30
 
@@ -74,3 +78,44 @@ def test_an_interruption_ends_the_process_and_is_passed_on() -> None:
     with pytest.raises(KeyboardInterrupt):
         run_bounded("tests.bounded_child", b"children", seconds=60, memory_bytes=GIB, on_line=interrupted)
     assert ends_soon(pids[0])
+
+
+def test_memory_is_counted_over_all_processes_of_the_group() -> None:
+    ended, _ = run("memory of children", memory_bytes=GIB // 4)
+    assert ended.reason == "it takes more than 0.2 GiB"
+
+
+def test_a_pipe_that_is_held_open_from_outside_the_group_blocks_nothing() -> None:
+    ended, _ = run("held")
+    os.kill(int(ended.output), signal.SIGKILL)
+    assert ended.reason == ""
+
+
+def test_a_request_that_is_larger_than_a_pipe_comes_whole() -> None:
+    request = "0123456789" * 50_000
+    ended, _ = run(request)
+    assert ended.output.decode() == request[::-1]
+
+
+def test_a_module_that_is_not_there_is_a_reason() -> None:
+    ended = run_bounded("tests.no_such_module", b"1" * 2**20, seconds=60, memory_bytes=GIB)
+    assert ended.reason == "it ends with exit code 1"
+    assert "No module named tests.no_such_module" in ended.last_line
+
+
+def test_the_process_ends_with_the_one_that_waits_for_it() -> None:
+    code = ("from srn_deploy.system.bounded_process import run_bounded\n"
+            "run_bounded('tests.bounded_child', b'children', "
+            "seconds=60, memory_bytes=2**30, on_line=lambda line: print(line, flush=True))")
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True,
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}) as waiting:
+        assert waiting.stdout is not None
+        grandchild = int(waiting.stdout.readline())
+        child = int(Path(f"/proc/{grandchild}/stat").read_text().rpartition(")")[2].split()[1])
+        waiting.kill()
+    os.kill(grandchild, signal.SIGKILL)
+    assert ends_soon(child)
+
+
+def test_a_signal_without_a_name_is_named_by_its_number() -> None:
+    assert ending(-99) == "it ends in signal 99"
