@@ -242,9 +242,12 @@ def test_figure_1_is_drawn(paper_record: Record, tmp_path: Path, suffix: str) ->
         assert b"Urban100" in path.read_bytes() or b"<svg" in path.read_bytes()
 
 
-def test_the_command_measures_a_model_in_steady_state(tmp_path: Path, repository: Path, one_thread: None) -> None:
-    graph = tmp_path / "graph.onnx"  # not the shipped file, so that one way is all there is
+def test_the_command_measures_a_model_in_steady_state(tmp_path: Path, repository: Path, one_thread: None,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = tmp_path / "graph.onnx"
     graph.write_bytes((repository / "models/srn-s-b4-x4.onnx").read_bytes())
+    monkeypatch.setattr(machine, "_MATRIX_SIDE", 128)
+    monkeypatch.setattr(machine, "_COPIED_BYTES", 2**20)
     ended = run(graph, "--device", "cpu", "--rounds", "5", "--size", "24x32", "--batch", "2",
                 "--save", tmp_path / "a.json", "--csv", tmp_path / "a.csv")
     assert ended.exit_code == 0, ended.output

@@ -19,6 +19,7 @@ import srn_deploy
 from srn_deploy.architectures.checkpoint import save_checkpoint
 from srn_deploy.backends import Backend, why_no_bf16
 from srn_deploy.benchmark import steady_state
+from srn_deploy.benchmark import ways as ways_module
 from srn_deploy.benchmark.environment import Ceilings
 from srn_deploy.benchmark.results import SteadyResults
 from srn_deploy.benchmark.ways import Task, candidates_of
@@ -263,11 +264,23 @@ def test_bench_says_why_bf16_is_left_out_where_it_was_asked_for(graphs: dict[str
 
 
 @pytest.mark.usefixtures("bf16_cpu")
-def test_bf16_is_not_measured_against_the_ceiling_of_fp32(graphs: dict[str, Path], tmp_path: Path,
+@pytest.mark.parametrize("narrow", [{}, {"bf16": 4e3}])
+def test_bf16_is_measured_against_its_own_ceiling_or_none(graphs: dict[str, Path], narrow: dict[str, float],
                                                           monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steady_state, "ceilings", lambda device: Ceilings(gflops=1e3, gbytes_per_s=1e3))
+    limits = Ceilings(gflops=1e3, gbytes_per_s=1e3, narrow_gflops=narrow)
+    monkeypatch.setattr(steady_state, "ceilings", lambda device, precisions: limits)
     record = steady_state.run_steady([str(graphs["bytes"])], steady_state.Plan(size=(24, 32), rounds=1))
-    shares = {name: row.share_of_compute for name, row in record.results_as(SteadyResults).candidates.items()
-              if "resident" in name}
-    assert {name: share is None for name, share in shares.items()} == {name: "BF16" in name for name in shares}
-    assert len(shares) == 3
+    rows = {name: row for name, row in record.results_as(SteadyResults).candidates.items() if "resident" in name}
+    assert len(rows) == 3
+    for name, row in rows.items():
+        flops_per_s = row.pictures_per_s * cost_of(graphs["bytes"], (24, 32)) / 1e9
+        ceiling = 1e3 if "BF16" not in name else narrow.get("bf16")
+        assert row.share_of_compute == (None if ceiling is None else pytest.approx(flops_per_s / ceiling))
+
+
+def cost_of(graph: Path, size: tuple[int, int]) -> int:
+    """Operations of one pass."""
+    with closing(opened(graph, "fp32")) as backend:
+        cost = ways_module._cost(backend, size)
+    assert cost is not None
+    return cost.flops

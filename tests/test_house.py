@@ -47,7 +47,7 @@ HOMES = {
     "cuda": {"backends/cuda_graph"},
     "onnxscript": {"graph/export"},
     "onnxruntime": {"graph/grid_probe", "graph/onnx_file", "backends/onnx_runtime", "doctor/probe"},
-    "openvino": {"backends/open_vino"},
+    "openvino": {"backends/open_vino", "backends/open_vino_products"},
     "matplotlib": {"training", "benchmark/figure"},
     "pynvml": {"benchmark/machine"},
     "click": {"cli"},

@@ -33,7 +33,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "graph": ("onnx_file pruning", "grid_probe", "exact_tiling", "export"),
     "engine": ("library monitor options", "identity", "manifest", "store", "caches load", "build contexts"),
     "backends": ("compiled_models cuda_graph cuda_session protocol pytorch_clock pytorch_graph", "batch",
-                 "onnx_runtime open_vino pytorch tensor_rt"),
+                 "onnx_runtime open_vino pytorch tensor_rt", "open_vino_products"),
     "inference": ("guard plan upscale", "earlier_results setup", "repair", "arrays", "jobs"),
     "quality": ("metrics", "pairs", "evaluate"),
     "verification": ("agreement sample_images", "certificate export_proof", "verify", "cpu_precision"),

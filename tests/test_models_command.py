@@ -177,8 +177,9 @@ def test_a_pulled_model_is_used_by_its_name_without_further_options(
     if command == "bench":  # four exports take too long: what they are told is looked at instead
         monkeypatch.setattr("srn_deploy.verification.export_proof.export_and_prove",
                             lambda model, *_: told.append(model.corrections))
-        monkeypatch.setattr("srn_deploy.benchmark.steady_state.ceilings", lambda device: Ceilings())
+        monkeypatch.setattr("srn_deploy.benchmark.steady_state.ceilings", lambda device, precisions: Ceilings())
         monkeypatch.setattr("srn_deploy.benchmark.candidates.MOST_WARM_UPS", 1)
+        monkeypatch.setattr("srn_deploy.benchmark.ways._in_pytorch", lambda *given: ())  # compiling takes longer still
     if command == "build-engine":
         pytest.importorskip("tensorrt_rtx")
     picture(Path("in.png"))

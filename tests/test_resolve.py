@@ -113,7 +113,7 @@ def test_a_command_hashes_no_model_and_decodes_no_document_twice(
     shutil.copyfile(model.graph.path, "copy.onnx")
     shutil.copyfile(model.checkpoint.path, "copy.safetensors")
     if command == "bench":  # the speed of the machine is not the claim
-        monkeypatch.setattr("srn_deploy.benchmark.steady_state.ceilings", lambda device: Ceilings())
+        monkeypatch.setattr("srn_deploy.benchmark.steady_state.ceilings", lambda device, precisions: Ceilings())
     counted = Counted(monkeypatch)
     done = CliRunner().invoke(main, COMMANDS[command])
     assert done.exit_code == 0, done.stderr

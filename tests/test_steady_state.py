@@ -39,7 +39,7 @@ def steady_candidate(name: str, run: Pass) -> Candidate:
 @pytest.fixture
 def with_candidates(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Makes `run_steady` time these passes instead of a model."""
-    monkeypatch.setattr(steady_state, "ceilings", lambda device: Ceilings())
+    monkeypatch.setattr(steady_state, "ceilings", lambda device, precisions: Ceilings())
 
     def use(**passes: Pass) -> None:
         monkeypatch.setattr(steady_state, "candidates_of", lambda model, task, opened, on_way: [
@@ -125,7 +125,7 @@ def test_ctrl_c_after_the_last_round_keeps_the_measurement(
         with_candidates: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     measured = count(1)
 
-    def ceilings(device: str) -> Ceilings:
+    def ceilings(device: str, precisions: object) -> Ceilings:
         if next(measured) == 2:
             raise KeyboardInterrupt
         return Ceilings()

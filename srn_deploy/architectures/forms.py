@@ -22,15 +22,15 @@ class PortableForm(nn.Module):
 
 
 class HalfCore(nn.Module):
-    """A network in FP16 between float32 inputs and outputs; the given network is converted in place."""
+    """A network in FP16, or in BF16, between float32 inputs and outputs; the given network is converted in place."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, dtype: torch.dtype = torch.float16) -> None:
         super().__init__()
-        self.network = network.half()
+        self.network, self._dtype = network.to(dtype), dtype
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """The forward of the network, with float32 inputs and output."""
-        upscaled: Tensor = self.network(*(tensor.half() for tensor in inputs))
+        upscaled: Tensor = self.network(*(tensor.to(self._dtype) for tensor in inputs))
         return upscaled.float()
 
 

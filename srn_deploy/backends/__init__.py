@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -24,7 +25,8 @@ PRECISIONS = {"auto": None, Precision.FP32.value: Precision.FP32, Precision.BF16
 """What a user may ask for; auto leaves it to what is there."""
 
 __all__ = ["DEVICES", "PRECISIONS", "Backend", "Batch", "check_device", "open_and_explain", "open_backend", "open_half",
-           "open_on", "open_on_openvino", "openvino_identity", "precision_named", "why_no_bf16"]
+           "open_in_pytorch", "open_on", "open_on_openvino", "openvino_identity", "openvino_product", "precision_named",
+           "why_no_bf16"]
 
 _log = logging.getLogger(__name__)
 
@@ -99,6 +101,15 @@ def open_half(checkpoint: ResolvedModel) -> tuple[Backend, str]:
     return _open_checkpoint(checkpoint, "cuda", Precision.FP16)
 
 
+def open_in_pytorch(checkpoint: ResolvedModel, precision: Precision, *, channels_last: bool = True,
+                    compiled: bool = False) -> tuple[Backend, str]:
+    """Open a checkpoint in PyTorch on the CPU in one of the ways that a script may run it, for benchmarks.
+
+    precision: FP32 or BF16. channels_last: the layout in memory. compiled: by torch.compile. Raises MissingPackage.
+    """
+    return _open_checkpoint(checkpoint, "cpu", precision, channels_last=channels_last, compiled=compiled)
+
+
 def open_on_openvino(model: ResolvedModel, precision: Precision) -> tuple[OpenVinoBackend, str]:
     """Open a graph on OpenVINO, in FP32 or BF16; returns also the title of what runs it.
 
@@ -118,6 +129,14 @@ def openvino_identity(model: ResolvedModel, precision: Precision) -> CompiledIde
     """What a graph compiled by OpenVINO depends on; raises as `open_on_openvino` does, without compiling it."""
     identity: CompiledIdentity = _openvino().identity_of(model.path, precision, model.sha256)
     return identity
+
+
+def openvino_product(precision: str, side: int) -> Callable[[], object]:
+    """A product of two square matrices by OpenVINO on the CPU, to be timed; see `open_vino_products.product`."""
+    _openvino()
+    from srn_deploy.backends.open_vino_products import product
+
+    return product(precision, side)
 
 
 def why_no_bf16() -> str:
@@ -152,12 +171,14 @@ def _open_graph(path: Path, device: str) -> tuple[Backend, str]:
     return OnnxRuntimeBackend(path, device), "ONNX Runtime"
 
 
-def _open_checkpoint(model: ResolvedModel, device: str, precision: Precision) -> tuple[Backend, str]:
+def _open_checkpoint(model: ResolvedModel, device: str, precision: Precision, *, channels_last: bool = True,
+                     compiled: bool = False) -> tuple[Backend, str]:
     for package in ("torch", "safetensors"):
         if importlib.util.find_spec(package) is None:
             raise missing_package(package, f"A model file that is not an {GRAPH_SUFFIX} graph ({model.path.name})")
     from srn_deploy.architectures.recognition.recognise import load_resolved
     from srn_deploy.backends.pytorch import PyTorchBackend
 
-    backend = PyTorchBackend(load_resolved(model), device, precision=precision)
-    return backend, "PyTorch" if precision is Precision.FP32 else "PyTorch in FP16"
+    backend = PyTorchBackend(load_resolved(model), device, precision=precision, channels_last=channels_last,
+                             compiled=compiled)
+    return backend, "PyTorch" if precision is Precision.FP32 else f"PyTorch in {precision.upper()}"

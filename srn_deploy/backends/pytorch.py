@@ -27,21 +27,30 @@ from srn_deploy.system.threads import fitting_threads
 from srn_deploy.tiling.interpolation import Geometry
 from srn_deploy.tiling.shapes import Limits
 
+_NARROW = {Precision.FP16: torch.float16, Precision.BF16: torch.bfloat16}
+
 
 class PyTorchBackend:
-    """Runs a copy of the network, channels last; takes uint8 and float32 batches.
+    """Runs a copy of the network; takes uint8 and float32 batches.
 
-    In FP32 it runs eagerly; on a GPU the convolutions use cuDNN's default, which is TF32. In FP16 the network computes
-    in half precision, pixels before and after it do not; on a GPU every shape is a CUDA graph from its second run on.
+    channels_last: the layout in memory, which is faster; False is that of most scripts. compiled: by torch.compile, on
+    the first batch of each shape, which takes long: for benchmarks.
+
+    In FP32 it runs eagerly; on a GPU the convolutions use cuDNN's default, which is TF32. In FP16 and BF16 the network
+    computes in half precision, pixels before and after it do not; in FP16 on a GPU every shape is a CUDA graph from its
+    second run on.
     PyTorch has one number of threads for the whole process, which is set here.
     """
 
-    def __init__(self, loaded: LoadedNetwork, device: str = "cpu", *, precision: Precision = Precision.FP32) -> None:
+    def __init__(self, loaded: LoadedNetwork, device: str = "cpu", *, precision: Precision = Precision.FP32,
+                 channels_last: bool = True, compiled: bool = False) -> None:
         torch.set_num_threads(fitting_threads(torch.get_num_threads()))
         self._spec, self._device = replace(loaded.spec, precision=precision), torch.device(device)
-        self.network = _moved(loaded, self._device)
+        self.network = _moved(loaded, self._device, torch.channels_last if channels_last else torch.contiguous_format)
         """The copy that is run; it must not be changed."""
-        core = self.network if precision is Precision.FP32 else HalfCore(self.network)
+        core = HalfCore(self.network, _NARROW[precision]) if precision in _NARROW else self.network
+        if compiled:
+            core.compile(dynamic=False)
         self._forms: dict[PixelType, TensorFunction] = {
             kind: WindowForm(DeployForm(core, loaded.spec.value_range, kind), loaded.spec.grids) for kind in PixelType}
         if precision is Precision.FP16 and self._device.type == "cuda":
@@ -117,14 +126,14 @@ class PyTorchBackend:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
 
 
-def _moved(loaded: LoadedNetwork, device: torch.device) -> torch.nn.Module:
+def _moved(loaded: LoadedNetwork, device: torch.device, layout: torch.memory_format) -> torch.nn.Module:
     """A copy on the device. A convolution is tried there: a GPU that is too old or too new fails only then."""
     if device.type != "cpu" and not torch.cuda.is_available():
         raise _no_gpu("it finds none")
     try:
         network = copy.deepcopy(loaded.network).to(device)
         # torch's annotations do not have memory_format.
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network.to(memory_format=layout)  # type: ignore[call-overload]
         if device.type != "cpu":
             torch.nn.functional.conv2d(torch.zeros(1, 1, 8, 8, device=device), torch.zeros(1, 1, 3, 3, device=device))
             torch.cuda.synchronize(device)

@@ -20,22 +20,34 @@ _LIBRARIES = ("srn-deploy", "numpy", "onnxruntime", "openvino", "torch", "opencv
 _EXPECTED_TO_DIFFER = {"date", "load_1min", "after", "ceilings"}
 """Two runs on one machine differ in these."""
 
+NARROW = ("bf16", "int8")
+"""Precisions whose ceiling on a CPU is above that of FP32."""
+
 
 class Ceilings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The most that a machine was seen to do; 0 is unknown."""
 
     gflops: float = 0.0
+    """In FP32 on a CPU, in FP16 on a GPU."""
     gbytes_per_s: float = 0.0
+    narrow_gflops: dict[str, float] = {}
+    """On a CPU: narrower precision, as bf16 or int8, to the product in it, where that was measured."""
 
     @property
     def are_known(self) -> bool:
         """Whether they were measured."""
         return self.gflops > 0 and self.gbytes_per_s > 0
 
+    def of(self, precision: str) -> float:
+        """GFLOP/s of the product in a precision; 0 is unknown. A CPU computes FP16 in FP32."""
+        return self.narrow_gflops.get(precision, 0.0 if precision in NARROW else self.gflops)
+
     def larger(self, other: Ceilings) -> Ceilings:
         """The larger of two measurements: a busy machine shows too little."""
+        narrow = {name: max(self.narrow_gflops.get(name, 0.0), other.narrow_gflops.get(name, 0.0))
+                  for name in {**self.narrow_gflops, **other.narrow_gflops}}
         return Ceilings(gflops=max(self.gflops, other.gflops),
-                        gbytes_per_s=max(self.gbytes_per_s, other.gbytes_per_s))
+                        gbytes_per_s=max(self.gbytes_per_s, other.gbytes_per_s), narrow_gflops=narrow)
 
 
 class GpuState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

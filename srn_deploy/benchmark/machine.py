@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from srn_deploy.benchmark.environment import Ceilings, GpuState
+from srn_deploy.backends import openvino_product
+from srn_deploy.benchmark.environment import NARROW, Ceilings, GpuState
+from srn_deploy.errors import BackendError
 from srn_deploy.system.cuda_driver import gpu_name, why_no_gpu
+from srn_deploy.system.threads import fitting_threads
 
 THROTTLE_REASONS = {0x4: "power cap", 0x8: "hardware slowdown", 0x20: "software thermal slowdown",
                     0x40: "hardware thermal slowdown", 0x80: "power brake"}
 """Bits of NVML's clocks event reasons that mean the GPU was held back."""
+
+_log = logging.getLogger(__name__)
 
 _PROBES = 5
 _MATRIX_SIDE = 2048
@@ -52,17 +58,55 @@ def throttling(states: Iterable[GpuState]) -> list[str]:
     return sorted({reason for state in states for reason in state.gpu_throttled_by or ()})
 
 
-def ceilings(device: str) -> Ceilings:
+def ceilings(device: str, precisions: Collection[str] = ()) -> Ceilings:
     """GFLOP/s of a large matrix product and GB/s of a large copy, the best of a few.
 
     No network exceeds them on a machine that does nothing else. A busy machine shows too little, so take the larger
-    of two measurements. On the CPU in float32; on a GPU, through PyTorch, in float16, and unknown without PyTorch.
+    of two measurements. On the CPU in float32, and of precisions also in bf16 and int8, by the fastest library that is
+    installed; on a GPU, through PyTorch, in float16, and unknown without PyTorch.
     """
     if device == "cuda":
         return _gpu_ceilings() if importlib.util.find_spec("torch") is not None else Ceilings()
-    matrix, block = np.ones((_MATRIX_SIDE, _MATRIX_SIDE), np.float32), np.ones(_COPIED_BYTES, np.uint8)
+    block = np.ones(_COPIED_BYTES, np.uint8)
     other = np.empty_like(block)
-    return _rates(lambda: matrix @ matrix, lambda: np.copyto(other, block), 2 * _MATRIX_SIDE**3, 2 * _COPIED_BYTES)
+    narrow = {name: rate for name in NARROW if name in precisions and (rate := _cpu_gflops(_narrow_products(name)))}
+    return Ceilings(gflops=_cpu_gflops(_float_products()), narrow_gflops=narrow,
+                    gbytes_per_s=2 * _COPIED_BYTES / _fastest(lambda: np.copyto(other, block)) / 1e9)
+
+
+def _cpu_gflops(products: Iterable[Callable[[], object]]) -> float:
+    """Of the fastest product of matrices of _MATRIX_SIDE; 0 without any."""
+    return max((2 * _MATRIX_SIDE**3 / _fastest(product) / 1e9 for product in products), default=0.0)
+
+
+def _float_products() -> Iterator[Callable[[], object]]:
+    matrix = np.ones((_MATRIX_SIDE, _MATRIX_SIDE), np.float32)
+    yield lambda: matrix @ matrix
+    if importlib.util.find_spec("torch") is not None:
+        yield _torch_product("float32")
+
+
+def _narrow_products(precision: str) -> Iterator[Callable[[], object]]:
+    if precision == "bf16" and importlib.util.find_spec("torch") is not None:
+        yield _torch_product("bfloat16")
+    if importlib.util.find_spec("openvino") is not None:
+        try:
+            yield openvino_product(precision, _MATRIX_SIDE)
+        except BackendError as error:
+            _log.warning("The ceiling in %s is measured without OpenVINO: %s", precision.upper(), error.message)
+
+
+def _torch_product(dtype: str) -> Callable[[], object]:
+    import torch
+
+    torch.set_num_threads(fitting_threads(torch.get_num_threads()))
+    matrix = torch.ones(_MATRIX_SIDE, _MATRIX_SIDE, dtype=getattr(torch, dtype))
+
+    def product() -> None:
+        with torch.inference_mode():
+            torch.mm(matrix, matrix)
+
+    return product
 
 
 def _gpu_ceilings() -> Ceilings:
@@ -80,12 +124,8 @@ def _gpu_ceilings() -> Ceilings:
 
         return run
 
-    return _rates(synchronised(lambda: matrix @ matrix), synchronised(lambda: other.copy_(block)), 2 * side**3,
-                  2 * _COPIED_BYTES)
-
-
-def _rates(product: Callable[[], object], copy: Callable[[], object], flops: int, moved_bytes: int) -> Ceilings:
-    return Ceilings(gflops=flops / _fastest(product) / 1e9, gbytes_per_s=moved_bytes / _fastest(copy) / 1e9)
+    return Ceilings(gflops=2 * side**3 / _fastest(synchronised(lambda: matrix @ matrix)) / 1e9,
+                    gbytes_per_s=2 * _COPIED_BYTES / _fastest(synchronised(lambda: other.copy_(block))) / 1e9)
 
 
 def _fastest(work: Callable[[], object]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from srn_deploy.benchmark.environment import Ceilings
 from srn_deploy.benchmark.records import Record
 from srn_deploy.benchmark.results import CandidateResult, SteadyResults
 from srn_deploy.benchmark.tables import Table, markdown_table
@@ -25,10 +26,15 @@ def page(record: Record) -> str:
 def preface(record: Record) -> list[str]:
     """The paragraphs before the table: a heading, the measured ceilings and what to be careful about."""
     ceilings = record.environment.ceilings
-    limits = f"Ceilings measured here: {ceilings.gflops:.0f} GFLOP/s, {ceilings.gbytes_per_s:.1f} GB/s." \
-        if ceilings is not None and ceilings.are_known else "The machine's ceilings were not measured."
+    limits = f"Ceilings measured here: {_in_words(ceilings)}." if ceilings is not None and ceilings.are_known else \
+        "The machine's ceilings were not measured."
     return [f"# {record.title}", limits,
             *(f"Caution: {caution}" for caution in record.results_as(SteadyResults).cautions)]
+
+
+def _in_words(ceilings: Ceilings) -> str:
+    narrow = "".join(f" ({rate:.0f} in {name.upper()})" for name, rate in ceilings.narrow_gflops.items())
+    return f"{ceilings.gflops:.0f} GFLOP/s{narrow}, {ceilings.gbytes_per_s:.1f} GB/s"
 
 
 def _row(name: str, candidate: CandidateResult) -> tuple[str, ...]:

@@ -147,12 +147,13 @@ def run_steady(models: Sequence[Model], plan: Plan, *,
     with ExitStack() as opened:
         candidates = list(_prepared(models, plan, opened, on_step))
         began = time.monotonic()
-        limits = ceilings(plan.device)
+        precisions = {one.precision.value for one in candidates}
+        limits = ceilings(plan.device, precisions)
         budget.reserved_s = time.monotonic() - began
         peaks = dict(_warmed(candidates, budget, on_step))
         measured = _measure(candidates, budget, on_step)
         try:
-            limits = limits if measured.interrupted else limits.larger(ceilings(plan.device))
+            limits = limits if measured.interrupted else limits.larger(ceilings(plan.device, precisions))
         except KeyboardInterrupt:
             measured.interrupted = True
     after = msgspec.structs.replace(measured.states[-1], gpu_throttled_by=throttling(measured.states))
@@ -253,8 +254,8 @@ def _result(one: Candidate, samples: Sequence[float], baseline: Sequence[float],
     seconds = figures.median_ms / 1000
     compute, memory = None, None
     if one.cost is not None and limits.are_known:
-        if one.precision is not Precision.BF16:  # a CPU's ceiling is that of FP32
-            compute = one.cost.flops * one.pictures / seconds / 1e9 / limits.gflops
+        if ceiling := limits.of(one.precision.value):
+            compute = one.cost.flops * one.pictures / seconds / 1e9 / ceiling
         memory = one.cost.moved_bytes * one.pictures / seconds / 1e9 / limits.gbytes_per_s
     return CandidateResult(
         **msgspec.structs.asdict(figures), share_of_compute=compute, share_of_memory=memory,

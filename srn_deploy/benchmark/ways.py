@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from srn_deploy.backends import Backend, open_half, open_on, open_on_openvino, why_no_bf16
+from srn_deploy.backends import Backend, open_half, open_in_pytorch, open_on, open_on_openvino, why_no_bf16
 from srn_deploy.benchmark.candidates import Pass, wall_clock
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import SrnDeployError
@@ -25,6 +25,7 @@ from srn_deploy.inference.setup import Setup
 from srn_deploy.open_model import engines_of
 from srn_deploy.registry.resolve import Model, ModelKind, ResolvedModel, resolve, resolve_file
 from srn_deploy.spec import Form, PixelType, Precision
+from srn_deploy.system.cpu_features import cpu_features
 from srn_deploy.tiling.shapes import Size
 from srn_deploy.tuning.choice import WayToRun
 
@@ -65,7 +66,8 @@ class Task:
     """(height, width) of the input."""
     batches: tuple[int, ...]
     every_way: bool
-    """On a CPU too, the portable graph and FP16 graphs, which a CPU computes in FP32, and from host to host."""
+    """On a CPU too, the portable graph and FP16 graphs, which a CPU computes in FP32, and from host to host; PyTorch in
+    its own layout and compiled."""
 
     precision: Precision | None = None
     """Only ways that compute in it; None: in any precision."""
@@ -154,11 +156,27 @@ def ways_of(model: ResolvedModel, task: Task, opened: ExitStack) -> Iterator[Way
                       _again(task.device, of_checkpoint=True))
         for (form, precision), graph in graphs.items():
             yield Way(f"{form} graph {precision.upper()}", partial(_opened_graph, graph, task.device), precision)
+    if task.device == "cpu" and checkpoint is not None and has_torch:
+        yield from _in_pytorch(checkpoint, task)
     if task.device == "cuda":
         yield from _on_gpu_alone(model)
     deploy = graphs.get((Form.DEPLOY, Precision.FP32)) if model.kind is ModelKind.CHECKPOINT else lambda: model
     if deploy is not None:
         yield from _on_openvino(deploy, task, is_kept=model.kind is ModelKind.GRAPH)
+
+
+def _in_pytorch(checkpoint: ResolvedModel, task: Task) -> Iterator[Way]:
+    """On a CPU, as scripts may run it: in BF16 where the CPU has that; with `every_way` in PyTorch's own layout and
+    compiled, which takes half a minute for each."""
+    kinds = [Precision.FP32, *([Precision.BF16] if (cpu_features() or {}).get("BF16") else [])]
+    for precision in kinds[1:]:
+        yield Way(f"PyTorch {precision.upper()}", partial(open_in_pytorch, checkpoint, precision), precision)
+    if task.every_way:
+        yield Way("PyTorch FP32 channels first", partial(open_in_pytorch, checkpoint, Precision.FP32,
+                                                         channels_last=False), Precision.FP32)
+        for precision in kinds:
+            yield Way(f"torch.compile {precision.upper()}", partial(open_in_pytorch, checkpoint, precision,
+                                                                    compiled=True), precision)
 
 
 def _on_gpu_alone(model: ResolvedModel) -> Iterator[Way]:
@@ -256,5 +274,5 @@ def _cost(backend: Backend, size: Size) -> Cost | None:
     from srn_deploy.architectures.complexity import count
 
     found = count(build_from(replace(backend.spec, form=Form.CHECKPOINT)), height=size[0], width=size[1])
-    width_bytes = 4 if backend.spec.precision is Precision.FP32 else 2
+    width_bytes = {"fp32": 4, "int8": 1}.get(backend.spec.precision.value, 2)
     return Cost(flops=2 * found.flops, moved_bytes=2 * found.activations * width_bytes)

@@ -47,7 +47,8 @@ DEFAULT_BATCHES = (1,)
 @click.option("--rounds", type=click.IntRange(min=1), metavar="N",
               help="Run all candidates N times in turn, however long that takes.  [default: what the budget allows]")
 @click.option("--all", "every_way", is_flag=True,
-              help="On a CPU, also time FP16 and portable graphs, which it computes in FP32, and from host to host.")
+              help="On a CPU, also time FP16 and portable graphs, which it computes in FP32, from host to host, and "
+                   "PyTorch channels first and by torch.compile, which compiles for half a minute.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "openvino"]), default="auto", show_default=True,
               help="Where to measure; auto takes a GPU that works, else the CPU, OpenVINO included where it is "
                    "installed. openvino measures that alone.")
