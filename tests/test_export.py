@@ -113,6 +113,18 @@ def test_the_half_precision_copy_computes_every_convolution_in_fp16() -> None:
         half_precision_copy(twin)
 
 
+def test_a_network_that_cannot_be_exported_is_refused_with_what_went_wrong_first(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        first = ValueError("\x1b[96mNo function\x1b[0m for aten.odd.\nA trace follows.")
+        raise torch.onnx.OnnxExporterError("Failed. \x1b[96mThis is step 3/3\x1b[0m") from first
+
+    monkeypatch.setattr(torch.onnx, "export", fail)
+    with pytest.raises(GraphError) as caught:
+        export_graph(seeded_network(scale=2, channels=8, blocks=1), ExportOptions())
+    assert caught.value.message == "PyTorch cannot export this network: ValueError: No function for aten.odd."
+
+
 def test_a_graph_that_differs_is_an_error_and_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoint = saved(tmp_path, **NEW_ESA)
     right = export_graph

@@ -30,7 +30,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
                       "weights/averaged_forms weights/fit weights/torch_file", "weights/file", "weights/choice",
                       "checkpoint", "recognition/judgement recognition/trial_store", "recognition/recognise",
                       "ecbsr edsr fsrcnn imdn rfdn rlfn srcnn srn vdsr", "carn dipnet"),
-    "graph": ("onnx_file pruning", "grid_probe", "exact_tiling", "export"),
+    "graph": ("onnx_file pruning", "float_pixels grid_probe", "exact_tiling", "export"),
     "engine": ("library monitor options", "identity", "manifest", "store", "caches load", "build contexts"),
     "backends": ("compiled_models cuda_graph cuda_session protocol pytorch_clock pytorch_graph", "batch",
                  "onnx_runtime open_vino pytorch tensor_rt", "open_vino_products"),

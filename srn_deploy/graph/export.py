@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -30,6 +31,8 @@ TRACED_BATCH = 2
 TRACED_SIDES_PX = (48, 57)
 """At least, of the traced batch: unequal, none of them 1 or a multiple of the other."""
 
+
+_TERMINAL_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 _log = logging.getLogger(__name__)
 
@@ -88,10 +91,18 @@ def _traced(loaded: LoadedNetwork, spec: ModelSpec) -> onnx.ModelProto:
                 form.eval(), tuple(inputs.values()), dynamo=True, opset_version=OPSET, external_data=False,
                 input_names=list(inputs), output_names=["upscaled"], dynamic_shapes=shapes, verbose=False)
     except torch.onnx.OnnxExporterError as error:
-        raise GraphError(f"PyTorch cannot export this network: {str(error).splitlines()[0]}",
+        raise GraphError(f"PyTorch cannot export this network: {_innermost(error)}.",
                          remedy="Report this with the checkpoint's `srn-deploy info`.") from error
     assert program is not None
     return _without_remarks(program.model_proto)
+
+
+def _innermost(error: BaseException) -> str:
+    """What went wrong first, in one line: the exporter wraps it in sentences about itself."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip().rstrip(".") for line in _TERMINAL_COLOUR.sub("", str(error)).splitlines() if line.strip()]
+    return f"{type(error).__name__}{f': {lines[0][:300]}' if lines else ''}"
 
 
 def _without_remarks(graph: onnx.ModelProto) -> onnx.ModelProto:
