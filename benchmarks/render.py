@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import graph_versions, guard_page, recognition_page
+from benchmarks import cpu_page, graph_versions, guard_page, recognition_page
 from benchmarks.ablation_page import rendered_ablation
 from benchmarks.gpu_table import report_table
 from benchmarks.inputs import BENCHMARKS, PLOTS, RECORDS
@@ -82,6 +82,7 @@ def rendered(records: Sequence[Record]) -> str:
              graph_versions.INTRODUCTION, *section(of_kind(records, "graph-versions"),
                                                    graph_versions.graph_version_tables),
              FILE_TO_FILE, *section(of_kind(records, "file-to-file"), file_to_file_tables),
+             cpu_page.INTRODUCTION, *section(of_kind(records, "cpu-process"), cpu_page.cpu_tables),
              MEMORY, *section(of_kind(records, "memory"), memory_tables),
              PHOTO, *section(of_kind(records, "photo"), photo_tables), *guard_section(records),
              recognition_page.INTRODUCTION,
@@ -207,7 +208,7 @@ def cautions(record: Record) -> list[str]:
         reasons += doubts({"srn-deploy upscale": results["upscale"]["seconds"], "script": results["script"]["seconds"],
                         "ratio": results["time_ratios"]})
     load = record.environment.load_1min
-    if record.kind in ("file-to-file", "memory") and load is not None and load > BUSY_LOAD:
+    if record.kind in ("file-to-file", "memory", "cpu-process") and load is not None and load > BUSY_LOAD:
         reasons.append(f"Other programs were running (load {load:g} before the start): measure again without them.")
     reasons += outdated(results)
     return ["\n".join(f"- Careful: {doubt}" for doubt in reasons)] if reasons else []

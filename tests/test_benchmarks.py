@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from benchmarks import cpu_process, eager_script, file_to_file, graph_versions, memory, tiling_study
+from benchmarks import eager_script, file_to_file, graph_versions, memory, tiling_study
 from benchmarks.inputs import BENCHMARKS, PLOTS, RECORDS
 from benchmarks.page_texts import COMMAND
 from benchmarks.plots import draw_tiling, is_stale
@@ -24,7 +24,6 @@ from srn_deploy.registry.shipped import default_model, shipped_models
 from srn_deploy.verification.export_proof import export_and_prove
 from tests.environments import ENVIRONMENT
 from tests.networks import large_picture, seeded_network
-from tests.optional import needs_openvino
 
 ONE_LEVEL = 1
 """Of 0..255: two ways to sum in float32 may turn one rounding."""
@@ -90,7 +89,7 @@ def test_the_recorded_tiles_keep_the_promise_at_the_default_halo_and_naive_ones_
 
 def test_without_records_the_page_names_the_commands_and_no_figure() -> None:
     page = rendered([])
-    assert page.count(NOT_MEASURED) == 11
+    assert page.count(NOT_MEASURED) == 12
     for script in ("tiling_study", "file_to_file", "memory", "photo_study"):
         assert f"`python -m benchmarks.{script}`" in page
     assert "|---" not in page
@@ -103,16 +102,6 @@ def test_every_benchmark_tells_its_options(script: str, repository: Path) -> Non
     ended = subprocess.run([sys.executable, "-m", f"benchmarks.{script}", "--help"], capture_output=True, text=True,
                            check=True, cwd=repository)
     assert "--records" in ended.stdout
-
-
-@needs_openvino
-def test_onnx_runtime_and_openvino_are_measured_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SRN_CACHE", str(tmp_path / "cache"))
-    cpu_process.main(["--pairs", "1", "--warm-up-pairs", "0", "--threads", "1", "--records", str(tmp_path),
-                      "--sizes", "24x32"])
-    found = Record.load(tmp_path / "cpu-process.json").results["sizes"]["24x32"]
-    assert found["time_ratios"] == [found["cpu"]["seconds"][0] / found["openvino"]["seconds"][0]]
-    assert found["worst_levels"] <= 3  # BF16
 
 
 def test_the_tiling_study_finds_tiles_with_the_geometry_closer_the_larger_the_halo(tiling: Record) -> None:

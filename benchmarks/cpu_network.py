@@ -1,0 +1,52 @@
+"""A network alone on a CPU, in every precision, in turn in one process."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from srn_deploy.backends import Backend, open_on, open_on_openvino, why_no_bf16
+from srn_deploy.open_model import open_model
+from srn_deploy.registry.resolve import resolve
+from srn_deploy.spec import Precision
+from srn_deploy.system.threads import cpu_threads
+from srn_deploy.tiling.shapes import Size
+
+PLAIN, BF16, INT8 = "ONNX Runtime FP32", "OpenVINO BF16", "OpenVINO INT8"
+
+WARM_UP_PASSES = 3
+
+
+def network_times(name: str, size: Size, int8: Path | None, options: argparse.Namespace) -> dict[str, Any]:
+    """Milliseconds of one pass over one image of this size, for each way and round.
+
+    int8: the graph of the same network in INT8. Without BF16 on this CPU, OpenVINO is measured in FP32 alone.
+    """
+    model = resolve(name)
+    with cpu_threads(options.threads), ExitStack() as opened:
+        backends: dict[str, Backend] = {PLAIN: open_on(model, "cpu")[0],
+                                        "OpenVINO FP32": open_on_openvino(model, Precision.FP32)[0]}
+        if reason := why_no_bf16():
+            print(f"BF16 is left out: {reason}.")
+        else:
+            backends[BF16] = open_on_openvino(model, Precision.BF16)[0]
+        if int8 is not None:
+            backends[INT8] = open_model(int8, "openvino")
+        for backend in backends.values():
+            opened.callback(backend.close)
+        steps = {way: backend.prepare((1, *size)) for way, backend in backends.items()}
+        rounds = [{way: _milliseconds(step) for way, step in steps.items()}
+                  for _ in range(WARM_UP_PASSES + options.rounds)][WARM_UP_PASSES:]
+    print(f"{name}: measured alone", flush=True)
+    return {"network": name, "sha256": model.sha256, "what": f"{size[1]} x {size[0]} px",
+            "ms": {way: [one[way] for one in rounds] for way in steps}}
+
+
+def _milliseconds(step: Callable[[], None]) -> float:
+    began = time.perf_counter()
+    step()
+    return (time.perf_counter() - began) * 1000
