@@ -22,13 +22,14 @@ import torch
 from benchmarks.inputs import RECORDS, data_path
 from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.architectures.checkpoint import LoadedNetwork, read_checkpoint
-from srn_deploy.architectures.recognition.judgement import LEAST_GAIN_DB, LEAST_MARGIN_DB, in_words
+from srn_deploy.architectures.recognition.judgement import in_words
 from srn_deploy.architectures.recognition.recognise import Question
 from srn_deploy.architectures.recognition.trial import VALUE_RANGE, Trial
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.benchmark.environment import current_environment
 from srn_deploy.benchmark.records import Record
 from srn_deploy.errors import CheckpointError, OptionError, UnreadableImage
+from srn_deploy.image.trial_image import LEAST_GAIN_DB, LEAST_MARGIN_DB
 from srn_deploy.quality.evaluate import evaluate_pairs
 from srn_deploy.quality.pairs import find_pairs
 from srn_deploy.registry.published import published_with

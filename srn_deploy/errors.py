@@ -12,6 +12,7 @@ SrnDeployError
 │   ├── UnknownNetwork        no known network has such keys
 │   ├── MismatchedTensors     a known network with missing, surplus or wrongly shaped tensors
 │   └── UnprovenNetwork       a known network that does not super-resolve, whatever its keys leave open
+├── UnsuitableNetwork         a network that does not enlarge images, or not those of every size
 ├── GraphError
 │   ├── GraphWithoutSpec      an ONNX file without the spec of its model
 │   └── ExportMismatch        the graph computes something other than the network
@@ -115,6 +116,10 @@ class MismatchedTensors(CheckpointError):
 
 class UnprovenNetwork(CheckpointError):
     """The network is known, but with no setting of what its keys leave open does it super-resolve a trial image."""
+
+
+class UnsuitableNetwork(SrnDeployError):
+    """What a network does, found by running it, is not to enlarge images of every size by one whole factor."""
 
 
 class GraphError(SrnDeployError):

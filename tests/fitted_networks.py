@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.architectures.image_residual import EnlargedImage, ImageResidual
-from srn_deploy.architectures.recognition.trial_image import trial_pair
+from srn_deploy.image.trial_image import trial_pair
 from tests.networks import OUTPUT_LAYERS
 
 

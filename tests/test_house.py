@@ -17,8 +17,8 @@ import pytest
 PACKAGE = "srn_deploy"
 
 PACKAGES = ("errors", "grid", "spec", "system", "image", "tiling", "registry", "architectures", "graph", "engine",
-            "backends", "inference", "quality", "verification", "automatic", "tuning", "open_model", "engine_request",
-            "describe", "api", "benchmark", "doctor", "training", "cli")
+            "backends", "inference", "quality", "measurement", "verification", "automatic", "tuning", "open_model",
+            "engine_request", "describe", "api", "benchmark", "doctor", "training", "cli")
 """Packages and top-level modules, lowest first: each imports only from those before it."""
 
 PUBLIC_FACE = "__init__"

@@ -14,11 +14,11 @@ import torch
 from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.architectures.checkpoint import LoadedNetwork, save_checkpoint
 from srn_deploy.architectures.recognition.recognise import load_resolved
-from srn_deploy.architectures.recognition.trial_image import SMALL_SIDE_PX, trial_pair
 from srn_deploy.backends.onnx_runtime import read_spec
 from srn_deploy.errors import UnprovenNetwork
 from srn_deploy.image import Image, write_image
 from srn_deploy.image.bicubic import resize_uint8
+from srn_deploy.image.trial_image import SMALL_SIDE_PX, trial_pair
 from srn_deploy.registry.resolve import resolve
 from srn_deploy.registry.shipped import shipped_models
 from srn_deploy.spec import Corrections

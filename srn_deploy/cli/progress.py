@@ -15,7 +15,7 @@ from srn_deploy.cli.signals import interrupted
 from srn_deploy.inference.jobs import Outcome
 from srn_deploy.inference.upscale import OnTile, no_progress
 
-Run = Callable[[OnTile], Iterator[Outcome]]
+JobsRun = Callable[[OnTile], Iterator[Outcome]]
 """Starts the work, which reports each tile, and yields what became of each image."""
 
 
@@ -27,7 +27,7 @@ class Display:
     on_tile: OnTile
 
 
-def show(total: int, skipped: int, run: Run, *, resume: str) -> None:
+def show(total: int, skipped: int, run: JobsRun, *, resume: str) -> None:
     """Consume a run and report it; exits with code 1 if an image failed, as `stopped` does after Ctrl-C.
 
     resume: how to continue, said after Ctrl-C and on a full disk.

@@ -6,14 +6,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from srn_deploy.architectures.recognition.trial import VALUE_RANGE, Setting, Trial, TrialScore
+from srn_deploy.image.trial_image import LEAST_GAIN_DB, LEAST_MARGIN_DB
 from srn_deploy.spec import Scalar
-
-LEAST_GAIN_DB = 1.0
-"""The best setting must come so much nearer to the original than bicubic interpolation, or the network does not
-super-resolve. benchmarks/README.md shows what the published networks reach with right and with wrong settings."""
-
-LEAST_MARGIN_DB = 0.15
-"""Settings that are nearer to each other cannot be told apart, and the published default stands."""
 
 
 @dataclass(frozen=True, kw_only=True)

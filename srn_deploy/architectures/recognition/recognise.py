@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from srn_deploy.architectures.checkpoint import LoadedNetwork, ReadCheckpoint, read_checkpoint
-from srn_deploy.architectures.recognition.judgement import LEAST_GAIN_DB, Judgement, in_words, judged, shown, title
+from srn_deploy.architectures.recognition.judgement import Judgement, in_words, judged, shown, title
 from srn_deploy.architectures.recognition.trial import VALUE_RANGE, Choices, Examined, Setting, Trial
 from srn_deploy.architectures.recognition.trial_store import measured
 from srn_deploy.errors import DamagedCheckpoint, UnknownModel, UnprovenNetwork
+from srn_deploy.image.trial_image import LEAST_GAIN_DB
 from srn_deploy.registry.published import published_with
 from srn_deploy.registry.resolve import ResolvedModel
 from srn_deploy.spec import Corrections, Scalar

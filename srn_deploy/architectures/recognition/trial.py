@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srn_deploy.architectures.image_residual import ImageResidual, enlarged_image, with_image
-from srn_deploy.architectures.recognition.trial_image import SMALL_SIDE_PX, trial_pair
 from srn_deploy.architectures.signature import Architecture, StateDict
 from srn_deploy.image.bicubic import resize
+from srn_deploy.image.trial_image import SMALL_SIDE_PX, trial_pair
 from srn_deploy.spec import ModelSpec, Scalar
 
 MEMORY_BYTES = 64 << 20

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.architectures.recognition.trial import Choices, Examined, Trial, try_choices
-from srn_deploy.architectures.recognition.trial_image import VERSION
 from srn_deploy.errors import DamagedCheckpoint, OptionError
+from srn_deploy.image.trial_image import VERSION
 from srn_deploy.spec import Scalar
 from srn_deploy.system.atomic import replacing
 from srn_deploy.system.cache import trials_folder
