@@ -9,8 +9,10 @@ from typing import Any
 
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import missing_package
+from srn_deploy.external import with_spec
 from srn_deploy.registry.resolve import ModelKind, ResolvedModel, resolve
 from srn_deploy.spec import AS_RECOGNISED, Corrections, ModelSpec
+from srn_deploy.system.documents import to_builtins
 
 
 def described(model: str | None, corrections: Corrections = AS_RECOGNISED) -> dict[str, Any]:
@@ -21,7 +23,7 @@ def described(model: str | None, corrections: Corrections = AS_RECOGNISED) -> di
     PyTorch.
     """
     has_torch = importlib.util.find_spec("torch") is not None
-    resolved = resolve(model, corrections, wanted=ModelKind.CHECKPOINT if has_torch else ModelKind.GRAPH)
+    resolved = with_spec(resolve(model, corrections, wanted=ModelKind.CHECKPOINT if has_torch else ModelKind.GRAPH))
     return {"file": str(resolved.path), "spec_from": resolved.spec_origin.value, **_rows_of(resolved, has_torch)}
 
 
@@ -53,6 +55,8 @@ def _graph_rows(path: Path, has_torch: bool) -> dict[str, Any]:
     from srn_deploy.architectures import build_from
     from srn_deploy.architectures.complexity import count
 
+    if spec.origin:  # its network is not known here
+        return _rows(spec)
     return {**_rows(spec), **asdict(count(build_from(spec)))}
 
 
@@ -66,4 +70,4 @@ def _checkpoint_rows(model: ResolvedModel) -> dict[str, Any]:
 
 
 def _rows(spec: ModelSpec) -> dict[str, Any]:
-    return {name: value for name, value in asdict(spec).items() if value != ""}
+    return {name: value for name, value in to_builtins(spec).items() if value not in ("", [], ())}

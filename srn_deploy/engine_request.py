@@ -16,6 +16,7 @@ from srn_deploy.engine.monitor import OnPhase
 from srn_deploy.engine.options import BuildOptions, HardwareCompatibility, default_shapes
 from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.errors import BackendError, ForeignEngine, MissingPackage, OptionError, missing_package
+from srn_deploy.external import with_spec
 from srn_deploy.image import find_images, image_size
 from srn_deploy.registry.resolve import ModelKind, ResolvedModel, resolve, resolve_file
 from srn_deploy.spec import AS_RECOGNISED, Corrections, ModelSpec, Precision
@@ -64,7 +65,7 @@ def request_engine(model: str | None, request: EngineRequest, store: EngineStore
     It is certified at once where it can run; where it cannot, the reason is logged. Raises what resolving, exporting
     and building raise, and then leaves nothing behind; and NotCertified, then the engine stays, marked as failed.
     """
-    resolved, where = resolve(model, request.corrections), store or EngineStore()
+    resolved, where = with_spec(resolve(model, request.corrections)), store or EngineStore()
     graph = _graph(resolved)
     options = request.options(graph.spec)
     engine = build_engine(graph, options, open_library(request.runtime), where, on_phase=on_phase)

@@ -19,6 +19,7 @@ from srn_deploy.backends import (
 )
 from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.errors import OptionError, SrnDeployError, TilingError
+from srn_deploy.external import with_spec
 from srn_deploy.inference.setup import Fp32Fallback
 from srn_deploy.registry.resolve import Model, ModelKind, ResolvedModel, resolve, resolve_shipped
 from srn_deploy.registry.shipped import ShippedModel, shipped_with
@@ -62,7 +63,7 @@ def open_with_fallback(model: Model, request: OpenRequest) -> Opened:
 
     Raises what `open_model` raises.
     """
-    resolved = resolve(model, request.corrections)
+    resolved = with_spec(resolve(model, request.corrections))
     fallback = fp32_fallback_of(resolved, request.device, precision=request.precision)
     backend, way = _tuned_or_default(resolved, request)
     if not fallback and backend.spec.precision is Precision.BF16:  # which auto took: the graph itself runs in FP32 too
@@ -98,7 +99,7 @@ def open_model(model: Model = None, device: str = "auto", *, precision: str = "a
     """
     check_device(device)
     wanted = precision_named(precision)
-    resolved = resolve(model, corrections)
+    resolved = with_spec(resolve(model, corrections))
     if _runs_on_openvino(device, wanted):
         backend, what = open_in_precision(resolved, wanted)
         _log.info("%s.", what)
@@ -151,7 +152,7 @@ def fp32_fallback_of(model: Model = None, device: str = "auto", *, precision: st
     and OptionError for an unknown device.
     """
     check_device(device)
-    resolved = resolve(model, corrections)
+    resolved = with_spec(resolve(model, corrections))
     on_openvino = _runs_on_openvino(device, precision_named(precision))
     chosen = "openvino" if on_openvino else device
     if resolved.kind is ModelKind.CHECKPOINT:

@@ -194,6 +194,9 @@ class Corrections:
     """The range the weights were trained in, 1.0 or 255.0; None leaves it to the file, or to what trying finds."""
     weights: str | None = None
     """The name of the weights to take from a file that has several sets; None takes averaged ones first."""
+    network: str | None = None
+    """The class of the network, as FILE.py:CLASS or package.module:CLASS; the options are its arguments. Its file is
+    executed. None for networks that are recognised by their keys."""
     trust: bool = False
     """Go on with these and the published defaults where the network does not super-resolve the trial image."""
 
@@ -201,6 +204,8 @@ class Corrections:
         _check_options(self.options, "Write for example options={'residual': True}.")
         if self.value_range is not None:
             _check_range(self.value_range)
+        if not isinstance(self.network, str | None):
+            raise OptionError(f"network cannot be {self.network!r}.", remedy="Give FILE.py:CLASS, or None.")
         if not isinstance(self.weights, str | None):
             raise OptionError(f"weights cannot be {self.weights!r}.", remedy="Give the name of a set, or None.")
         if not isinstance(self.trust, bool):
@@ -208,7 +213,7 @@ class Corrections:
 
     @classmethod
     def parse(cls, settings: Sequence[str] = (), value_range: float | None = None, *,
-              weights: str | None = None, trust: bool = False) -> Self:
+              weights: str | None = None, network: str | None = None, trust: bool = False) -> Self:
         """Read corrections as typed, each setting as name=value; the last one of a name holds.
 
         Raises OptionError for a setting of another form and for an impossible value range.
@@ -223,10 +228,10 @@ class Corrections:
             raise OptionError(f"--set {wrong[0]}: not of the form name=value.",
                               remedy="Write for example --set residual=true.")
         return cls(options={name: value for name, _, value in pairs}, value_range=value_range,
-                   weights=weights, trust=trust)
+                   weights=weights, network=network, trust=trust)
 
     def __bool__(self) -> bool:
-        return self.changes_spec or self.weights is not None or self.trust
+        return self.changes_spec or (self.weights, self.network) != (None, None) or self.trust
 
     @property
     def changes_spec(self) -> bool:
@@ -238,6 +243,7 @@ class Corrections:
         return Corrections(options={**self.options, **later.options},
                            value_range=self.value_range if later.value_range is None else later.value_range,
                            weights=self.weights if later.weights is None else later.weights,
+                           network=self.network if later.network is None else later.network,
                            trust=self.trust or later.trust)
 
 

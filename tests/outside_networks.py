@@ -32,7 +32,7 @@ class Running:
         return result
 
 
-def running(network: type[nn.Module], *arguments: int) -> Running:
+def running(network: type[nn.Module], *arguments: int | str) -> Running:
     """A seeded network of this class."""
     torch.manual_seed(0)
     return Running(network(*arguments).eval())

@@ -17,8 +17,8 @@ import pytest
 PACKAGE = "srn_deploy"
 
 PACKAGES = ("errors", "grid", "spec", "system", "image", "tiling", "registry", "architectures", "graph", "engine",
-            "backends", "inference", "quality", "measurement", "verification", "automatic", "tuning", "open_model",
-            "engine_request", "describe", "api", "benchmark", "doctor", "training", "cli")
+            "backends", "inference", "quality", "measurement", "verification", "external", "automatic", "tuning",
+            "open_model", "engine_request", "describe", "api", "benchmark", "doctor", "training", "cli")
 """Packages and top-level modules, lowest first: each imports only from those before it."""
 
 PUBLIC_FACE = "__init__"
@@ -33,7 +33,8 @@ PLAIN = {"errors", "grid", "spec", "system", "registry", "image/containers", "ti
 """Packages and files that do without arrays, so that the help text appears before numpy is loaded."""
 
 HOMES = {
-    "torch": {"architectures", "graph/export", "backends/pytorch", "backends/pytorch_clock",
+    "torch": {"architectures", "external/network_class", "external/network_run", "external/own_network",
+              "external/worker", "graph/export", "backends/pytorch", "backends/pytorch_clock",
               "backends/pytorch_graph", "benchmark/machine", "benchmark/paper_protocol", "training",
               "doctor/probe"},
     "safetensors": {"architectures/checkpoint", "architectures/weights/file"},
@@ -41,7 +42,7 @@ HOMES = {
     "cv2": {"image"},
     "PIL": {"image/bmp", "image/cmyk", "image/pillow_images"},
     "simplejpeg": {"image/jpeg"},
-    "onnx": {"graph", "engine/build"},
+    "onnx": {"graph", "engine/build", "external/prepare"},
     "filelock": {"system/locks"},
     "pycuda": {"backends/cuda_session"},
     "cuda": {"backends/cuda_graph"},

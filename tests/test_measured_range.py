@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from srn_deploy.measurement.value_range import RangeFound, find_range
 from tests.fitted_networks import fitted_network
 from tests.outside_networks import Local, Returning, Running, Unshuffled, running
 
-SRN = {"scale": 2, "channels": 32, "esa_channels": 4, "blocks": 1}
+SRN: dict[str, Any] = {"scale": 2, "channels": 32, "esa_channels": 4, "blocks": 1}
 
 
 def bicubic(scale: int, gain: float = 1.0, offset: float = 0.0) -> Run:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 
@@ -44,6 +45,22 @@ class Families(Mapping[str, Architecture]):
         """The families whose checkpoints have these keys. A registered one counts where no built-in one has them."""
         built_in = [family for family in self._built_in.values() if family.recognises(keys)]
         return built_in or [family for family, _ in self._registered.values() if family.recognises(keys)]
+
+    @contextmanager
+    def alone(self, family: Architecture, source: str) -> Iterator[None]:
+        """Have this family only, while it is entered: for a network that the user names, and nothing else is meant.
+
+        source: stands for the package that registered it, so that what is measured of it is not taken for another's.
+        """
+        before = self._built_in, self.__dict__.get("_registered")
+        self._built_in, self.__dict__["_registered"] = {}, {family.name: (family, source)}
+        try:
+            yield
+        finally:
+            self._built_in, registered = before
+            del self.__dict__["_registered"]
+            if registered is not None:
+                self.__dict__["_registered"] = registered
 
     def package(self, name: str) -> str:
         """The distribution that registered a family, with its version; empty for a built-in one. Raises KeyError."""

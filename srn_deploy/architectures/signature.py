@@ -69,6 +69,8 @@ class Architecture:
     where the default of `describe` always holds."""
     open_options: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
     """Options that keys and shapes do not show, each with the values that are tried (see `trial.py`)."""
+    own_keys: frozenset[str] = frozenset()
+    """Keys that belong to the network although they look like the counters of a training program."""
     other_forms: tuple[OtherForm, ...] = ()
     """Other published forms of the weights, which are converted when a file is read."""
 

@@ -29,6 +29,7 @@ def export(checkpoint: str | None, output: Path | None, portable: bool, fp16: bo
     CHECKPOINT is a file or a model's name; without it the default model is exported.
     """
     options.need_torch("Exporting")
+    from srn_deploy.external import export_external, is_external
     from srn_deploy.graph.export import ExportOptions
     from srn_deploy.registry.resolve import ModelKind, resolve
     from srn_deploy.spec import Form, PixelType, Precision
@@ -37,6 +38,7 @@ def export(checkpoint: str | None, output: Path | None, portable: bool, fp16: bo
     chosen = ExportOptions(form=Form.PORTABLE if portable else Form.DEPLOY, pixel_type=PixelType(pixel_type),
                            precision=Precision.FP16 if fp16 else Precision.FP32)
     model = resolve(checkpoint, corrections, wanted=ModelKind.CHECKPOINT)
-    exported = export_and_prove(model, output or default_graph_path(model.path, chosen), chosen)
+    make = export_external if is_external(model) else export_and_prove
+    exported = make(model, output or default_graph_path(model.path, chosen), chosen)
     click.echo(f"Against PyTorch: {exported.agreement}; {exported.nodes} nodes.", err=True)
     click.echo(str(exported.path))

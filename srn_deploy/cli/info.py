@@ -27,6 +27,12 @@ def info(file: str | None, as_json: bool, corrections: Corrections) -> None:
         return
     width = max(map(len, rows))
     for name, value in rows.items():
-        text = ", ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else \
-            f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-        click.echo(f"{name:<{width}}  {text}")
+        click.echo(f"{name:<{width}}  {_text(value)}")
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={_text(one)}" for key, one in value.items())
+    if isinstance(value, list | tuple):
+        return "; ".join(map(_text, value))
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -79,21 +79,25 @@ OUTPUT, OUTPUT_FOLDER = _Output(why_no_file), _Output(why_not_writable)
 
 
 def corrections(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --set, --value-range, --weights and --trust, which the command receives as one `corrections: Corrections`."""
+    """Add --set, --value-range, --weights, --network and --trust, which the command receives as one `corrections`."""
     @functools.wraps(command)
     def corrected(*args: Any, settings: tuple[str, ...], value_range: float | None, weights: str | None, trust: bool,
-                  **others: Any) -> Any:
+                  network: str | None, **others: Any) -> Any:
         from srn_deploy.spec import Corrections
 
-        given = Corrections.parse(settings, value_range, weights=weights, trust=trust)
+        given = Corrections.parse(settings, value_range, weights=weights, network=network, trust=trust)
         return command(*args, corrections=given, **others)
 
     chosen = weights(corrected)
     described = click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", callback=values.settings,
-                             help="Correct an option of the network, e.g. residual=true; may be repeated.")(
+                             help="Correct an option of the network, e.g. residual=true, or give an argument of the "
+                                  "class of --network; may be repeated.")(
         click.option("--trust", is_flag=True,
                      help="Use a checkpoint that does not super-resolve a trial image, with what you give and the "
-                          "published defaults.")(chosen))
+                          "published defaults.")(click.option(
+                "--network", metavar="FILE.py:CLASS",
+                help="The class of a network that is not built in, also as package.module:CLASS. This executes that "
+                     "file: name only code that you trust.")(chosen)))
     return click.option("--value-range", type=values.PositiveNumber(most=65535), metavar="NUMBER",
                         help="The range the weights were trained in, 1 or 255; by default found by trying.")(described)
 

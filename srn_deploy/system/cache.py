@@ -45,6 +45,11 @@ def tuned_folder() -> Path:
     return _named_or_of_user() / "tuned"
 
 
+def external_folder() -> Path:
+    """`external/` of $SRN_CACHE, else of the user's cache folder: graphs made of models from outside."""
+    return _named_or_of_user() / "external"
+
+
 def _of_user() -> Path:
     """Raises OptionError where the user has no home folder."""
     if base := os.environ.get("XDG_CACHE_HOME"):

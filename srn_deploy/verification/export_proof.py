@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from srn_deploy.architectures.checkpoint import LoadedNetwork
 from srn_deploy.architectures.recognition.recognise import load_resolved
@@ -17,7 +22,15 @@ from srn_deploy.graph.onnx_file import save_graph
 from srn_deploy.registry.resolve import ModelKind, ResolvedModel, resolve_file
 from srn_deploy.spec import AS_RECOGNISED, GRAPH_SUFFIX, Corrections, Form, ModelSpec, PixelType, Precision, is_graph
 from srn_deploy.system.atomic import replacing
-from srn_deploy.tiling.tiles import SMALLEST_TILE_PX, batches, cut, geometry_of, plan_tiles
+from srn_deploy.tiling.tiles import (
+    SMALLEST_TILE_PX,
+    batches,
+    cut,
+    geometry_of,
+    plan_tiles,
+    reflected,
+    rounded_up,
+)
 from srn_deploy.verification.agreement import LEAST_PSNR_DB, Agreement, Case, compare_backends, whole_images
 from srn_deploy.verification.sample_images import sample_images
 
@@ -54,29 +67,57 @@ def export_and_prove(checkpoint: Path | ResolvedModel, output: Path, options: Ex
     file, when both differ by more than the bounds of its precision; OptionError, GraphError and a CheckpointError.
     """
     chosen = options or ExportOptions()
-    if not is_graph(output) or os.path.isdir(output):  # noqa: PTH112  # never raises
-        raise OptionError(f"{output} is not a name for a graph.", remedy="Name a file with -o NAME.onnx.")
+    check_graph_name(output)
     model = resolve_file(checkpoint, corrections)
     if model.kind is not ModelKind.CHECKPOINT:
         raise OptionError(f"{model.path} is a {model.kind} already.",
                           remedy="Give the checkpoint that it was made from.")
     loaded = load_resolved(model)
     graph = export_graph(loaded, chosen)
-    try:
-        with replacing(output) as temporary:
-            save_graph(graph, temporary)
-            agreement = prove(temporary, loaded, chosen.precision)
-    except OSError as error:
-        raise GraphError(f"{output} cannot be written: {error.strerror}.",
-                         remedy="Check the folder, its permissions and the free space.") from error
+    with _written(output) as temporary:
+        save_graph(graph, temporary)
+        agreement = prove(temporary, loaded, chosen.precision)
     return Exported(path=output, agreement=agreement, nodes=len(graph.graph.node))
 
 
-def _proof_cases(spec: ModelSpec) -> Iterator[Case]:
+def check_graph_name(output: Path) -> None:
+    """Raise OptionError for a path that is not the name of a graph."""
+    if not is_graph(output) or os.path.isdir(output):  # noqa: PTH112  # never raises
+        raise OptionError(f"{output} is not a name for a graph.", remedy="Name a file with -o NAME.onnx.")
+
+
+def exported_copy(graph: Path, output: Path, agreement: Agreement, nodes: int) -> Exported:
+    """Copy a graph that was proved before; raises GraphError where the output cannot be written."""
+    with _written(output) as temporary:
+        shutil.copyfile(graph, temporary)
+    return Exported(path=output, agreement=agreement, nodes=nodes)
+
+
+@contextmanager
+def _written(output: Path) -> Iterator[Path]:
+    try:
+        with replacing(output) as temporary:
+            yield temporary
+    except OSError as error:
+        raise GraphError(f"{output} cannot be written: {error.strerror}.",
+                         remedy="Check the folder, its permissions and the free space.") from error
+
+
+def proof_images(spec: ModelSpec) -> list[NDArray[np.uint8]]:
+    """The sample images in sizes that a network takes: reflected beyond its smallest side, up to its multiples."""
+    larger = max(0, spec.min_side_px - min(min(image.shape[:2]) for image in sample_images()))
+    images = []
+    for image in sample_images():
+        sides = [rounded_up(side + larger, spec.size_multiple_px) for side in image.shape[:2]]
+        images.append(reflected(image, *sides))
+    return images
+
+
+def _proof_cases(spec: ModelSpec, images: Sequence[NDArray[np.uint8]]) -> Iterator[Case]:
     """Whole images and, where the graph takes geometry, a batch of two windows of a larger image."""
-    yield from whole_images(sample_images())
+    yield from whole_images(images)
     if spec.takes_geometry:
-        *_, picture = sample_images()
+        picture = images[-1]
         height, width = picture.shape[:2]
         tiles = next(batches(plan_tiles(height, width, tile_px=SMALLEST_TILE_PX, halo_px=spec.window_step_px,
                                         alignment_px=spec.window_step_px, min_side_px=spec.min_side_px), 2))
@@ -85,9 +126,10 @@ def _proof_cases(spec: ModelSpec) -> Iterator[Case]:
 
 def prove(graph: Path, loaded: LoadedNetwork, precision: Precision) -> Agreement:
     """Compare a graph with its network on the CPU; raises ExportMismatch if they differ by more than the bounds."""
-    candidate, reference = OnnxRuntimeBackend(graph), PyTorchBackend(loaded)
+    candidate = OnnxRuntimeBackend(graph)
+    reference = PyTorchBackend(replace(loaded, spec=replace(loaded.spec, grids=candidate.spec.grids)))
     try:
-        agreement = compare_backends(candidate, reference, _proof_cases(candidate.spec))
+        agreement = compare_backends(candidate, reference, _proof_cases(candidate.spec, proof_images(candidate.spec)))
     finally:
         candidate.close()
         reference.close()

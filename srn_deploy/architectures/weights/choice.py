@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,7 +116,7 @@ def _checked(one: WeightSet, family: Architecture, given: Mapping[str, Any], whe
             raise DamagedCheckpoint(f"{place.rstrip(',')}: {key} is not stored as plain numbers.",
                                     remedy="Save dense, unquantised weights, moved to the CPU.")
     try:
-        known = recognised(family, _layers(one.state), given, place)
+        known = recognised(family, _layers(one.state, family.own_keys), given, place)
     except OptionError as error:
         return error
     check_fit(family, {**known.told, **given}, known.state, place)
@@ -130,10 +130,10 @@ def _frozen(one: Fitting, given: Mapping[str, Any]) -> frozenset[str]:
     return frozen_tensors(one.known.family, {**one.known.told, **given})
 
 
-def _layers(state: StateDict) -> StateDict:
-    """The tensors without the counters of other programs."""
-    return {key: tensor for key, tensor in state.items() if key.rpartition(".")[2] not in _BOOKKEEPING
-            and not (tensor.numel() == 1 and "." not in key)}
+def _layers(state: StateDict, kept: Collection[str] = ()) -> StateDict:
+    """The tensors without the counters of other programs, except those to be kept."""
+    return {key: tensor for key, tensor in state.items() if key in kept or (
+        key.rpartition(".")[2] not in _BOOKKEEPING and not (tensor.numel() == 1 and "." not in key))}
 
 
 def _first(fitting: list[Fitting], where: str) -> Fitting:

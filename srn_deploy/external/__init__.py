@@ -1,0 +1,72 @@
+"""Models from outside: the user's own network code, graphs of other tools, checkpoints that spandrel knows.
+
+Each becomes once a graph of ours, with its spec, which lies in the cache; from then on everything sees only that graph.
+Code of others runs in a bounded process alone.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from srn_deploy.errors import missing_package
+from srn_deploy.external.request import ExternalRequest
+from srn_deploy.registry.resolve import ModelKind, ResolvedModel, resolve_file
+
+if TYPE_CHECKING:
+    from srn_deploy.external.store import KeptGraph
+    from srn_deploy.graph.export import ExportOptions
+    from srn_deploy.verification.export_proof import Exported
+
+__all__ = ["export_external", "is_external", "prepared", "with_spec"]
+
+
+def is_external(model: ResolvedModel) -> bool:
+    """Whether a model comes from outside: a checkpoint for which the user names the class of its network."""
+    return model.kind is ModelKind.CHECKPOINT and model.corrections.network is not None
+
+
+def with_spec(model: ResolvedModel) -> ResolvedModel:
+    """The graph that was made of a model from outside, at its first use now; any other model as it is.
+
+    Raises OptionError, a CheckpointError, BackendError, UnsuitableNetwork and GraphError where that cannot be done.
+    """
+    return resolve_file(prepared(model).path) if is_external(model) else model
+
+
+def prepared(model: ResolvedModel, options: ExportOptions | None = None) -> KeptGraph:
+    """The graph of a model from outside, from the cache or made now. options: which kind; None: the deploy graph."""
+    for package in ("torch", "onnx", "onnxscript", "safetensors"):
+        if importlib.util.find_spec(package) is None:
+            raise missing_package(package, f"Preparing {model.path.name}")
+    from srn_deploy.external.source_files import find_source, source_digest
+    from srn_deploy.external.store import kept_graph
+
+    given = model.corrections
+    request = ExternalRequest(source=str(model.path.absolute()), output="", network=given.network or "",
+                              settings=dict(given.options), value_range=given.value_range, weights=given.weights,
+                              trust=given.trust)
+    if options is not None:
+        request = replace(request, form=options.form.value, precision=options.precision.value,
+                          pixel_type=options.pixel_type.value)
+    identity = [model.sha256]
+    if given.network is not None:
+        source = find_source(given.network)
+        request = replace(request, network=f"{source.file}:{source.class_name}")
+        identity.append(source_digest(source))
+    return kept_graph(request, identity)
+
+
+def export_external(model: ResolvedModel, output: Path, options: ExportOptions) -> Exported:
+    """Write the graph of a model from outside to a file of the user's; raises as `prepared` and `export_and_prove`."""
+    from srn_deploy.verification.agreement import Agreement
+    from srn_deploy.verification.export_proof import check_graph_name, exported_copy
+
+    check_graph_name(output)
+    kept = prepared(model, options)
+    answer = kept.answer
+    agreement = Agreement(images=answer.images, worst_levels=answer.worst_levels,
+                          psnr_db=float("inf") if answer.psnr_db is None else answer.psnr_db)
+    return exported_copy(kept.path, output, agreement, answer.nodes)

@@ -1,0 +1,133 @@
+"""Which Python files make up a network of the user's: read and hashed, never imported."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from srn_deploy.errors import OptionError
+
+_HOW = "Write --network FILE.py:CLASS, or --network package.module:CLASS."
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSource:
+    """Where the class of a network stands."""
+
+    file: Path
+    class_name: str
+    root: Path
+    """The folder from which the file is imported: above its outermost package."""
+
+    @property
+    def module(self) -> str:
+        """The dotted name under which it is imported from the root."""
+        parts = self.file.relative_to(self.root).with_suffix("").parts
+        return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+    @property
+    def title(self) -> str:
+        """In a sentence: "RFDN in rfdn.py"."""
+        return f"{self.class_name} in {self.file.name}"
+
+
+def find_source(reference: str) -> NetworkSource:
+    """Find the file of FILE.py:CLASS, or of package.module:CLASS in the current folder or on Python's path.
+
+    Raises OptionError for another form, and where there is no such file.
+    """
+    place, _, class_name = reference.rpartition(":")
+    if not place or not class_name.isidentifier():
+        raise OptionError(f"--network {reference}: not of the form FILE.py:CLASS.", remedy=_HOW)
+    file = Path(place) if place.endswith(".py") or os.sep in place else _module_file(place)
+    if file is None or not os.path.isfile(file):  # noqa: PTH113  # Path.is_file raises for names that are too long
+        kind = "file" if place.endswith(".py") else "module"
+        raise OptionError(f"--network {reference}: there is no {kind} {place}.", remedy=_HOW)
+    file = Path(os.path.abspath(file))  # noqa: PTH100  # links are kept: the files beside them are imported
+    return NetworkSource(file=file, class_name=class_name, root=_root_of(file))
+
+
+def _module_file(name: str) -> Path | None:
+    """The file of a dotted name, without importing the packages around it."""
+    parts = name.split(".")
+    for folder in (Path.cwd(), *map(Path, sys.path)):
+        for file in (folder.joinpath(*parts).with_suffix(".py"), folder.joinpath(*parts, "__init__.py")):
+            if file.is_file():
+                return file
+    return None
+
+
+def _root_of(file: Path) -> Path:
+    folder = file.parent
+    while (folder / "__init__.py").is_file() and folder != folder.parent:
+        folder = folder.parent
+    return folder
+
+
+def source_digest(source: NetworkSource) -> str:
+    """SHA-256 over the file and all files below its root that it imports, by their names and contents.
+
+    Raises OptionError where one cannot be read.
+    """
+    digest = hashlib.sha256(source.class_name.encode())
+    for file in sorted(_files(source)):
+        try:
+            content = file.read_bytes()
+        except OSError as error:
+            raise OptionError(f"{file} cannot be read: {error.strerror}.",
+                              remedy="Check its permissions.") from error
+        digest.update(f"{file.relative_to(source.root)}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
+
+
+def _files(source: NetworkSource) -> set[Path]:
+    found: set[Path] = set()
+    pending = [source.file]
+    while pending:
+        file = pending.pop()
+        if file in found:
+            continue
+        found.add(file)
+        pending += _imported(file, source.root)
+    return found
+
+
+def _imported(file: Path, root: Path) -> Iterator[Path]:
+    """The files below the root that a file imports; nothing for one that is not Python, which fails when imported."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError, RecursionError, OSError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = _from_names(node, file, root)
+        else:
+            continue
+        for name in names:
+            yield from _parts_of(name, root)
+
+
+def _from_names(node: ast.ImportFrom, file: Path, root: Path) -> list[str]:
+    """The modules that a `from ... import` may name, absolute."""
+    base = node.module or ""
+    if node.level:
+        package = file.parent.relative_to(root).parts
+        base = ".".join([*package[:len(package) - node.level + 1], *filter(None, [node.module])])
+    return [base, *(f"{base}.{alias.name}".lstrip(".") for alias in node.names)]
+
+
+def _parts_of(name: str, root: Path) -> Iterator[Path]:
+    """The files that importing a dotted name runs: the packages around it and itself."""
+    parts = name.split(".")
+    for end in range(1, len(parts) + 1):
+        place = root.joinpath(*parts[:end])
+        for file in (place / "__init__.py", place.with_suffix(".py")):
+            if place.name and file.is_file():
+                yield file
