@@ -220,6 +220,16 @@ def test_without_a_cache_to_write_to_nothing_is_claimed_to_be_kept(monkeypatch: 
         keep(tuned_with(), "x")
 
 
+def test_a_cache_that_cannot_be_written_to_is_refused_before_the_work(monkeypatch: pytest.MonkeyPatch,
+                                                                      tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SRN_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr("srn_deploy.benchmark.tuning.tune", lambda *given, **named: pytest.fail("measured"))
+    ended = CliRunner().invoke(main, ["tune"])
+    assert ended.exit_code == 1
+    assert f"What is tuned cannot be kept: {tmp_path / 'file'} is not a folder." in ended.stderr
+
+
 def finding() -> Finding:
     (only,) = tuned_findings()
     return only

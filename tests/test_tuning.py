@@ -99,6 +99,15 @@ def test_the_fastest_way_stands_first_and_every_way_has_its_speed(monkeypatch: p
     assert (tuned.model, tuned.sha256, tuned.images) == ("srn-s-b4-x4-photo", resolve().sha256, "a test")
 
 
+def test_a_checkpoint_is_tuned_under_its_path_because_the_name_means_the_graph(
+        monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "srn_deploy")
+    machine_with(monkeypatch, by_device)
+    checkpoint = resolve("srn-s-b4-x4", wanted=ModelKind.CHECKPOINT)
+    assert tune(checkpoint, work(side=50)).model == str(checkpoint.path)
+    assert caplog.messages[0].startswith("PyTorch alone runs a checkpoint; export it to a graph")
+
+
 def test_candidates_run_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = machine_with(monkeypatch, by_device)
     tune(resolve(), work())

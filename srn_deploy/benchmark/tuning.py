@@ -13,7 +13,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from statistics import median
 
 from srn_deploy.backends import Backend
@@ -246,7 +245,8 @@ def _best_first(trials: list[TimedWay]) -> list[TimedWay]:
 def _tuned(model: ResolvedModel, work: Work, trials: Sequence[TimedWay]) -> Tuned:
     ways = tuple(MeasuredWay(title=one.title, way=one.way,
                              seconds_per_megapixel=one.milliseconds / 1000 / work.megapixels) for one in trials)
-    named = model.shipped.name if model.shipped is not None else str(Path(model.path).absolute())
+    shipped = model.shipped if model.kind is ModelKind.GRAPH else None  # its name means its graph
+    named = str(model.path.absolute()) if shipped is None else shipped.name
     return Tuned(model=named, sha256=model.sha256, corrections=model.corrections, machine=this_machine(),
                  versions=installed_versions(LIBRARIES), date=datetime.now(UTC).date().isoformat(),
                  images=work.label, ways=ways)

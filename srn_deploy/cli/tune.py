@@ -65,8 +65,9 @@ def tune(model: str | None, purpose: str, budget: float, threads: int | None, co
 
 def _measured(model: ResolvedModel, purpose: str, budget: float) -> tuple[Tuned, Path]:
     from srn_deploy.benchmark.tuning import tune as measure
-    from srn_deploy.tuning.choice import keep
+    from srn_deploy.tuning.choice import check_can_be_kept, keep
 
+    check_can_be_kept()
     with tempfile.TemporaryDirectory() as folder:
         work = _work(purpose, Path(folder))
         with tune_view.progress() as on_rows:

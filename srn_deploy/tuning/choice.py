@@ -16,10 +16,11 @@ from srn_deploy.engine.caches import SharedFile
 from srn_deploy.errors import OptionError, SrnDeployError
 from srn_deploy.registry.resolve import ResolvedModel
 from srn_deploy.spec import Corrections, Precision
-from srn_deploy.system.cache import tuned_folder
+from srn_deploy.system.cache import VARIABLE, tuned_folder
 from srn_deploy.system.cpu_features import cpu_name
 from srn_deploy.system.cuda_driver import gpu_name, why_no_gpu
 from srn_deploy.system.documents import decode_json, key_of, to_builtins
+from srn_deploy.system.folders import why_not_writable
 from srn_deploy.system.installed import installed_versions
 from srn_deploy.system.threads import threads_in_use
 from srn_deploy.tiling.windows import TileOptions
@@ -30,6 +31,8 @@ LIBRARIES = ("srn-deploy", "onnxruntime", "openvino", "torch", "tensorrt-rtx", "
 """Their versions decide how fast a way is."""
 
 _LONGEST_STEM = 64
+
+_ANOTHER_FOLDER = f"Name a folder that you may write to in the variable {VARIABLE}."
 
 _log = logging.getLogger(__name__)
 
@@ -130,14 +133,23 @@ def this_machine() -> Machine:
     return Machine(cpu=cpu_name(), gpu="" if why_no_gpu() else gpu_name(), threads=threads_in_use())
 
 
+def check_can_be_kept() -> None:
+    """Raise OptionError where there is no cache to write to, before anything is measured."""
+    try:
+        reason = why_not_writable(tuned_folder())
+    except OSError as error:  # a name that is too long
+        reason = error.strerror or str(error)
+    if reason:
+        raise OptionError(f"What is tuned cannot be kept: {reason}.", remedy=_ANOTHER_FOLDER)
+
+
 def keep(tuned: Tuned, stem: str) -> Path:
     """Write what was measured, in place of what was kept before; raises OptionError where there is no cache."""
     path = _path(stem, tuned.key)
     text = json.dumps(to_builtins(tuned), indent=2) + "\n"
     SharedFile(path).update(lambda before: text.encode())
     if not path.is_file():
-        raise OptionError(f"{path} cannot be written, so nothing is kept.",
-                          remedy="Name a folder that you may write to in the variable SRN_CACHE.")
+        raise OptionError(f"{path} cannot be written, so nothing is kept.", remedy=_ANOTHER_FOLDER)
     return path
 
 
