@@ -28,7 +28,7 @@ from srn_deploy.benchmark.environment import current_environment
 from srn_deploy.benchmark.records import Record
 from srn_deploy.image import Image, find_images, write_image
 from srn_deploy.registry.resolve import ModelKind, ResolvedModel, resolve
-from srn_deploy.registry.shipped import default_model, shipped_models
+from srn_deploy.registry.shipped import default_model
 from srn_deploy.system.cache import VARIABLE
 from srn_deploy.system.threads import usable_cores
 from srn_deploy.tiling.shapes import ShapeRange, Size
@@ -63,15 +63,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="default: everything")
-    parser.add_argument("--rounds", type=int, default=15, help="of networks alone")
+    parser.add_argument("--rounds", type=int, default=11, help="of networks alone")
     parser.add_argument("--pairs", type=int, default=5, help="rounds of whole processes on one image")
     parser.add_argument("--folder-pairs", type=int, default=3)
     parser.add_argument("--warm-up-pairs", type=int, default=WARM_UP_PAIRS)
     parser.add_argument("--sizes", nargs="+", default=["339x510", "1500x2000"], metavar="HxW", help="of single images")
     parser.add_argument("--network-size", default="339x510", metavar="HxW",
                         type=lambda text: ShapeRange.parse(text).largest)
-    parser.add_argument("--networks", nargs="+", metavar="MODEL", help="default: those that are shipped",
-                        default=list(shipped_models()))
+    parser.add_argument("--networks", nargs="+", metavar="MODEL",
+                        default=[default_model(), "srn-s-b6-x4", "srn-s-b6-x2"],
+                        help="default: the default model, and those with 6 blocks")
     parser.add_argument("--int8", action="append", type=_named_graph, default=[], metavar="MODEL=GRAPH",
                         help="the graph of a network in INT8; may be repeated")
     parser.add_argument("--images", type=Path, help=f"folder; default: {FOLDER} of the real data")
@@ -116,19 +117,20 @@ def on_image(model: ResolvedModel, size: Size, options: argparse.Namespace) -> d
         programs: dict[str, Command] = {
             **_upscale(model, source, targets),
             SCRIPT: [sys.executable, BENCHMARKS / "eager_script.py", checkpoint, source, targets[SCRIPT]]}
-        found = _in_turn(programs, options.pairs, options)
+        found = _in_turn(programs, options.pairs, options, warm_up=options.warm_up_pairs)
         return {**found, "what": f"{size[1]} x {size[0]} px", "images": 1,
                 "worst_levels": worst_levels(targets[AUTO], targets[PLAIN])}
 
 
 def on_folder(model: ResolvedModel, images: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """A folder to PNG, whole processes."""
+    """A folder to PNG, whole processes; to warm up, one image is enough, by OpenVINO, which certifies the model."""
     paths = find_images(images)
     with tempfile.TemporaryDirectory() as name:
+        run_process(_command(model, paths[0], Path(name) / "first.png", "openvino"), threads=options.threads)
         targets = {program: Path(name) / str(number) for number, program in enumerate((AUTO, PLAIN))}
         programs = {program: [*command, "--format", "png"]
                     for program, command in _upscale(model, images, targets).items()}
-        found = _in_turn(programs, options.folder_pairs, options)
+        found = _in_turn(programs, options.folder_pairs, options, warm_up=0)
         worst = [worst_levels(*(target / path.relative_to(images).with_suffix(".png") for target in targets.values()))
                  for path in paths]
     return {**found, "what": f"{len(paths)} images of {images.name}", "images": len(paths), "worst_levels": max(worst)}
@@ -136,14 +138,18 @@ def on_folder(model: ResolvedModel, images: Path, options: argparse.Namespace) -
 
 def _upscale(model: ResolvedModel, source: Path, targets: Mapping[str, Path]) -> dict[str, Command]:
     """`upscale` on each device, as commands."""
-    return {program: [sys.executable, "-m", "srn_deploy", "upscale", source, targets[program], "--model", model.path,
-                      "--device", program.rpartition(" ")[2]] for program in (AUTO, PLAIN)}
+    return {program: _command(model, source, targets[program], program.rpartition(" ")[2]) for program in (AUTO, PLAIN)}
 
 
-def _in_turn(programs: Mapping[str, Command], rounds: int, options: argparse.Namespace) -> dict[str, Any]:
+def _command(model: ResolvedModel, source: Path, target: Path, device: str) -> Command:
+    return [sys.executable, "-m", "srn_deploy", "upscale", source, target, "--model", model.path, "--device", device]
+
+
+def _in_turn(programs: Mapping[str, Command], rounds: int, options: argparse.Namespace, *,
+             warm_up: int) -> dict[str, Any]:
     """What each round of all programs took, those to warm up left out."""
     runs = [[run_process(command, threads=options.threads) for command in programs.values()]
-            for _ in range(options.warm_up_pairs + rounds)][options.warm_up_pairs:]
+            for _ in range(warm_up + rounds)][warm_up:]
     return {"programs": {program: as_columns([one[number] for one in runs])
                          for number, program in enumerate(programs)}}
 

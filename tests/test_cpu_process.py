@@ -80,7 +80,9 @@ def test_a_folder_is_upscaled_to_png_by_both_devices(machine: Machine, tmp_path:
     results = measured(tmp_path, "--only", "folder", "--images", str(images), "--folder-pairs", "1")
     (found,) = results["processes"]
     assert (found["images"], list(found["programs"])) == (2, [AUTO, PLAIN])
-    assert all(words[-2:] == ["--format", "png"] for words in machine.commands)
+    first, *others = machine.commands
+    assert first[-1] == "openvino"
+    assert all(words[-2:] == ["--format", "png"] for words in others)
 
 
 @needs_openvino
