@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import cpu_page, graph_versions, guard_page, recognition_page
+from benchmarks import cpu_page, graph_versions, guard_page, recognition_page, zoo_page
 from benchmarks.ablation_page import rendered_ablation
 from benchmarks.gpu_table import report_table
 from benchmarks.inputs import BENCHMARKS, PLOTS, RECORDS
 from benchmarks.page_texts import ABLATION, FILE_TO_FILE, GPU, INTRODUCTION, MEMORY, PAPER, PHOTO, TILING
 from benchmarks.plots import digest, draw_tiling
+from benchmarks.zoo_results import KIND as ZOO
 from srn_deploy.benchmark.environment import Environment
 from srn_deploy.benchmark.figure import draw_figure_1
 from srn_deploy.benchmark.paper_page import page as paper_page
@@ -52,6 +53,8 @@ def main() -> None:
         draw_figure_1(runs[0], PLOTS / FIGURE_1_PLOT, source=digest(runs[:1]))
     if (healthy := of_kind(records, "guard-healthy")) and (hard := of_kind(records, "guard-hard")):
         guard_page.draw_guard(healthy[0], hard[0], PLOTS / guard_page.PLOT)
+    if zoos := of_kind(records, ZOO):
+        zoo_page.draw_zoo(zoos[0], PLOTS / zoo_page.PLOT)
     print(f"{', '.join(pages(records))} written.")
 
 
@@ -86,8 +89,8 @@ def rendered(records: Sequence[Record]) -> str:
              MEMORY, *section(of_kind(records, "memory"), memory_tables),
              PHOTO, *section(of_kind(records, "photo"), photo_tables), *guard_section(records),
              recognition_page.INTRODUCTION,
-             *section(of_kind(records, "recognition"), recognition_page.recognition_tables), ABLATION,
-             PAPER, *paper_section(records), GPU, *section(reports, gpu_tables)]
+             *section(of_kind(records, "recognition"), recognition_page.recognition_tables),
+             *zoo_section(records), ABLATION, PAPER, *paper_section(records), GPU, *section(reports, gpu_tables)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -112,6 +115,13 @@ def guard_section(records: Sequence[Record]) -> list[str]:
     """Both halves of the study, and their plot."""
     return [guard_page.INTRODUCTION, *(part for kind, tables in guard_page.TABLES.items()
                                        for part in section(of_kind(records, kind), tables))]
+
+
+def zoo_section(records: Sequence[Record]) -> list[str]:
+    """The checkpoints of every repository, and the plot of the first."""
+    zoos = of_kind(records, ZOO)
+    plot = [f"![The worst tile of each network](plots/{zoo_page.PLOT})"] if zoos else []
+    return [zoo_page.INTRODUCTION, *plot, *section(zoos, zoo_page.zoo_tables)]
 
 
 def gpu_tables(results: Mapping[str, Any]) -> list[str]:

@@ -27,6 +27,7 @@ EXECUTED = {
     "docs/pictures.md": ("demo.webp", "large/demo.tif", "small.jpg", "lifted.png"),
     "docs/guard.md": ("watched.png", "repaired.png"),
     "docs/models.md": ("models.json", "clean_x4.png"),
+    "docs/networks.md": ("mine.onnx", "mine_x2.png"),
 }
 """Documents whose blocks are run in order, and files that are there afterwards."""
 

@@ -12,14 +12,16 @@ import onnx
 
 from srn_deploy.architectures.checkpoint import LoadedNetwork
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
-from srn_deploy.errors import GraphError, TilingError
+from srn_deploy.errors import ExportMismatch, GraphError, TilingError
 from srn_deploy.external.network_run import NetworkRun
 from srn_deploy.external.own_network import load_own, make_network
 from srn_deploy.external.request import ExternalRequest
 from srn_deploy.external.source_files import find_source, source_digest
 from srn_deploy.graph.export import ExportOptions, export_graph
+from srn_deploy.graph.float_pixels import with_float_pixels
 from srn_deploy.graph.live_memory import MEASURED_SIDE_PX, live_bytes_per_px
 from srn_deploy.graph.onnx_file import save_graph, spec_of, stamped
+from srn_deploy.image.trial_image import trial_pair
 from srn_deploy.measurement.halo import HaloFound, find_halo
 from srn_deploy.measurement.reach import measure_reach
 from srn_deploy.measurement.sizes import Run, Sizes
@@ -85,12 +87,16 @@ def _runs(loaded: LoadedNetwork) -> Run:
 def _equal_somewhere(loaded: LoadedNetwork, options: ExportOptions) -> tuple[LoadedNetwork, Prepared]:
     """The graph that equals its network at all sizes that are multiples of what the spec then says."""
     least, first = loaded.spec.size_multiple_px, None
-    for multiple in (least, *(one for one in MULTIPLES if one > least and one % least == 0)):
+    multiples = [least, *(one for one in MULTIPLES if one > least and one % least == 0)]
+    while multiples:
+        multiple = multiples.pop(0)
         candidate = replace(loaded, spec=replace(loaded.spec, size_multiple_px=multiple))
         try:
             prepared = _exported_and_proved(candidate, options)
         except GraphError as error:
             first = first or error
+            if not isinstance(error, ExportMismatch):
+                multiples = multiples[-1:]  # what is wrong is seldom the size, and each attempt takes long
             continue
         if first is not None:
             _log.warning("%s: its graph equals it only at sides that are multiples of %d px: images are reflected up "
@@ -117,11 +123,14 @@ def _with_tiling(graph: onnx.ModelProto, run: Run, sizes: Sizes) -> ModelSpec:
     side = rounded_up(max(MEASURED_SIDE_PX, spec.min_side_px), spec.size_multiple_px)
     spec = replace(spec, alignment_px=spec.window_step_px,
                    activation_bytes_per_px=live_bytes_per_px(graph, (side, side)))
-    reach = measure_reach(run, sizes, 3, spec.value_range)
-    if reach.whole_picture and not spec.grids:
-        _log.warning("%s looks at the whole image: its tiles differ from the whole", spec.architecture)
-        return replace(spec, pools_whole_picture=True, halo_px=NO_HALO_PX)
-    found = _halo(graph, None if spec.grids else reach.px)
+    reach_px = None
+    if not spec.grids:
+        reach = measure_reach(run, sizes, 3, spec.value_range)
+        if reach.whole_picture:
+            _log.warning("%s looks at the whole image: its tiles differ from the whole", spec.architecture)
+            return replace(spec, pools_whole_picture=True, halo_px=NO_HALO_PX)
+        reach_px = reach.px
+    found = _halo(graph, reach_px)
     if found is None or found.halo_px is None:
         _log.warning("%s: with no halo that was tried are its tiles equal to the whole image", spec.architecture)
         return replace(spec, pools_whole_picture=True, halo_px=NO_HALO_PX)
@@ -134,10 +143,10 @@ def _halo(graph: onnx.ModelProto, reach_px: int | None) -> HaloFound | None:
     """None for a graph of which no tiles can be made."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "graph.onnx"
-        save_graph(graph, place)
+        save_graph(with_float_pixels(graph), place)
         with closing(OnnxRuntimeBackend(place)) as backend:
             try:
-                return find_halo(backend, list(originals())[:2], reach_px)
+                return find_halo(backend, [trial_pair(4)[1], next(originals())], reach_px)
             except TilingError as error:
                 _log.debug("%s", error.message)
                 return None

@@ -63,10 +63,27 @@ def _module_file(name: str) -> Path | None:
 
 
 def _root_of(file: Path) -> Path:
-    folder = file.parent
-    while (folder / "__init__.py").is_file() and folder != folder.parent:
-        folder = folder.parent
-    return folder
+    """Above the outermost package: a folder with __init__.py, or one that the imports of the file need."""
+    root = file.parent
+    while (root / "__init__.py").is_file() and root != root.parent:
+        root = root.parent
+    level, names = _needed_by(file)
+    above = [folder.parent for folder in file.parents[:-1]
+             if any(name.parts[0] == folder.name and _is_module(folder.parent / name) for name in names)]
+    return min([root, *file.parents[level:level + 1], *above], key=lambda folder: len(folder.parts))
+
+
+def _needed_by(file: Path) -> tuple[int, list[Path]]:
+    """By how many folders its relative imports go up, and the modules that it imports by absolute names, as paths."""
+    nodes = list(ast.walk(_tree(file)))
+    level = max((node.level for node in nodes if isinstance(node, ast.ImportFrom)), default=0)
+    names = [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level]
+    names += [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    return level, [Path(*name.split(".")) for name in names]
+
+
+def _is_module(path: Path) -> bool:
+    return path.with_suffix(".py").is_file() or path.is_dir()
 
 
 def source_digest(source: NetworkSource) -> str:
@@ -97,13 +114,17 @@ def _files(source: NetworkSource) -> set[Path]:
     return found
 
 
+def _tree(file: Path) -> ast.Module:
+    """An empty one for a file that is not Python, which fails when it is imported."""
+    try:
+        return ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError, RecursionError, OSError):
+        return ast.Module(body=[], type_ignores=[])
+
+
 def _imported(file: Path, root: Path) -> Iterator[Path]:
     """The files below the root that a file imports; nothing for one that is not Python, which fails when imported."""
-    try:
-        tree = ast.parse(file.read_bytes())
-    except (SyntaxError, ValueError, RecursionError, OSError):
-        return
-    for node in ast.walk(tree):
+    for node in ast.walk(_tree(file)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):

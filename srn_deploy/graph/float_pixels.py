@@ -26,15 +26,15 @@ def with_float_pixels(graph: onnx.ModelProto) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     copy.CopyFrom(graph)
     image, result = copy.graph.input[0], copy.graph.output[0]
-    first = next((node for node in copy.graph.node if image.name in node.input), None)
+    casts = [node for node in copy.graph.node if image.name in node.input and node.op_type == "Cast"]
     last = _producer(copy, result.name)
     turned = _producer(copy, last.input[0]) if last is not None else None
     rounded = _producer(copy, turned.input[0]) if turned is not None else None
-    if first is None or last is None or rounded is None or (first.op_type, last.op_type, rounded.op_type) != (
-            "Cast", "Cast", "Round"):
+    if not casts or last is None or rounded is None or (last.op_type, rounded.op_type) != ("Cast", "Round"):
         raise GraphError("The graph does not begin and end as a deploy graph of 8-bit pixels.",
                          remedy="Export it again with `srn-deploy export`.")
-    _become(first, "Mul", [image.name, _LEVELS])
+    for cast in casts:
+        _become(cast, "Mul", [image.name, _LEVELS])
     _become(last, "Mul", [last.input[0], _SHARE])
     _become(rounded, "Identity", [rounded.input[0]])
     copy.graph.initializer.extend([helper.make_tensor(_LEVELS, TensorProto.FLOAT, [], [255.0]),

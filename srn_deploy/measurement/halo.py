@@ -26,8 +26,9 @@ from srn_deploy.tiling.windows import WHOLE_IMAGE, TileOptions
 CANDIDATES_PX = (128, 112, 96, 80, 72, 64, 56, 48, 40, 32, 24, 16, 8)
 """Rounded up to the step of the windows, the largest first."""
 
-MOST_LEVELS = 1.0
-"""Of 255: the difference of the worst value that a tile may have."""
+MOST_LEVELS = 0.25
+"""Of 255: the difference of the worst value that a tile may have on the images tried. One level is promised for all
+images; photographs differed by up to three times as much as what is drawn."""
 
 EXACT_LEVELS = 255 * 1e-5
 """Rounding errors of FP32 alone."""
@@ -57,7 +58,7 @@ class HaloFound:
 
 
 def find_halo(backend: Backend, images: Sequence[PixelArray], reach_px: int | None = None) -> HaloFound:
-    """Find the smallest halo with which, and with all larger ones, tiles are within one level of the whole image.
+    """Find the smallest halo with which, and with all larger ones, tiles are within MOST_LEVELS of the whole image.
 
     images: at least two RGB images (H, W, 3), uint8; they are cropped, or continued by reflection, to the sides that
     are needed. reach_px: how far the network looks, where that is known and no statistic over the whole image: no halo
