@@ -31,7 +31,7 @@ def _rows_of(model: ResolvedModel, has_torch: bool) -> dict[str, Any]:
     if model.kind is ModelKind.ENGINE:
         return _engine_rows(model.path)
     if model.kind is ModelKind.GRAPH:
-        return _graph_rows(model.path, has_torch)
+        return _graph_rows(model, has_torch)
     if not has_torch:
         raise missing_package("torch", f"Reading a checkpoint ({model.path.name})")
     return _checkpoint_rows(model)
@@ -46,10 +46,10 @@ def _engine_rows(path: Path) -> dict[str, Any]:
             "certificate": engine.certification}
 
 
-def _graph_rows(path: Path, has_torch: bool) -> dict[str, Any]:
+def _graph_rows(model: ResolvedModel, has_torch: bool) -> dict[str, Any]:
     from srn_deploy.backends.onnx_runtime import read_spec
 
-    spec = read_spec(path)
+    spec = read_spec(model.path, model.sha256)
     if not has_torch:
         return _rows(spec)
     from srn_deploy.architectures import build_from

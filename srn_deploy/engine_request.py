@@ -44,15 +44,21 @@ class EngineRequest:
     corrections: Corrections = AS_RECOGNISED
     """What the user knows better than a checkpoint."""
 
-    def options(self, spec: ModelSpec) -> BuildOptions:
-        """The options to build one graph with; raises OptionError, and an ImageError for the images to fit."""
+    def options(self, spec: ModelSpec, taken: ShapeRange | None = None) -> BuildOptions:
+        """The options to build one graph with; raises OptionError, and an ImageError for the images to fit.
+
+        taken: the sizes of a graph whose sides are fixed.
+        """
         if self.shapes and self.fit is not None:
             raise OptionError("Shapes are given or fitted, not both.", remedy="Leave out --shapes or --fit.")
         shapes = tuple(ShapeRange.parse(text) for text in self.shapes)
         if self.fit is not None:
             shapes = (ShapeRange.fitting([_reflected(size, spec) for size in picture_sizes(self.fit)]),)
+        if taken and not all(taken.takes(*size) for one in shapes for size in (one.smallest, one.largest)):
+            raise OptionError(f"The graph takes images of {taken} (height x width) alone.",
+                              remedy="Leave out --shapes and --fit: larger images are tiled.")
         return BuildOptions(
-            precision=self.precision or spec.precision, shapes=shapes or (default_shapes(spec),),
+            precision=self.precision or spec.precision, shapes=shapes or (taken or default_shapes(spec),),
             largest_batch=self.largest_batch, tf32=self.tf32, optimization_level=self.optimization_level,
             hardware_compatibility=HardwareCompatibility(self.hardware_compatibility),
             compute_capabilities=self.compute_capabilities)
@@ -67,7 +73,7 @@ def request_engine(model: str | None, request: EngineRequest, store: EngineStore
     """
     resolved, where = with_spec(resolve(model, request.corrections)), store or EngineStore()
     graph = _graph(resolved)
-    options = request.options(graph.spec)
+    options = request.options(graph.spec, graph.taken)
     engine = build_engine(graph, options, open_library(request.runtime), where, on_phase=on_phase)
     built = resolve_file(engine.path)
     try:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from srn_deploy.backends.first_run import run_without_trial
 from srn_deploy.system.cuda_driver import why_no_gpu
 from tests.run_folder import make_run_folder, run_folder
 from tests.shared_exports import share_exports
@@ -73,6 +74,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Every process of this run shares a folder."""
     config.add_cleanup(make_run_folder())
     os.environ["XDG_CACHE_HOME"] = str(run_folder())  # what is found out about a checkpoint is kept for the run alone
+    run_without_trial()  # graphs that tests make run at once; commands that they start try them first
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -26,3 +26,16 @@ def test_shapes_are_fitted_to_the_images_of_a_folder_and_small_ones_reflected(tm
     with pytest.raises(OptionError, match="not both"):
         EngineRequest(fit=tmp_path, shapes=("48x48",)).options(SPEC)
     assert EngineRequest().options(SPEC).shapes == (default_shapes(SPEC),)
+
+
+ONE_SIZE = ShapeRange.of_one((48, 64))
+
+
+def test_an_engine_of_a_graph_for_one_size_is_built_for_that_size() -> None:
+    assert EngineRequest().options(SPEC, ONE_SIZE).shapes == (ONE_SIZE,)
+    assert EngineRequest(shapes=("48x64",)).options(SPEC, ONE_SIZE).shapes == (ONE_SIZE,)
+
+
+def test_other_shapes_of_a_graph_for_one_size_are_refused_before_the_build() -> None:
+    with pytest.raises(OptionError, match="takes images of 48x64"):
+        EngineRequest(shapes=("64x64..128x128",)).options(SPEC, ONE_SIZE)

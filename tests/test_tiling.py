@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from srn_deploy.errors import TilingError
-from srn_deploy.tiling.tiles import batches, cut, join, largest_tile_px, plan_side, plan_tiles, reflected
+from srn_deploy.tiling.tiles import (
+    batches,
+    cut,
+    join,
+    largest_tile_px,
+    plan_equal_windows,
+    plan_side,
+    plan_tiles,
+    reflected,
+)
 
 SIDE, TILE, HALO = st.integers(15, 900), st.integers(1, 300), st.integers(0, 80)
 ALIGNMENT = st.sampled_from([1, 6])
@@ -42,6 +51,23 @@ def test_a_side_has_at_most_two_window_lengths(side: int, tile: int, halo: int, 
     spans = plan_side(side, tile_px=tile, halo_px=halo, alignment_px=alignment, min_side_px=15)
     assert len({span.length for span in spans}) <= 2
     assert len({span.length for span in spans[:-1]}) <= 1
+
+
+@given(side=SIDE, length=st.integers(15, 300), halo=HALO, alignment=ALIGNMENT)
+def test_windows_of_one_length_cover_a_side_with_their_halo_or_there_are_none(
+        side: int, length: int, halo: int, alignment: int) -> None:
+    spans = plan_equal_windows(side, length_px=length, halo_px=halo, alignment_px=alignment)
+    possible = side == length or (side > length and (side - length) % alignment == 0
+                                  and length - 2 * halo >= alignment)
+    assert bool(spans) == possible
+    assert all(span.length == length and span.start % alignment == 0 for span in spans)
+    assert [span.core_start for span in spans] == [0, *(span.core_stop for span in spans[:-1])] * bool(spans)
+    assert all(span.stop == side or span.stop - span.core_stop >= halo for span in spans)
+    assert all(span.start == 0 or span.core_start - span.start >= halo for span in spans)
+
+
+def test_windows_of_one_length_are_as_few_as_possible() -> None:
+    assert len(plan_equal_windows(1000, length_px=100, halo_px=10)) == 13  # 80 px each, and 20 more at the ends
 
 
 @pytest.mark.parametrize(("height", "width"), [(768, 1024), (720, 1280), (900, 900), (1080, 1920), (3000, 4000)])

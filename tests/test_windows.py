@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from srn_deploy.backends.batch import check_sides
+from srn_deploy.backends.batch import check_shape
 from srn_deploy.errors import TilingError, UnsuitableBatch
 from srn_deploy.grid import ESA_GRID
 from srn_deploy.inference.upscale import upscale_rgb
@@ -57,6 +57,14 @@ def test_a_static_engine_says_what_it_takes_and_how_to_build_another() -> None:
     assert "more than 134." in caught.value.remedy
 
 
+def test_larger_images_are_cut_into_what_a_model_for_one_size_takes() -> None:
+    backend = NearestBackend(spec=replace(NEAREST, halo_px=4), limits=limits(STATIC))
+    picture = np.random.default_rng(0).integers(0, 256, (150, 170, 3), dtype=np.uint8)
+    upscaled = upscale_rgb(picture, backend)
+    np.testing.assert_array_equal(upscaled, picture.repeat(2, axis=0).repeat(2, axis=1))
+    assert {shape[1:3] for shape in backend.shapes} == {(48, 64)}
+
+
 def test_a_image_below_the_engine_is_reflected_into_it_and_cropped_again() -> None:
     backend = NearestBackend(limits=limits(STATIC))
     picture = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -89,6 +97,6 @@ def test_sides_that_must_be_multiples_are_reflected_to_them_and_the_result_is_cr
 def test_a_size_that_is_not_such_a_multiple_is_refused_with_the_remedy() -> None:
     spec = replace(NEAREST, size_multiple_px=8)
     with pytest.raises(UnsuitableBatch, match="multiples of 8 px") as caught:
-        check_sides(32, 36, spec)
+        check_shape((1, 32, 36), spec)
     assert "Reflect" in caught.value.remedy
-    check_sides(32, 40, spec)
+    check_shape((1, 32, 40), spec)

@@ -92,7 +92,7 @@ def open_on(model: ResolvedModel, device: str) -> tuple[Backend, str]:
     if model.kind is ModelKind.ENGINE:
         return _open_engine(model.path, device)
     if model.kind is ModelKind.GRAPH:
-        return _open_graph(model.path, device)
+        return _open_graph(model, device)
     return _open_checkpoint(model, device, Precision.FP32)
 
 
@@ -165,10 +165,10 @@ def _open_engine(path: Path, device: str) -> tuple[Backend, str]:
     return backend, backend.title
 
 
-def _open_graph(path: Path, device: str) -> tuple[Backend, str]:
+def _open_graph(model: ResolvedModel, device: str) -> tuple[Backend, str]:
     from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 
-    return OnnxRuntimeBackend(path, device), "ONNX Runtime"
+    return OnnxRuntimeBackend(model.path, device, sha256=model.sha256), "ONNX Runtime"
 
 
 def _open_checkpoint(model: ResolvedModel, device: str, precision: Precision, *, channels_last: bool = True,

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srn_deploy.backends.protocol import Batch
-from srn_deploy.errors import UnsuitableBatch
+from srn_deploy.errors import GraphError, UnsuitableBatch
 from srn_deploy.spec import Form, ModelSpec, PixelType
 from srn_deploy.tiling.interpolation import Geometry, Matrices, whole_geometry
+from srn_deploy.tiling.shapes import Limits, ShapeRange
 
 _RANGES = {PixelType.UINT8: "uint8 in 0..255", PixelType.FLOAT32: "float32 in 0..1"}
 
@@ -19,23 +20,30 @@ _KEPT_BYTES = 2**28
 """Activations that may stay allocated between runs."""
 
 
-def check_batch(batch: Batch, geometry: Geometry | None, spec: ModelSpec, pixel_types: Sequence[str]) -> None:
-    """Raise UnsuitableBatch unless the batch is (N, H, W, 3), of an allowed dtype, large enough and as the geometry."""
+def check_batch(batch: Batch, geometry: Geometry | None, spec: ModelSpec, limits: Limits | None = None) -> None:
+    """Raise UnsuitableBatch unless the batch is (N, H, W, 3), of an allowed dtype, of a size that the network takes and
+    as the geometry. A deploy graph takes the pixel type it was exported for, everything else both.
+    """
     if batch.ndim != 4 or batch.shape[3] != 3 or batch.shape[0] < 1:
         raise UnsuitableBatch(f"A batch has shape (N, H, W, 3), not {batch.shape}.",
                               remedy="Stack RGB images of equal size.")
+    pixel_types = (spec.pixel_type,) if spec.form is Form.DEPLOY else tuple(PixelType)
     if str(batch.dtype) not in pixel_types:
-        remedy = f"Give {' or '.join(_RANGES[PixelType(kind)] for kind in pixel_types)}."
+        remedy = f"Give {' or '.join(_RANGES[kind] for kind in pixel_types)}."
         if batch.dtype == np.float32:
             remedy += " For 16-bit images export a float graph: srn-deploy export --io float32."
         raise UnsuitableBatch(f"This artefact takes {' or '.join(pixel_types)}, not {batch.dtype}.", remedy=remedy)
-    check_sides(batch.shape[1], batch.shape[2], spec)
+    check_shape(batch.shape[:3], spec, limits)
     if geometry is not None:
         _check_geometry(batch.shape, geometry, spec)
 
 
-def check_sides(height: int, width: int, spec: ModelSpec) -> None:
-    """Raise UnsuitableBatch for an image of a size that the network does not take."""
+def check_shape(shape: tuple[int, ...], spec: ModelSpec, limits: Limits | None = None) -> None:
+    """Raise UnsuitableBatch for images (N, H, W) of a size that the network does not take.
+
+    limits: of a graph whose sides or number of images may be fixed.
+    """
+    _, height, width = shape
     if min(height, width) < spec.min_side_px:
         raise UnsuitableBatch(f"{height} x {width} px is too small for this network.",
                               remedy=f"Reflect the image to at least {spec.min_side_px} px a side "
@@ -43,6 +51,27 @@ def check_sides(height: int, width: int, spec: ModelSpec) -> None:
     if height % spec.size_multiple_px or width % spec.size_multiple_px:
         raise UnsuitableBatch(f"{height} x {width} px: this network takes multiples of {spec.size_multiple_px} px.",
                               remedy="Reflect the image to such sides (srn_deploy.Upscaler does).")
+    if limits is not None and limits.shapes and not any(one.takes(height, width) for one in limits.shapes):
+        raise UnsuitableBatch(f"{height} x {width} px: this graph takes images of "
+                              f"{', '.join(map(str, limits.shapes))} (height x width).",
+                              remedy="Give it windows of that size (srn_deploy.Upscaler does).")
+    if limits is not None and limits.largest_batch is not None and shape[0] > limits.largest_batch:
+        raise UnsuitableBatch(f"This graph takes {limits.largest_batch} image at a time, and not {shape[0]}.",
+                              remedy="Give it smaller batches.")
+
+
+def fixed_limits(dimensions: Sequence[object], spec: ModelSpec) -> Limits:
+    """What a graph takes by the dimensions of its pixels, which are numbers where they are fixed.
+
+    Raises GraphError where they are not those of images.
+    """
+    if len(dimensions) != 4:
+        raise GraphError(f"The graph takes arrays of {len(dimensions)} dimensions, and no images.",
+                         remedy="The file is damaged: export it again.")
+    batch, first, second, third = (side if isinstance(side, int) else None for side in dimensions)
+    height, width = (second, third) if spec.form is Form.PORTABLE else (first, second)
+    shapes = (ShapeRange.of_one((height, width)),) if height and width else ()
+    return Limits(shapes=shapes, largest_batch=batch)
 
 
 def _check_geometry(shape: tuple[int, ...], geometry: Geometry, spec: ModelSpec) -> None:
@@ -92,6 +121,12 @@ def output_shape(shape: tuple[int, ...], spec: ModelSpec) -> tuple[int, ...]:
     """The shape of a graph's output for an input of this shape: NCHW of a portable graph, else NHWC."""
     sides = (2, 3) if spec.form is Form.PORTABLE else (1, 2)
     return tuple(side * spec.scale if axis in sides else side for axis, side in enumerate(shape))
+
+
+def black_pixels(shape: tuple[int, int, int], spec: ModelSpec) -> Batch:
+    """What a graph takes for a batch (N, H, W) of black images."""
+    batch, height, width = shape
+    return np.zeros((batch, 3, height, width) if spec.form is Form.PORTABLE else (*shape, 3), spec.pixel_type)
 
 
 def is_large_run(pixels: Batch, spec: ModelSpec) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -12,17 +14,20 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from srn_deploy.backends.batch import (
+    black_pixels,
     check_batch,
-    check_sides,
+    check_shape,
+    fixed_limits,
     from_portable,
     is_large_run,
     matrices_of,
     output_shape,
     to_portable,
 )
+from srn_deploy.backends.first_run import cannot_be_read, ensure_runs
 from srn_deploy.backends.protocol import Batch
 from srn_deploy.errors import BackendError, DeviceUnavailable, GraphError, OutOfMemory
-from srn_deploy.spec import Form, ModelSpec, PixelType, spec_in
+from srn_deploy.spec import Form, ModelSpec, spec_in
 from srn_deploy.system.cuda_driver import free_gpu_bytes, why_no_gpu
 from srn_deploy.system.threads import thread_limit
 from srn_deploy.tiling.interpolation import Geometry
@@ -39,12 +44,17 @@ _FATAL_ONLY = 4
 
 
 class OnnxRuntimeBackend:
-    """One inference session. A deploy graph takes the pixel type it was exported for, a portable one both."""
+    """One inference session. A deploy graph takes the pixel type it was exported for, a portable one both.
 
-    def __init__(self, path: Path, device: str = "cpu", *, threads: int | None = None) -> None:
-        self._session: ort.InferenceSession | None = _open_session(path, device, threads)
+    sha256: of the file, where it is known. Raises GraphError and DeviceUnavailable.
+    """
+
+    def __init__(self, path: Path, device: str = "cpu", *, threads: int | None = None,
+                 sha256: str | None = None) -> None:
+        self._session: ort.InferenceSession | None = _open_session(path, device, threads, sha256)
         self._spec = _read_spec(self._session, path)
         self._device = device
+        self._fixed = fixed_limits(self._session.get_inputs()[0].shape, self._spec)
 
     @property
     def spec(self) -> ModelSpec:
@@ -53,14 +63,14 @@ class OnnxRuntimeBackend:
 
     @property
     def limits(self) -> Limits:
-        """Any size; on a GPU half of the free memory."""
+        """Any size, or the one that the graph is for; on a GPU half of the free memory."""
         free_bytes = free_gpu_bytes() if self._device == "cuda" else 0
-        return Limits(activation_bytes=free_bytes // 2) if free_bytes else Limits()
+        return replace(self._fixed, activation_bytes=free_bytes // 2) if free_bytes else self._fixed
 
     def run(self, batch: Batch, geometry: Geometry | None = None) -> Batch:
         """Upscale (N, H, W, 3) to (N, scale*H, scale*W, 3); a new array of the same dtype."""
         portable = self._spec.form is Form.PORTABLE
-        check_batch(batch, geometry, self._spec, tuple(PixelType) if portable else (self._spec.pixel_type,))
+        check_batch(batch, geometry, self._spec, self._fixed)
         if portable:
             return from_portable(self._infer(to_portable(batch), {}), batch.dtype)
         return self._infer(batch, matrices_of(batch, geometry, self._spec))
@@ -68,10 +78,8 @@ class OnnxRuntimeBackend:
     def prepare(self, shape: tuple[int, int, int]) -> Callable[[], None]:
         """A step that runs one batch of black images; input and output stay on the device."""
         session, binding = self._open(), self._open().io_binding()
-        height, width = shape[1:]
-        check_sides(height, width, self._spec)
-        portable = self._spec.form is Form.PORTABLE
-        pixels = np.zeros((shape[0], 3, height, width) if portable else (*shape, 3), self._spec.pixel_type)
+        check_shape(shape, self._spec, self._fixed)
+        pixels = black_pixels(shape, self._spec)
         feeds = {self._pixels_name(): pixels, **matrices_of(pixels, None, self._spec)}
         with _translated_errors(shape):
             for name, array in feeds.items():
@@ -121,21 +129,39 @@ class OnnxRuntimeBackend:
         return options
 
 
-def read_spec(path: Path) -> ModelSpec:
-    """The spec in the metadata of an ONNX file; raises GraphError or GraphWithoutSpec."""
-    return _read_spec(_open_session(path, "cpu", threads=1), path)
+class PlainGraph:
+    """A graph as it is, without a spec: one array in, one out. Whoever opens it is in a process that may end."""
+
+    def __init__(self, graph: bytes, name: str) -> None:
+        self._session, self._name = _session_of(graph, Path(name), "cpu", None), name
+
+    def run(self, values: NDArray[Any]) -> NDArray[Any]:
+        """The first output for an array of the type that the graph takes; raises OutOfMemory and BackendError."""
+        with _translated_errors(values.shape):
+            result: NDArray[Any] = self._session.run(None, {self._session.get_inputs()[0].name: values})[0]
+        return result
+
+
+def read_spec(path: Path, sha256: str | None = None) -> ModelSpec:
+    """The spec in the metadata of an ONNX file; raises GraphError or GraphWithoutSpec. sha256: as of the backend."""
+    return _read_spec(_open_session(path, "cpu", 1, sha256), path)
 
 
 def _read_spec(session: ort.InferenceSession, path: Path) -> ModelSpec:
     return spec_in(session.get_modelmeta().custom_metadata_map, str(path))
 
 
-def _open_session(path: Path, device: str, threads: int | None) -> ort.InferenceSession:
+def _open_session(path: Path, device: str, threads: int | None, sha256: str | None) -> ort.InferenceSession:
     try:
         graph = path.read_bytes()  # ONNX Runtime cannot open paths that are not UTF-8
     except OSError as error:
-        raise GraphError(f"{path} cannot be read: {error.strerror}.",
-                         remedy="Check the path and its permissions, or run `srn-deploy export`.") from error
+        raise cannot_be_read(path, error) from error
+    if not (device == "cuda" and why_no_gpu()):
+        ensure_runs(path, "onnxruntime", ort.__version__, sha256)
+    return _session_of(graph, path, device, threads)
+
+
+def _session_of(graph: bytes, path: Path, device: str, threads: int | None) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
     options.intra_op_num_threads = threads or thread_limit()

@@ -16,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srn_deploy.backends.batch import (
+    black_pixels,
     check_batch,
-    check_sides,
+    check_shape,
+    fixed_limits,
     from_portable,
     is_large_run,
     matrices_of,
@@ -25,9 +27,10 @@ from srn_deploy.backends.batch import (
     to_portable,
 )
 from srn_deploy.backends.compiled_models import CompiledFile, CompiledIdentity, CompiledModel
+from srn_deploy.backends.first_run import cannot_be_read, ensure_runs
 from srn_deploy.backends.protocol import Batch
 from srn_deploy.errors import BackendError, DeviceUnavailable, GraphError, OptionError, OutOfMemory, SrnDeployError
-from srn_deploy.spec import SPEC_KEY, Form, ModelSpec, PixelType, Precision, spec_in
+from srn_deploy.spec import SPEC_KEY, Form, ModelSpec, Precision, spec_in
 from srn_deploy.system.hashing import sha256_of_file
 from srn_deploy.system.threads import thread_limit
 from srn_deploy.tiling.interpolation import Geometry
@@ -54,23 +57,20 @@ with _without_telemetry():
     import openvino as ov
 
 _CPU = "CPU"
-
 _TYPES = {Precision.FP32: "f32", Precision.BF16: "bf16"}
 """What OpenVINO calls them. One is always asked for: left alone it computes in BF16 where the CPU can."""
 
 _OPTIONS = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "CPU_RUNTIME_CACHE_CAPACITY": "0"}
 """The last because by default the kernels of every shape that was ever run stay in memory, 2 MB for each."""
 
-_ERRORS = (RuntimeError, ValueError, TypeError, MemoryError)
-"""OpenVINO raises RuntimeError for nearly everything, its bindings the others."""
+_ERRORS = (RuntimeError, ValueError, TypeError, MemoryError)  # the first nearly always, its bindings the others
 
 
 class OpenVinoBackend:
     """A compiled graph. A deploy graph takes the pixel type it was exported for, a portable one both.
 
-    precision: FP32 or BF16; a graph in FP16 runs in FP32 between its roundings, as on every CPU. sha256: of the file,
-    where it is known. Threads that share it take turns. Raises GraphError, OptionError, and DeviceUnavailable for BF16
-    where the CPU does not compute in it.
+    precision: FP32 or BF16; a graph in FP16 runs in FP32 between its roundings. sha256: of the file, where it is known.
+    Threads take turns. Raises GraphError, OptionError, and DeviceUnavailable for BF16 on a CPU without it.
     """
 
     def __init__(self, path: Path, precision: Precision = Precision.FP32, sha256: str | None = None) -> None:
@@ -79,6 +79,8 @@ class OpenVinoBackend:
         """Of the compiled model; a certificate of it holds for equal ones."""
         self._spec, self._model = _opened(path, self.identity, self._threads)
         self._request: Any = self._model.create_infer_request()
+        sides = [side.get_length() if side.is_static else None for side in self._model.inputs[0].partial_shape]
+        self._limits = fixed_limits(sides, self._spec)
 
     @property
     def spec(self) -> ModelSpec:
@@ -87,13 +89,13 @@ class OpenVinoBackend:
 
     @property
     def limits(self) -> Limits:
-        """Any size."""
-        return Limits()
+        """Any size, or the one that the graph is for."""
+        return self._limits
 
     def run(self, batch: Batch, geometry: Geometry | None = None) -> Batch:
         """Upscale (N, H, W, 3) to (N, scale*H, scale*W, 3); a new array of the same dtype."""
         portable = self._spec.form is Form.PORTABLE
-        check_batch(batch, geometry, self._spec, tuple(PixelType) if portable else (self._spec.pixel_type,))
+        check_batch(batch, geometry, self._spec, self._limits)
         pixels = to_portable(batch) if portable else batch
         with self._working():
             upscaled = _Pass(self._request, pixels, matrices_of(batch, geometry, self._spec), self._spec).run()
@@ -103,9 +105,8 @@ class OpenVinoBackend:
 
     def prepare(self, shape: tuple[int, int, int]) -> Callable[[], None]:
         """A step that runs one batch of black images in buffers of its own."""
-        check_sides(*shape[1:], self._spec)
-        portable = self._spec.form is Form.PORTABLE
-        pixels = np.zeros((shape[0], 3, *shape[1:]) if portable else (*shape, 3), self._spec.pixel_type)
+        check_shape(shape, self._spec, self._limits)
+        pixels = black_pixels(shape, self._spec)
         with self._working():
             one = _Pass(self._model.create_infer_request(), pixels, matrices_of(pixels, None, self._spec), self._spec)
 
@@ -196,15 +197,11 @@ def identity_of(path: Path, precision: Precision, sha256: str | None) -> Compile
         raise DeviceUnavailable(f"BF16 is not possible here: {reason}.",
                                 remedy="Use --precision fp32, or auto, which chooses by the CPU.")
     try:
-        return CompiledIdentity(graph_sha256=sha256 or sha256_of_file(path), precision=precision,
-                                library=library_title(), cpu=cpu_title(), options=_OPTIONS)
+        known = sha256 or sha256_of_file(path)
     except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: OSError) -> GraphError:
-    return GraphError(f"{path} cannot be read: {error.strerror}.",
-                      remedy="Check the path and its permissions, or run `srn-deploy export`.")
+        raise cannot_be_read(path, error) from error
+    return CompiledIdentity(graph_sha256=known, precision=precision, library=library_title(), cpu=cpu_title(),
+                            options=_OPTIONS)
 
 
 def _opened(path: Path, identity: CompiledIdentity, threads: int) -> tuple[ModelSpec, Any]:
@@ -217,6 +214,7 @@ def _opened(path: Path, identity: CompiledIdentity, threads: int) -> tuple[Model
             file.ignore(_reason(error))
         else:
             return _running_in(precision, kept.spec), model
+    ensure_runs(path, "openvino", str(ov.__version__), identity.graph_sha256)
     own, model = _compiled(path, precision, threads)
     file.write(CompiledModel(spec=own, blob=model.export_model().getvalue()))
     return _running_in(precision, own), model
@@ -226,7 +224,7 @@ def _compiled(path: Path, precision: Precision, threads: int) -> tuple[ModelSpec
     try:
         read = _core().read_model(path.read_bytes())
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise cannot_be_read(path, error) from error
     except _ERRORS as error:
         raise _refused(path, error) from error
     place = ["framework", SPEC_KEY]  # the metadata of an ONNX file

@@ -17,7 +17,7 @@ from srn_deploy.architectures.checkpoint import LoadedNetwork
 from srn_deploy.architectures.forms import DeployForm, HalfCore
 from srn_deploy.architectures.luma import LumaNetwork
 from srn_deploy.architectures.window_form import WindowForm
-from srn_deploy.backends.batch import check_batch, check_sides, matrices_of
+from srn_deploy.backends.batch import check_batch, check_shape, matrices_of
 from srn_deploy.backends.protocol import Batch
 from srn_deploy.backends.pytorch_clock import elapsed_ms
 from srn_deploy.backends.pytorch_graph import GraphedPass, TensorFunction
@@ -70,7 +70,7 @@ class PyTorchBackend:
 
     def run(self, batch: Batch, geometry: Geometry | None = None) -> Batch:
         """Upscale (N, H, W, 3) uint8 or float32; a new array of the same dtype."""
-        check_batch(batch, geometry, self._spec, tuple(PixelType))
+        check_batch(batch, geometry, self._spec)
         form = self._form(PixelType(str(batch.dtype)))
         with _translated_errors(batch.shape), torch.inference_mode():
             arrays: list[Batch] = [batch, *(geometry.named().values() if geometry is not None else ())]
@@ -94,7 +94,7 @@ class PyTorchBackend:
 
     def prepare(self, shape: tuple[int, int, int]) -> Callable[[], None]:
         """A step that runs one batch of black images, which are on the device already, and waits for the device."""
-        check_sides(*shape[1:], self._spec)
+        check_shape(shape, self._spec)
         form, pixels = self._form(PixelType.UINT8), np.zeros((*shape, 3), np.uint8)
         with _translated_errors(shape):
             arrays: list[Batch] = [pixels, *matrices_of(pixels, None, self._spec).values()]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from srn_deploy.backends.batch import check_batch, check_sides, from_portable, matrices_of, to_portable
+from srn_deploy.backends.batch import check_batch, check_shape, from_portable, matrices_of, to_portable
 from srn_deploy.backends.cuda_graph import CudaGraph, NotCaptured, graph_driver
 from srn_deploy.backends.cuda_session import CudaSession, open_session
 from srn_deploy.backends.protocol import Batch
@@ -20,7 +20,7 @@ from srn_deploy.engine.contexts import ContextMaker
 from srn_deploy.engine.load import EngineTensor, LoadedEngine, find_plan, load_engine
 from srn_deploy.errors import BackendError, OutOfMemory, UnsuitableBatch
 from srn_deploy.grid import matrix_names
-from srn_deploy.spec import Form, ModelSpec, PixelType
+from srn_deploy.spec import Form, ModelSpec
 from srn_deploy.tiling.interpolation import Geometry
 from srn_deploy.tiling.shapes import Limits
 
@@ -92,7 +92,7 @@ class TensorRtBackend:
     def run(self, batch: Batch, geometry: Geometry | None = None) -> Batch:
         """Upscale (N, H, W, 3) to (N, scale*H, scale*W, 3) of the same dtype; the result belongs to the caller."""
         portable = self._spec.form is Form.PORTABLE
-        check_batch(batch, geometry, self._spec, tuple(PixelType) if portable else (self._spec.pixel_type,))
+        check_batch(batch, geometry, self._spec)
         feeds = self._feeds(to_portable(batch) if portable else batch, batch, geometry)
         with self._session.current():
             slot = self._slot((batch.shape[0], batch.shape[1], batch.shape[2]))
@@ -113,7 +113,7 @@ class TensorRtBackend:
 
     def prepare(self, shape: BatchShape) -> Callable[[], None]:
         """A step that runs one batch of black images, which are on the GPU already, and waits for the GPU."""
-        check_sides(*shape[1:], self._spec)
+        check_shape(shape, self._spec)
 
         def step() -> None:
             with self._session.current():

@@ -18,6 +18,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from srn_deploy.backends.first_run import run_without_trial
 from srn_deploy.doctor.probe_reports import (
     CudaLibrariesReport,
     DriverReport,
@@ -186,6 +187,7 @@ PROBES: Mapping[str, Callable[..., Any]] = {
 def main(name: str, *arguments: str) -> None:
     """Run one probe and print its result; an exception is reported, and also ends the process."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a library that hangs must not swallow Ctrl-C
+    run_without_trial()
     output = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # libraries print to stdout too
     try:

@@ -44,6 +44,8 @@ class GraphToBuild:
     sha256: str
     """Of the ONNX file."""
     spec: ModelSpec
+    taken: ShapeRange | None = None
+    """The sizes of its images where its sides are fixed; None: any."""
 
 
 def read_graph(path: Path, sha256: str | None = None) -> GraphToBuild:
@@ -62,8 +64,15 @@ def read_graph(path: Path, sha256: str | None = None) -> GraphToBuild:
     if not graph.graph.node:
         raise EngineNotBuilt(f"{path} is an ONNX file without a network.",
                              remedy="Export it again with `srn-deploy export`.")
-    return GraphToBuild(name=path.stem, data=data, sha256=sha256 or hashlib.sha256(data).hexdigest(),
-                        spec=spec_of(graph, path.name))
+    spec = spec_of(graph, path.name)
+    return GraphToBuild(name=path.stem, data=data, sha256=sha256 or hashlib.sha256(data).hexdigest(), spec=spec,
+                        taken=_sizes_taken(graph, spec))
+
+
+def _sizes_taken(graph: onnx.ModelProto, spec: ModelSpec) -> ShapeRange | None:
+    first = 2 if spec.form is Form.PORTABLE else 1
+    height, width = (side.dim_value for side in graph.graph.input[0].type.tensor_type.shape.dim[first:first + 2])
+    return ShapeRange.of_one((height, width)) if height and width else None
 
 
 def build_engine(graph: GraphToBuild, options: BuildOptions, library: Library, store: EngineStore, *,

@@ -50,6 +50,11 @@ def external_folder() -> Path:
     return _named_or_of_user() / "external"
 
 
+def tried_graphs_folder() -> Path:
+    """`graphs/` of $SRN_CACHE, else of the user's cache folder: which graphs were run here and ended well."""
+    return _named_or_of_user() / "graphs"
+
+
 def _of_user() -> Path:
     """Raises OptionError where the user has no home folder."""
     if base := os.environ.get("XDG_CACHE_HOME"):

@@ -49,6 +49,11 @@ class ShapeRange:
         return self.smallest[0] <= height <= self.largest[0] and self.smallest[1] <= width <= self.largest[1]
 
     @classmethod
+    def of_one(cls, size: Size) -> Self:
+        """The range that takes one size only."""
+        return cls(smallest=size, largest=size, optimum=size)
+
+    @classmethod
     def parse(cls, text: str) -> Self:
         """Parse HxW, MIN..MAX or MIN..MAX@OPT; without OPT the range is tuned for MAX. Raises OptionError."""
         found = _RANGE.fullmatch(text.strip())

@@ -73,7 +73,27 @@ def plan_side(side_px: int, *, tile_px: int, halo_px: int, alignment_px: int = 1
     starts = [0]
     while starts[-1] + length < side_px:
         starts.append(min(starts[-1] + stride, rounded_up(side_px - length, alignment_px)))
-    stops = [min(start + length, side_px) for start in starts]
+    return _spans(starts, [min(start + length, side_px) for start in starts], side_px)
+
+
+def plan_equal_windows(side_px: int, *, length_px: int, halo_px: int, alignment_px: int = 1) -> list[Span]:
+    """Plan windows of exactly one length that cover a side, as few as possible and evenly spread.
+
+    Starts are multiples of the alignment, and every inner cut has at least halo_px of context on both sides. Empty
+    where there are no such windows: the side is shorter, the halo leaves nothing, or the last window would not start
+    at a multiple.
+    """
+    steps, rest = divmod(side_px - length_px, alignment_px)
+    most = (length_px - 2 * halo_px) // alignment_px
+    if steps < 0 or rest or (steps and most < 1):
+        return []
+    count = -(-steps // most) if steps else 0
+    starts = [number * steps // max(count, 1) * alignment_px for number in range(count + 1)]
+    return _spans(starts, [start + length_px for start in starts], side_px)
+
+
+def _spans(starts: Sequence[int], stops: Sequence[int], side_px: int) -> list[Span]:
+    """Windows that contribute up to the middle of where they overlap."""
     cuts = [0, *((start + stop) // 2 for start, stop in zip(starts[1:], stops, strict=False)), side_px]
     return [Span(start=start, stop=stop, core_start=first, core_stop=last)
             for start, stop, (first, last) in zip(starts, stops, pairwise(cuts), strict=True)]

@@ -11,7 +11,16 @@ from srn_deploy.errors import OptionError, TilingError
 from srn_deploy.spec import ModelSpec
 from srn_deploy.system.arguments import check_kind
 from srn_deploy.tiling.shapes import Limits, ShapeRange
-from srn_deploy.tiling.tiles import SMALLEST_TILE_PX, Span, Tile, largest_tile_px, plan_side, plan_tiles, rounded_up
+from srn_deploy.tiling.tiles import (
+    SMALLEST_TILE_PX,
+    Span,
+    Tile,
+    largest_tile_px,
+    plan_equal_windows,
+    plan_side,
+    plan_tiles,
+    rounded_up,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -104,10 +113,10 @@ def planned_windows(spec: ModelSpec, limits: Limits, height: int, width: int, ti
                            min_side_px=rounded_up(spec.min_side_px, spec.size_multiple_px))
     if not tiles:
         takes, step = ", ".join(map(str, limits.shapes)), spec.window_step_px
-        raise TilingError(f"The engine takes images of {takes} (height x width); {height}x{width} cannot be cut "
+        raise TilingError(f"The model takes images of {takes} (height x width); {height}x{width} cannot be cut "
                           f"into them with a halo of {halo_px} px.",
-                          remedy="Build one with other --shapes: for tiles they must span more than "
-                                 f"{step} px a side, up to more than {2 * halo_px + step}.")
+                          remedy="Give a smaller --halo, or build an engine with other --shapes: for tiles they "
+                                 f"must span more than {step} px a side, up to more than {2 * halo_px + step}.")
     if len(tiles) > 1 and not is_tileable(spec):
         raise TilingError(f"An image of {width} x {height} px needs tiles, and a portable graph of a network with "
                           "ESA or another grid computes something else on tiles.",
@@ -133,6 +142,8 @@ def _spans_in(smallest: int, largest: int, spec: ModelSpec, side: int, tile_px: 
               halo_px: int) -> list[Span]:
     """Windows of one side, each between smallest and largest; empty where there are none."""
     step = spec.window_step_px
+    if smallest == largest:
+        return plan_equal_windows(side, length_px=largest, halo_px=halo_px, alignment_px=step)
     room_px = (largest - 2 * halo_px) // step * step
     fits_whole = side <= largest and (tile_px is None or room_px < 1)
     chosen_px = side if fits_whole else min(tile_px or room_px, room_px)

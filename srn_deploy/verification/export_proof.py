@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from srn_deploy.architectures.checkpoint import LoadedNetwork
 from srn_deploy.architectures.recognition.recognise import load_resolved
+from srn_deploy.backends.first_run import remember_export
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.errors import ExportMismatch, GraphError, OptionError
@@ -22,6 +23,7 @@ from srn_deploy.graph.onnx_file import save_graph
 from srn_deploy.registry.resolve import ModelKind, ResolvedModel, resolve_file
 from srn_deploy.spec import AS_RECOGNISED, GRAPH_SUFFIX, Corrections, Form, ModelSpec, PixelType, Precision, is_graph
 from srn_deploy.system.atomic import replacing
+from srn_deploy.system.hashing import sha256_of_file
 from srn_deploy.tiling.tiles import (
     SMALLEST_TILE_PX,
     batches,
@@ -76,6 +78,7 @@ def export_and_prove(checkpoint: Path | ResolvedModel, output: Path, options: Ex
     graph = export_graph(loaded, chosen)
     with _written(output) as temporary:
         save_graph(graph, temporary)
+        remember_export(sha256_of_file(temporary))
         agreement = prove(temporary, loaded, chosen.precision)
     return Exported(path=output, agreement=agreement, nodes=len(graph.graph.node))
 

@@ -121,7 +121,7 @@ def reference_of(model: ResolvedModel) -> ResolvedModel | None:
     if (checkpoint := model.checkpoint) is not None and _has_torch():
         return checkpoint
     is_graph = model.kind is ModelKind.GRAPH
-    return model if is_graph and read_spec(model.path).precision is Precision.FP32 else None
+    return model if is_graph and read_spec(model.path, model.sha256).precision is Precision.FP32 else None
 
 
 def _originals(folder: Path | None) -> Iterator[Rgb8]:
@@ -168,7 +168,7 @@ def _opened_reference(model: ResolvedModel, spec: ModelSpec, stack: ExitStack) -
         peaks = stack.enter_context(watched_peaks(checked.network))
         name = f"PyTorch {metadata.version('torch')} in FP32 on the CPU, {model.path.name}"
         return Reference(backend=checked, name=name, peaks=peaks)
-    graph = stack.enter_context(closing(OnnxRuntimeBackend(model.path)))
+    graph = stack.enter_context(closing(OnnxRuntimeBackend(model.path, sha256=model.sha256)))
     if graph.spec.precision is not Precision.FP32:
         raise OptionError(f"{model.path} computes in {graph.spec.precision}: it cannot be the reference.",
                           remedy="Give a checkpoint or an FP32 graph with --against.")
