@@ -255,7 +255,7 @@ def spec_in(metadata: Mapping[str, str], name: str) -> ModelSpec:
     """The spec in a graph's metadata; raises GraphWithoutSpec with the graph's name, and OptionError for a bad spec."""
     if SPEC_KEY not in metadata:
         raise GraphWithoutSpec(f"{name} does not say what network it is (no {SPEC_KEY} in its metadata).",
-                               remedy="Export it from its checkpoint with `srn-deploy export`.")
+                               remedy=f"Make a graph of it that does: srn-deploy export {name} -o NAME.onnx")
     return ModelSpec.from_json(metadata[SPEC_KEY])
 
 

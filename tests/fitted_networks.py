@@ -39,7 +39,7 @@ def fitted_network(architecture: str, *, value_range: float, biases: Mapping[str
     tail = network.get_submodule(OUTPUT_LAYERS[architecture])
     assert isinstance(tail, nn.Conv2d)
     assert tail.bias is not None
-    weights = _least_squares(_features(network, tail, small), functional.pixel_unshuffle(wanted, spec.scale))
+    weights = least_squares(_features(network, tail, small), functional.pixel_unshuffle(wanted, spec.scale))
     tail.weight.copy_(weights[:-1].T.reshape(tail.weight.shape))
     tail.bias.copy_(weights[-1])
     return network
@@ -54,7 +54,7 @@ def _features(network: nn.Module, tail: nn.Module, small: Tensor) -> Tensor:
     return seen[0]
 
 
-def _least_squares(features: Tensor, wanted: Tensor) -> Tensor:
+def least_squares(features: Tensor, wanted: Tensor) -> Tensor:
     """The weights (9*C + 1, outputs) of a 3x3 convolution and its bias that give `wanted` from `features`."""
     columns = functional.unfold(features, 3, padding=1)[0].T.double()
     columns = torch.cat([columns, torch.ones(len(columns), 1, dtype=torch.float64)], dim=1)

@@ -41,6 +41,8 @@ class _CachedExport:
         self._folder = folder
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...], **options: Any) -> Any:
+        if "f" in options:  # written by the caller, as by the older exporter
+            return self._original(module, inputs, **options)
         import onnx
 
         path = self._folder / f"{_key_of(module, inputs, options)}.onnx"

@@ -33,8 +33,8 @@ PLAIN = {"errors", "grid", "spec", "system", "registry", "image/containers", "ti
 """Packages and files that do without arrays, so that the help text appears before numpy is loaded."""
 
 HOMES = {
-    "torch": {"architectures", "external/network_class", "external/network_run", "external/own_network",
-              "external/worker", "graph/export", "backends/pytorch", "backends/pytorch_clock",
+    "torch": {"architectures", "external/foreign_network", "external/network_class", "external/network_run",
+              "external/own_network", "external/worker", "graph/export", "backends/pytorch", "backends/pytorch_clock",
               "backends/pytorch_graph", "benchmark/machine", "benchmark/paper_protocol", "training",
               "doctor/probe"},
     "safetensors": {"architectures/checkpoint", "architectures/weights/file"},
@@ -42,7 +42,8 @@ HOMES = {
     "cv2": {"image"},
     "PIL": {"image/bmp", "image/cmyk", "image/pillow_images"},
     "simplejpeg": {"image/jpeg"},
-    "onnx": {"graph", "engine/build", "external/prepare"},
+    "onnx": {"graph", "engine/build", "external"},
+    "google": {"external/graph_file", "external/graph_weights"},
     "filelock": {"system/locks"},
     "pycuda": {"backends/cuda_session"},
     "cuda": {"backends/cuda_graph"},

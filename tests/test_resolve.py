@@ -22,7 +22,7 @@ from srn_deploy.registry import published, shipped
 from srn_deploy.registry.published import published_models
 from srn_deploy.registry.resolve import ModelKind, SpecOrigin, resolve, resolve_file
 from srn_deploy.registry.shipped import default_model, models_folder, shipped_models
-from srn_deploy.spec import Corrections
+from srn_deploy.spec import SPEC_KEY, Corrections
 from srn_deploy.system import documents
 
 
@@ -150,9 +150,15 @@ def test_an_engine_is_known_by_its_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["net.onnx", "net.engine"])
 def test_what_carries_its_spec_cannot_be_corrected(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_bytes(b"")
+    (tmp_path / name).write_bytes(SPEC_KEY.encode())
     with pytest.raises(OptionError, match="cannot be corrected"):
         resolve(tmp_path / name, Corrections(value_range=1.0))
+
+
+def test_a_graph_of_another_tool_takes_corrections(tmp_path: Path) -> None:
+    (tmp_path / "other.onnx").write_bytes(b"a graph")
+    given = Corrections(value_range=1.0)
+    assert resolve(tmp_path / "other.onnx", given).corrections == given
 
 
 def test_the_corrections_of_the_user_hold_above_those_of_the_catalogue(here: Path) -> None:

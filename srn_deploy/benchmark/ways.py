@@ -18,6 +18,7 @@ from srn_deploy.backends import Backend, open_half, open_in_pytorch, open_on, op
 from srn_deploy.benchmark.candidates import Pass, wall_clock
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import SrnDeployError
+from srn_deploy.external import with_spec
 from srn_deploy.image import Image, write_image
 from srn_deploy.inference.jobs import run_jobs
 from srn_deploy.inference.plan import Job, plan_jobs
@@ -117,7 +118,7 @@ def candidates_of(model: Model, task: Task, opened: ExitStack,
     opened: closes the backends and removes what was exported. on_way: called with the name of each way before it is
     opened.
     """
-    resolved = resolve(model)
+    resolved = with_spec(resolve(model))
     for way in ways_of(resolved, task, opened):
         if not task.takes(way.precision):
             continue

@@ -11,9 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srn_deploy.errors import missing_package
+from srn_deploy.errors import OptionError, missing_package
 from srn_deploy.external.request import ExternalRequest
+from srn_deploy.registry.file_content import holds
 from srn_deploy.registry.resolve import ModelKind, ResolvedModel, resolve_file
+from srn_deploy.spec import SPEC_KEY
+from srn_deploy.system.hashing import sha256_of_file
 
 if TYPE_CHECKING:
     from srn_deploy.external.store import KeptGraph
@@ -24,8 +27,10 @@ __all__ = ["export_external", "is_external", "prepared", "with_spec"]
 
 
 def is_external(model: ResolvedModel) -> bool:
-    """Whether a model comes from outside: a checkpoint for which the user names the class of its network."""
-    return model.kind is ModelKind.CHECKPOINT and model.corrections.network is not None
+    """Whether a model comes from outside: a checkpoint whose class the user names, or a graph without our spec."""
+    if model.kind is ModelKind.CHECKPOINT:
+        return model.corrections.network is not None
+    return model.kind is ModelKind.GRAPH and not holds(model.path, SPEC_KEY.encode())
 
 
 def with_spec(model: ResolvedModel) -> ResolvedModel:
@@ -41,6 +46,7 @@ def prepared(model: ResolvedModel, options: ExportOptions | None = None) -> Kept
     for package in ("torch", "onnx", "onnxscript", "safetensors"):
         if importlib.util.find_spec(package) is None:
             raise missing_package(package, f"Preparing {model.path.name}")
+    from srn_deploy.external.graph_weights import weight_files
     from srn_deploy.external.source_files import find_source, source_digest
     from srn_deploy.external.store import kept_graph
 
@@ -52,7 +58,11 @@ def prepared(model: ResolvedModel, options: ExportOptions | None = None) -> Kept
         request = replace(request, form=options.form.value, precision=options.precision.value,
                           pixel_type=options.pixel_type.value)
     identity = [model.sha256]
+    if model.kind is ModelKind.GRAPH:
+        identity += [sha256_of_file(file) for file in weight_files(model.path) if file.is_file()]
     if given.network is not None:
+        if model.kind is ModelKind.GRAPH:
+            raise OptionError(f"{model.path.name} is a graph: it holds its network.", remedy="Leave out --network.")
         source = find_source(given.network)
         request = replace(request, network=f"{source.file}:{source.class_name}")
         identity.append(source_digest(source))

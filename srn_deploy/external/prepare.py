@@ -71,7 +71,7 @@ def from_network(loaded: LoadedNetwork, sizes: Sizes, options: ExportOptions) ->
     """Export and prove a network, find its halo, and describe it. sizes: those that it was found to take."""
     first = ExportOptions()
     loaded, prepared = _equal_somewhere(loaded, first)
-    spec = _with_tiling(prepared.graph, _runs(loaded), sizes)
+    spec = with_tiling(prepared.graph, runs_of(loaded), sizes)
     loaded = replace(loaded, spec=replace(spec, form=Form.CHECKPOINT, pixel_type=PixelType.FLOAT32,
                                           precision=Precision.FP32))
     if options != first:
@@ -80,7 +80,7 @@ def from_network(loaded: LoadedNetwork, sizes: Sizes, options: ExportOptions) ->
     return replace(prepared, graph=stamped(prepared.graph, spec))
 
 
-def _runs(loaded: LoadedNetwork) -> Run:
+def runs_of(loaded: LoadedNetwork) -> Run:
     return NetworkRun(loaded.network, loaded.spec.origin or loaded.spec.architecture)
 
 
@@ -117,7 +117,7 @@ def _exported_and_proved(loaded: LoadedNetwork, options: ExportOptions) -> Prepa
     return Prepared(graph=graph, agreement=agreement)
 
 
-def _with_tiling(graph: onnx.ModelProto, run: Run, sizes: Sizes) -> ModelSpec:
+def with_tiling(graph: onnx.ModelProto, run: Run, sizes: Sizes) -> ModelSpec:
     """The spec of a deploy graph with what tiles and memory need."""
     spec = spec_of(graph, "the graph")
     side = rounded_up(max(MEASURED_SIDE_PX, spec.min_side_px), spec.size_multiple_px)

@@ -44,12 +44,12 @@ class TileableGraph:
 def exactly_tileable(graph: onnx.ModelProto, multiple: int = 1) -> TileableGraph:
     """Replace every Resize with a size-dependent ratio; the given graph is not changed.
 
-    graph: with one image input, NCHW or NHWC, of any height and width, without interpolation matrices.
+    graph: with one image input, NCHW or NHWC, without interpolation matrices; one for a single size stays as it is.
     multiple: what the sides of its images must be a multiple of. Raises GraphError where it cannot be run on images of
     some 40 to 90 px a side.
     """
     depending = [node for node in graph.graph.node if node.op_type == "Resize" and _depends_on_sizes(graph, node)]
-    if not depending:
+    if not depending or _takes_one_size(graph):
         return TileableGraph(graph=graph)
     probed = probe_resizes(graph, depending, multiple)
     found: dict[str, Grid] = {}
@@ -65,6 +65,12 @@ def exactly_tileable(graph: onnx.ModelProto, multiple: int = 1) -> TileableGraph
     grids = tuple(dict.fromkeys(found.values()))
     kinds = {output: one.element_type for output, one in probed.items()}
     return TileableGraph(graph=_rewritten(graph, found, grids, kinds), grids=grids, left=tuple(left))
+
+
+def _takes_one_size(graph: onnx.ModelProto) -> bool:
+    """Whether both sides of the image are fixed, and with them every ratio."""
+    sides = [side.dim_value for side in graph.graph.input[0].type.tensor_type.shape.dim]
+    return len([side for side in sides[1:] if side]) == 3
 
 
 def _depends_on_sizes(graph: onnx.ModelProto, node: NodeProto) -> bool:

@@ -7,7 +7,7 @@ import io
 import logging
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -56,16 +56,18 @@ class ExportOptions:
                               remedy="Leave out --fp16 or --io float32.")
 
 
-def export_graph(loaded: LoadedNetwork, options: ExportOptions) -> onnx.ModelProto:
+def export_graph(loaded: LoadedNetwork, options: ExportOptions, *,
+                 completed: Callable[[onnx.ModelProto], onnx.ModelProto] = lambda graph: graph) -> onnx.ModelProto:
     """Trace a network into a graph with dynamic batch, height and width, with its spec in the metadata.
 
-    The grids that the deploy graph has stand in its spec; a spec that names others beforehand is contradicted. Raises
-    GraphError if PyTorch cannot export the network.
+    completed: what is done to the traced graph before it is searched for grids. The grids that the deploy graph has
+    stand in its spec; a spec that names others beforehand is contradicted. Raises GraphError if PyTorch cannot export
+    the network.
     """
     portable = options.form is Form.PORTABLE
     pixel_type = PixelType.FLOAT32 if portable else options.pixel_type
     spec = replace(loaded.spec, form=options.form, pixel_type=pixel_type)
-    graph = _traced(loaded, spec)
+    graph = completed(_traced(loaded, spec))
     if not portable:
         tileable = exactly_tileable(graph, spec.size_multiple_px)
         graph, spec = tileable.graph, _with_grids(spec, tileable)

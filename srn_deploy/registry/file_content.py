@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import tarfile
 import zipfile
 from dataclasses import dataclass
@@ -128,6 +129,15 @@ def content_of(path: Path) -> Content:
     if head[4:8] == b"TFL3":
         return Content.TFLITE
     return _content_of_bytes(head, path.stat().st_size)
+
+
+def holds(path: Path, text: bytes) -> bool:
+    """Whether a text occurs anywhere in a file; false where it cannot be read, which whoever opens it says."""
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return content.find(text) >= 0
+    except (OSError, ValueError):  # ValueError: an empty file
+        return False
 
 
 def members(path: Path, kind: Content) -> list[str]:

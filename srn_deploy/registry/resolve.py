@@ -10,10 +10,10 @@ from pathlib import Path
 from types import NoneType
 
 from srn_deploy.errors import GraphError, UnknownModel, not_correctable
-from srn_deploy.registry.file_content import Content, content_of
+from srn_deploy.registry.file_content import Content, content_of, holds
 from srn_deploy.registry.published import PublishedModel, check_downloaded, published_models, published_with
 from srn_deploy.registry.shipped import ShippedFile, ShippedModel, default_model, shipped_models, shipped_with
-from srn_deploy.spec import AS_RECOGNISED, Corrections, is_engine, is_graph
+from srn_deploy.spec import AS_RECOGNISED, SPEC_KEY, Corrections, is_engine, is_graph
 from srn_deploy.system.arguments import as_path, check_kind
 from srn_deploy.system.hashing import sha256_of_file
 
@@ -192,7 +192,7 @@ def _check_corrections(corrections: Corrections) -> None:
 
 def _corrected(path: Path, kind: ModelKind, known: Corrections, given: Corrections,
                published: PublishedModel | None = None) -> ResolvedModel:
-    if given and kind is not ModelKind.CHECKPOINT:
+    if given and (kind is ModelKind.ENGINE or (kind is ModelKind.GRAPH and holds(path, SPEC_KEY.encode()))):
         raise not_correctable(path.name)
     return ResolvedModel(path=path, kind=kind, corrections=known.corrected_by(given), published=published)
 
