@@ -278,3 +278,11 @@ def test_a_purpose_that_is_none_is_wrong_usage(purpose: str) -> None:
     ended = CliRunner().invoke(main, ["tune", "--for", purpose])
     assert ended.exit_code == 2
     assert "is no file, no folder and no size" in ended.stderr
+
+
+def test_a_model_from_outside_is_tuned_as_the_graph_that_was_made_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine_with(monkeypatch, by_device)
+    monkeypatch.setattr("srn_deploy.external.with_spec", lambda model: resolve("srn-s-b6-x2"))
+    ended = CliRunner().invoke(main, ["tune", "--for", "20x30", "--budget", "1"])
+    assert ended.exit_code == 0, ended.stderr
+    assert [path.name.rpartition("-")[0] for path in tuned_folder().glob("*.tuned.json")] == ["srn-s-b6-x2"]

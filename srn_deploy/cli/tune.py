@@ -41,13 +41,14 @@ def tune(model: str | None, purpose: str, budget: float, threads: int | None, co
     `upscale --device auto` and `srn_deploy.load` then run MODEL so, and say it, until the machine, the number of
     threads or the version of a library changes. Ctrl-C keeps nothing.
     """
+    from srn_deploy.external import with_spec
     from srn_deploy.registry.resolve import resolve
     from srn_deploy.system.threads import cpu_threads
 
     if forget:
-        _forget(None if model is None else resolve(model, corrections))
+        _forget(None if model is None else with_spec(resolve(model, corrections)))
         return
-    resolved = resolve(model, corrections)
+    resolved = with_spec(resolve(model, corrections))
     try:
         with cpu_threads(threads):
             tuned, path = _measured(resolved, purpose, budget)
