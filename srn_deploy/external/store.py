@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from srn_deploy import errors
+from srn_deploy.backends.first_run import remember_export
 from srn_deploy.errors import GraphError, OptionError
 from srn_deploy.external.request import ExternalAnswer, ExternalRequest, message_in
 from srn_deploy.spec import GRAPH_SUFFIX
@@ -18,6 +19,7 @@ from srn_deploy.system.atomic import replacing
 from srn_deploy.system.bounded_process import GIB, run_bounded
 from srn_deploy.system.cache import external_folder
 from srn_deploy.system.documents import decode_json, key_of, read_json, to_builtins
+from srn_deploy.system.hashing import sha256_of_file
 from srn_deploy.system.locks import lock_path, locked
 from srn_deploy.system.threads import threads_in_use
 
@@ -79,6 +81,7 @@ def _made(request: ExternalRequest, path: Path) -> KeptGraph:
     _log.info("%s is prepared once; it takes a minute or two.", Path(request.source).name)
     with replacing(path) as temporary:
         answer = _asked(replace(request, output=str(temporary), threads=threads_in_use()))
+    remember_export(sha256_of_file(path))
     with replacing(path.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps(to_builtins(answer), indent=1) + "\n", encoding="utf-8")
     return KeptGraph(path=path, answer=answer)

@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from srn_deploy.backends.first_run import run_without_trial
 from srn_deploy.errors import OptionError, SrnDeployError
 from srn_deploy.external.request import ExternalAnswer, ExternalRequest, message_line
 from srn_deploy.system.bounded_process import answer_request
@@ -64,4 +65,5 @@ def _made(request: ExternalRequest) -> ExternalAnswer:
 
 
 if __name__ == "__main__":
+    run_without_trial()
     answer_request(answer)
