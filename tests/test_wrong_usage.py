@@ -18,7 +18,8 @@ NEEDED = {"upscale": ["in.png", "out.png"], "eval": ["--hr", "originals"], "comp
 WRONG_TEXTS = {"--tile": ["many", "-32", "0", "1", "3.5", ""], "--for": ["24", "no.png", ""],
                "--size": ["24", "0x5", "24x", "8x8..16x16", ""],
                "--shapes": ["24", "0x0", "32x32..16x16", ""], "--compute-capability": ["eight", "89", ""],
-               "--lr-pattern": ["{", "{what}", "same", ""], "--set": ["residual", "=1", ""]}
+               "--lr-pattern": ["{", "{what}", "same", ""], "--set": ["residual", "=1", ""],
+               "--network": ["Net", ":Net", "net.py:", "net.py:a-b", ""]}
 """Of options that are read as text and have a form; `--set` names are those of the network, which only a file says."""
 
 WRONG_FILES = {"--output": ["graph.pt", "graph"], "--plot": ["figure.jpeg", "figure"]}

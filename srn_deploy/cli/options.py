@@ -95,7 +95,7 @@ def corrections(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--trust", is_flag=True,
                      help="Use a checkpoint that does not super-resolve a trial image, with what you give and the "
                           "published defaults.")(click.option(
-                "--network", metavar="FILE.py:CLASS",
+                "--network", metavar="FILE.py:CLASS", callback=values.network_class,
                 help="The class of a network that is not built in, also as package.module:CLASS. This executes that "
                      "file: name only code that you trust.")(chosen)))
     return click.option("--value-range", type=values.PositiveNumber(most=65535), metavar="NUMBER",

@@ -121,6 +121,14 @@ def lr_pattern(context: click.Context, parameter: click.Parameter, value: str | 
         return None if value is None else checked_pattern(value)
 
 
+def network_class(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Check that the class of a network has the form FILE.py:CLASS; whether it is there is no question of usage."""
+    place, _, name = (value or "").rpartition(":")
+    if value is not None and not (place and name.isidentifier()):
+        raise click.BadParameter(f"{value!r} is not of the form FILE.py:CLASS.")
+    return value
+
+
 def settings(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
     """Check that every correction has the form name=value; which names there are only the network says."""
     from srn_deploy.spec import Corrections
