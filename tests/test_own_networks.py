@@ -260,6 +260,13 @@ def test_luma_networks_are_given_luma(folder: Path, tmp_path: Path) -> None:
         assert loaded.network(torch.from_numpy(IMAGE)).shape == (1, 3, 80, 88)
 
 
+def test_a_network_that_keeps_tensors_of_its_own_computing_is_made_again(folder: Path, tmp_path: Path) -> None:
+    network = own(folder / "odd.py", "KeepsComputed")
+    weights = saved_weights(network.network, tmp_path / "kept.pth")
+    loaded = load_own(network, weights, TRUSTED)
+    assert torch.equal(loaded.network.get_parameter("conv.weight"), torch.load(weights)["params"]["conv.weight"])
+
+
 # The proof
 
 def test_where_the_graph_differs_at_some_sizes_multiples_become_the_rule(

@@ -84,7 +84,10 @@ class OwnNetwork:
 
     def build(self, options: Mapping[str, Any]) -> nn.Module:
         """A fresh network, with random weights."""
-        network = copy.deepcopy(self.network)
+        try:
+            network = copy.deepcopy(self.network)
+        except RuntimeError:  # it keeps tensors that it computed of its parameters
+            network = construct(load_class(self.source), self.settings, self.source.title)
         return OwnLuma(network, self.sizes.scale, float(options[_LUMA_RANGE])) if self.is_luma else network
 
     def describe(self, options: Mapping[str, Any]) -> ModelSpec:

@@ -132,7 +132,7 @@ def with_tiling(graph: onnx.ModelProto, run: Run, sizes: Sizes) -> ModelSpec:
         reach_px = reach.px
     found = _halo(graph, reach_px)
     if found is None or found.halo_px is None:
-        _log.warning("%s: with no halo that was tried are its tiles equal to the whole image", spec.architecture)
+        _log.warning("%s: no halo that was tried makes its tiles equal to the whole image", spec.architecture)
         return replace(spec, pools_whole_picture=True, halo_px=NO_HALO_PX)
     _log.info("%s: tiles with a halo of %d px are within %.2g of 255 of the whole image", spec.architecture,
               found.halo_px, found.worst_levels)

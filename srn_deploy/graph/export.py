@@ -93,8 +93,9 @@ def _traced(loaded: LoadedNetwork, spec: ModelSpec) -> onnx.ModelProto:
                 form.eval(), tuple(inputs.values()), dynamo=True, opset_version=OPSET, external_data=False,
                 input_names=list(inputs), output_names=["upscaled"], dynamic_shapes=shapes, verbose=False)
     except torch.onnx.OnnxExporterError as error:
-        raise GraphError(f"PyTorch cannot export this network: {_innermost(error)}.",
-                         remedy="Report this with the checkpoint's `srn-deploy info`.") from error
+        remedy = ("Change what the message names in its code, for example .view to .reshape, or a size that Python "
+                  "computes, and try again." if spec.origin else "Report this with the checkpoint's `srn-deploy info`.")
+        raise GraphError(f"PyTorch cannot export this network: {_innermost(error)}.", remedy=remedy) from error
     assert program is not None
     return _without_remarks(program.model_proto)
 

@@ -11,6 +11,9 @@ from srn_deploy.errors import GraphError
 from srn_deploy.graph.onnx_file import spec_of, stamped
 from srn_deploy.spec import PixelType
 
+_MOVING = ("Transpose", "Reshape", "Identity")
+"""What may lie between the rounding and the cast: pixels are moved, and not changed."""
+
 _LEVELS, _SHARE = "levels_of_pixels", "pixels_of_levels"
 
 
@@ -28,8 +31,9 @@ def with_float_pixels(graph: onnx.ModelProto) -> onnx.ModelProto:
     image, result = copy.graph.input[0], copy.graph.output[0]
     casts = [node for node in copy.graph.node if image.name in node.input and node.op_type == "Cast"]
     last = _producer(copy, result.name)
-    turned = _producer(copy, last.input[0]) if last is not None else None
-    rounded = _producer(copy, turned.input[0]) if turned is not None else None
+    rounded = None if last is None else _producer(copy, last.input[0])
+    while rounded is not None and rounded.op_type in _MOVING:
+        rounded = _producer(copy, rounded.input[0])
     if not casts or last is None or rounded is None or (last.op_type, rounded.op_type) != ("Cast", "Round"):
         raise GraphError("The graph does not begin and end as a deploy graph of 8-bit pixels.",
                          remedy="Export it again with `srn-deploy export`.")
