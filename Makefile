@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak lint clean
+.PHONY: help demo test test-spandrel soak lint clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -19,12 +19,16 @@ TEST_PROCESSES ?= auto
 TORCH_VERSION ?= 2.13.0
 TORCH_INDEX ?= $(shell nvidia-smi >/dev/null 2>&1 || echo https://download.pytorch.org/whl/cpu)
 
+# spandrel brings torchvision, which is large: its tests have an environment of their own.
+SPANDREL_VENV ?= .venv-spandrel
+
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 METADATA = setup.cfg pyproject.toml
 
 help:
 	@echo "make demo   upscale $(DEMO_IN) to $(DEMO_OUT)"
 	@echo "make test   lint, type check and run every test"
+	@echo "make test-spandrel  the tests with the real spandrel, in $(SPANDREL_VENV), and their record"
 	@echo "make soak   the tests with long random loops, with their full counts"
 	@echo "make lint   lint and type check only"
 	@echo "make clean  remove $(VENV), caches and the demo's result"
@@ -39,11 +43,16 @@ lint: $(VENV)/.dev
 test: lint
 	$(VENV)/bin/python -m pytest -n $(TEST_PROCESSES) --dist worksteal $(PYTEST_ARGS)
 
+test-spandrel:
+	$(MAKE) VENV=$(SPANDREL_VENV) $(SPANDREL_VENV)/.spandrel
+	$(SPANDREL_VENV)/bin/python -m pytest tests/spandrel $(PYTEST_ARGS)
+	$(SPANDREL_VENV)/bin/python -m benchmarks.spandrel_study
+
 soak: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest -n $(TEST_PROCESSES) --dist worksteal --soak -m soak $(PYTEST_ARGS)
 
 clean:
-	rm -rf $(VENV) build dist srn_deploy.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis $(DEMO_OUT)
+	rm -rf $(VENV) $(SPANDREL_VENV) build dist srn_deploy.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis $(DEMO_OUT)
 
 # Debian ships Python without ensurepip, and `python3 -m venv` would leave half an environment behind.
 $(VENV)/.made:
@@ -70,3 +79,12 @@ $(VENV)/.torch: | $(VENV)/.made
 $(VENV)/.dev: $(METADATA) $(VENV)/.torch | $(VENV)/.made
 	$(PIP) install --editable ".[dev]"
 	@touch $(VENV)/.base $@
+
+# torch and torchvision have to be of one build, so both come from the same place in one step.
+$(VENV)/.spandrel: $(METADATA) | $(VENV)/.made
+	$(PIP) install $(if $(strip $(TORCH_INDEX)),--retries 1 --extra-index-url $(TORCH_INDEX)) \
+	  "torch==$(TORCH_VERSION)" torchvision --editable ".[spandrel]" hypothesis "pytest>=9.0"
+	@$(VENV)/bin/python -c 'import spandrel' || { \
+	  echo "torch and torchvision are not of the same build. For the default wheels of both:" >&2; \
+	  echo "make test-spandrel TORCH_INDEX= TORCH_VERSION==$(TORCH_VERSION)" >&2; exit 1; }
+	@touch $@

@@ -33,10 +33,10 @@ PLAIN = {"errors", "grid", "spec", "system", "registry", "image/containers", "ti
 """Packages and files that do without arrays, so that the help text appears before numpy is loaded."""
 
 HOMES = {
-    "torch": {"architectures", "external/foreign_network", "external/network_class", "external/network_run",
-              "external/own_network", "external/worker", "graph/export", "backends/pytorch", "backends/pytorch_clock",
-              "backends/pytorch_graph", "benchmark/machine", "benchmark/paper_protocol", "training",
-              "doctor/probe"},
+    "torch": {"architectures", "external/foreign_network", "external/merged_weights", "external/network_class",
+              "external/network_run", "external/own_network", "external/spandrel_bridge", "external/worker",
+              "graph/export", "backends/pytorch", "backends/pytorch_clock", "backends/pytorch_graph",
+              "benchmark/machine", "benchmark/paper_protocol", "training", "doctor/probe"},
     "safetensors": {"architectures/checkpoint", "architectures/weights/file"},
     "msgspec": {"benchmark", "spec", "system/documents", "engine/identity", "engine/manifest", "engine/store"},
     "cv2": {"image"},
@@ -54,6 +54,7 @@ HOMES = {
     "pynvml": {"benchmark/machine"},
     "click": {"cli"},
     "rich": {"cli"},
+    "spandrel": {"external/spandrel_bridge"},
     "packaging": {"doctor/requirements"},
     "numpy": {*PACKAGES, "doctor/probe"},
 }
@@ -79,8 +80,8 @@ FORBIDDEN = tuple(first + second for first, second in (
     ("/wo", "rk/"), ("/ro", "ot/"), ("/ho", "me/"), ("/Us", "ers/"), ("/opt/", "wheels"), ("/opt/", "pypi"),
     ("BRI", "EF.md"), ("DES", "IGN.md"), ("STY", "LE.md")))
 
-NOT_PART_OF_THE_TREE = {".git", ".venv", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__",
-                        "build", "dist", "runs"}
+NOT_PART_OF_THE_TREE = {".git", ".venv", ".venv-spandrel", ".hypothesis", ".mypy_cache", ".pytest_cache",
+                        ".ruff_cache", "__pycache__", "build", "dist", "runs"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from srn_deploy.errors import OptionError, missing_package
 from srn_deploy.external.request import ExternalRequest
+from srn_deploy.external.spandrel_offer import is_offered, spandrel_version
 from srn_deploy.registry.file_content import holds
 from srn_deploy.registry.resolve import ModelKind, ResolvedModel, resolve_file
 from srn_deploy.spec import SPEC_KEY
@@ -27,9 +28,10 @@ __all__ = ["export_external", "is_external", "prepared", "with_spec"]
 
 
 def is_external(model: ResolvedModel) -> bool:
-    """Whether a model comes from outside: a checkpoint whose class the user names, or a graph without our spec."""
+    """Whether a model comes from outside: a checkpoint whose class the user names or that spandrel is asked about,
+    because no network here fits it, or a graph without our spec."""
     if model.kind is ModelKind.CHECKPOINT:
-        return model.corrections.network is not None
+        return model.corrections.network is not None or is_offered(model)
     return model.kind is ModelKind.GRAPH and not holds(model.path, SPEC_KEY.encode())
 
 
@@ -66,6 +68,8 @@ def prepared(model: ResolvedModel, options: ExportOptions | None = None) -> Kept
         source = find_source(given.network)
         request = replace(request, network=f"{source.file}:{source.class_name}")
         identity.append(source_digest(source))
+    elif model.kind is ModelKind.CHECKPOINT:
+        request = replace(request, spandrel=spandrel_version())
     return kept_graph(request, identity)
 
 

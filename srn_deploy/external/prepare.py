@@ -13,10 +13,12 @@ import onnx
 from srn_deploy.architectures.checkpoint import LoadedNetwork
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.errors import ExportMismatch, GraphError, TilingError
+from srn_deploy.external.merged_weights import merge_once
 from srn_deploy.external.network_run import NetworkRun
 from srn_deploy.external.own_network import load_own, make_network
 from srn_deploy.external.request import ExternalRequest
 from srn_deploy.external.source_files import find_source, source_digest
+from srn_deploy.external.spandrel_bridge import load_by_spandrel
 from srn_deploy.graph.export import ExportOptions, export_graph
 from srn_deploy.graph.float_pixels import with_float_pixels
 from srn_deploy.graph.live_memory import MEASURED_SIDE_PX, live_bytes_per_px
@@ -49,15 +51,17 @@ class Prepared:
 
 
 def prepare_network(request: ExternalRequest) -> Prepared:
-    """Make a graph of the user's own network and its checkpoint.
+    """Make a graph of a checkpoint, with the user's own network or the one that spandrel makes of it.
 
     Raises OptionError for the file, the class and its arguments, a CheckpointError for the weights, UnsuitableNetwork
     and BackendError for what the network does, and GraphError where it cannot be exported or its graph differs.
     """
+    corrections = Corrections(value_range=request.value_range, weights=request.weights, trust=request.trust)
+    if request.spandrel:
+        return from_network(*load_by_spandrel(Path(request.source), corrections), options_of(request))
     source = find_source(request.network)
     own = make_network(source, request.settings, source_digest(source))
-    loaded = load_own(own, Path(request.source), Corrections(
-        value_range=request.value_range, weights=request.weights, trust=request.trust))
+    loaded = load_own(own, Path(request.source), corrections)
     return from_network(loaded, own.sizes, options_of(request))
 
 
@@ -70,6 +74,7 @@ def options_of(request: ExternalRequest) -> ExportOptions:
 def from_network(loaded: LoadedNetwork, sizes: Sizes, options: ExportOptions) -> Prepared:
     """Export and prove a network, find its halo, and describe it. sizes: those that it was found to take."""
     first = ExportOptions()
+    merge_once(loaded.network)
     loaded, prepared = _equal_somewhere(loaded, first)
     spec = with_tiling(prepared.graph, runs_of(loaded), sizes)
     loaded = replace(loaded, spec=replace(spec, form=Form.CHECKPOINT, pixel_type=PixelType.FLOAT32,

@@ -21,6 +21,8 @@ class ExternalRequest:
     """Where the graph is written."""
     network: str = ""
     """FILE.py:CLASS or package.module:CLASS; empty for a graph, and for a checkpoint that spandrel is asked about."""
+    spandrel: str = ""
+    """The version of spandrel that is asked about a checkpoint; empty where it is not asked."""
     settings: dict[str, Scalar] = field(default_factory=dict)
     """Arguments of the class; for a graph, what it does not show."""
     value_range: float | None = None

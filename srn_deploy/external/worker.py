@@ -56,7 +56,7 @@ def _made(request: ExternalRequest) -> ExternalAnswer:
     from srn_deploy.graph.onnx_file import save_graph
 
     torch.set_num_threads(request.threads)
-    prepared = prepare_network(request) if request.network else _of_graph(request)
+    prepared = prepare_network(request) if request.network or request.spandrel else _of_graph(request)
     save_graph(prepared.graph, Path(request.output))
     agreement = prepared.agreement
     return ExternalAnswer(images=agreement.images, worst_levels=agreement.worst_levels,

@@ -79,6 +79,11 @@ def choose(contents: Contents, corrections: Corrections, where: str) -> Chosen:
                   name=one.found.title if len(names) > 1 else one.found.name, names=names)
 
 
+def fits_known_network(contents: Contents, where: str) -> bool:
+    """Whether any weights of a file fit a known network; raises UnsafeCheckpoint and DamagedCheckpoint as `choose`."""
+    return bool(_fitting(contents, {}, where)[1])
+
+
 def _fitting(contents: Contents, given: Mapping[str, Any], where: str) -> tuple[list[WeightSet], list[Fitting]]:
     """The sets with the keys of a known network, and those of them that it fits; both in the order of their rank."""
     near: list[WeightSet] = []
