@@ -28,7 +28,7 @@ CANDIDATES_PX = (128, 112, 96, 80, 72, 64, 56, 48, 40, 32, 24, 16, 8)
 
 MOST_LEVELS = 0.25
 """Of 255: the difference of the worst value that a tile may have on the images tried. One level is promised for all
-images; photographs differed by up to three times as much as what is drawn."""
+images, and photographs, cut into many tiles, differed more than what is drawn: RLFN at 36 px by 2.8 against 0.35."""
 
 EXACT_LEVELS = 255 * 1e-5
 """Rounding errors of FP32 alone."""
