@@ -23,7 +23,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(("ended", "message"), [
-    (Ended(reason="it does not end within 1800 s"), "could not be prepared: it does not end within 1800 s"),
+    (Ended(reason="it does not end within 1800 s", exceeded=True),
+     "could not be prepared: it does not end within 1800 s"),
     (Ended(reason="it ends in signal 11 (SIGSEGV)", last_line="a last word"), r"\(SIGSEGV\) \(a last word\)"),
     (Ended(output=b"no json"), "answers wrongly")])
 def test_a_process_that_fails_is_an_error_and_leaves_nothing(
@@ -32,6 +33,17 @@ def test_a_process_that_fails_is_an_error_and_leaves_nothing(
     with pytest.raises(GraphError, match=message):
         store.kept_graph(REQUEST, ["a"])
     assert [path for path in (cache / "external").rglob("*") if path.is_file() and path.suffix != ".lock"] == []
+
+
+@pytest.mark.parametrize(("ended", "remedy"), [
+    (Ended(reason="it takes more than 12.0 GiB", exceeded=True), store.MEMORY_VARIABLE),
+    (Ended(reason="it ends in signal 11 (SIGSEGV)"), "by itself")])
+def test_more_time_and_memory_are_offered_only_where_they_were_exceeded(
+        cache: Path, monkeypatch: pytest.MonkeyPatch, ended: Ended, remedy: str) -> None:
+    monkeypatch.setattr(store, "run_bounded", lambda *arguments, **bounds: ended)
+    with pytest.raises(GraphError) as caught:
+        store.kept_graph(REQUEST, ["a"])
+    assert remedy in caught.value.remedy
 
 
 def test_an_error_of_the_process_is_raised_here(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,8 @@ def unknown_network(state: StateDict) -> UnknownNetwork:
     return UnknownNetwork(f"No known network has these {len(state)} tensors "
                           f"(first keys: {', '.join(list(state)[:4]) or 'none'}).",
                           remedy=f"{_resemblance(state)} Known: {', '.join(ARCHITECTURES)}. "
-                                 "To add a network see CONTRIBUTING.md.")
+                                 "If you have its code: --network FILE.py:CLASS. Many others are known with "
+                                 "spandrel: pip install '.[spandrel]'. See docs/networks.md.")
 
 
 def _resemblance(state: StateDict) -> str:

@@ -94,9 +94,11 @@ def _asked(request: ExternalRequest) -> ExternalAnswer:
                         memory_bytes=int(gib * GIB), on_line=_pass_on)
     if ended.reason:
         said = "" if message_in(ended.last_line) is not None or not ended.last_line else f" ({ended.last_line[:200]})"
+        bounds = (f"If it needs more, give it: {SECONDS_VARIABLE} (now {seconds:g}) and {MEMORY_VARIABLE} (now "
+                  f"{gib:g}) are its bounds.")
         raise GraphError(f"{request.network or request.source} could not be prepared: {ended.reason}{said}.",
-                         remedy=f"If it needs more, give it: {SECONDS_VARIABLE} (now {seconds:g}) and "
-                                f"{MEMORY_VARIABLE} (now {gib:g}) are its bounds.")
+                         remedy=bounds if ended.exceeded else "Its code or a library that it uses ended the process: "
+                         "run it by itself to see where. Nothing else is affected.")
     answer = decode_json(ended.output, ExternalAnswer, lambda reason: GraphError(
         f"The process that prepares {request.source} answers wrongly: {reason}.", remedy="Install srn-deploy again."))
     if answer.error:

@@ -39,6 +39,8 @@ class Ended:
     """Its answer; empty where it failed."""
     reason: str = ""
     """Why there is no answer, as in "it does not end within 600 s"; empty where there is one."""
+    exceeded: bool = False
+    """Whether it was killed for exceeding a bound."""
     last_line: str = ""
     """The last line it wrote to stderr that is not blank."""
 
@@ -60,14 +62,14 @@ def run_bounded(module: str, request: bytes, *, seconds: float, memory_bytes: in
         return Ended(reason=f"no process can be started: {error.strerror}")
     talk = _Talk(child, request, on_line)
     try:
-        reason = _watched(child, talk, seconds, memory_bytes)
+        reason = exceeded = _watched(child, talk, seconds, memory_bytes)
     finally:
         _kill_group(child)
         child.wait()
     output = talk.finish()
     reason = reason or (ending(child.returncode) if child.returncode else "")
     reason = reason or ("" if output else "it ends without a result")
-    return Ended(output=b"" if reason else output, reason=reason, last_line=talk.last_line)
+    return Ended(output=b"" if reason else output, reason=reason, exceeded=bool(exceeded), last_line=talk.last_line)
 
 
 def answer_request(answer: Answer) -> None:
