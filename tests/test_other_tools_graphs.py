@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 
+from srn_deploy.benchmark.ways import Task, candidates_of
 from srn_deploy.errors import GraphError, OptionError, UnprovenNetwork
 from srn_deploy.external import is_external, with_spec
 from srn_deploy.external.foreign_graph import prepare_graph
@@ -17,7 +19,7 @@ from srn_deploy.external.request import ExternalAnswer, ExternalRequest
 from srn_deploy.external.store import KeptGraph
 from srn_deploy.image import Image, read_image, write_image
 from srn_deploy.registry.resolve import resolve_file
-from srn_deploy.spec import ModelSpec
+from srn_deploy.spec import ModelSpec, Precision
 from tests.commands import srn_deploy
 from tests.foreign_graphs import SCALE, Kind, written
 
@@ -36,6 +38,7 @@ def exported(folder: Path) -> Path:
                       environment={**os.environ, "SRN_CACHE": str(folder / "cache")})
     assert done.returncode == 0, done.stderr
     assert "value range 255" in done.stderr
+    assert "Against the original: worst difference" in done.stderr
     return folder / "mine.onnx"
 
 
@@ -59,6 +62,15 @@ def test_upscale_takes_the_graph_as_it_is_and_gives_what_the_copy_gives(exported
     images = [read_image(folder / name).as_rgb8() for name in ("a.png", "b.png")]
     assert images[0].shape == (50 * SCALE, 61 * SCALE, 3)
     np.testing.assert_array_equal(images[0], images[1])
+
+
+def test_bench_times_the_graph_under_its_own_name(
+        exported: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SRN_CACHE", str(folder / "cache"))
+    task = Task(device="cpu", size=(24, 32), batches=(1,), every_way=False, precision=Precision.FP32)
+    with ExitStack() as opened:
+        found = next(candidates_of(str(_other(exported)), task, opened))
+    assert (found.name, found.cost) == ("other, graph, resident, batch 1", None)
 
 
 def test_other_weights_beside_the_same_graph_are_another_model(

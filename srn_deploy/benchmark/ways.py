@@ -118,11 +118,12 @@ def candidates_of(model: Model, task: Task, opened: ExitStack,
     opened: closes the backends and removes what was exported. on_way: called with the name of each way before it is
     opened.
     """
-    resolved = with_spec(resolve(model))
+    given = resolve(model)
+    resolved = with_spec(given)
     for way in ways_of(resolved, task, opened):
         if not task.takes(way.precision):
             continue
-        title = f"{resolved.path.stem}, {way.name}"
+        title = f"{given.path.stem}, {way.name}"
         on_way(title)
         with ExitStack() as own:  # what a way that fails has opened is closed at once
             try:
@@ -268,8 +269,8 @@ def run_files(jobs: Sequence[Job], setup: Setup) -> None:
 
 
 def _cost(backend: Backend, size: Size) -> Cost | None:
-    """Counted on the network, which PyTorch builds."""
-    if importlib.util.find_spec("torch") is None:
+    """Counted on the network, which PyTorch builds; None without PyTorch, and for a model from outside."""
+    if importlib.util.find_spec("torch") is None or backend.spec.origin:
         return None
     from srn_deploy.architectures import build_from
     from srn_deploy.architectures.complexity import count

@@ -40,5 +40,6 @@ def export(checkpoint: str | None, output: Path | None, portable: bool, fp16: bo
     model = resolve(checkpoint, corrections, wanted=ModelKind.CHECKPOINT)
     make = export_external if is_external(model) else export_and_prove
     exported = make(model, output or default_graph_path(model.path, chosen), chosen)
-    click.echo(f"Against PyTorch: {exported.agreement}; {exported.nodes} nodes.", err=True)
+    reference = "the original" if model.kind is ModelKind.GRAPH else "PyTorch"
+    click.echo(f"Against {reference}: {exported.agreement}; {exported.nodes} nodes.", err=True)
     click.echo(str(exported.path))
