@@ -81,6 +81,22 @@ class OnGpu(Base):
         return super().forward(x.cuda())
 
 
+class MadeOnGpu(Base):
+    def __init__(self):
+        super().__init__()
+        self.to("cuda")
+
+
+class Viewing(Base):
+    def __init__(self):
+        super().__init__()
+        self.mix = nn.utils.weight_norm(nn.Conv2d(3, 3, 3, padding=1))
+
+    def forward(self, x):
+        mixed = self.mix(x)
+        return super().forward(mixed.view(len(x), -1).view(mixed.shape))
+
+
 class NeedsMultiples(Base):
     def forward(self, x):
         return super().forward(F.pixel_shuffle(F.pixel_unshuffle(x, 4), 4))

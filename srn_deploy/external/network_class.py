@@ -16,12 +16,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from srn_deploy.errors import OptionError
+from srn_deploy.errors import DeviceUnavailable, OptionError
 from srn_deploy.external.source_files import NetworkSource
 from srn_deploy.spec import Scalar
 
 _INSTALLED, _OURS = str(Path(torch.__file__).parents[1]), str(Path(__file__).parents[1])
 """Where no line of the user's stands."""
+
+_GPU_WORDS = ("cuda", "nvidia")
 
 
 def load_class(source: NetworkSource) -> Callable[..., object]:
@@ -67,18 +69,28 @@ def _imported(source: NetworkSource) -> ModuleType:
 def construct(made_by: Callable[..., object], settings: Mapping[str, Scalar], title: str) -> nn.Module:
     """Make the network. settings: arguments by name; texts are read as the annotation or the default says.
 
-    Raises OptionError for arguments that it does not have, that it needs, or with which it cannot be made.
+    Raises OptionError for arguments that it does not have, that it needs, or with which it cannot be made, and
+    DeviceUnavailable where it wants a GPU.
     """
     arguments = _arguments(made_by, settings, title)
     try:
-        network = made_by(**arguments)
+        with torch.no_grad():  # what is computed from weights meanwhile, as weight_norm does, can be copied later
+            network = made_by(**arguments)
     except (Exception, SystemExit) as error:  # as above
+        if wants_gpu(error):
+            raise gpu_wanted(title, error) from error
         raise OptionError(f"{title} cannot be made with {_listed(arguments)}: {in_one_line(error)}.",
                           remedy="Give its arguments with --set NAME=VALUE.") from error
     if not isinstance(network, nn.Module):
         raise OptionError(f"{title} gives a {type(network).__name__}, not a torch.nn.Module.",
                           remedy="Name the class of the network.")
+    network.register_forward_pre_hook(_contiguous)
     return network.eval().requires_grad_(False)
+
+
+def _contiguous(network: nn.Module, images: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The images as training gives them: the deploy form turns NHWC around, of which a `view` may not be possible."""
+    return tuple(one.contiguous() if isinstance(one, torch.Tensor) else one for one in images)
 
 
 def _arguments(made_by: Callable[..., object], settings: Mapping[str, Scalar], title: str) -> dict[str, Any]:
@@ -128,6 +140,17 @@ def _by_look(value: Scalar) -> object:
         return ast.literal_eval(value)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return value
+
+
+def wants_gpu(error: BaseException) -> bool:
+    """Whether code failed because there is no GPU."""
+    return any(word in str(error).lower() for word in _GPU_WORDS)
+
+
+def gpu_wanted(title: str, error: BaseException) -> DeviceUnavailable:
+    """The error for code that asks for a GPU."""
+    return DeviceUnavailable(f"{title} asks for a GPU: {in_one_line(error)}.",
+                             remedy="Move its tensors with .to(x.device) instead of .cuda().")
 
 
 def in_one_line(error: BaseException) -> str:

@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from srn_deploy.architectures.luma import LumaNetwork
-from srn_deploy.errors import BackendError, DeviceUnavailable, OptionError, OutOfMemory
-from srn_deploy.external.network_class import in_one_line
-
-_CUDA_WORDS = ("cuda", "nvidia")
+from srn_deploy.errors import BackendError, OptionError, OutOfMemory
+from srn_deploy.external.network_class import gpu_wanted, in_one_line, wants_gpu
 
 
 class NetworkRun:
@@ -41,11 +39,9 @@ class NetworkRun:
         return array
 
     def _translated(self, error: BaseException, images: NDArray[np.float32]) -> BackendError:
-        text = in_one_line(error)
-        if any(word in text.lower() for word in _CUDA_WORDS):
-            return DeviceUnavailable(f"{self._title} asks for a GPU: {text}.",
-                                     remedy="Move its tensors with .to(x.device) instead of .cuda().")
-        return BackendError(f"{self._title} fails on an image of {_size(images)}: {text}.",
+        if wants_gpu(error):
+            return gpu_wanted(self._title, error)
+        return BackendError(f"{self._title} fails on an image of {_size(images)}: {in_one_line(error)}.",
                             remedy="Check what sizes it takes.")
 
 

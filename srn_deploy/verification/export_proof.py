@@ -130,7 +130,8 @@ def _proof_cases(spec: ModelSpec, images: Sequence[NDArray[np.uint8]]) -> Iterat
 def prove(graph: Path, loaded: LoadedNetwork, precision: Precision) -> Agreement:
     """Compare a graph with its network on the CPU; raises ExportMismatch if they differ by more than the bounds."""
     candidate = OnnxRuntimeBackend(graph)
-    reference = PyTorchBackend(replace(loaded, spec=replace(loaded.spec, grids=candidate.spec.grids)))
+    spec = replace(loaded.spec, grids=candidate.spec.grids)
+    reference = PyTorchBackend(replace(loaded, spec=spec), channels_last=False)  # as its author runs it
     try:
         agreement = compare_backends(candidate, reference, _proof_cases(candidate.spec, proof_images(candidate.spec)))
     finally:
