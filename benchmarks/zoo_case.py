@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import onnx
 
 from benchmarks.inputs import EXAMPLE_PICTURE, data_path
 from benchmarks.zoo_results import EXACT, LOCAL, WHOLE, Case, Question
@@ -25,6 +26,8 @@ from srn_deploy.engine.options import BuildOptions, default_shapes
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import EngineNotBuilt, NotHalfPrecision, SrnDeployError
 from srn_deploy.external import with_spec
+from srn_deploy.graph.float_pixels import with_float_pixels
+from srn_deploy.graph.onnx_file import save_graph
 from srn_deploy.image import read_image
 from srn_deploy.inference.upscale import upscale_rgb
 from srn_deploy.quality.evaluate import evaluate_pairs
@@ -59,7 +62,7 @@ def examined(question: Question) -> Case:
         if question.with_data:
             found = replace(found, psnr_db=clock.timed("set5", lambda: set5(backend)))
             if not spec.pools_whole_picture:
-                found = replace(found, worst_tile_levels=clock.timed("tiles", lambda: worst_tile_levels(backend)))
+                found = replace(found, worst_tile_levels=clock.timed("tiles", lambda: worst_tile_levels(model.path)))
     try:
         convolutions = clock.timed("engine", lambda: half_precision_engine(model.path, spec))
     except (EngineNotBuilt, NotHalfPrecision) as error:
@@ -82,12 +85,18 @@ def set5(backend: OnnxRuntimeBackend) -> float | None:
     return evaluate_pairs(backend, find_pairs(folder / "HR", folder / "LR", backend.spec.scale)).psnr_db
 
 
-def worst_tile_levels(backend: OnnxRuntimeBackend) -> float:
-    """The largest difference of one 8-bit value between a photograph in tiles, with the halo of the spec, and whole."""
+def worst_tile_levels(graph: Path) -> float:
+    """The largest difference between a photograph in tiles, with the halo of the spec, and whole: of the values before
+    they are rounded, in 8-bit levels."""
     height, width = CUT_PX
-    image = read_image(data_path(EXAMPLE_PICTURE)).as_rgb8()[:height, :width]
-    tiled, whole = (upscale_rgb(image, backend, options) for options in (TileOptions(tile=TILE_PX), WHOLE_IMAGE))
-    return float(np.abs(tiled.astype(np.int16) - whole).max())
+    image = read_image(data_path(EXAMPLE_PICTURE)).as_rgb8()[:height, :width].astype(np.float32) / np.float32(255)
+    with tempfile.TemporaryDirectory() as folder:
+        exact = Path(folder) / "float.onnx"
+        save_graph(with_float_pixels(onnx.load(graph)), exact)
+        with closing(OnnxRuntimeBackend(exact)) as backend:
+            tiled, whole = (upscale_rgb(image, backend, options)
+                            for options in (TileOptions(tile=TILE_PX), WHOLE_IMAGE))
+    return float(np.abs(tiled - whole).max() * 255)
 
 
 def half_precision_engine(graph: Path, spec: ModelSpec) -> dict[str, int]:

@@ -24,8 +24,8 @@ SAME_DB = 0.05
 
 ONE_LEVEL = 1.0
 
-NO_DIFFERENCE = 0.3
-"""Where the plot shows a network whose 8-bit tiles do not differ at all, on its logarithmic axis."""
+NO_DIFFERENCE = 1e-5
+"""Where the plot shows a network whose tiles do not differ at all, on its logarithmic axis."""
 
 COLOURS = {EXACT: "#1b7abf", LOCAL: "#4d9221"}
 
@@ -35,8 +35,8 @@ Every checkpoint of a challenge's repository with its authors' own class, as `--
 ([how](../docs/networks.md#a-class-of-your-own)): nothing is said of the network but its class and the arguments that
 the authors' script gives. *Range*: found by trying, against what the script declares. *Set5*: PSNR on Y of the exported
 graph, beside what the authors' code gives in the declared range. *Tiles*: a photograph in tiles of 96 px, with the halo
-that was found, against the whole image; the worst value of 8 bits. *Engine*: FP16, built by TensorRT-RTX; its
-convolutions, all of them in half precision where nothing else is said.
+that was found, against the whole image; the worst value before it is rounded, of 255. *Engine*: FP16, built by
+TensorRT-RTX; its convolutions, all of them in half precision where nothing else is said.
 
 Measure: `python -m benchmarks.zoo_study DIR --reference FILE`, where DIR is a clone of ofsoundof/NTIRE2022_ESR."""
 
@@ -65,14 +65,13 @@ def draw_zoo(record: Record, png: Path) -> None:
     canvas = FigureCanvasAgg(figure)
     axes = figure.subplots()
     for tiling, colour in COLOURS.items():
-        chosen = [(place, case.worst_tile_levels or NO_DIFFERENCE) for place, (_, case) in enumerate(rows)
+        chosen = [(place, max(case.worst_tile_levels or 0.0, NO_DIFFERENCE)) for place, (_, case) in enumerate(rows)
                   if case.tiling == tiling]
         axes.scatter([place for place, _ in chosen], [levels for _, levels in chosen], color=colour, label=tiling)
-    axes.set(title="Tiles against the whole image", ylabel="worst 8-bit value, levels; lower is closer")
+    axes.set(title="Tiles against the whole image", ylabel="worst value, levels of 0…255; lower is closer")
     axes.set_yscale("log")
     axes.axhline(ONE_LEVEL, color="0.35", linestyle=":", linewidth=1.2)
     axes.set_xticks(range(len(rows)), [Path(name).stem for name, _ in rows], rotation=90, fontsize=7)
-    axes.set_yticks([NO_DIFFERENCE, 1, 10, 100], ["none", "1", "10", "100"])
     axes.legend(fontsize=9, frameon=False)
     canvas.print_figure(png, dpi=DOTS_PER_INCH, metadata={"Source": digest([record])})
 
@@ -99,14 +98,14 @@ def _summary(found: Results, proved: Sequence[tuple[Row, Case]]) -> str:
     ways = Counter(case.tiling for case in cases)
     engines = sum(set(case.convolutions) == {"HALF"} for case in cases)
     tiled = "; ".join(f"{ways[way]} {way}{_within(cases, way)}" for way in (EXACT, LOCAL, WHOLE) if ways[way])
-    absent = f" {len(found.absent)} more are absent from the clone." if found.absent else ""
+    absent = f" Absent from the clone: {', '.join(found.absent)}." if found.absent else ""
     ended = f", {unfinished} not finished" if unfinished else ""
     right = sum(case.value_range == row.declared_range for row, case in proved)
     return (f"`{found.repository}` at {found.revision[:7]}: of {total} checkpoints {len(proved)} are exported and "
             f"proved, {total - len(proved) - unfinished} refused{ended}.{absent} The range found is the declared one "
-            f"for {right}. Of the {len(known)} proved ones whose figure is known, {len(wrong)} give another on "
-            f"Set5{names}. By their way of tiling: {tiled or 'none'}. An FP16 engine with all convolutions in half "
-            f"precision is built for {engines}.")
+            f"for {right}. Proved networks that do not give their authors' figure on Set5: {len(wrong)} of "
+            f"{len(known)}{names}. By their way of tiling: {tiled or 'none'}. An FP16 engine with all convolutions in "
+            f"half precision is built for {engines}.")
 
 
 def _within(cases: Sequence[Case], way: str) -> str:
@@ -117,7 +116,7 @@ def _within(cases: Sequence[Case], way: str) -> str:
 def _cells(row: Row, case: Case) -> tuple[str, ...]:
     sides = f", sides a multiple of {case.size_multiple_px}" if case.size_multiple_px > 1 else ""
     grids = f" of {' and '.join(case.grids)}" if case.grids else ""
-    tiles = "–" if case.worst_tile_levels is None else f"{case.worst_tile_levels:.0f}"
+    tiles = "–" if case.worst_tile_levels is None else f"{case.worst_tile_levels:.2g}"
     mark = "**" if silently_wrong(row, case) else ""
     return (row.name, f"{case.value_range:g} ({row.declared_range:g})", f"{mark}{_decibels(case.psnr_db)}{mark}",
             _decibels(row.authors_db), f"{case.tiling}{grids}{sides}", str(case.halo_px), tiles, _engine(case))

@@ -43,7 +43,7 @@ class Case:
     psnr_db: float | None = None
     """On Y of Set5, of the exported graph."""
     worst_tile_levels: float | None = None
-    """Of an image in tiles against the whole one, in 8-bit levels; None where it is run whole only."""
+    """Of an image in tiles against the whole one, in 8-bit levels before rounding; None where it is run whole only."""
     convolutions: dict[str, int] = field(default_factory=dict)
     """Of the FP16 engine by their type; empty where it was not built."""
     engine_refusal: str = ""

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from benchmarks import zoo_study
+from benchmarks.inputs import PLOTS, RECORDS
 from benchmarks.plots import is_stale
-from benchmarks.zoo_page import draw_zoo, silently_wrong, zoo_tables
+from benchmarks.zoo_page import PLOT, draw_zoo, silently_wrong, zoo_tables
 from benchmarks.zoo_results import EXACT, LOCAL, WHOLE, Case, Question, Results, Row
 from benchmarks.zoo_study import NETWORKS, main, repository_of
 from srn_deploy.benchmark.environment import current_environment
@@ -161,7 +162,7 @@ def test_a_graph_is_wrong_where_it_gives_none_of_the_authors_figures(psnr_db: fl
 
 def test_a_wrong_graph_is_named_and_bold() -> None:
     summary, table = zoo_tables(results(replace(ROW, case=replace(PROVED, psnr_db=20.0))))
-    assert "1 give another on Set5 (a.pth)" in summary
+    assert "figure on Set5: 1 of 1 (a.pth)" in summary
     assert "**20.00**" in table
 
 
@@ -169,3 +170,31 @@ def test_the_plot_says_which_record_it_is_of(tmp_path: Path) -> None:
     record = Record(kind="zoo", title="", environment=current_environment(threads=1), results=results(ROW))
     draw_zoo(record, tmp_path / "zoo.png")
     assert not is_stale(tmp_path / "zoo.png", [record])
+
+
+@pytest.fixture(scope="module")
+def record() -> Record:
+    """The one that the page is rendered from."""
+    return Record.load(RECORDS / "zoo-2022.json")
+
+
+def test_no_recorded_graph_gives_another_figure_than_its_authors(record: Record) -> None:
+    proved = [(row, row.case) for row in record.results_as(Results).rows if row.case is not None and row.case.scale]
+    assert len(proved) >= 37
+    assert [row.name for row, case in proved if silently_wrong(row, case)] == []
+
+
+def test_every_recorded_network_that_is_tiled_is_within_half_a_level(record: Record) -> None:
+    levels = [row.case.worst_tile_levels for row in record.results_as(Results).rows
+              if row.case is not None and row.case.worst_tile_levels is not None]
+    assert len(levels) >= 30
+    assert max(levels) <= 0.5
+
+
+def test_every_recorded_refusal_has_its_reason(record: Record) -> None:
+    assert all(row.case is not None and (row.case.refusal or row.case.convolutions.keys() == {"HALF"})
+               for row in record.results_as(Results).rows)
+
+
+def test_the_plot_is_that_of_the_record(record: Record) -> None:
+    assert not is_stale(PLOTS / PLOT, [record])
