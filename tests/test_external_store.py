@@ -12,6 +12,7 @@ from srn_deploy.errors import GraphError, MismatchedTensors, OptionError
 from srn_deploy.external import store
 from srn_deploy.external.request import ExternalAnswer, ExternalRequest, message_in, message_line
 from srn_deploy.system.bounded_process import Ended
+from srn_deploy.system.hashing import sha256_of_file
 
 REQUEST = ExternalRequest(source="net.pth", output="", network="net.py:Net")
 
@@ -82,3 +83,27 @@ def test_messages_travel_through_stderr_and_nothing_else_is_taken_for_one() -> N
     assert message_in(message_line(20, "two\nlines")) == (20, "two\nlines")
     assert message_in("imported") is None
     assert message_in(message_line(20, "cut")[:-3]) is None
+
+
+@pytest.mark.parametrize("is_removed", [False, True])
+def test_code_that_was_imported_from_anywhere_and_has_changed_makes_the_graph_again(
+        cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_removed: bool) -> None:
+    made, code = [], tmp_path / "blocks.py"
+    code.write_text("GAIN = 1", encoding="utf-8")
+
+    def made_now(module: str, request: bytes, **bounds: object) -> Ended:
+        made.append(module)
+        Path(json.loads(request)["output"]).write_bytes(b"graph")
+        files = {str(code): sha256_of_file(code)} if code.exists() else {}
+        return Ended(output=json.dumps({"files": files}).encode())
+
+    monkeypatch.setattr(store, "run_bounded", made_now)
+    store.kept_graph(REQUEST, ["a"])
+    store.kept_graph(REQUEST, ["a"])
+    assert len(made) == 1
+    if is_removed:
+        code.unlink()
+    else:
+        code.write_text("GAIN = 2", encoding="utf-8")
+    store.kept_graph(REQUEST, ["a"])
+    assert len(made) == 2

@@ -43,6 +43,8 @@ class ExternalAnswer:
     psnr_db: float | None = None
     """Of the proof; None where nothing differs."""
     nodes: int = 0
+    files: dict[str, str] = field(default_factory=dict)
+    """The code of the user's that was imported: path to SHA-256."""
     error: str = ""
     """The name of its class in `srn_deploy.errors`; empty where the graph was made."""
     message: str = ""

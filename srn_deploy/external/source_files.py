@@ -6,11 +6,16 @@ import ast
 import hashlib
 import os
 import sys
+import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from srn_deploy.errors import OptionError
+from srn_deploy.system.hashing import sha256_of_file
+
+_INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+_OURS = str(Path(__file__).parents[1])
 
 _HOW = "Write --network FILE.py:CLASS, or --network package.module:CLASS."
 
@@ -102,15 +107,28 @@ def source_digest(source: NetworkSource) -> str:
     return digest.hexdigest()
 
 
+def imported_files() -> dict[str, str]:
+    """The files with code of the user's that this process has imported, from wherever: path to SHA-256.
+
+    Not those of Python, of installed packages and of this one.
+    """
+    files = {os.path.abspath(file) for module in tuple(sys.modules.values())  # noqa: PTH100  # links are kept
+             if isinstance(file := getattr(module, "__file__", None), str) and os.path.isfile(file)}  # noqa: PTH113
+    return {file: sha256_of_file(Path(file)) for file in sorted(files)
+            if not any(Path(file).is_relative_to(folder) for folder in (*_INSTALLED, _OURS))}
+
+
 def _files(source: NetworkSource) -> set[Path]:
     found: set[Path] = set()
     pending = [source.file]
+    installed = any(source.root == Path(folder) for folder in _INSTALLED)
+    package = source.root / source.file.relative_to(source.root).parts[0]  # others are of fixed versions there
     while pending:
         file = pending.pop()
         if file in found:
             continue
         found.add(file)
-        pending += _imported(file, source.root)
+        pending += [one for one in _imported(file, source.root) if not installed or one.is_relative_to(package)]
     return found
 
 

@@ -23,7 +23,7 @@ from srn_deploy.system.hashing import sha256_of_file
 from srn_deploy.system.locks import lock_path, locked
 from srn_deploy.system.threads import threads_in_use
 
-VERSION = 1
+VERSION = 2
 """Of how graphs are made, to be raised with every change of it: another one makes them again."""
 
 SECONDS_VARIABLE, MEMORY_VARIABLE = "SRN_EXTERNAL_SECONDS", "SRN_EXTERNAL_GIB"
@@ -70,11 +70,22 @@ def _found(path: Path) -> KeptGraph | None:
     if not (path.is_file() and record.is_file()):
         return None
     try:
-        return KeptGraph(path=path, answer=read_json(record, ExternalAnswer, lambda reason: GraphError(
+        kept = KeptGraph(path=path, answer=read_json(record, ExternalAnswer, lambda reason: GraphError(
             f"{record} is damaged ({reason}).", remedy="Delete it.")))
     except GraphError as error:
         _log.warning("%s It is made again.", error.message)
         return None
+    changed = [file for file, digest in kept.answer.files.items() if not _is_same(Path(file), digest)]
+    if changed:
+        _log.info("%s has changed: the graph is made again.", changed[0])
+    return None if changed else kept
+
+
+def _is_same(file: Path, sha256: str) -> bool:
+    try:
+        return sha256_of_file(file) == sha256
+    except OSError:
+        return False
 
 
 def _made(request: ExternalRequest, path: Path) -> KeptGraph:

@@ -53,6 +53,7 @@ def _made(request: ExternalRequest) -> ExternalAnswer:
     import torch
 
     from srn_deploy.external.prepare import prepare_network
+    from srn_deploy.external.source_files import imported_files
     from srn_deploy.graph.onnx_file import save_graph
 
     torch.set_num_threads(request.threads)
@@ -61,7 +62,7 @@ def _made(request: ExternalRequest) -> ExternalAnswer:
     agreement = prepared.agreement
     return ExternalAnswer(images=agreement.images, worst_levels=agreement.worst_levels,
                           psnr_db=None if math.isinf(agreement.psnr_db) else agreement.psnr_db,
-                          nodes=len(prepared.graph.graph.node))
+                          nodes=len(prepared.graph.graph.node), files=imported_files() if request.network else {})
 
 
 if __name__ == "__main__":
