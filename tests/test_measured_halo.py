@@ -8,11 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 
 from srn_deploy.backends.pytorch import PyTorchBackend
 from srn_deploy.errors import OptionError, TilingError
+from srn_deploy.external import prepare
+from srn_deploy.graph.onnx_file import spec_of
 from srn_deploy.grid import ESA_GRID
 from srn_deploy.measurement.halo import EXACT_LEVELS, MOST_LEVELS, HaloFound, find_halo
 from srn_deploy.spec import Form, PixelType
@@ -157,3 +160,33 @@ def test_a_portable_graph_with_a_grid_cannot_be_tiled() -> None:
 def test_one_image_is_not_enough() -> None:
     with pytest.raises(OptionError, match="two images"):
         find_halo(NearestBackend(), images()[:1])
+
+
+@dataclass
+class Padding(NearestBackend):
+    """Adds to every pixel the mean of its block of 8 x 8, as networks do that pad their image to multiples inside."""
+
+    def run(self, batch: NDArray[Any], geometry: Geometry | None = None) -> NDArray[Any]:
+        self.shapes.append(batch.shape)
+        height, width = batch.shape[1:3]
+        padded = np.pad(batch, ((0, 0), (0, -height % 8), (0, -width % 8), (0, 0)), mode="edge")
+        blocks = padded.reshape(len(batch), padded.shape[1] // 8, 8, padded.shape[2] // 8, 8, -1).mean(axis=(2, 4))
+        mixed = (batch + blocks.repeat(8, axis=1).repeat(8, axis=2)[:, :height, :width]).astype(batch.dtype)
+        return mixed.repeat(2, axis=1).repeat(2, axis=2)
+
+
+@pytest.mark.parametrize("reach_px", [7, 13, 16, 32, 40, None])
+def test_blocks_that_a_network_hides_are_seen_and_served_by_a_step_of_the_windows(reach_px: int | None) -> None:
+    assert find_halo(Padding(spec=FLOAT), images(), reach_px).halo_px is None
+    aligned = find_halo(Padding(spec=replace(FLOAT, alignment_px=8)), images(), reach_px and -(-reach_px // 8) * 8)
+    assert aligned.halo_px is not None
+
+
+def test_the_smallest_step_with_which_tiles_are_equal_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def measured(graph: onnx.ModelProto, reach_px: int | None) -> HaloFound:
+        return find_halo(Padding(spec=spec_of(graph, "the graph")), images(), reach_px)
+
+    monkeypatch.setattr(prepare, "_halo", measured)
+    spec, found = prepare._with_steps(onnx.ModelProto(), FLOAT, 7)
+    assert found is not None
+    assert (spec.alignment_px, found.halo_px) == (8, 8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import tempfile
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -135,13 +136,27 @@ def with_tiling(graph: onnx.ModelProto, run: Run, sizes: Sizes) -> ModelSpec:
             _log.warning("%s looks at the whole image: its tiles differ from the whole", spec.architecture)
             return replace(spec, pools_whole_picture=True, halo_px=NO_HALO_PX)
         reach_px = reach.px
-    found = _halo(graph, reach_px)
+    spec, found = _with_steps(graph, spec, reach_px)
     if found is None or found.halo_px is None:
         _log.warning("%s: no halo that was tried makes its tiles equal to the whole image", spec.architecture)
         return replace(spec, pools_whole_picture=True, halo_px=NO_HALO_PX)
     _log.info("%s: tiles with a halo of %d px are within %.2g of 255 of the whole image", spec.architecture,
               found.halo_px, found.worst_levels)
     return replace(spec, halo_px=found.halo_px)
+
+
+def _with_steps(graph: onnx.ModelProto, spec: ModelSpec, reach_px: int | None) -> tuple[ModelSpec, HaloFound | None]:
+    """The halo with the step of the spec, else with a larger one: a network may pad its image to multiples inside."""
+    found = _halo(stamped(graph, spec), reach_px)
+    if spec.grids or found is None or found.halo_px is not None:
+        return spec, found
+    for step in MULTIPLES[2:]:
+        stepped = replace(spec, alignment_px=math.lcm(spec.window_step_px, step))
+        again = _halo(stamped(graph, stepped), rounded_up(reach_px, step) if reach_px else None)
+        if again is not None and again.halo_px is not None:
+            _log.info("%s: windows begin at multiples of %d px.", spec.architecture, stepped.alignment_px)
+            return stepped, again
+    return spec, found
 
 
 def _halo(graph: onnx.ModelProto, reach_px: int | None) -> HaloFound | None:

@@ -23,7 +23,7 @@ from srn_deploy.system.hashing import sha256_of_file
 from srn_deploy.system.locks import lock_path, locked
 from srn_deploy.system.threads import threads_in_use
 
-VERSION = 2
+VERSION = 3
 """Of how graphs are made, to be raised with every change of it: another one makes them again."""
 
 SECONDS_VARIABLE, MEMORY_VARIABLE = "SRN_EXTERNAL_SECONDS", "SRN_EXTERNAL_GIB"

@@ -39,6 +39,12 @@ EXACT_REACH_PX = 32
 _MOST_REMAINDERS = 12
 """Of the sides by the step, evenly spread where there are more."""
 
+_FREE_REMAINDERS = (0, 5, 11)
+"""Of networks whose windows may begin anywhere: some pad inside to multiples of 8, which few sizes show."""
+
+_FREE_TILE_PX = SMALLEST_TILE_PX + 5
+"""Of those: windows begin at no multiple of 2, whatever the halo tried."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -110,7 +116,8 @@ class _Study:
         self._backend, self._spec = backend, backend.spec
         exact = takes(np.dtype(np.float32), self._spec)
         self._images = [image.astype(np.float32) / np.float32(255) if exact else image for image in images[:2]]
-        self._tile_px = rounded_up(SMALLEST_TILE_PX, self._spec.window_step_px)
+        step = self._spec.window_step_px
+        self._tile_px = _FREE_TILE_PX if step == 1 else rounded_up(SMALLEST_TILE_PX, step)
 
     def worst_on_strips(self, halo_px: int) -> float:
         """In levels, over one long and one high strip that are cut once."""
@@ -139,6 +146,8 @@ class _Study:
 
     def _remainders(self) -> list[int]:
         step, multiple = self._spec.window_step_px, self._spec.size_multiple_px
+        if step == 1:
+            return list(_FREE_REMAINDERS)
         every = range(0, step, multiple)
         return list(every[::-(-len(every) // _MOST_REMAINDERS)])
 
