@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import cpu_page, graph_versions, guard_page, recognition_page, zoo_page
+from benchmarks import cpu_page, graph_versions, guard_page, recognition_page, spandrel_study, zoo_page
 from benchmarks.ablation_page import rendered_ablation
 from benchmarks.gpu_table import report_table
 from benchmarks.inputs import BENCHMARKS, PLOTS, RECORDS
@@ -90,7 +90,9 @@ def rendered(records: Sequence[Record]) -> str:
              PHOTO, *section(of_kind(records, "photo"), photo_tables), *guard_section(records),
              recognition_page.INTRODUCTION,
              *section(of_kind(records, "recognition"), recognition_page.recognition_tables),
-             *zoo_section(records), ABLATION, PAPER, *paper_section(records), GPU, *section(reports, gpu_tables)]
+             *zoo_section(records), spandrel_study.INTRODUCTION,
+             *section(of_kind(records, "spandrel"), spandrel_study.spandrel_tables), ABLATION,
+             PAPER, *paper_section(records), GPU, *section(reports, gpu_tables)]
     return "\n\n".join(parts) + "\n"
 
 

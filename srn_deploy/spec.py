@@ -119,7 +119,7 @@ class ModelSpec:
     grids: tuple[Grid, ...] = ()
     """Where the network resizes pooled cells: its tiles are exact only with the geometry of the whole image."""
     pools_whole_picture: bool = False
-    """The network takes statistics over the whole image: its tiles approximate the whole image, and are never exact."""
+    """The network takes statistics over the whole image, or its tiles differ otherwise: they are never exact."""
     activation_bytes_per_px: int = 0
     """Bytes of live float32 activations per input pixel in one forward pass, which bound the tile; 0 if unknown."""
     colour: Colour = Colour.RGB
@@ -156,11 +156,13 @@ class ModelSpec:
                         *(step for grid in self.grids for step in (grid.cell_px, grid.row_px)))
 
     def to_json(self) -> str:
-        """The spec as one line of JSON with sorted keys."""
+        """The spec as one line of JSON with sorted keys; as the first versions wrote it where they can say it."""
         told = {"version": SPEC_VERSION, **asdict(self)}
+        if self.grids in ((), (ESA_GRID,)):
+            told |= {_HAS_ESA: bool(self.grids), "grids": ()}
         for name, value in _SINCE_LATER.items():
             if name != "pools_whole_picture" and told[name] == value:
-                del told[name]  # as the first versions wrote it
+                del told[name]
         return json.dumps(told, sort_keys=True)
 
     @classmethod

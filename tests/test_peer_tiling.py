@@ -135,7 +135,7 @@ def test_a_network_that_pools_the_whole_image_warns_of_its_tiles_once_per_image(
     assert caplog.records == []
     tiled = upscale_rgb(picture, backend, TileOptions(tile=32))
     (said,) = caplog.records
-    assert "imdn takes statistics over the whole image" in said.message
+    assert "imdn looks at the whole image" in said.message
     assert "--tile none" in said.message
     assert ONE_LEVEL < np.abs(tiled - whole).max() < 0.5  # another picture, though near
 

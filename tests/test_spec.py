@@ -47,3 +47,12 @@ def test_what_is_no_spec_is_an_error_with_a_remedy(text: str) -> None:
 def test_an_impossible_spec_is_refused_when_made(wrong: dict[str, Any]) -> None:
     with pytest.raises(OptionError):
         replace(SPEC, **wrong)
+
+
+def test_what_the_first_versions_could_say_is_written_as_they_did() -> None:
+    written = json.loads(SPEC.to_json())
+    assert (written["has_esa"], "grids" in written) == (True, False)
+    other = replace(SPEC, grids=(replace(ESA_GRID, cell_px=4),))
+    written = json.loads(other.to_json())
+    assert ("has_esa" in written, [grid["cell_px"] for grid in written["grids"]]) == (False, [4])
+    assert ModelSpec.from_json(other.to_json()) == other

@@ -153,8 +153,12 @@ def test_cells_that_are_stretched_to_half_the_image_are_exact_too() -> None:
     assert difference_on_tiles(graph, 150, 162) < 1e-5
 
 
-def test_pytorch_tiles_as_exactly_as_the_graph() -> None:
-    network = loaded(Network(Attention(STRIDED_TWICE, "bicubic"), Attention(nn.MaxPool2d(4, 4))))
+@pytest.mark.parametrize("attentions", [
+    (Attention(STRIDED_TWICE, "bicubic"), Attention(nn.MaxPool2d(4, 4))),
+    (Attention(nn.MaxPool2d(4, 4)), Attention(nn.MaxPool2d(4, 4), align_corners=True)),
+    (Attention(nn.MaxPool2d(6, 6), "nearest", None),)], ids=["two grids", "one aligned", "nearest"])
+def test_pytorch_tiles_as_exactly_as_the_graph(attentions: tuple[Attention, ...]) -> None:
+    network = loaded(Network(*attentions))
     graph = export_graph(network, FLOAT)
     spec = replace(ModelSpec.from_json(graph.metadata_props[0].value), form=Form.CHECKPOINT)
     backend = PyTorchBackend(replace(network, spec=spec))

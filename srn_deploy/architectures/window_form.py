@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from srn_deploy.grid import Grid
+from srn_deploy.grid import Coordinates, Grid, Interpolation
 
-_MODES = {"nearest": ("nearest", "nearest-exact"), "linear": ("bilinear",), "cubic": ("bicubic",)}
-"""ONNX's interpolation to the modes of `torch.nn.functional.interpolate`."""
+_MODES = {Interpolation.LINEAR: "bilinear", Interpolation.CUBIC: "bicubic"}
+"""ONNX's interpolation to the mode of `torch.nn.functional.interpolate`."""
 
 
 class WindowForm(nn.Module):
@@ -45,11 +45,20 @@ class _GivenGeometry(TorchFunctionMode):
         if function is functional.interpolate:
             cells, size = args[0] if args else named["input"], named.get("size", args[1] if len(args) > 1 else None)
             mode = named.get("mode", args[3] if len(args) > 3 else "nearest")
+            aligned = bool(named.get("align_corners", args[4] if len(args) > 4 else False))
             for grid, rows, cols in self._given:
                 shapes = [] if size is None else [(int(size[0]), cells.shape[-2]), (int(size[1]), cells.shape[-1])]
-                if shapes == [tuple(rows.shape[1:]), tuple(cols.shape[1:])] and mode in _MODES[grid.interpolation]:
+                if shapes == [tuple(rows.shape[1:]), tuple(cols.shape[1:])] and _is_that_of(
+                        grid, mode, aligned=aligned):
                     return _resized(cells, rows, cols)
         return function(*args, **named)
+
+
+def _is_that_of(grid: Grid, mode: str, *, aligned: bool) -> bool:
+    """Whether `interpolate` is called as the network resizes the cells of this grid."""
+    if grid.interpolation is Interpolation.NEAREST:
+        return mode == ("nearest" if grid.coordinates is Coordinates.ASYMMETRIC else "nearest-exact")
+    return mode == _MODES[grid.interpolation] and aligned == (grid.coordinates is Coordinates.ALIGN_CORNERS)
 
 
 def _resized(cells: Tensor, rows: Tensor, cols: Tensor) -> Tensor:

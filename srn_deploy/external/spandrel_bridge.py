@@ -22,7 +22,7 @@ from srn_deploy.architectures.weights.choice import choose
 from srn_deploy.architectures.weights.file import read_weights_file
 from srn_deploy.architectures.weights.fit import single_precision
 from srn_deploy.architectures.weights.sets import Contents, WeightSet, groups, search
-from srn_deploy.errors import CheckpointError, MismatchedTensors, OptionError, UnsuitableNetwork
+from srn_deploy.errors import CheckpointError, MismatchedTensors, OptionError, UnknownNetwork, UnsuitableNetwork
 from srn_deploy.external.network_class import in_one_line
 from srn_deploy.external.network_run import NetworkRun, OwnLuma
 from srn_deploy.external.spandrel_offer import spandrel_version
@@ -157,12 +157,12 @@ def _candidates(contents: Contents, corrections: Corrections) -> Iterator[Weight
 
 def _unknown(contents: Contents, corrections: Corrections, checkpoint: Path) -> CheckpointError:
     """The error that a file has without spandrel, which was asked as well."""
+    asked = f"spandrel {spandrel_version()} does not know it either."
     try:
         choose(contents, corrections, str(checkpoint))
     except CheckpointError as error:
-        return type(error)(error.message,
-                           remedy=f"spandrel {spandrel_version()} does not know it either. {error.remedy}")
-    raise AssertionError(checkpoint)  # only files that no network fits come here
+        return type(error)(error.message, remedy=f"{asked} {error.remedy}")
+    return UnknownNetwork(f"{checkpoint}: no known network fits. {asked}", remedy="Give its class with --network.")
 
 
 def _check_purpose(descriptor: Descriptor, title: str) -> None:

@@ -26,13 +26,19 @@ class _AsLine(logging.Formatter):
         return message_line(record.levelno, record.getMessage())
 
 
-def answer(request: bytes) -> bytes:
-    """Do what is asked, and answer with what came of it."""
+def main() -> None:
+    """Be the process: messages go to stderr as lines, and graphs run at once, because another process waits."""
     logger = logging.getLogger("srn_deploy")
     handler = logging.StreamHandler()
     handler.setFormatter(_AsLine())
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+    run_without_trial()
+    answer_request(answer)
+
+
+def answer(request: bytes) -> bytes:
+    """Do what is asked, and answer with what came of it."""
     try:
         done = _made(decode_json(request, ExternalRequest, lambda reason: OptionError(
             f"The request is not valid: {reason}.", remedy="Install srn-deploy again.")))
@@ -42,10 +48,8 @@ def answer(request: bytes) -> bytes:
 
 
 def _of_graph(request: ExternalRequest) -> Prepared:
-    from srn_deploy.backends.first_run import run_without_trial
     from srn_deploy.external.foreign_graph import prepare_graph
 
-    run_without_trial()
     return prepare_graph(request)
 
 
@@ -66,5 +70,4 @@ def _made(request: ExternalRequest) -> ExternalAnswer:
 
 
 if __name__ == "__main__":
-    run_without_trial()
-    answer_request(answer)
+    main()

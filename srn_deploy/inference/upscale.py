@@ -129,8 +129,8 @@ def _warn_of_inexact_tiles(spec: ModelSpec, tiles: list[Tile]) -> bool:
     """Warn where tiles of a network that pools the whole image differ from it; returns whether it warned."""
     if len(tiles) == 1 or not spec.pools_whole_picture:
         return False
-    _log.warning("%s takes statistics over the whole image: its %d tiles differ from the whole and may show "
-                 "seams; --tile none avoids it where memory allows.", spec.architecture, len(tiles))
+    _log.warning("%s looks at the whole image, or in a way that no tile repeats: its %d tiles differ from the whole "
+                 "and may show seams; --tile none avoids it where memory allows.", spec.architecture, len(tiles))
     return True
 
 
