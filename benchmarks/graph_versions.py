@@ -3,7 +3,7 @@
     python -m benchmarks.graph_versions [EARLIER.onnx CHECKPOINT ...] [--pairs N]
 
 Without arguments: the shipped graphs and the shipped checkpoints. Both run in turn in one process on ONNX Runtime,
-A B A B ..., after passes that are not counted. Let nothing else run meanwhile.
+A B B A ..., after passes that are not counted. Let nothing else run meanwhile.
 """
 
 from __future__ import annotations
@@ -84,12 +84,18 @@ def measured(earlier: Path, checkpoint: str, image: PixelArray, pairs: int) -> d
             steps = [backend.prepare((1, *image.shape[:2])) for backend in (before, after)]
             for step in steps * WARM_UP_PASSES:
                 step()
-            times = [[_milliseconds(step) for step in steps] for _ in range(pairs)]
+            times = [_pair(steps, swapped=bool(number % 2)) for number in range(pairs)]
     print(f"{earlier.stem}: {agreement}", flush=True)
     series = [list(one) for one in zip(*times, strict=True)]
     return {"network": earlier.stem, "nodes_before": operators[0].total(), "nodes": operators[1].total(),
             "same_operators": operators[0] == operators[1], "worst_levels": agreement.worst_levels,
             "before_ms": series[0], "ms": series[1], "time_ratios": paired_ratios(series[1], series[0])}
+
+
+def _pair(steps: Sequence[Callable[[], None]], *, swapped: bool) -> list[float]:
+    """The milliseconds of both, of which the first or the second is run first."""
+    times = [_milliseconds(step) for step in (reversed(steps) if swapped else steps)]
+    return times[::-1] if swapped else times
 
 
 def _milliseconds(step: Callable[[], None]) -> float:

@@ -161,18 +161,22 @@ def _rewritten(graph: onnx.ModelProto, found: Mapping[str, Grid], grids: Sequenc
     del copy.graph.node[:]
     copy.graph.node.extend(nodes)
     copy.graph.initializer.append(helper.make_tensor("channel_axis", TensorProto.INT64, [1], [1]))
-    for name in names:
-        side = "height" if name.startswith("rows") else "width"
+    batch, *sides = _sizes_of_image(copy)
+    for number, name in enumerate(names):
+        grid, side = grids[number // 2], sides[number % 2]
+        height = side if (grid.row_px, grid.first_row_px) == (1, 1) else f"{name}_rows"
         copy.graph.input.append(helper.make_tensor_value_info(
-            name, TensorProto.FLOAT, [_batch_name(copy), f"{name}_{side}", f"{name}_cells"]))
-    del copy.graph.value_info[:]
+            name, TensorProto.FLOAT, [batch, height, f"{name}_cells"]))
     return without_unused(copy)
 
 
-def _batch_name(graph: onnx.ModelProto) -> str | int:
-    """The first dimension of the image input: a name, or a number where it is fixed."""
-    dimension = graph.graph.input[0].type.tensor_type.shape.dim[0]
-    return str(dimension.dim_param) or int(dimension.dim_value)
+def _sizes_of_image(graph: onnx.ModelProto) -> list[str | int]:
+    """Batch, height and width of the image input: names, or numbers where they are fixed.
+
+    The same names tell ONNX Runtime which values are equally large, so that it reuses their memory.
+    """
+    dimensions = [str(one.dim_param) or int(one.dim_value) for one in graph.graph.input[0].type.tensor_type.shape.dim]
+    return [dimensions[0], *(dimensions[1:3] if isinstance(dimensions[3], int) else dimensions[2:4])]
 
 
 def _prepared(name: str, kind: int, order: Sequence[int]) -> list[NodeProto]:

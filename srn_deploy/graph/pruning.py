@@ -22,7 +22,7 @@ def is_computed(graph: onnx.ModelProto, name: str) -> bool:
 
 
 def without_unused(graph: onnx.ModelProto) -> onnx.ModelProto:
-    """Remove, in place, the nodes and initializers that no output depends on; returns the graph."""
+    """Remove, in place, the nodes, initializers and shapes that no output depends on; returns the graph."""
     makers = {output: node for node in graph.graph.node for output in node.output}
     needed: set[str] = set()
     pending = [output.name for output in graph.graph.output]
@@ -35,7 +35,9 @@ def without_unused(graph: onnx.ModelProto) -> onnx.ModelProto:
             pending += [*makers[name].input, *_captured(makers[name])]
     nodes = [node for node in graph.graph.node if not needed.isdisjoint(node.output)]
     initializers = [tensor for tensor in graph.graph.initializer if tensor.name in needed]
-    for field, kept in ((graph.graph.node, nodes), (graph.graph.initializer, initializers)):
+    shapes = [value for value in graph.graph.value_info if value.name in needed]
+    for field, kept in ((graph.graph.node, nodes), (graph.graph.initializer, initializers),
+                        (graph.graph.value_info, shapes)):
         copies = [type(one)() for one in kept]
         for copied, one in zip(copies, kept, strict=True):
             copied.CopyFrom(one)
