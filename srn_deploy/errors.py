@@ -62,6 +62,14 @@ def _rebuild(kind: type[SrnDeployError], message: str, remedy: str) -> SrnDeploy
     return kind(message, remedy=remedy)
 
 
+def error_named(name: str, message: str, remedy: str) -> SrnDeployError:
+    """The error that another process reported by the name of its class; a GraphError for a name that is none here."""
+    kind: object = globals().get(name)
+    if isinstance(kind, type) and issubclass(kind, SrnDeployError):
+        return kind(message, remedy=remedy)
+    return GraphError(message, remedy=remedy)
+
+
 class OptionError(SrnDeployError):
     """An option has a value that cannot work."""
 

@@ -91,3 +91,9 @@ def test_only_errors_of_the_tree_are_raised(repository: Path) -> None:
     strangers = [f"{source.relative_to(repository)}:{line} raises {name}"
                  for source in sources for line, name in raised_names(source) if name not in allowed]
     assert strangers == []
+
+
+@pytest.mark.parametrize(("name", "kind"), [
+    ("OutOfMemory", errors.OutOfMemory), ("SystemExit", errors.GraphError), ("annotations", errors.GraphError)])
+def test_an_error_that_another_process_reports_is_one_of_the_tree(name: str, kind: type[errors.SrnDeployError]) -> None:
+    assert type(errors.error_named(name, "It failed.", "Mend it.")) is kind

@@ -11,8 +11,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from srn_deploy import errors
-from srn_deploy.errors import GraphError, OptionError, SrnDeployError
+from srn_deploy.errors import GraphError, OptionError, error_named
 from srn_deploy.registry.shipped import shipped_with
 from srn_deploy.system.bounded_process import run_bounded
 from srn_deploy.system.cache import tried_graphs_folder
@@ -113,5 +112,4 @@ def _run_once(path: Path, library: str) -> None:
         f"{path} was tried in a process of its own, whose answer cannot be read ({reason}).",
         remedy="Try it again; report it if it stays."))
     if answer.error:
-        kind = getattr(errors, answer.error, GraphError)
-        raise (kind if issubclass(kind, SrnDeployError) else GraphError)(answer.message, remedy=answer.remedy)
+        raise error_named(answer.error, answer.message, answer.remedy)

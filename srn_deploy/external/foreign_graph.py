@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from srn_deploy.external.foreign_network import ForeignLuma, ForeignNetwork, wit
 from srn_deploy.external.graph_file import ForeignGraph, raw_graph
 from srn_deploy.external.graph_layout import ForeignRun, Layout, computes_in_half, find_layout
 from srn_deploy.external.prepare import Prepared, options_of, runs_of, with_tiling
-from srn_deploy.external.request import ExternalRequest
+from srn_deploy.external.request import ExternalRequest, printable
 from srn_deploy.graph.export import OPSET, ExportOptions, export_graph
 from srn_deploy.graph.live_memory import live_bytes_per_px
 from srn_deploy.graph.onnx_file import save_graph, stamped
@@ -31,9 +31,9 @@ from srn_deploy.measurement.sizes import Run, Sizes, measure_sizes
 from srn_deploy.measurement.value_range import RangeFound, find_range
 from srn_deploy.spec import Colour, Corrections, ModelSpec, PixelType, Precision, Scalar
 from srn_deploy.system.hashing import sha256_of_file
-from srn_deploy.tiling.tiles import rounded_up
+from srn_deploy.tiling.tiles import reflected
 from srn_deploy.verification.agreement import LEAST_PSNR_DB, Agreement, compare_backends, whole_images
-from srn_deploy.verification.export_proof import WORST_LEVELS
+from srn_deploy.verification.export_proof import WORST_LEVELS, proof_images
 from srn_deploy.verification.sample_images import sample_images
 
 SETTINGS = ("scale", "layout", "channels")
@@ -155,16 +155,13 @@ def network_of(model: ForeignModel, path: Path, sha256: str) -> LoadedNetwork:
     luma, scale = model.layout.channels == 1, model.sizes.scale
     network = ForeignLuma(model.run, scale, model.value_range) if luma else ForeignNetwork(model.run, scale)
     spec = ModelSpec(
-        architecture=_printable(path.stem), options={}, scale=scale, value_range=1.0 if luma else model.value_range,
+        architecture=printable(path.stem), options={}, scale=scale, value_range=1.0 if luma else model.value_range,
         min_side_px=1 if model.fixed else model.sizes.min_side_px,
         size_multiple_px=model.sizes.size_multiple_px, colour=Colour.Y if luma else Colour.RGB,
         precision=Precision.FP16 if computes_in_half(model.graph) else Precision.FP32,
-        source_sha256=sha256, recognised=model.recognised, origin=f"graph {_printable(path.name)}")
+        source_sha256=sha256, recognised=model.recognised, origin=f"graph {printable(path.name)}")
     return LoadedNetwork(network=network.eval(), spec=spec)
 
-
-def _printable(name: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in name)[:100] or "graph"
 
 
 def _exported(model: ForeignModel, loaded: LoadedNetwork, options: ExportOptions) -> onnx.ModelProto:
@@ -175,7 +172,7 @@ def _exported(model: ForeignModel, loaded: LoadedNetwork, options: ExportOptions
 def _proved(backend: OnnxRuntimeBackend, model: ForeignModel, loaded: LoadedNetwork) -> Agreement:
     """Compare the graph with the original on whole images of several sizes; raises ExportMismatch."""
     with closing(PyTorchBackend(loaded)) as reference:
-        agreement = compare_backends(backend, reference, whole_images(_images(model)))
+        agreement = compare_backends(backend, reference, whole_images(_images(model, loaded.spec)))
     bounds = backend.spec.precision
     if not (agreement.worst_levels <= WORST_LEVELS[bounds] and agreement.psnr_db >= LEAST_PSNR_DB[bounds]):
         raise ExportMismatch(f"In opset {OPSET} {model.graph.name} computes something else: {agreement}.",
@@ -183,22 +180,12 @@ def _proved(backend: OnnxRuntimeBackend, model: ForeignModel, loaded: LoadedNetw
     return agreement
 
 
-def _images(model: ForeignModel) -> Iterator[NDArray[np.uint8]]:
-    """The sample images in sizes that the graph takes."""
-    for image in sample_images():
-        if model.fixed is not None:
-            height, width = model.fixed
-        else:
-            height, width = (rounded_up(max(side, model.sizes.min_side_px), model.sizes.size_multiple_px)
-                             for side in image.shape[:2])
-        rows, cols = (np.arange(side) for side in (height, width))
-        yield image[_mirrored(rows, image.shape[0])][:, _mirrored(cols, image.shape[1])]
-
-
-def _mirrored(places: NDArray[np.int64], side: int) -> NDArray[np.int64]:
-    """Places beyond a side, reflected back into it."""
-    around = places % (2 * side)
-    return np.minimum(around, 2 * side - 1 - around)
+def _images(model: ForeignModel, spec: ModelSpec) -> list[NDArray[np.uint8]]:
+    """The sample images in sizes that the graph takes: in its own size, or as every network is proved."""
+    if model.fixed is None:
+        return proof_images(spec)
+    height, width = model.fixed
+    return [reflected(image, height, width)[:height, :width] for image in sample_images()]
 
 
 def _with_tiling(backend: OnnxRuntimeBackend, model: ForeignModel, loaded: LoadedNetwork,

@@ -30,6 +30,7 @@ from srn_deploy.errors import (
 )
 from srn_deploy.external.network_class import classes_in, construct, load_class
 from srn_deploy.external.network_run import NetworkRun, OwnLuma
+from srn_deploy.external.request import printable
 from srn_deploy.external.source_files import NetworkSource
 from srn_deploy.measurement.sizes import Sizes, measure_sizes
 from srn_deploy.registry.resolve import ModelKind, ResolvedModel
@@ -59,7 +60,7 @@ class OwnNetwork:
     @cached_property
     def name(self) -> str:
         """Of the architecture, in specs."""
-        return "".join(letter if letter.isprintable() else "?" for letter in self.source.class_name)
+        return printable(self.source.class_name)
 
     @property
     def is_luma(self) -> bool:

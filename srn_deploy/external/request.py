@@ -65,3 +65,8 @@ def message_in(line: str) -> tuple[int, str] | None:
     except ValueError:  # somebody's output, cut in two
         return None
     return int(level), str(text)
+
+
+def printable(name: str) -> str:
+    """A name from outside as specs take it: without control characters, not too long, never empty."""
+    return "".join(letter if letter.isprintable() else "?" for letter in name)[:100] or "unnamed"

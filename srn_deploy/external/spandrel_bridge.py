@@ -25,6 +25,7 @@ from srn_deploy.architectures.weights.sets import Contents, WeightSet, groups, s
 from srn_deploy.errors import CheckpointError, MismatchedTensors, OptionError, UnknownNetwork, UnsuitableNetwork
 from srn_deploy.external.network_class import in_one_line
 from srn_deploy.external.network_run import NetworkRun, OwnLuma
+from srn_deploy.external.request import printable
 from srn_deploy.external.spandrel_offer import spandrel_version
 from srn_deploy.measurement.sizes import Run, Sizes, measure_sizes, taking_any_size
 from srn_deploy.measurement.value_range import RangeFound, find_range
@@ -102,11 +103,11 @@ def load_by_spandrel(checkpoint: Path, corrections: Corrections) -> tuple[Loaded
     sizes = _sizes(descriptor, run, title)
     _check_equals(network, descriptor, sizes, title)
     spec = ModelSpec(
-        architecture=_printable(descriptor.architecture.name), options={}, scale=sizes.scale,
+        architecture=printable(descriptor.architecture.name), options={}, scale=sizes.scale,
         value_range=corrections.value_range or VALUE_RANGE, min_side_px=sizes.min_side_px,
         size_multiple_px=sizes.size_multiple_px, colour=Colour.Y if descriptor.input_channels == 1 else Colour.RGB,
         source_sha256=sha256_of_file(checkpoint), weights=found.name,
-        origin=f"spandrel: {_printable(descriptor.architecture.name)}")
+        origin=f"spandrel: {printable(descriptor.architecture.name)}")
     spec = replace(spec, recognised=_tried(run, sizes, spec, descriptor.input_channels, corrections))
     if spec.colour is Colour.Y:
         network, spec = OwnLuma(network, sizes.scale, spec.value_range).eval(), replace(spec, value_range=VALUE_RANGE)
@@ -230,7 +231,3 @@ def _tried(run: Run, sizes: Sizes, spec: ModelSpec, channels: int, corrections: 
 def _doubt(found: RangeFound) -> str:
     return (f"at best {found.psnr_db:.1f} dB with range {found.value_range:g}, against {found.bicubic_db:.1f} of "
             "bicubic interpolation")
-
-
-def _printable(name: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in name) or "unnamed"

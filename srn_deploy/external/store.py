@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
-from srn_deploy import errors
 from srn_deploy.backends.first_run import remember_export
-from srn_deploy.errors import GraphError, OptionError
+from srn_deploy.errors import GraphError, OptionError, error_named
 from srn_deploy.external.request import ExternalAnswer, ExternalRequest, message_in
 from srn_deploy.spec import GRAPH_SUFFIX
 from srn_deploy.system.atomic import replacing
@@ -113,8 +112,7 @@ def _asked(request: ExternalRequest) -> ExternalAnswer:
     answer = decode_json(ended.output, ExternalAnswer, lambda reason: GraphError(
         f"The process that prepares {request.source} answers wrongly: {reason}.", remedy="Install srn-deploy again."))
     if answer.error:
-        kind = getattr(errors, answer.error, GraphError)
-        raise kind(answer.message, remedy=answer.remedy)
+        raise error_named(answer.error, answer.message, answer.remedy)
     return answer
 
 

@@ -6,16 +6,12 @@ import json
 import logging
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from srn_deploy.backends.first_run import run_without_trial
 from srn_deploy.errors import OptionError, SrnDeployError
 from srn_deploy.external.request import ExternalAnswer, ExternalRequest, message_line
 from srn_deploy.system.bounded_process import answer_request
 from srn_deploy.system.documents import decode_json, to_builtins
-
-if TYPE_CHECKING:
-    from srn_deploy.external.prepare import Prepared
 
 
 class _AsLine(logging.Formatter):
@@ -47,21 +43,16 @@ def answer(request: bytes) -> bytes:
     return json.dumps(to_builtins(done)).encode()
 
 
-def _of_graph(request: ExternalRequest) -> Prepared:
-    from srn_deploy.external.foreign_graph import prepare_graph
-
-    return prepare_graph(request)
-
-
 def _made(request: ExternalRequest) -> ExternalAnswer:
     import torch
 
+    from srn_deploy.external.foreign_graph import prepare_graph
     from srn_deploy.external.prepare import prepare_network
     from srn_deploy.external.source_files import imported_files
     from srn_deploy.graph.onnx_file import save_graph
 
     torch.set_num_threads(request.threads)
-    prepared = prepare_network(request) if request.network or request.spandrel else _of_graph(request)
+    prepared = (prepare_network if request.network or request.spandrel else prepare_graph)(request)
     save_graph(prepared.graph, Path(request.output))
     agreement = prepared.agreement
     return ExternalAnswer(images=agreement.images, worst_levels=agreement.worst_levels,
