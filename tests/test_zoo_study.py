@@ -198,3 +198,14 @@ def test_every_recorded_refusal_has_its_reason(record: Record) -> None:
 
 def test_the_plot_is_that_of_the_record(record: Record) -> None:
     assert not is_stale(PLOTS / PLOT, [record])
+
+
+def test_the_figures_of_the_page_on_networks_are_those_of_the_record(repository: Path) -> None:
+    rows = Record.load(RECORDS / "zoo-2022.json").results["rows"]
+    proved = [row["case"] for row in rows if row["case"] and not row["case"]["refusal"]]
+    counts = {way: sum(one["tiling"] == way for one in proved) for way in (EXACT, LOCAL)}
+    page = " ".join((repository / "docs/networks.md").read_text(encoding="utf-8").split())
+    assert f"Of the {len(rows)} checkpoints" in page
+    assert f"{len(proved)} are exported and proved" in page
+    assert f"{counts[EXACT]} of them are tiled by their grids and {counts[LOCAL]} are local" in page
+    assert max(one["worst_tile_levels"] or 0 for one in proved) <= 0.5  # "all within half a level"
