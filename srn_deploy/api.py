@@ -11,12 +11,13 @@ from typing import Self, cast
 
 from srn_deploy.backends import Backend
 from srn_deploy.image import MAX_MEGAPIXELS, check_megapixels, check_quality
+from srn_deploy.image.output_size import AS_THE_MODEL_GIVES, OutputSize
 from srn_deploy.image.pillow_images import ImageLike, like, pixels_of
-from srn_deploy.inference.arrays import upscale_array
 from srn_deploy.inference.guard import Guard
 from srn_deploy.inference.jobs import Outcome, run_jobs
 from srn_deploy.inference.plan import Job, plan_jobs
 from srn_deploy.inference.setup import Fp32Fallback, Setup
+from srn_deploy.inference.sizing import upscale_array
 from srn_deploy.inference.upscale import OnTile, no_progress
 from srn_deploy.open_model import OpenRequest, open_with_fallback
 from srn_deploy.spec import AS_RECOGNISED, Corrections, ModelSpec
@@ -47,21 +48,25 @@ class Upscaler:
         """What the model is: its network, its scale, its form."""
         return self._setup.backend.spec
 
-    def upscale(self, image: ImageLike, *, on_tile: OnTile = no_progress) -> ImageLike:
-        """Upscale one image by the model's scale.
+    def upscale(self, image: ImageLike, *, size: OutputSize = AS_THE_MODEL_GIVES,
+                on_tile: OnTile = no_progress) -> ImageLike:
+        """Upscale one image by the model's scale, or to a size.
 
         image: (H, W) or (H, W, 1) grey, (H, W, 3) RGB or (H, W, 4) RGBA; uint8 in 0..255 with every model, uint16 in
         0..65535 and float32 in 0..1 with shipped models, checkpoints, and graphs that exchange float pixels. It is not
         changed. Pillow images are taken too: L, RGB, RGBA and I;16 as they are, palettes as RGB or RGBA, bilevel ones
-        as L, LA as RGBA. on_tile: called with (tiles done, total tiles).
+        as L, LA as RGBA. size: as in OutputSize(width=1600); the model's result is reduced to it, and an image that is
+        no smaller is reduced without the model. on_tile: called with (tiles done, total tiles).
 
-        Returns a fresh array of the same dtype and channels, scale times as high and wide; for a Pillow image another
-        one, with the same colour profile. What the guard finds is logged as a warning. Raises OptionError for what is
-        not an image and for values that are not finite, UnsuitableBatch for other shapes and dtypes, TilingError where
-        the image cannot be tiled as asked, and another BackendError where the model cannot run it.
+        Returns a fresh array of the same dtype and channels, scale times as high and wide without a size; for a Pillow
+        image another one, with the same colour profile. What the guard finds is logged as a warning. Raises OptionError
+        for what is not an image and for values that are not finite, UnsuitableBatch for other shapes and dtypes,
+        UnwritableImage for a size that is more than the model gives, TilingError where the image cannot be tiled as
+        asked, and another BackendError where the model cannot run it.
         """
         check_callable(on_tile, "on_tile")
-        large, findings = upscale_array(pixels_of(image), replace(self._setup, on_tile=on_tile))
+        check_kind(size, OutputSize, "size", remedy="Give srn_deploy.OutputSize(width=...).")
+        large, findings = upscale_array(pixels_of(image), replace(self._setup, on_tile=on_tile), size)
         for sentence in findings:
             _log.warning("%s", sentence)
         return cast(ImageLike, like(image, large))
@@ -72,7 +77,8 @@ class Upscaler:
         """Upscale an image file, several, or every image of a folder, and yield an Outcome for each as it is finished.
 
         target: a file, or a folder: one that exists, ends in a slash, or is for several sources, each of which keeps
-        its name in it. Missing folders are made. suffix: replaces that of every target, as in ".png". The other
+        its name in it. Missing folders are made. suffix: replaces that of every target, as in ".png". For results of
+        a certain size give `upscale_jobs` what `plan_jobs` plans with it. The other
         options, and what is yielded, are those of `upscale_jobs`. Raises OptionError, UnreadableImage or
         UnwritableImage at once where the paths do not fit together; no source is ever overwritten.
         """

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.errors import UnsuitableBatch
 from srn_deploy.image.bicubic import resize
-from srn_deploy.inference.arrays import upscale_array
 from srn_deploy.inference.guard import Guard
 from srn_deploy.inference.setup import Setup
+from srn_deploy.inference.sizing import upscale_array
 from srn_deploy.inference.upscale import upscale_rgb
 from srn_deploy.registry.resolve import resolve
 from srn_deploy.registry.shipped import shipped_models

@@ -87,7 +87,7 @@ def test_each_fault_is_one_sentence_with_the_count_and_the_first(jobs: list[Job]
     first, third = jobs[0].target, jobs[2].target
     assert list(compare_with_sources(jobs, SCALE).sentences()) == [
         f"2 outputs are outdated, because their images are newer, {first} is the first",
-        f"{third} is of another size than the model gives"]
+        f"{third} is of another size than this run gives"]
 
 
 def run(jobs: list[Job], *options: str) -> tuple[list[str], list[str]]:

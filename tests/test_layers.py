@@ -11,8 +11,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
                 "installed"),
                "atomic locks threads",
                "held_folder"),
-    "image": (("alpha bicubic containers/foreign containers/ifd containers/pixel_map containers/unpacked "
-               "containers/xmp"),
+    "image": (("alpha bicubic output_size reduction containers/foreign containers/ifd containers/pixel_map "
+               "containers/unpacked containers/xmp"),
               "containers/jpeg_segments containers/photoshop containers/png_blocks containers/xmp_numbers",
               "containers/xmp_drone containers/xmp_regions",
               ("containers/extended_xmp containers/geotiff containers/jpeg_parts containers/resolution containers/webp "
@@ -34,7 +34,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "engine": ("library monitor options", "identity", "manifest", "store", "caches load", "build contexts"),
     "backends": ("compiled_models cuda_graph cuda_session first_run protocol pytorch_clock pytorch_graph", "batch",
                  "onnx_runtime open_vino pytorch tensor_rt", "open_vino_products trial_run"),
-    "inference": ("guard plan upscale", "earlier_results setup", "repair", "arrays", "jobs"),
+    "inference": ("guard plan upscale", "earlier_results setup", "repair", "arrays", "sizing", "jobs"),
     "quality": ("metrics", "pairs", "evaluate"),
     "measurement": ("sizes", "halo reach value_range"),
     "verification": ("agreement sample_images", "certificate export_proof", "verify", "cpu_precision"),
@@ -51,8 +51,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
                   "stress weight_init"), "data degradation recipe", "batches evaluation losses run_folder schedule",
                  "earlier_run", "initialization options teacher", "trainer"),
     "cli": ("messages signals values", "options",
-            ("bench_view build_engine compare doctor engines evaluate export info models progress recipes train "
-             "verify"), "bench tune_view upscale", "tune"),
+            ("bench_view build_engine compare doctor engines evaluate export info models progress recipes "
+             "size_options train verify"), "bench tune_view upscale", "tune"),
 }
 """Package to its layers, lowest first. A package's own `__init__` is the top one: it collects what the others offer."""
 

@@ -18,6 +18,7 @@ NEEDED = {"upscale": ["in.png", "out.png"], "eval": ["--hr", "originals"], "comp
 WRONG_TEXTS = {"--tile": ["many", "-32", "0", "1", "3.5", ""], "--for": ["24", "no.png", ""],
                "--size": ["24", "0x5", "24x", "8x8..16x16", ""],
                "--shapes": ["24", "0x0", "32x32..16x16", ""], "--compute-capability": ["eight", "89", ""],
+               "--fit": ["24", "0x5", "5x0", "24x", "4x4x4", "9999999x9", ""],
                "--lr-pattern": ["{", "{what}", "same", ""], "--set": ["residual", "=1", ""],
                "--network": ["Net", ":Net", "net.py:", "net.py:a-b", ""]}
 """Of options that are read as text and have a form; `--set` names are those of the network, which only a file says."""
@@ -44,10 +45,10 @@ def wrong_values(option: click.Option) -> list[str]:
     name, kind = option.opts[-1], option.type
     if option.is_flag or option.opts[0] in NAMES:
         return []
-    if name in WRONG_TEXTS:
-        return WRONG_TEXTS[name]
     if isinstance(kind, click.Path):
         return [*WRONG_FILES.get(name, []), ""]
+    if name in WRONG_TEXTS:
+        return WRONG_TEXTS[name]
     if isinstance(kind, click.Choice):
         return ["unheard-of", "", "1"]
     assert isinstance(kind, click.IntRange | click.FloatRange), f"{name}: what is a wrong value of {kind}?"

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from srn_deploy.cli import options, values
+from srn_deploy.cli import options, size_options, values
 
 if TYPE_CHECKING:
+    from srn_deploy.image.output_size import OutputSize
     from srn_deploy.inference.plan import Job
     from srn_deploy.spec import Corrections
 
@@ -31,6 +32,7 @@ def _two_at_least(context: click.Context, parameter: click.Parameter, paths: tup
 @click.argument("paths", metavar="IN... OUT", nargs=-1, required=True, callback=_two_at_least)
 @click.option("--model", help="A model's name, or a checkpoint, graph or engine file.  "
                                  "[default: the shipped default]")
+@size_options.size
 @options.device
 @options.precision
 @click.option("--tile", default="auto", show_default=True, metavar="auto|none|N", callback=values.tile_side,
@@ -48,11 +50,12 @@ def _two_at_least(context: click.Context, parameter: click.Parameter, paths: tup
 @options.corrections
 @click.option("--skip-existing", is_flag=True,
               help="Skip images whose output exists: resumes a folder. Outputs that are outdated are named: older than "
-                   "the image, of another size than the model gives, or not whole.")
+                   "the image, of another size than this run gives, or not whole.")
 @click.option("--update", is_flag=True, help="As --skip-existing, and replace outdated outputs.")
 def upscale(paths: tuple[str, ...], model: str | None, device: str, precision: str, tile: int | str | None,
             halo: int | None, quality: int | None, guard: str, suffix: str | None, max_megapixels: float | None,
-            skip_existing: bool, update: bool, threads: int | None, corrections: Corrections) -> None:
+            skip_existing: bool, update: bool, threads: int | None, corrections: Corrections,
+            size: OutputSize) -> None:
     """Upscale an image, several, or every image of a folder (the tree is kept).
 
     OUT is a file, or a folder: one that exists, ends in a slash, or is for several INs, each of which keeps its name in
@@ -70,7 +73,7 @@ def upscale(paths: tuple[str, ...], model: str | None, device: str, precision: s
     from srn_deploy.tiling.windows import TileOptions
 
     tiles = TileOptions(tile=tile, halo=halo)
-    planned = plan_jobs(paths[:-1], paths[-1], suffix)
+    planned = plan_jobs(paths[:-1], paths[-1], suffix, size=size)
     clear_leftovers(planned)  # here too: a folder may be finished except for them
     kept = skip_existing or update
     missing = pending(planned)

@@ -28,23 +28,24 @@ _GREY_ROWS = 64
 """Rows that are turned grey at once: bounds the memory."""
 
 
-def upscale_array(image: PixelArray, setup: Setup) -> tuple[PixelArray, Sentences]:
-    """Upscale one image and report what the guard found, as sentences.
+def colour_and_alpha(image: PixelArray) -> tuple[PixelArray, PixelArray | None]:
+    """An image (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) as colour (H, W, 1 or 3) and alpha (H, W, 1) or None.
 
-    image: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); uint8 in 0..255, uint16 in 0..65535 or float32 in 0..1. The
-    result has its number of dimensions, its channels and its dtype, and is a fresh array. Raises UnsuitableBatch for
-    other shapes and dtypes, OptionError for float pixels of another range.
+    Raises UnsuitableBatch for other shapes, OptionError for float pixels of another range than 0..1.
     """
     shaped = image[..., None] if image.ndim == 2 else image
     if shaped.ndim != 3 or shaped.shape[2] not in (1, 3, 4) or 0 in shaped.shape:
         raise UnsuitableBatch(f"An image has shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), not {image.shape}.",
                               remedy="Give one image with its channels last.")
     _check_levels(shaped)
-    alpha = shaped[..., 3:] if shaped.shape[2] == 4 else None
-    large, large_alpha, found = upscale_colour_and_alpha(shaped[..., :3], alpha, setup)
-    if large_alpha is not None:
-        large = np.concatenate([large, large_alpha], axis=2)
-    return (large[..., 0] if image.ndim == 2 else large), found
+    return shaped[..., :3], shaped[..., 3:] if shaped.shape[2] == 4 else None
+
+
+def like_input(image: PixelArray, colour: PixelArray, alpha: PixelArray | None) -> PixelArray:
+    """Colour and alpha as one array with the dimensions and channels of `image`."""
+    if alpha is not None:
+        colour = np.concatenate([colour, alpha], axis=2)
+    return colour[..., 0] if image.ndim == 2 else colour
 
 
 def _check_levels(image: PixelArray) -> None:

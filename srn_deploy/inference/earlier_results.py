@@ -9,7 +9,7 @@ from enum import StrEnum
 from math import inf
 from pathlib import Path
 
-from srn_deploy.errors import ImageError
+from srn_deploy.errors import ImageError, UnwritableImage
 from srn_deploy.image import image_size
 from srn_deploy.inference.plan import Job
 
@@ -21,12 +21,12 @@ class Fault(StrEnum):
     """Why a result should be made again, as it is said of several."""
 
     OLDER = "are outdated, because their images are newer"
-    OTHER_SIZE = "are of another size than the model gives"
+    OTHER_SIZE = "are of another size than this run gives"
     NOT_WHOLE = "are not whole images"
 
 
 _OF_ONE = {Fault.OLDER: "is outdated, because its image is newer",
-           Fault.OTHER_SIZE: "is of another size than the model gives", Fault.NOT_WHOLE: "is not a whole image"}
+           Fault.OTHER_SIZE: "is of another size than this run gives", Fault.NOT_WHOLE: "is not a whole image"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,10 @@ def _fault(job: Job, scale: int) -> Fault | None:
         return None
     if (target_px := _size(job.target)) is None:
         return Fault.NOT_WHOLE
-    return None if target_px == (source_px[0] * scale, source_px[1] * scale) else Fault.OTHER_SIZE
+    try:
+        return None if target_px == job.size.of(*source_px, factor=scale) else Fault.OTHER_SIZE
+    except UnwritableImage:  # more than the model gives: the run says so
+        return Fault.OTHER_SIZE
 
 
 def _modified(path: Path) -> int | None:

@@ -24,9 +24,10 @@ from srn_deploy.image import (
     read_image,
     write_image,
 )
-from srn_deploy.inference.arrays import Sentences, upscale_colour_and_alpha
+from srn_deploy.inference.arrays import Sentences
 from srn_deploy.inference.plan import Job
 from srn_deploy.inference.setup import Setup
+from srn_deploy.inference.sizing import Upscaled, needs_network, upscaled
 from srn_deploy.inference.upscale import check_takes
 from srn_deploy.system.atomic import DISK_IS_FULL, sweep
 
@@ -65,8 +66,8 @@ def clear_leftovers(jobs: Iterable[Job]) -> None:
 
 def upscale_image(image: Image, setup: Setup) -> tuple[Image, Sentences]:
     """A decoded image, upscaled in colour and alpha, with its metadata in the new size; and what the guard found."""
-    colour, alpha, findings = upscale_colour_and_alpha(image.pixels, image.alpha, setup)
-    return image.enlarged(colour, alpha), findings
+    large, findings = upscaled(image, setup)
+    return large.finished(), findings
 
 
 def run_jobs(jobs: Iterable[Job], setup: Setup, *, quality: int | None = None,
@@ -121,7 +122,8 @@ def _warn(job: Job, sentences: Sentences) -> None:
         _log.warning("%s%s", named, sentence)
 
 
-def _write(job: Job, image: Image, quality: int | None) -> Sentences:
+def _write(job: Job, large: Upscaled, quality: int | None) -> Sentences:
+    image = large.finished()
     return image.remarks + write_image(job.target, image, quality=quality)
 
 
@@ -129,7 +131,7 @@ def _upscaled_and_written(job: Job, image: Future[Image], setup: Setup, quality:
                           codecs: ThreadPoolExecutor) -> tuple[Future[Sentences], Sentences]:
     """Upscale now and write in the background; an error waits for its turn in the future, too."""
     try:
-        large, findings = upscale_image(image.result(), setup)
+        large, findings = upscaled(image.result(), setup, job.size)
     except (SrnDeployError, MemoryError) as error:
         failed: Future[Sentences] = Future()
         failed.set_exception(error)
@@ -157,8 +159,12 @@ def read_checked(job: Job, setup: Setup, *, max_megapixels: float = MAX_MEGAPIXE
     scale = setup.backend.spec.scale
     if not setup.fallback:
         check_takes(image.pixels.dtype, setup.backend.spec)
-    check_writable(job.target, height=image.height * scale, width=image.width * scale,
+    height, width = job.size.of(image.height, image.width, factor=scale)
+    check_writable(job.target, height=height, width=width,
                    has_alpha=image.alpha is not None, bits=8 * image.pixels.dtype.itemsize)
+    if not needs_network(job.size, image.height, image.width, factor=scale):
+        _log.info("%s has %d x %d px, no fewer than its result: it is reduced without the network.", job.source,
+                  image.width, image.height)
     return image
 
 

@@ -11,6 +11,7 @@ from types import NoneType
 
 from srn_deploy.errors import ImageError, OptionError, UnreadableImage, UnwritableImage
 from srn_deploy.image import FORMATS, container_of, find_images, image_size, is_image_name, without_debris
+from srn_deploy.image.output_size import AS_THE_MODEL_GIVES, OutputSize
 from srn_deploy.system.arguments import as_path, check_kind
 from srn_deploy.system.folders import why_not_writable
 
@@ -25,15 +26,18 @@ class Job:
 
     source: Path
     target: Path
+    size: OutputSize = AS_THE_MODEL_GIVES
+    """Of the result."""
 
 
-def plan_jobs(sources: str | Path | Iterable[str | Path], target: str | Path, suffix: str | None = None) -> list[Job]:
+def plan_jobs(sources: str | Path | Iterable[str | Path], target: str | Path, suffix: str | None = None, *,
+              size: OutputSize = AS_THE_MODEL_GIVES) -> list[Job]:
     """One job for each image file that is named, and for each image of a folder; the tree of folders is kept.
 
     One file is written to the path `target`, or into it where it is a folder or ends in a slash; the images of one
     folder into `target`. Of several sources each keeps its name in the folder `target`, as `cp` has it. Missing folders
     are made when something is written. suffix: replaces that of every target, as in ".png"; the name of a single target
-    file is kept.
+    file is kept. size: of every result.
 
     Raises OptionError where sources and target do not fit together, UnreadableImage where there is nothing to read,
     and UnwritableImage where a result would overwrite a source or another result, cannot have a folder, or has no
@@ -45,6 +49,7 @@ def plan_jobs(sources: str | Path | Iterable[str | Path], target: str | Path, su
     if not named:
         raise OptionError("There is nothing to upscale.", remedy="Give at least one file or folder.")
     check_kind(suffix, (str, NoneType), "suffix", remedy='Give one as in ".png".')
+    check_kind(size, OutputSize, "size", remedy="Give srn_deploy.OutputSize(width=...).")
     if suffix is not None:
         container_of(Path(f"any{suffix}"))
     try:
@@ -53,9 +58,9 @@ def plan_jobs(sources: str | Path | Iterable[str | Path], target: str | Path, su
             container_of(jobs[0].target)
         _refuse_overwriting(jobs)
         _refuse_shared_targets(jobs)
+        return [replace(job, size=size) for job in jobs]
     except OSError as error:  # names that are too long
         raise OptionError(f"{error.filename}: {error.strerror}.", remedy="Check the path.") from error
-    return jobs
 
 
 @dataclass(frozen=True)

@@ -117,12 +117,17 @@ def check_takes(dtype: np.dtype[Any], spec: ModelSpec) -> None:
     """Raise UnsuitableBatch, with the remedy, for a dtype that the model would reduce to 8 bits or cannot run."""
     if takes(dtype, spec):
         return
-    if dtype not in (np.uint8, np.uint16, np.float32):
-        raise UnsuitableBatch(f"Images are uint8, uint16 or float32, not {dtype}.",
-                              remedy="Convert the array first.")
+    check_is_known(dtype)
     raise UnsuitableBatch(f"This model takes 8 bits, and the image has more ({dtype}).",
                           remedy="Export one that keeps them: srn-deploy export --io float32; give a checkpoint "
                                  "with --device cpu or cuda; or convert the image to 8 bits.")
+
+
+def check_is_known(dtype: np.dtype[Any]) -> None:
+    """Raise UnsuitableBatch for a dtype that no image has."""
+    if dtype not in (np.uint8, np.uint16, np.float32):
+        raise UnsuitableBatch(f"Images are uint8, uint16 or float32, not {dtype}.",
+                              remedy="Convert the array first.")
 
 
 def _warn_of_inexact_tiles(spec: ModelSpec, tiles: list[Tile]) -> bool:
