@@ -17,6 +17,7 @@ from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import BackendError
 from srn_deploy.graph.onnx_file import spec_of
 from srn_deploy.registry.resolve import resolve
+from srn_deploy.system import memory
 from tests.fake_machine import stored
 from tests.probe_results import CRASHED, GIB, package
 from tests.tiny_graph import tiny_graph
@@ -184,9 +185,9 @@ def test_the_limit_of_a_control_group_counts_and_what_can_be_given_back_is_free(
     (tmp_path / "memory.max").write_text("1000\n", encoding="utf-8")
     (tmp_path / "memory.current").write_text("900\n", encoding="utf-8")
     (tmp_path / "memory.stat").write_text("anon 600\ninactive_file 250\n", encoding="utf-8")
-    assert list(machine._left_in(tmp_path)) == [350]
+    assert list(memory.left_in(tmp_path)) == [350]
     (tmp_path / "memory.max").write_text("max\n", encoding="utf-8")
-    assert list(machine._left_in(tmp_path)) == []
+    assert list(memory.left_in(tmp_path)) == []
 
 
 def test_examining_the_cache_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from tests.test_house import PACKAGE, imports_of, package_sources
 LAYERS: dict[str, tuple[str, ...]] = {
     "system": (("arguments bounded_process cache control_groups cpu_features cuda_driver documents folders hashing "
                 "installed"),
-               "atomic locks threads",
+               "atomic locks memory threads",
                "held_folder"),
     "image": (("alpha bicubic output_size reduction containers/foreign containers/ifd containers/pixel_map "
                "containers/unpacked containers/xmp"),
@@ -21,8 +21,10 @@ LAYERS: dict[str, tuple[str, ...]] = {
                "containers/world_file"),
               "containers/moving containers/tiff", "containers/__init__", "files pillow_images pixels", "listing",
               "pairing", "small_versions",
-              "bmp cmyk jpeg opencv_codec sidecars trial_image", "tiff", "reading writing", "sizes"),
-    "tiling": ("interpolation shapes", "tiles", "windows"),
+              "bmp cmyk jpeg opencv_codec sidecars trial_image", "tiff", "reading writing",
+              "sizes bands/encoding bands/source", "bands/png_stream bands/tiff_stream", "bands/writing",
+              "bands/__init__"),
+    "tiling": ("interpolation shapes", "tiles", "rows windows"),
     "registry": ("download file_content published shipped", "pull resolve"),
     "architectures": (("activations complexity esa forms image_residual luma signature window_form "
                        "recognition/__init__ weights/__init__ weights/pickled_names"),
@@ -34,7 +36,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "engine": ("library monitor options", "identity", "manifest", "store", "caches load", "build contexts"),
     "backends": ("compiled_models cuda_graph cuda_session first_run protocol pytorch_clock pytorch_graph", "batch",
                  "onnx_runtime open_vino pytorch tensor_rt", "open_vino_products trial_run"),
-    "inference": ("guard plan upscale", "earlier_results setup", "repair", "arrays", "sizing", "jobs"),
+    "inference": ("guard plan source_rows upscale", "earlier_results large_results setup", "repair", "arrays",
+                  "guarded_rows sizing", "bands", "jobs"),
     "quality": ("metrics", "pairs", "evaluate"),
     "measurement": ("sizes", "halo reach value_range"),
     "verification": ("agreement sample_images", "certificate export_proof", "verify", "cpu_precision"),

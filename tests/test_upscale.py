@@ -18,6 +18,7 @@ from srn_deploy.inference.setup import Setup
 from srn_deploy.inference.upscale import upscale_parts, upscale_rgb
 from srn_deploy.spec import Form, PixelType, Precision
 from srn_deploy.tiling.interpolation import Geometry
+from srn_deploy.tiling.rows import Rows
 from srn_deploy.tiling.shapes import Limits
 from srn_deploy.tiling.windows import TileOptions, choose_tile_px
 from tests.fakes import NEAREST, NearestBackend
@@ -65,7 +66,7 @@ def test_only_the_wanted_tiles_are_run_again_and_give_what_the_whole_gives() -> 
     picture, backend = drawn(100, 130, 3), NearestBackend()
     wanted = np.zeros((100, 130), bool)
     wanted[70, 50] = True
-    parts = list(upscale_parts(picture, backend, wanted, 48))
+    parts = list(upscale_parts(Rows(picture), backend, Rows(wanted[..., None]), 48))
     assert len(parts) == len(backend.shapes) == 1
     (tile, pixels), = parts
     assert tile.rows.core_start <= 70 < tile.rows.core_stop

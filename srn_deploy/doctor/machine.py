@@ -7,7 +7,6 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from srn_deploy.doctor import fixes
@@ -22,7 +21,7 @@ from srn_deploy.registry.published import DownloadState, PublishedModel, publish
 from srn_deploy.registry.shipped import MANIFEST, ShippedFile, default_model, shipped_models
 from srn_deploy.spec import ENGINE_SUFFIX
 from srn_deploy.system.cache import VARIABLE, engines_folder
-from srn_deploy.system.control_groups import groups_with
+from srn_deploy.system.memory import available_bytes
 
 RUN_BYTES = 2**30
 """What a run needs in addition to the image and its result, whatever their size."""
@@ -33,10 +32,6 @@ SHOWN_DIGITS = 12
 ENGINES = FEATURES["tensorrt"]
 
 MACHINE = "This machine"
-
-_LIMITS = (("memory.max", "memory.current", "inactive_file"),
-           ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"))
-"""Files of control groups, versions 2 and 1: limit, use, and the part of the use that can be reclaimed."""
 
 
 def machine_findings() -> list[Finding]:
@@ -58,28 +53,6 @@ def memory_finding(free_bytes: int | None) -> Finding:
         return Finding(feature=MACHINE, name="memory", state=Status.OK, detail=detail)
     return Finding(feature=MACHINE, name="memory", state=Status.WARNING, detail=detail,
                    fix="End other programs, raise the container's limit, or give upscale a smaller --tile.")
-
-
-def available_bytes() -> int | None:
-    """Memory available to this process in bytes, within the limits of its control groups; None where unknown."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    left = [free_bytes for group in groups_with("memory") for free_bytes in _left_in(group)]
-    fields = {name: int(rest.split()[0]) * 1024 for name, _, rest in (line.partition(":") for line in lines)}
-    return min([fields.get("MemAvailable", fields["MemFree"]), *left])
-
-
-def _left_in(folder: Path) -> Iterator[int]:
-    """Memory that a control group leaves free."""
-    for limit, use, spare in _LIMITS:
-        try:
-            most, used = (int((folder / name).read_text(encoding="utf-8")) for name in (limit, use))
-            stat = dict(line.split() for line in (folder / "memory.stat").read_text(encoding="utf-8").splitlines())
-        except (OSError, ValueError):  # no such group, or no limit: "max"
-            continue
-        yield max(0, most - used + int(stat.get(spare, 0)))
 
 
 def model_findings() -> list[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ VISIBLE_SHARE = 0.25
 PLAIN_PX = 2
 """If alpha is constant within this distance of a pixel, there is no edge to upscale."""
 
-_BAND_ROWS = 256
+BAND_ROWS = 256
 """The number of rows held in float at once, which bounds the memory."""
 
 
@@ -32,32 +33,67 @@ def fill_hidden_colour(colour: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any
     at alpha 0; in between, its own and the new colour are mixed. The new colour is the mean over that square, weighted
     by alpha, or the mean of the whole image where nothing in the square is visible.
     """
-    shares = _visibility(alpha)
-    if (shares == 1).all() or not alpha.any():
+    if not alpha.any():
         return colour
-    filled, everywhere, height = colour.copy(), _mean(colour, alpha), len(colour)
-    for start in range(0, height, _BAND_ROWS):
-        stop, top = min(start + _BAND_ROWS, height), max(start - REACH_PX, 0)
+    filled, everywhere, height = colour, None, len(colour)
+    for start in range(0, height, BAND_ROWS):
+        stop, top = min(start + BAND_ROWS, height), max(start - REACH_PX, 0)
         around = slice(top, min(stop + REACH_PX, height))
-        nearby = _nearby(colour[around], alpha[around], everywhere)[start - top:stop - top]
-        share = shares[start:stop, :, None]
-        mixed = share * colour[start:stop] + (1 - share) * nearby
-        filled[start:stop] = np.rint(mixed) if np.issubdtype(colour.dtype, np.integer) else mixed
+        if is_visible(alpha[around]):
+            continue
+        everywhere = mean_colour(banded(colour, alpha)) if everywhere is None else everywhere
+        filled = colour.copy() if filled is colour else filled
+        filled[start:stop] = filled_rows(colour[around], alpha[around], everywhere)[start - top:stop - top]
     return filled
 
 
-def flatten_plain_alpha(alpha: NDArray[Any], upscaled: NDArray[Any], scale: int) -> None:
+def is_visible(alpha: NDArray[Any]) -> bool:
+    """Whether every pixel of (H, W, 1) keeps its colour."""
+    return bool((_visibility(alpha) == 1).all())
+
+
+def filled_rows(colour: NDArray[Any], alpha: NDArray[Any], everywhere: Values) -> NDArray[Any]:
+    """Some rows of `fill_hidden_colour`, a new array; the first and last REACH_PX are only context for the others.
+
+    everywhere: the mean colour of the whole image, from `mean_colour`.
+    """
+    share = _visibility(alpha)[..., None]
+    mixed = share * colour + (1 - share) * _nearby(colour, alpha, everywhere)
+    return np.asarray(np.rint(mixed) if np.issubdtype(colour.dtype, np.integer) else mixed, colour.dtype)
+
+
+def banded(colour: NDArray[Any], alpha: NDArray[Any]) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    """Colour and alpha, BAND_ROWS rows at a time."""
+    for start in range(0, len(colour), BAND_ROWS):
+        yield colour[start:start + BAND_ROWS], alpha[start:start + BAND_ROWS]
+
+
+def mean_colour(bands: Iterable[tuple[NDArray[Any], NDArray[Any]]]) -> Values:
+    """The mean colour (C,) of an image, weighted by alpha; colour and alpha come BAND_ROWS rows at a time.
+
+    NaN where nothing is visible.
+    """
+    sums, weight = np.zeros(1), 0.0
+    for colour, alpha in bands:
+        weights = alpha.astype(np.float64)
+        sums = sums + (colour * weights).sum(axis=(0, 1))
+        weight += float(weights.sum())
+    return np.asarray(sums / weight if weight else np.full_like(sums, np.nan), np.float32)
+
+
+def flatten_plain_alpha(alpha: NDArray[Any], upscaled: NDArray[Any], scale: int,
+                        rows: slice = slice(None)) -> None:
     """Make the upscaled alpha exactly opaque or transparent, in place, where the input is so within PLAIN_PX.
 
-    alpha: (H, W, 1). upscaled: (scale*H, scale*W, 1) of the same dtype. This is needed because a network changes even a
-    constant area by a level or two.
+    alpha: (H, W, 1). upscaled: (scale*H, scale*W, 1) of the same dtype. rows: those of alpha that were upscaled; the
+    others are only context for them. This is needed because a network changes even a constant area by a level or two.
     """
     opaque = alpha.dtype.type(np.iinfo(alpha.dtype).max if np.issubdtype(alpha.dtype, np.integer) else 1)
     for hidden, level in ((alpha[..., 0], 0), (opaque - alpha[..., 0], opaque)):
-        flat = _largest_around(hidden, PLAIN_PX) == 0
+        flat = (_largest_around(hidden, PLAIN_PX) == 0)[rows]
         for row in np.flatnonzero(flat.any(axis=1)):
-            rows = upscaled[row * scale:(row + 1) * scale, :, 0]
-            rows[:, np.repeat(flat[row], scale)] = level
+            enlarged = upscaled[row * scale:(row + 1) * scale, :, 0]
+            enlarged[:, np.repeat(flat[row], scale)] = level
 
 
 def _visibility(alpha: NDArray[Any]) -> Values:
@@ -78,16 +114,6 @@ def _largest_around(values: NDArray[Any], reach: int) -> NDArray[Any]:
             done += step
         found = found.T
     return found
-
-
-def _mean(colour: NDArray[Any], alpha: NDArray[Any]) -> Values:
-    """The mean colour (C,) of the image, weighted by alpha; computed band by band."""
-    sums, weight = np.zeros(colour.shape[2]), 0.0
-    for start in range(0, len(colour), _BAND_ROWS):
-        weights = alpha[start:start + _BAND_ROWS].astype(np.float64)
-        sums += (colour[start:start + _BAND_ROWS] * weights).sum(axis=(0, 1))
-        weight += float(weights.sum())
-    return np.asarray(sums / weight, np.float32)
 
 
 def _nearby(colour: NDArray[Any], alpha: NDArray[Any], everywhere: Values) -> Values:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srn_deploy.image.containers import TiffLayout, Unpacked, broken, unsupported
-from srn_deploy.image.containers.ifd import long8s, longs, shorts, write_directory
+from srn_deploy.image.containers.ifd import Entry, long8s, longs, shorts, write_directory
 from srn_deploy.image.jpeg import decoded_scan, scan_size
 from srn_deploy.image.opencv_codec import decoded_pixels
 from srn_deploy.image.pixels import Decoded, Pixels
@@ -192,26 +192,46 @@ def encode(colour: Pixels, alpha: Pixels | None, *, classic_limit_bytes: int = C
     """
     samples = colour if alpha is None else np.concatenate([colour, alpha], axis=2)
     height, width, count = samples.shape
-    strip_rows = max(1, _STRIP_BYTES // (width * count * samples.itemsize))
-    strips = [zlib.compress(part, _LEVEL) for part in _differences(samples, strip_rows)]
+    rows = strip_rows(width, count * samples.itemsize)
+    strips = [deflated(samples[top:top + rows]) for top in range(0, height, rows)]
     is_big = sum(map(len, strips)) > classic_limit_bytes
-    header_bytes, offset_entry = (16, long8s) if is_big else (8, longs)
+    header_bytes = 16 if is_big else 8
     offsets = list(np.cumsum([header_bytes, *(len(strip) for strip in strips)]).tolist())
     at = offsets[-1] + offsets[-1] % 2
-    entries = [longs(256, [width]), longs(257, [height]), shorts(258, *[8 * samples.itemsize] * count),
-               shorts(259, _DEFLATE), shorts(262, _RGB if colour.shape[2] == 3 else _BLACK_IS_ZERO),
-               offset_entry(273, offsets[:-1]), shorts(277, count), longs(278, [strip_rows]),
-               longs(279, [len(strip) for strip in strips]), shorts(284, 1), shorts(317, _HORIZONTAL)]
-    if alpha is not None:
-        entries.append(shorts(338, _ALPHA))
-    header = struct.pack("<4sHHQ", b"II+\0", 8, 0, at) if is_big else struct.pack("<4sI", b"II*\0", at)
-    return b"".join((header, *strips, bytes(at - offsets[-1]), write_directory(entries, "<", at, is_big=is_big)))
+    entries = entries_of(colour, alpha, list(zip(offsets, map(len, strips), strict=False)), is_big=is_big)
+    return b"".join((header(at, is_big=is_big), *strips, bytes(at - offsets[-1]),
+                     write_directory(entries, "<", at, is_big=is_big)))
 
 
-def _differences(samples: Pixels, strip_rows: int) -> Iterator[bytes]:
-    """The bytes of each strip, every pixel minus its left neighbour, little-endian."""
-    for top in range(0, samples.shape[0], strip_rows):
-        strip = samples[top:top + strip_rows]
-        less = strip.copy()
-        less[:, 1:] -= strip[:, :-1]
-        yield less.astype(less.dtype.newbyteorder("<"), copy=False).tobytes()
+def strip_rows(width: int, pixel_bytes: int) -> int:
+    """How many rows a strip that is written has."""
+    return max(1, _STRIP_BYTES // (width * pixel_bytes))
+
+
+def header(directory_at: int, *, is_big: bool) -> bytes:
+    """The first bytes of a little-endian file: 8, or 16 of a BigTIFF."""
+    return struct.pack("<4sHHQ", b"II+\0", 8, 0, directory_at) if is_big else \
+        struct.pack("<4sI", b"II*\0", directory_at)
+
+
+def entries_of(colour: Pixels, alpha: Pixels | None, strips: Sequence[tuple[int, int]], *,
+               is_big: bool) -> list[Entry]:
+    """The tags that describe pixels in deflated strips, each with its offset and its length in bytes.
+
+    Of the arrays only their shapes and dtypes are used.
+    """
+    height, width, colours = colour.shape
+    count = colours + (alpha is not None)
+    entries = [longs(256, [width]), longs(257, [height]), shorts(258, *[8 * colour.itemsize] * count),
+               shorts(259, _DEFLATE), shorts(262, _RGB if colours == 3 else _BLACK_IS_ZERO),
+               (long8s if is_big else longs)(273, [offset for offset, _ in strips]), shorts(277, count),
+               longs(278, [strip_rows(width, count * colour.itemsize)]), longs(279, [length for _, length in strips]),
+               shorts(284, 1), shorts(317, _HORIZONTAL)]
+    return entries if alpha is None else [*entries, shorts(338, _ALPHA)]
+
+
+def deflated(strip: Pixels) -> bytes:
+    """One strip (rows, W, samples) as it is stored: every pixel minus its left neighbour, little-endian, deflated."""
+    less = strip.copy()
+    less[:, 1:] -= strip[:, :-1]
+    return zlib.compress(less.astype(less.dtype.newbyteorder("<"), copy=False).tobytes(), _LEVEL)

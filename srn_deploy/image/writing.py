@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import NoneType
+from typing import NamedTuple
 
 from srn_deploy.errors import OptionError, UnsupportedImage, UnwritableImage
 from srn_deploy.image import bmp, jpeg, opencv_codec, tiff
@@ -62,7 +65,7 @@ def losses(path: Path, image: Image) -> tuple[str, ...]:
 
 
 def _kept_and_lost(path: Path, image: Image) -> tuple[Metadata, tuple[str, ...]]:
-    return select_supported(container_of(path), image.metadata, is_grey=_stored_grey(path, image))
+    return select_supported(container_of(path), image.metadata, is_grey=stored_grey(path, image))
 
 
 def check_quality(quality: int | None) -> None:
@@ -85,26 +88,53 @@ def write_image(path: str | Path, image: Image, *, quality: int | None = None) -
     check_quality(quality)
     check_writable(path, height=image.height, width=image.width, has_alpha=image.alpha is not None,
                    bits=8 * image.pixels.dtype.itemsize)
+    stored = stored_metadata(path, image)
+    encoded = pack(container_of(path), _encoded(path, image, quality), stored.own,
+                   height=image.height, width=image.width, has_alpha=image.alpha is not None)
+    with whole_file(path, stored) as temporary:
+        temporary.write_bytes(encoded)
+    return stored.lost
+
+
+class StoredMetadata(NamedTuple):
+    """The metadata of an image as a file holds them."""
+
+    own: Metadata
+    """In the file itself, with the size of the image."""
+    world_file: bytes
+    """Beside it; empty if there is none."""
+    lost: tuple[str, ...]
+    """What the format cannot hold, as sentences."""
+
+
+def stored_metadata(path: Path, image: Image) -> StoredMetadata:
+    """What becomes of an image's metadata in a file of this path; of its pixels only their shape is used."""
     kept, lost = _kept_and_lost(path, image)
     size = {MetadataKind.EXIF: with_size, MetadataKind.XMP: with_size_in_xmp}
     own = tuple((kind, size[kind](block, height=image.height, width=image.width) if kind in size else block)
                 for kind, block in kept if kind is not MetadataKind.WORLD_FILE)
-    encoded = pack(container_of(path), _encoded(path, image, quality), own,
-                   height=image.height, width=image.width, has_alpha=image.alpha is not None)
+    return StoredMetadata(own, dict(kept).get(MetadataKind.WORLD_FILE, b""), lost)
+
+
+@contextmanager
+def whole_file(path: Path, stored: StoredMetadata) -> Iterator[Path]:
+    """Yield a temporary path that becomes the file when the block ends; a world file is written beside it.
+
+    Raises UnwritableImage where the system refuses to write.
+    """
     try:
         with replacing(path) as temporary:
-            temporary.write_bytes(encoded)
-        if MetadataKind.WORLD_FILE in dict(kept):
+            yield temporary
+        if stored.world_file:
             with replacing(world_file_of(path)) as temporary:
-                temporary.write_bytes(dict(kept)[MetadataKind.WORLD_FILE])
+                temporary.write_bytes(stored.world_file)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UnwritableImage(f"{path} cannot be written: {reason}.",
                               remedy="Check the folder, its permissions and the free space.") from error
-    return lost
 
 
-def _stored_grey(path: Path, image: Image) -> bool:
+def stored_grey(path: Path, image: Image) -> bool:
     """Whether the file will have a single channel of colour.
 
     OpenCV writes WebP, and grey PNG with alpha, as RGB. A BMP with alpha is RGB too, and a grey one has a palette.

@@ -14,6 +14,7 @@ from srn_deploy.inference.guard import Guard, inspect
 from srn_deploy.inference.repair import GuardFindings, findings_of, repair
 from srn_deploy.inference.setup import Setup
 from srn_deploy.inference.upscale import all_channels, upscale_rgb
+from srn_deploy.tiling.rows import Rows
 from srn_deploy.tiling.tiles import PixelArray
 
 Sentences = tuple[str, ...]
@@ -95,10 +96,10 @@ def upscale_guarded(image_hwc: PixelArray, setup: Setup) -> tuple[PixelArray, Gu
 
 def _guarded(rgb: PixelArray, upscaled: PixelArray, backend: Backend, setup: Setup) -> GuardFindings:
     """What the guard finds; it repairs `upscaled` in place."""
-    verdict = inspect(rgb, upscaled, backend.spec.scale)
+    verdict, left = inspect(rgb, upscaled, backend.spec.scale), None
     if setup.guard is Guard.REPAIR and verdict.broken.any():
-        return repair(rgb, upscaled, verdict, backend, setup)
-    return findings_of(verdict, backend.spec.scale)
+        left = repair(Rows(rgb), Rows(upscaled), verdict, backend, setup)
+    return findings_of(verdict, backend.spec.scale, left)
 
 
 def grey_of(rgb: PixelArray) -> PixelArray:

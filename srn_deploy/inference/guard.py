@@ -9,7 +9,7 @@ study (`benchmarks/guard_study.py`).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srn_deploy.errors import OptionError
+from srn_deploy.tiling.rows import RowReader, Rows
 from srn_deploy.tiling.tiles import PixelArray
 
 Levels = NDArray[np.float32]
@@ -25,8 +26,9 @@ BLOCK_PX = 8
 """Side of a block in input pixels: large enough for a mean, small enough to leave the rest of an image untouched.
 What remains at the end of a side is spread over its blocks."""
 
-BAND_BLOCKS = 32
-"""Rows of blocks that are inspected together: bounds the memory, however large the image."""
+BAND_BLOCKS, BAND_PX = 32, 2**20
+"""Rows of blocks that are inspected together, and about the most input pixels in them: bounds the memory, however large
+or wide the image."""
 
 STRAY_LEVELS = 20.0
 """How far, on average over a block, pixels may lie outside the range between the input's pixel and the mean around it.
@@ -78,8 +80,13 @@ class Verdict:
         """The share of broken blocks, in 0..1."""
         return float(self.broken.mean())
 
+    def part(self, start: int, stop: int) -> Verdict:
+        """Of the rows of blocks between two edges, in input pixels."""
+        first, last = np.searchsorted(self.row_edges, (start, stop))
+        return replace(self, broken=self.broken[first:last], row_edges=self.row_edges[first:last + 1])
+
     def mask(self) -> NDArray[np.bool_]:
-        """(H, W), true for the input pixels of broken blocks."""
+        """(rows, W), true for the input pixels of broken blocks, from the first edge to the last."""
         return np.repeat(np.repeat(self.broken, np.diff(self.row_edges), axis=0), np.diff(self.col_edges), axis=1)
 
     def first(self) -> tuple[int, int] | None:
@@ -110,14 +117,22 @@ def inspect(image_hwc: PixelArray, upscaled_hwc: PixelArray, scale: int) -> Verd
 
     Both are uint8, uint16, or float32 in 0..1; C is 1 or 3. Blocks with values that are not finite are broken.
     """
-    row_edges, col_edges = _edges(image_hwc.shape[0]), _edges(image_hwc.shape[1])
-    bands = [signs.broken() for signs in _signs(image_hwc, upscaled_hwc, scale, row_edges, col_edges)]
+    return inspect_rows(Rows(image_hwc), Rows(upscaled_hwc), scale, block_edges(image_hwc.shape[0]))
+
+
+def inspect_rows(image: RowReader, upscaled: Rows, scale: int, row_edges: NDArray[np.intp]) -> Verdict:
+    """Compare some rows of blocks as `inspect` compares all: with the same verdict on each.
+
+    row_edges: of `block_edges`, a part of those of the whole height. upscaled: has at least their rows.
+    """
+    col_edges = block_edges(image.shape[1])
+    bands = [signs.broken() for signs in _signs(image, upscaled, scale, row_edges, col_edges)]
     return Verdict(broken=np.concatenate(bands), row_edges=row_edges, col_edges=col_edges)
 
 
 def signs_of(image_hwc: PixelArray, upscaled_hwc: PixelArray, scale: int) -> Signs:
     """The figures behind a verdict, for the whole image; arguments as for `inspect`."""
-    bands = list(_signs(image_hwc, upscaled_hwc, scale, _edges(image_hwc.shape[0]), _edges(image_hwc.shape[1])))
+    bands = list(_signs(Rows(image_hwc), Rows(upscaled_hwc), scale, *map(block_edges, image_hwc.shape[:2])))
     return Signs(**{name: np.concatenate([getattr(band, name) for band in bands])
                     for name in ("stray", "shift", "colour", "lost")})
 
@@ -140,22 +155,24 @@ def _levels_of(dtype: np.dtype[Any]) -> float:
     return {"uint8": 1.0, "uint16": 1 / 257}.get(dtype.name, 255.0)
 
 
-def _edges(side_px: int) -> NDArray[np.intp]:
+def block_edges(side_px: int) -> NDArray[np.intp]:
     """Edges of the blocks of one side, each of BLOCK_PX pixels or a few more."""
     return np.linspace(0, side_px, max(1, side_px // BLOCK_PX) + 1).astype(np.intp)
 
 
-def _signs(image: PixelArray, upscaled: PixelArray, scale: int, row_edges: NDArray[np.intp],
+def _signs(image: RowReader, upscaled: Rows, scale: int, row_edges: NDArray[np.intp],
            col_edges: NDArray[np.intp]) -> Iterator[Signs]:
     """The signs of each band of blocks, from top to bottom."""
-    for first in range(0, len(row_edges) - 1, BAND_BLOCKS):
-        edges = row_edges[first:first + BAND_BLOCKS + 1]
+    together = max(1, min(BAND_BLOCKS, BAND_PX // (BLOCK_PX * image.shape[1])))
+    for first in range(0, len(row_edges) - 1, together):
+        edges = row_edges[first:first + together + 1]
         top, bottom = int(edges[0]), int(edges[-1])
         above = min(_NEIGHBOUR_PX, top)
-        context = image[top - above:bottom + _NEIGHBOUR_PX].astype(np.float32)
+        context = image.between(top - above, bottom + _NEIGHBOUR_PX).astype(np.float32)
         context *= np.float32(_levels_of(image.dtype))
         around = local_means(context, _NEIGHBOUR_PX)[above:above + bottom - top]
-        original, back = context[above:above + bottom - top], area_averaged(upscaled[top * scale:bottom * scale], scale)
+        original = context[above:above + bottom - top]
+        back = area_averaged(upscaled.between(top * scale, bottom * scale), scale)
 
         def means(pixels: Levels, rows: NDArray[np.intp] = edges - top) -> Levels:
             return _block_means(pixels, rows, col_edges)

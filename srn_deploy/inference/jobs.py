@@ -25,6 +25,7 @@ from srn_deploy.image import (
     write_image,
 )
 from srn_deploy.inference.arrays import Sentences
+from srn_deploy.inference.bands import LargeImage, large_image, upscale_by_bands
 from srn_deploy.inference.plan import Job
 from srn_deploy.inference.setup import Setup
 from srn_deploy.inference.sizing import Upscaled, needs_network, upscaled
@@ -83,8 +84,9 @@ def run_jobs(jobs: Iterable[Job], setup: Setup, *, quality: int | None = None,
     jobs = list(jobs)
     clear_leftovers(jobs)
 
-    def read(job: Job) -> Image:
-        return read_checked(job, setup, max_megapixels=max_megapixels)
+    def read(job: Job) -> Image | LargeImage:
+        image = read_checked(job, setup, max_megapixels=max_megapixels)
+        return large_image(job, image, setup) or image
 
     codec_threads = min(AHEAD, setup.threads)
     with ThreadPoolExecutor(max_workers=codec_threads, thread_name_prefix="codec") as codecs:
@@ -108,10 +110,11 @@ def _is_full(outcome: Outcome) -> bool:
     return isinstance(cause, OSError) and cause.errno in _NOTHING_FITS
 
 
-def _warn_of_losses(job: Job, image: Future[Image]) -> None:
+def _warn_of_losses(job: Job, image: Future[Image | LargeImage]) -> None:
     """Log what an image that was read will lose; an image that cannot be read has its error in its outcome."""
     if image.exception() is None:
-        decoded = image.result()
+        read = image.result()
+        decoded = read.header if isinstance(read, LargeImage) else read
         _warn(job, decoded.remarks + losses(job.target, decoded))
 
 
@@ -127,21 +130,30 @@ def _write(job: Job, large: Upscaled, quality: int | None) -> Sentences:
     return image.remarks + write_image(job.target, image, quality=quality)
 
 
-def _upscaled_and_written(job: Job, image: Future[Image], setup: Setup, quality: int | None,
+def _upscaled_and_written(job: Job, image: Future[Image | LargeImage], setup: Setup, quality: int | None,
                           codecs: ThreadPoolExecutor) -> tuple[Future[Sentences], Sentences]:
-    """Upscale now and write in the background; an error waits for its turn in the future, too."""
+    """Upscale now and write in the background; an error waits for its turn in the future, too.
+
+    What is written by bands is written when this returns.
+    """
+    written: Future[Sentences] = Future()
     try:
-        large, findings = upscaled(image.result(), setup, job.size)
+        decoded = image.result()
+        if isinstance(decoded, LargeImage):
+            lost, findings = upscale_by_bands(decoded, setup)
+            written.set_result(lost)
+            _warn(job, findings)
+            return written, findings
+        large, findings = upscaled(decoded, setup, job.size)
     except (SrnDeployError, MemoryError) as error:
-        failed: Future[Sentences] = Future()
-        failed.set_exception(error)
-        return failed, ()
+        written.set_exception(error)
+        return written, ()
     _warn(job, findings)
     return codecs.submit(_write, job, large, quality), findings
 
 
-def _prefetched(jobs: Iterable[Job], read: Callable[[Job], Image],
-                codecs: ThreadPoolExecutor) -> Iterator[tuple[Job, Future[Image]]]:
+def _prefetched(jobs: Iterable[Job], read: Callable[[Job], Image | LargeImage],
+                codecs: ThreadPoolExecutor) -> Iterator[tuple[Job, Future[Image | LargeImage]]]:
     """Jobs with their images being decoded, at most AHEAD of them at once."""
     remaining = iter(jobs)
     waiting = deque((job, codecs.submit(read, job)) for job in islice(remaining, AHEAD))

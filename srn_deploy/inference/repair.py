@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from srn_deploy.backends.protocol import Backend
 from srn_deploy.image.bicubic import resize
-from srn_deploy.inference.guard import Verdict, inspect, local_means
+from srn_deploy.inference.guard import BLOCK_PX, Verdict, inspect_rows, local_means
 from srn_deploy.inference.setup import Setup
 from srn_deploy.inference.upscale import upscale_parts
 from srn_deploy.spec import Precision
+from srn_deploy.tiling.rows import RowReader, Rows
 from srn_deploy.tiling.tiles import PixelArray
 from srn_deploy.tiling.windows import TileOptions, is_tileable
 
@@ -25,6 +26,12 @@ GROWN_PX, RAMP_PX = 4, 8
 """A repair reaches this far beyond a broken block, and fades out over this many input pixels more."""
 
 _BICUBIC_REACH_PX = 4
+
+_LARGEST_BLOCK_PX = 2 * BLOCK_PX - 1
+
+REACH_PX = 2 * (_LARGEST_BLOCK_PX + GROWN_PX + RAMP_PX + _BICUBIC_REACH_PX)
+"""How far a repair looks, in input pixels: at the soft edge of broken blocks, once before they are run again and once
+after."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,72 +61,75 @@ class GuardFindings:
         return f"{found}. Of {self.broken} blocks: {', '.join(done)}."
 
 
-def findings_of(verdict: Verdict, scale: int, *, run_again: int = 0, bicubic: int = 0) -> GuardFindings:
-    """A verdict in numbers; run_again and bicubic count the blocks that were repaired."""
+def findings_of(verdict: Verdict, scale: int, left: Verdict | None = None) -> GuardFindings:
+    """A verdict in numbers; left: the one after broken blocks were run again, where they were repaired."""
     row, col = verdict.first() or (0, 0)
+    run_again = 0 if left is None else int((verdict.broken & ~left.broken).sum())
     return GuardFindings(blocks=verdict.broken.size, broken=int(verdict.broken.sum()),
-                         first=(row * scale, col * scale), run_again=run_again, bicubic=bicubic)
+                         first=(row * scale, col * scale), run_again=run_again,
+                         bicubic=0 if left is None else int(left.broken.sum()))
 
 
-def repair(rgb: PixelArray, upscaled: PixelArray, verdict: Verdict, backend: Backend, setup: Setup) -> GuardFindings:
+def repair(image: RowReader, upscaled: Rows, verdict: Verdict, backend: Backend, setup: Setup) -> Verdict:
     """Repair broken blocks of `upscaled` in place: rerun in FP32 what broke in FP16 or BF16, interpolate the rest.
 
-    rgb: the input (H, W, 3). backend: the one that made `upscaled`, whose blocks the verdict judges.
+    image: the input, (H, W, 3). upscaled: the rows of the verdict's blocks, which `backend` made. Returns what was
+    still broken before the interpolation. Of a part of an image, rows at least REACH_PX input pixels away from a cut
+    become what they become in the whole.
     """
     scale, left, weights = backend.spec.scale, verdict, soft_mask(verdict)
     precise = setup.fallback.opened() if backend.spec.precision is not Precision.FP32 else None
     if precise is not None and is_tileable(precise.spec):
-        _blend(upscaled, weights, _run_again(rgb, precise, weights, setup.tiles), scale)
-        left = inspect(rgb, upscaled, scale)
+        _blend(upscaled, weights, _run_again(image, precise, weights, setup.tiles), scale)
+        left = inspect_rows(image, upscaled, scale, verdict.row_edges)
         weights = soft_mask(left)
     if left.broken.any():
-        _blend(upscaled, weights, _interpolated(rgb, weights, scale), scale)
-    return findings_of(verdict, scale, run_again=int((verdict.broken & ~left.broken).sum()),
-                       bicubic=int(left.broken.sum()))
+        _blend(upscaled, weights, _interpolated(image, weights, scale), scale)
+    return left
 
 
 Patch = tuple[int, int, PixelArray]
 """Row and column in input pixels, and upscaled pixels from there on."""
 
 
-def _run_again(image: PixelArray, precise: Backend, weights: NDArray[np.float32],
-           options: TileOptions | None) -> Iterator[Patch]:
-    for tile, pixels in upscale_parts(image, precise, weights > 0, REPAIR_TILE_PX, options):
+def _run_again(image: RowReader, precise: Backend, weights: Rows, options: TileOptions | None) -> Iterator[Patch]:
+    wanted = Rows(weights.pixels > 0, weights.top)
+    for tile, pixels in upscale_parts(image, precise, wanted, REPAIR_TILE_PX, options):
         yield tile.rows.core_start, tile.cols.core_start, pixels
 
 
-def _interpolated(image: PixelArray, weights: NDArray[np.float32], scale: int) -> Iterator[Patch]:
+def _interpolated(image: RowReader, weights: Rows, scale: int) -> Iterator[Patch]:
     height, width = image.shape[:2]
-    for row in range(0, height, REPAIR_TILE_PX):
+    for row in range(weights.top - weights.top % REPAIR_TILE_PX, weights.bottom, REPAIR_TILE_PX):
         for col in range(0, width, REPAIR_TILE_PX):
             stop_row, stop_col = min(row + REPAIR_TILE_PX, height), min(col + REPAIR_TILE_PX, width)
-            if weights[row:stop_row, col:stop_col].any():
+            if weights.between(row, stop_row)[:, col:stop_col].any():
                 yield row, col, _enlarged(image, (row, stop_row), (col, stop_col), scale)
 
 
-def _enlarged(image: PixelArray, rows: tuple[int, int], cols: tuple[int, int], scale: int) -> NDArray[np.float64]:
+def _enlarged(image: RowReader, rows: tuple[int, int], cols: tuple[int, int], scale: int) -> NDArray[np.float64]:
     """Part of (H, W, C), enlarged by bicubic interpolation exactly as in the whole; neither rounded nor clipped."""
     top, left = max(rows[0] - _BICUBIC_REACH_PX, 0), max(cols[0] - _BICUBIC_REACH_PX, 0)
-    window = image[top:rows[1] + _BICUBIC_REACH_PX, left:cols[1] + _BICUBIC_REACH_PX]
+    window = image.between(top, rows[1] + _BICUBIC_REACH_PX)[:, left:cols[1] + _BICUBIC_REACH_PX]
     large = resize(window, window.shape[0] * scale, window.shape[1] * scale)
     return large[(rows[0] - top) * scale:(rows[1] - top) * scale, (cols[0] - left) * scale:(cols[1] - left) * scale]
 
 
-def soft_mask(verdict: Verdict) -> NDArray[np.float32]:
-    """(H, W) weights of a repair: 1 on broken blocks and GROWN_PX around them, 0 from RAMP_PX further on."""
+def soft_mask(verdict: Verdict) -> Rows:
+    """(rows, W, 1) weights of a repair: 1 on broken blocks and GROWN_PX around them, 0 from RAMP_PX further on."""
     broken = verdict.mask().astype(np.float32)[..., None]
     grown = local_means(broken, GROWN_PX + RAMP_PX // 2) > 0
-    return np.asarray(local_means(grown.astype(np.float32), RAMP_PX // 2)[..., 0])
+    return Rows(np.asarray(local_means(grown.astype(np.float32), RAMP_PX // 2)), int(verdict.row_edges[0]))
 
 
-def _blend(canvas: PixelArray, weights: NDArray[np.float32], patches: Iterator[Patch], scale: int) -> None:
+def _blend(canvas: Rows, weights: Rows, patches: Iterator[Patch], scale: int) -> None:
     """Blend patches into the canvas in place; where the weight is 0 nothing changes."""
     for row, col, patch in patches:
-        height, width = (min(patch.shape[0] // scale, weights.shape[0] - row),
-                         min(patch.shape[1] // scale, weights.shape[1] - col))
-        share = _enlarged(weights[..., None], (row, row + height), (col, col + width), scale)
-        part = canvas[row * scale:(row + height) * scale, col * scale:(col + width) * scale]
-        new = patch[:height * scale, :width * scale].astype(np.float64)
+        first, last = max(row, weights.top), min(row + patch.shape[0] // scale, weights.bottom)
+        width = min(patch.shape[1] // scale, weights.shape[1] - col)
+        share = _enlarged(Rows(weights.pixels), (first - weights.top, last - weights.top), (col, col + width), scale)
+        part = canvas.between(first * scale, last * scale)[:, col * scale:(col + width) * scale]
+        new = patch[(first - row) * scale:(last - row) * scale, :width * scale].astype(np.float64)
         old = np.where(np.isfinite(part), part, new)
         blended = np.where(share <= 0, part, old + (new - old) * np.minimum(share, 1.0))
         part[...] = _in_range(blended, part.dtype)

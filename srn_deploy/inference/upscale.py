@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from srn_deploy.backends.protocol import Backend
 from srn_deploy.errors import OutOfMemory, UnsuitableBatch
 from srn_deploy.spec import Form, ModelSpec, PixelType, Precision
+from srn_deploy.tiling.rows import RowReader, Rows
 from srn_deploy.tiling.shapes import Limits
 from srn_deploy.tiling.tiles import (
     SMALLEST_TILE_PX,
     PixelArray,
     Tile,
     batches,
-    cut,
     geometry_of,
     join,
     reflected,
@@ -35,6 +36,11 @@ _log = logging.getLogger(__name__)
 
 Finish = Callable[[PixelArray], PixelArray]
 """Takes an upscaled window (h, w, 3) and returns what is kept of it, (h, w, C); the window may be changed."""
+
+
+Place = Callable[[int, int], PixelArray]
+"""Takes (start, stop), rows of an image that follow those it was asked for before, and returns the array for their
+result: (scale * (stop - start), scale * W, C)."""
 
 
 def no_progress(done: int, total: int) -> None:
@@ -56,54 +62,85 @@ def upscale_rgb(image_hwc: PixelArray, backend: Backend, options: TileOptions | 
     it was; nothing of a failed tile is kept. Raises UnsuitableBatch, TilingError, and OutOfMemory when the smallest
     tile does not fit.
     """
+    padded = _padded(Rows(image_hwc), backend)
+    scale, channels = backend.spec.scale, finish(padded.between(0, 1)[:, :1]).shape[2]
+    canvas = np.empty((padded.shape[0] * scale, padded.shape[1] * scale, channels), dtype=padded.dtype)
+
+    def place(start: int, stop: int) -> PixelArray:
+        return canvas[start * scale:stop * scale]
+
+    deque(upscale_rows(padded, backend, options, on_tile, finish, place), maxlen=0)
+    return canvas[:image_hwc.shape[0] * scale, :image_hwc.shape[1] * scale]
+
+
+def upscale_rows(image: RowReader, backend: Backend, options: TileOptions | None, on_tile: OnTile, finish: Finish,
+                 place: Place) -> Iterator[int]:
+    """Upscale an image row of tiles by row of tiles, and yield how many of its rows are finished each time.
+
+    image: at least as large as `fits` asks for. The arrays that place gives are filled as `upscale_rgb` says; rows that
+    were finished are not touched again.
+    """
     chosen, spec, limits = options or TileOptions(), backend.spec, backend.limits
-    check_takes(image_hwc.dtype, spec)
+    check_takes(image.dtype, spec)
     if limits.largest_batch is not None:
         chosen = replace(chosen, tiles_per_batch=min(chosen.tiles_per_batch, limits.largest_batch))
-    padded = reflected(image_hwc, *_smallest_sides(spec, limits, *image_hwc.shape[:2]))
-    height, width = padded.shape[:2]
-    canvas = np.empty((height * spec.scale, width * spec.scale, finish(padded[:1, :1]).shape[2]), dtype=padded.dtype)
-    tile_px, finished_rows, warned = choose_tile_px(spec, limits, height, width, chosen), 0, False
-    while finished_rows < height:
+    height, width = image.shape[:2]
+    tile_px, finished, warned = choose_tile_px(spec, limits, height, width, chosen), 0, False
+    while finished < height:
         tiles = planned_windows(spec, limits, height, width, tile_px, chosen)
         warned = warned or _warn_of_inexact_tiles(spec, tiles)
-        todo = [tile for tile in tiles if tile.rows.core_stop > finished_rows]
+        todo = [tile for tile in tiles if tile.rows.core_stop > finished]
         done = len(tiles) - len(todo)
         try:
-            for batch in batches(todo, chosen.tiles_per_batch):
-                for tile, window in zip(batch, _run(padded, batch, backend), strict=True):
-                    join(canvas, tile, finish(_converted_back(window, canvas.dtype)), spec.scale)
-                done += len(batch)
-                on_tile(done, len(tiles))
-                if batch[-1].cols.core_stop == width:
-                    finished_rows = batch[-1].rows.core_stop
+            for bottom, row in groupby(todo, key=lambda tile: tile.rows.core_stop):
+                canvas = place(finished, bottom)
+                for batch in batches(list(row), chosen.tiles_per_batch):
+                    for tile, window in zip(batch, _run(image, batch, backend), strict=True):
+                        join(canvas, tile, finish(_converted_back(window, image.dtype)), spec.scale, top=finished)
+                    done += len(batch)
+                    on_tile(done, len(tiles))
+                finished = bottom
+                del canvas
+                yield finished
         except OutOfMemory:
             tile_px = min(tile_px or height + width, max(height, width)) // 2
             if tile_px < SMALLEST_TILE_PX or not is_tileable(spec):
                 raise
             chosen = replace(chosen, tiles_per_batch=1)
             _log.warning("Memory ran out: continuing with tiles of %d px.", tile_px)
-    return canvas[:image_hwc.shape[0] * spec.scale, :image_hwc.shape[1] * spec.scale]
 
 
-def upscale_parts(image_hwc: PixelArray, backend: Backend, wanted: NDArray[np.bool_], tile_px: int,
+def fits(height: int, width: int, backend: Backend) -> bool:
+    """Whether an image is at least as large as the network and its engine take, so that nothing is reflected."""
+    return _smallest_sides(backend.spec, backend.limits, height, width) == (height, width)
+
+
+def _padded(image: RowReader, backend: Backend) -> RowReader:
+    """The image, reflected where it is smaller than the network and its engine take."""
+    height, width = image.shape[:2]
+    if fits(height, width, backend):
+        return image
+    return Rows(reflected(image.between(0, height),
+                          *_smallest_sides(backend.spec, backend.limits, height, width)))
+
+
+def upscale_parts(image: RowReader, backend: Backend, wanted: Rows, tile_px: int,
                   options: TileOptions | None = None) -> Iterator[tuple[Tile, PixelArray]]:
     """Run only the tiles of an RGB image that contribute to wanted pixels; yield each with what it contributes.
 
-    wanted: mask (H, W) of input pixels. A tile's core may reach beyond an image that is smaller than the network
-    takes.
+    wanted: mask (rows, W, 1) of input pixels; what is not in it is not wanted. A tile's core may reach beyond an image
+    that is smaller than the network takes.
     """
     chosen, spec, limits = options or TileOptions(), backend.spec, backend.limits
-    padded = reflected(image_hwc, *_smallest_sides(spec, limits, *image_hwc.shape[:2]))
-    height, width = padded.shape[:2]
-    for tile in planned_windows(spec, limits, height, width, tile_px, chosen):
+    padded = _padded(image, backend)
+    for tile in planned_windows(spec, limits, *padded.shape[:2], tile_px, chosen):
         rows, cols = tile.rows, tile.cols
-        if not wanted[rows.core_start:rows.core_stop, cols.core_start:cols.core_stop].any():
+        if not wanted.between(rows.core_start, rows.core_stop)[:, cols.core_start:cols.core_stop].any():
             continue
         upscaled = _run(padded, [tile], backend)[0]
         core = upscaled[(rows.core_start - rows.start) * spec.scale:(rows.core_stop - rows.start) * spec.scale,
                         (cols.core_start - cols.start) * spec.scale:(cols.core_stop - cols.start) * spec.scale]
-        yield tile, _converted_back(core, image_hwc.dtype)
+        yield tile, _converted_back(core, image.dtype)
 
 
 def takes(dtype: np.dtype[Any], spec: ModelSpec) -> bool:
@@ -147,10 +184,12 @@ def _smallest_sides(spec: ModelSpec, limits: Limits, height: int, width: int) ->
     return rounded_up(sides[0], spec.size_multiple_px), rounded_up(sides[1], spec.size_multiple_px)
 
 
-def _run(padded: PixelArray, batch: Sequence[Tile], backend: Backend) -> PixelArray:
+def _run(image: RowReader, batch: Sequence[Tile], backend: Backend) -> PixelArray:
     """The upscaled windows (N, scale*h, scale*w, 3) in the dtype of the model."""
-    geometry = geometry_of(batch, *padded.shape[:2], grids=backend.spec.grids) if backend.spec.takes_geometry else None
-    return backend.run(_converted(cut(padded, batch), backend.spec), geometry)
+    geometry = geometry_of(batch, *image.shape[:2], grids=backend.spec.grids) if backend.spec.takes_geometry else None
+    windows = np.stack([image.between(tile.rows.start, tile.rows.stop)[:, tile.cols.start:tile.cols.stop]
+                        for tile in batch])
+    return backend.run(_converted(windows, backend.spec), geometry)
 
 
 def _converted(windows: PixelArray, spec: ModelSpec) -> PixelArray:

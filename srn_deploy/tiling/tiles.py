@@ -106,7 +106,12 @@ def plan_tiles(height: int, width: int, *, tile_px: int | None, halo_px: int, al
         tile_px = max(height, width)
     sides = [plan_side(side, tile_px=tile_px, halo_px=halo_px, alignment_px=alignment_px, min_side_px=min_side_px)
              for side in (height, width)]
-    return [Tile(rows=rows, cols=cols) for rows in sides[0] for cols in sides[1]]
+    return tiles_of(*sides)
+
+
+def tiles_of(rows: Sequence[Span], cols: Sequence[Span]) -> list[Tile]:
+    """The tiles of windows down and across, in reading order."""
+    return [Tile(rows=down, cols=across) for down in rows for across in cols]
 
 
 def largest_tile_px(*, budget_bytes: int, bytes_per_px: int, halo_px: int, alignment_px: int = 1) -> int:
@@ -141,11 +146,16 @@ def geometry_of(tiles: Sequence[Tile], height: int, width: int, *, grids: Sequen
                    for grid in grids))
 
 
-def join(canvas_hwc: PixelArray, tile: Tile, upscaled_hwc: PixelArray, scale: int) -> None:
-    """Copy what a tile contributes from its upscaled window (scale*h, scale*w, C) into the canvas, in place."""
+def join(canvas_hwc: PixelArray, tile: Tile, upscaled_hwc: PixelArray, scale: int, *, top: int = 0) -> None:
+    """Copy what a tile contributes from its upscaled window (scale*h, scale*w, C) into the canvas, in place.
+
+    The canvas begins at the row `top` of the image, in LR pixels; what a tile contributes above it is left out.
+    """
     rows, cols = tile.rows, tile.cols
-    canvas_hwc[rows.core_start * scale:rows.core_stop * scale, cols.core_start * scale:cols.core_stop * scale] = \
-        upscaled_hwc[(rows.core_start - rows.start) * scale:(rows.core_stop - rows.start) * scale,
+    first = max(rows.core_start, top)
+    canvas_hwc[(first - top) * scale:(rows.core_stop - top) * scale,
+               cols.core_start * scale:cols.core_stop * scale] = \
+        upscaled_hwc[(first - rows.start) * scale:(rows.core_stop - rows.start) * scale,
                      (cols.core_start - cols.start) * scale:(cols.core_stop - cols.start) * scale]
 
 

@@ -18,9 +18,13 @@ from srn_deploy.tiling.tiles import (
     largest_tile_px,
     plan_equal_windows,
     plan_side,
-    plan_tiles,
     rounded_up,
+    tiles_of,
 )
+
+ROW_OF_TILES_BYTES = 192 * 2**20
+"""The most result, as RGB of 8 bits, that a row of tiles gives: what is written while the next row is computed. The
+rows of a wide image are lower for it, and their tiles wider."""
 
 _log = logging.getLogger(__name__)
 
@@ -75,7 +79,8 @@ def choose_tile_px(spec: ModelSpec, limits: Limits, height: int, width: int, opt
     if options.tile is None or isinstance(options.tile, int):
         return options.tile
     allowed = options.activation_bytes or limits.activation_bytes
-    if _working_bytes(spec, height, width) <= allowed:
+    is_one_row = height <= _most_rows_px(spec, width) or not is_tileable(spec) or spec.pools_whole_picture
+    if is_one_row and _working_bytes(spec, height, width) <= allowed:
         return None
     halo_px = options.halo_of(spec)
     tile_px = largest_tile_px(budget_bytes=allowed // options.tiles_per_batch, halo_px=halo_px,
@@ -84,6 +89,21 @@ def choose_tile_px(spec: ModelSpec, limits: Limits, height: int, width: int, opt
     if _working_bytes(spec, min(window_px, height), min(window_px, width)) > allowed:
         _log.warning("The smallest sensible tile (%d px and its halo) takes more memory than the bound.", tile_px)
     return tile_px
+
+
+def _most_rows_px(spec: ModelSpec, width: int) -> int:
+    """Rows of an image of this width whose result is not more than a row of tiles may give."""
+    return max(SMALLEST_TILE_PX, ROW_OF_TILES_BYTES // (3 * spec.scale**2 * width))
+
+
+def _sides_px(spec: ModelSpec, width: int, tile_px: int | None, halo_px: int,
+              options: TileOptions) -> tuple[int | None, int | None]:
+    """(rows, columns) of a tile of about tile_px a side; only a side that is chosen automatically is changed."""
+    if tile_px is None or options.tile != "auto" or (rows_px := _most_rows_px(spec, width)) >= tile_px:
+        return tile_px, tile_px
+    window_px, step = tile_px + 2 * halo_px, spec.window_step_px
+    cols_px = window_px**2 // (rows_px + 2 * halo_px + step) - 2 * halo_px
+    return rows_px, max(cols_px - cols_px % step, tile_px)
 
 
 def _working_bytes(spec: ModelSpec, height: int, width: int) -> int:
@@ -106,11 +126,16 @@ def planned_windows(spec: ModelSpec, limits: Limits, height: int, width: int, ti
     cannot be cut into any of them, and where the network cannot be tiled at all.
     """
     halo_px = options.halo_of(spec)
+    sides_px = _sides_px(spec, width, tile_px, halo_px, options)
     if limits.shapes:
-        tiles = _fewest_pixels([_tiles_in(shapes, spec, height, width, tile_px, halo_px) for shapes in limits.shapes])
+        tiles = _fewest_pixels([_tiles_in(shapes, spec, (height, width), sides_px, halo_px)
+                                for shapes in limits.shapes])
     else:
-        tiles = plan_tiles(height, width, tile_px=tile_px, halo_px=halo_px, alignment_px=spec.window_step_px,
-                           min_side_px=rounded_up(spec.min_side_px, spec.size_multiple_px))
+        rows, cols = (plan_side(side, tile_px=tile or max(height, width), halo_px=halo_px,
+                                alignment_px=spec.window_step_px,
+                                min_side_px=rounded_up(spec.min_side_px, spec.size_multiple_px))
+                      for side, tile in zip((height, width), sides_px, strict=True))
+        tiles = tiles_of(rows, cols)
     if not tiles:
         takes, step = ", ".join(map(str, limits.shapes)), spec.window_step_px
         raise TilingError(f"The model takes images of {takes} (height x width); {height}x{width} cannot be cut "
@@ -130,12 +155,12 @@ def _fewest_pixels(plans: list[list[Tile]]) -> list[Tile]:
     return min(possible, key=lambda plan: sum(tile.rows.length * tile.cols.length for tile in plan), default=[])
 
 
-def _tiles_in(shapes: ShapeRange, spec: ModelSpec, height: int, width: int, tile_px: int | None,
+def _tiles_in(shapes: ShapeRange, spec: ModelSpec, size: tuple[int, int], sides_px: tuple[int | None, int | None],
               halo_px: int) -> list[Tile]:
     """Tiles within one range of shapes; empty where there are none."""
-    sides = [_spans_in(smallest, largest, spec, side, tile_px, halo_px) for smallest, largest, side in
-             zip(shapes.smallest, shapes.largest, (height, width), strict=True)]
-    return [Tile(rows=rows, cols=cols) for rows in sides[0] for cols in sides[1]]
+    rows, cols = (_spans_in(smallest, largest, spec, side, tile_px, halo_px) for smallest, largest, side, tile_px in
+                  zip(shapes.smallest, shapes.largest, size, sides_px, strict=True))
+    return tiles_of(rows, cols)
 
 
 def _spans_in(smallest: int, largest: int, spec: ModelSpec, side: int, tile_px: int | None,

@@ -77,13 +77,13 @@ def unpack(data: bytes, path: Path) -> Unpacked:
     _check_header(header, found, path)
     pixels = [(body, whole) for kind, body, whole in chunks if kind == b"IDAT"]
     packed_bytes, colour_type = sum(len(body) for body, _ in pixels), header[9]
-    kept = [_chunk(kind, found[kind]) for kind in (b"IHDR", b"PLTE", b"tRNS")
+    kept = [chunk(kind, found[kind]) for kind in (b"IHDR", b"PLTE", b"tRNS")
             if kind in found and (kind != b"PLTE" or colour_type == _PALETTE)]
     return Unpacked(
         container=Container.PNG,
         width=int.from_bytes(header[:4], "big"),
         height=int.from_bytes(header[4:8], "big"),
-        without_metadata=b"".join((START, *kept, *(whole for _, whole in pixels), _chunk(b"IEND", b""))),
+        without_metadata=b"".join((START, *kept, *(whole for _, whole in pixels), chunk(b"IEND", b""))),
         metadata=tuple(metadata),
         remarks=tuple(f"{path}: the damaged chunk {name} of the PNG is ignored." for name in ignored),
         left_behind=tuple(_left_behind(chunks)),
@@ -106,7 +106,12 @@ def _left_behind(chunks: list[tuple[bytes, bytes, bytes]]) -> Iterator[Part]:
 
 def pack(encoded: bytes, metadata: Metadata) -> bytes:
     """Insert metadata after the header chunk of a PNG."""
-    return encoded[:_HEADER_END] + b"".join(_written(*block) for block in metadata) + encoded[_HEADER_END:]
+    return encoded[:_HEADER_END] + packed_metadata(metadata) + encoded[_HEADER_END:]
+
+
+def packed_metadata(metadata: Metadata) -> bytes:
+    """The chunks of metadata, which follow the header chunk."""
+    return b"".join(_written(*block) for block in metadata)
 
 
 def is_plain_srgb(colour: bytes) -> bool:
@@ -275,11 +280,12 @@ def _written(kind: MetadataKind, block: bytes) -> bytes:
     if kind in (MetadataKind.PNG_COLOUR, MetadataKind.PNG_PLACE, MetadataKind.PNG_TEXT):
         return block
     if kind is MetadataKind.RESOLUTION:
-        return _chunk(b"pHYs", _physical(from_block(block)))
+        return chunk(b"pHYs", _physical(from_block(block)))
     if kind is MetadataKind.ICC:
-        return _chunk(b"iCCP", b"ICC\0\0" + zlib.compress(block))
-    return _chunk(b"eXIf", block) if kind is MetadataKind.EXIF else _chunk(b"iTXt", _XMP_KEYWORD + bytes(4) + block)
+        return chunk(b"iCCP", b"ICC\0\0" + zlib.compress(block))
+    return chunk(b"eXIf", block) if kind is MetadataKind.EXIF else chunk(b"iTXt", _XMP_KEYWORD + bytes(4) + block)
 
 
-def _chunk(kind: bytes, body: bytes) -> bytes:
+def chunk(kind: bytes, body: bytes) -> bytes:
+    """One chunk, with its length and its checksum."""
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))

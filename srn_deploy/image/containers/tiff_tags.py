@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from srn_deploy.image.containers.ifd import (
@@ -101,18 +101,23 @@ def pack(encoded: bytes, metadata: Metadata) -> bytes:
     """Insert metadata into a TIFF from `image.tiff.encode`, which is little-endian: a new directory at its end."""
     tiff = tiff_of(encoded)
     assert tiff is not None
-    entries = dict(tiff.directory(tiff.first).entries)
-    blocks, at = dict(metadata), len(encoded) + len(encoded) % 2
-    if MetadataKind.RESOLUTION in blocks:
-        entries |= {entry.tag: entry for entry in from_block(blocks[MetadataKind.RESOLUTION]).entries()}
-    for kind, tag, stored_as in ((MetadataKind.ICC, ICC, UNDEFINED), (MetadataKind.XMP, XMP, BYTE)):
-        if kind in blocks:
-            entries[tag] = Entry(tag=tag, kind=stored_as, stored=blocks[kind])
-    directory = _with_exif(entries, blocks.get(MetadataKind.EXIF, b""), _Writer("<", tiff.is_big), at)
+    entries, at = tiff.directory(tiff.first).entries, len(encoded) + len(encoded) % 2
+    directory = directory_with(metadata, entries, at, is_big=tiff.is_big)
     start = struct.pack("<Q", at) if tiff.is_big else struct.pack("<I", at)
     pointer_at = 8 if tiff.is_big else 4
     rest = encoded[pointer_at + len(start):]
     return b"".join((encoded[:pointer_at], start, rest, bytes(at - len(encoded)), directory))
+
+
+def directory_with(metadata: Metadata, entries: Mapping[int, Entry], at: int, *, is_big: bool) -> bytes:
+    """A little-endian directory for the offset `at` of a file: its own tags, and those of the metadata."""
+    blocks, all_entries = dict(metadata), dict(entries)
+    if MetadataKind.RESOLUTION in blocks:
+        all_entries |= {entry.tag: entry for entry in from_block(blocks[MetadataKind.RESOLUTION]).entries()}
+    for kind, tag, stored_as in ((MetadataKind.ICC, ICC, UNDEFINED), (MetadataKind.XMP, XMP, BYTE)):
+        if kind in blocks:
+            all_entries[tag] = Entry(tag=tag, kind=stored_as, stored=blocks[kind])
+    return _with_exif(all_entries, blocks.get(MetadataKind.EXIF, b""), _Writer("<", is_big), at)
 
 
 def _with_exif(entries: dict[int, Entry], exif: bytes, form: _Writer, at: int) -> bytes:
