@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from srn_deploy.backends import open_backend
     from srn_deploy.errors import SrnDeployError
     from srn_deploy.image.output_size import OutputSize
+    from srn_deploy.inference.result_options import ResultOptions
     from srn_deploy.spec import Corrections, ModelSpec
     from srn_deploy.system.threads import cpu_threads
     from srn_deploy.tiling.windows import TileOptions
@@ -29,13 +30,14 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
 
-__all__ = ["Corrections", "ModelSpec", "OutputSize", "SrnDeployError", "TileOptions", "Upscaler", "__version__",
-           "cpu_threads", "load", "open_backend"]
+__all__ = ["Corrections", "ModelSpec", "OutputSize", "ResultOptions", "SrnDeployError", "TileOptions", "Upscaler",
+           "__version__", "cpu_threads", "load", "open_backend"]
 
 _HOMES = {
     "Corrections": "srn_deploy.spec",
     "ModelSpec": "srn_deploy.spec",
     "OutputSize": "srn_deploy.image.output_size",
+    "ResultOptions": "srn_deploy.inference.result_options",
     "SrnDeployError": "srn_deploy.errors",
     "TileOptions": "srn_deploy.tiling.windows",
     "Upscaler": "srn_deploy.api",

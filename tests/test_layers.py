@@ -7,8 +7,8 @@ from pathlib import Path
 from tests.test_house import PACKAGE, imports_of, package_sources
 
 LAYERS: dict[str, tuple[str, ...]] = {
-    "system": (("arguments bounded_process cache control_groups cpu_features cuda_driver documents folders hashing "
-                "installed"),
+    "system": (("arguments bounded_process cache control_groups cpu_features cuda_driver documents file_times "
+                "folders hashing installed"),
                "atomic locks memory threads",
                "held_folder"),
     "image": (("alpha bicubic output_size reduction containers/foreign containers/ifd containers/pixel_map "
@@ -36,8 +36,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "engine": ("library monitor options", "identity", "manifest", "store", "caches load", "build contexts"),
     "backends": ("compiled_models cuda_graph cuda_session first_run protocol pytorch_clock pytorch_graph", "batch",
                  "onnx_runtime open_vino pytorch tensor_rt", "open_vino_products trial_run"),
-    "inference": ("guard plan source_rows upscale", "earlier_results large_results setup", "repair", "arrays",
-                  "guarded_rows sizing", "bands", "jobs"),
+    "inference": ("guard naming result_options source_rows upscale", "plan", "earlier_results large_results setup",
+                  "repair", "arrays", "guarded_rows sizing", "bands", "jobs"),
     "quality": ("metrics", "pairs", "evaluate"),
     "measurement": ("sizes", "halo reach value_range"),
     "verification": ("agreement sample_images", "certificate export_proof", "verify", "cpu_precision"),
@@ -55,7 +55,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
                  "earlier_run", "initialization options teacher", "trainer"),
     "cli": ("messages signals values", "options",
             ("bench_view build_engine compare doctor engines evaluate export info models progress recipes "
-             "size_options train verify"), "bench tune_view upscale", "tune"),
+             "result_options train verify"), "bench tune_view upscale", "tune"),
 }
 """Package to its layers, lowest first. A package's own `__init__` is the top one: it collects what the others offer."""
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from srn_deploy.cli import size_options
+from srn_deploy.cli import result_options
 from srn_deploy.errors import OptionError, UnwritableImage
 from srn_deploy.image.output_size import MOST_SIDE_PX, OutputSize, parse_box
 from srn_deploy.image.writing import LARGEST_SIDE_PX
@@ -85,4 +85,4 @@ def test_a_box_is_typed_width_first(text: str) -> None:
 
 
 def test_the_most_that_can_be_asked_for_is_what_the_largest_format_holds() -> None:
-    assert max(LARGEST_SIDE_PX.values()) == MOST_SIDE_PX == size_options._MOST_SIDE_PX
+    assert max(LARGEST_SIDE_PX.values()) == MOST_SIDE_PX == result_options._MOST_SIDE_PX

@@ -21,6 +21,7 @@ from srn_deploy.image.reduction import reduced
 from srn_deploy.inference.earlier_results import Fault, compare_with_sources
 from srn_deploy.inference.jobs import Outcome, run_jobs
 from srn_deploy.inference.plan import plan_jobs
+from srn_deploy.inference.result_options import ResultOptions
 from srn_deploy.inference.setup import Setup
 from tests.commands import srn_deploy as run
 from tests.fakes import NearestBackend
@@ -38,7 +39,8 @@ def put(path: Path, pixels: NDArray[Any] = PIXELS, **others: Any) -> Path:
 
 
 def one(source: Path, target: Path, size: OutputSize, backend: NearestBackend | None = None) -> Outcome:
-    (outcome,) = run_jobs(plan_jobs(source, target, size=size), Setup(backend or NearestBackend()))
+    jobs = plan_jobs(source, target, wanted=ResultOptions(size=size))
+    (outcome,) = run_jobs(jobs, Setup(backend or NearestBackend()))
     return outcome
 
 
@@ -57,7 +59,8 @@ def test_alpha_and_all_bits_are_kept(tmp_path: Path, dtype: Any) -> None:
     alpha[:, :15] = top
     put(tmp_path / "a.tif", pixels, alpha=alpha)
     setup = Setup(NearestBackend(spec=replace(NearestBackend().spec, pixel_type=srn_deploy.spec.PixelType.FLOAT32)))
-    (outcome,) = run_jobs(plan_jobs(tmp_path / "a.tif", tmp_path / "b.tif", size=HALF_AGAIN), setup)
+    jobs = plan_jobs(tmp_path / "a.tif", tmp_path / "b.tif", wanted=ResultOptions(size=HALF_AGAIN))
+    (outcome,) = run_jobs(jobs, setup)
     assert outcome.error is None, outcome.error
     result = read_image(tmp_path / "b.tif")
     assert result.pixels.dtype == dtype
@@ -82,7 +85,7 @@ def test_more_than_the_network_gives_is_an_error_of_that_image_alone_before_it_r
     put(tmp_path / "in/a.png")
     put(tmp_path / "in/b.png", PIXELS.repeat(2, 0).repeat(2, 1))
     backend = NearestBackend()
-    jobs = plan_jobs(tmp_path / "in", tmp_path / "out", size=OutputSize(width=100))
+    jobs = plan_jobs(tmp_path / "in", tmp_path / "out", wanted=ResultOptions(size=OutputSize(width=100)))
     first, second = run_jobs(jobs, Setup(backend))
     assert isinstance(first.error, UnwritableImage)
     assert "100 x 67 px is more than the 60 x 40 px" in first.error.message
@@ -143,7 +146,7 @@ def test_earlier_results_are_compared_with_the_size_that_is_asked_for(tmp_path: 
     put(tmp_path / "out/a.png", PIXELS.repeat(2, 0).repeat(2, 1))
     faults = {}
     for size in (OutputSize(), HALF_AGAIN, OutputSize(width=100)):
-        found = compare_with_sources(plan_jobs(tmp_path / "in", tmp_path / "out", size=size), 2)
+        found = compare_with_sources(plan_jobs(tmp_path / "in", tmp_path / "out", wanted=ResultOptions(size=size)), 2)
         faults[size] = [each.fault for each in found.outdated]
     assert faults == {OutputSize(): [], HALF_AGAIN: [Fault.OTHER_SIZE], OutputSize(width=100): [Fault.OTHER_SIZE]}
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from srn_deploy.cli import options, size_options, values
+from srn_deploy.cli import options, result_options, values
 
 if TYPE_CHECKING:
-    from srn_deploy.image.output_size import OutputSize
     from srn_deploy.inference.plan import Job
+    from srn_deploy.inference.result_options import ResultOptions
     from srn_deploy.spec import Corrections
 
 SUFFIXES = {"png": ".png", "jpeg": ".jpg", "jpg": ".jpg", "webp": ".webp", "tiff": ".tif", "tif": ".tif", "bmp": ".bmp"}
@@ -32,7 +32,7 @@ def _two_at_least(context: click.Context, parameter: click.Parameter, paths: tup
 @click.argument("paths", metavar="IN... OUT", nargs=-1, required=True, callback=_two_at_least)
 @click.option("--model", help="A model's name, or a checkpoint, graph or engine file.  "
                                  "[default: the shipped default]")
-@size_options.size
+@result_options.results
 @options.device
 @options.precision
 @click.option("--tile", default="auto", show_default=True, metavar="auto|none|N", callback=values.tile_side,
@@ -55,7 +55,7 @@ def _two_at_least(context: click.Context, parameter: click.Parameter, paths: tup
 def upscale(paths: tuple[str, ...], model: str | None, device: str, precision: str, tile: int | str | None,
             halo: int | None, quality: int | None, guard: str, suffix: str | None, max_megapixels: float | None,
             skip_existing: bool, update: bool, threads: int | None, corrections: Corrections,
-            size: OutputSize) -> None:
+            wanted: ResultOptions, name: str | None) -> None:
     """Upscale an image, several, or every image of a folder (the tree is kept).
 
     OUT is a file, or a folder: one that exists, ends in a slash, or is for several INs, each of which keeps its name in
@@ -73,12 +73,11 @@ def upscale(paths: tuple[str, ...], model: str | None, device: str, precision: s
     from srn_deploy.tiling.windows import TileOptions
 
     tiles = TileOptions(tile=tile, halo=halo)
-    planned = plan_jobs(paths[:-1], paths[-1], suffix, size=size)
+    planned = plan_jobs(paths[:-1], paths[-1], suffix, wanted=wanted, name=name, factor=0)
     clear_leftovers(planned)  # here too: a folder may be finished except for them
     kept = skip_existing or update
     missing = pending(planned)
-    resume = f"Continue with {'--update' if update else '--skip-existing'}." if kept or missing == planned else \
-        "Some outputs existed before this run: run it again without --skip-existing."
+    resume = _how_to_resume(update=update, all_are_ours=kept or missing == planned)
     try:
         with cpu_threads(threads):
             upscaler = load_as(model, OpenRequest(
@@ -87,6 +86,8 @@ def upscale(paths: tuple[str, ...], model: str | None, device: str, precision: s
     except KeyboardInterrupt:
         raise stopped(0, len(missing if kept else planned), resume) from None
     with upscaler:
+        planned, missing = _with_factor(planned, missing, name, upscaler.spec.scale)
+        resume = _how_to_resume(update=update, all_are_ours=kept or missing == planned)
         jobs = _left_to_do(planned, upscaler.spec.scale, update=update) if kept and missing != planned else planned
         if not jobs:
             return
@@ -95,6 +96,25 @@ def upscale(paths: tuple[str, ...], model: str | None, device: str, precision: s
         show(len(jobs), len(planned) - len(jobs),
              lambda on_tile: upscaler.upscale_jobs(jobs, quality=quality, on_tile=on_tile,
                                                    max_megapixels=max_megapixels or MAX_MEGAPIXELS), resume=resume)
+
+
+def _how_to_resume(*, update: bool, all_are_ours: bool) -> str:
+    if all_are_ours:
+        return f"Continue with {'--update' if update else '--skip-existing'}."
+    return "Some outputs existed before this run: run it again without --skip-existing."
+
+
+def _with_factor(planned: list[Job], missing: list[Job], name: str | None,
+                 factor: int) -> tuple[list[Job], list[Job]]:
+    """The jobs, and those without an output, under the names that only the factor of the model completes."""
+    from srn_deploy.inference.earlier_results import pending
+    from srn_deploy.inference.naming import NamePattern
+    from srn_deploy.inference.plan import renamed
+
+    if name is None or not planned or not NamePattern(name).needs_model(planned[0].wanted.size):
+        return planned, missing
+    named = renamed(planned, NamePattern(name), factor)
+    return named, pending(named)
 
 
 def _left_to_do(planned: list[Job], scale: int, *, update: bool) -> list[Job]:

@@ -31,6 +31,7 @@ from srn_deploy.inference.setup import Setup
 from srn_deploy.inference.sizing import Upscaled, needs_network, upscaled
 from srn_deploy.inference.upscale import check_takes
 from srn_deploy.system.atomic import DISK_IS_FULL, sweep
+from srn_deploy.system.file_times import kept_time
 
 AHEAD = 2
 """Images that may wait decoded before the network, and for encoding after it: bounds the memory."""
@@ -127,7 +128,12 @@ def _warn(job: Job, sentences: Sentences) -> None:
 
 def _write(job: Job, large: Upscaled, quality: int | None) -> Sentences:
     image = large.finished()
-    return image.remarks + write_image(job.target, image, quality=quality)
+    return image.remarks + write_image(job.target, image, quality=quality) + _times_kept(job)
+
+
+def _times_kept(job: Job) -> Sentences:
+    """Give a result that is written the time of its image where that is wanted; a sentence where it fails."""
+    return kept_time(job.source, job.target) if job.wanted.keep_times else ()
 
 
 def _upscaled_and_written(job: Job, image: Future[Image | LargeImage], setup: Setup, quality: int | None,
@@ -141,7 +147,7 @@ def _upscaled_and_written(job: Job, image: Future[Image | LargeImage], setup: Se
         decoded = image.result()
         if isinstance(decoded, LargeImage):
             lost, findings = upscale_by_bands(decoded, setup)
-            written.set_result(lost)
+            written.set_result(lost + _times_kept(job))
             _warn(job, findings)
             return written, findings
         large, findings = upscaled(decoded, setup, job.size)

@@ -11,7 +11,9 @@ from types import NoneType
 
 from srn_deploy.errors import ImageError, OptionError, UnreadableImage, UnwritableImage
 from srn_deploy.image import FORMATS, container_of, find_images, image_size, is_image_name, without_debris
-from srn_deploy.image.output_size import AS_THE_MODEL_GIVES, OutputSize
+from srn_deploy.image.output_size import OutputSize
+from srn_deploy.inference.naming import NamePattern, expanded
+from srn_deploy.inference.result_options import AS_UPSCALED, ResultOptions
 from srn_deploy.system.arguments import as_path, check_kind
 from srn_deploy.system.folders import why_not_writable
 
@@ -26,41 +28,74 @@ class Job:
 
     source: Path
     target: Path
-    size: OutputSize = AS_THE_MODEL_GIVES
-    """Of the result."""
+    wanted: ResultOptions = AS_UPSCALED
+
+    @property
+    def size(self) -> OutputSize:
+        """What is asked for as the size of the result."""
+        return self.wanted.size
 
 
 def plan_jobs(sources: str | Path | Iterable[str | Path], target: str | Path, suffix: str | None = None, *,
-              size: OutputSize = AS_THE_MODEL_GIVES) -> list[Job]:
+              wanted: ResultOptions = AS_UPSCALED, name: str | None = None, factor: int | None = None) -> list[Job]:
     """One job for each image file that is named, and for each image of a folder; the tree of folders is kept.
 
     One file is written to the path `target`, or into it where it is a folder or ends in a slash; the images of one
     folder into `target`. Of several sources each keeps its name in the folder `target`, as `cp` has it. Missing folders
-    are made when something is written. suffix: replaces that of every target, as in ".png"; the name of a single target
-    file is kept. size: of every result.
+    are made when something is written. A source that does not exist and has `*`, `?` or `[` is a pattern.
+
+    suffix: replaces that of every target, as in ".png"; the name of a single target file is kept. name: what each
+    result in a folder is called, as in "{stem}_x{scale}{suffix}" (`NamePattern`); factor: that of the model, for
+    {scale}.
 
     Raises OptionError where sources and target do not fit together, UnreadableImage where there is nothing to read,
     and UnwritableImage where a result would overwrite a source or another result, cannot have a folder, or has no
     image suffix.
     """
     several = sources if isinstance(sources, Iterable) and not isinstance(sources, str | Path) else [sources]
-    named = [as_path(each, "source") for each in several]
+    named = list(expanded(as_path(each, "source") for each in several))
     as_path(target, "target")
     if not named:
         raise OptionError("There is nothing to upscale.", remedy="Give at least one file or folder.")
     check_kind(suffix, (str, NoneType), "suffix", remedy='Give one as in ".png".')
-    check_kind(size, OutputSize, "size", remedy="Give srn_deploy.OutputSize(width=...).")
+    check_kind(wanted, ResultOptions, "wanted", remedy="Give ResultOptions(size=..., keep_times=...).")
+    pattern = None if name is None else NamePattern(name)
+    if pattern is not None and pattern.needs_model(wanted.size) and factor is None:
+        raise OptionError(f"The name {name!r} has {{scale}}, and no factor is given.", remedy="Give that of the model.")
     if suffix is not None:
         container_of(Path(f"any{suffix}"))
     try:
         jobs = _with_suffix(_planned(named, target), Path(target), suffix)
         if len(jobs) == 1 and jobs[0].target == Path(target):
             container_of(jobs[0].target)
-        _refuse_overwriting(jobs)
-        _refuse_shared_targets(jobs)
-        return [replace(job, size=size) for job in jobs]
+            _refuse_two_names(jobs[0].target, pattern)
+        jobs = [replace(job, wanted=wanted) for job in jobs]
+        if pattern is not None:
+            jobs = _named(jobs, pattern, 0 if factor is None else factor)
+        check_targets(jobs)
     except OSError as error:  # names that are too long
         raise OptionError(f"{error.filename}: {error.strerror}.", remedy="Check the path.") from error
+    return jobs
+
+
+def renamed(jobs: Iterable[Job], pattern: NamePattern, factor: int) -> list[Job]:
+    """The jobs with the names that a pattern gives their results, in the same folders; factor: of the model.
+
+    Raises UnwritableImage as `plan_jobs` does.
+    """
+    new = _named(jobs, pattern, factor)
+    check_targets(new)
+    return new
+
+
+def _named(jobs: Iterable[Job], pattern: NamePattern, factor: int) -> list[Job]:
+    return [replace(job, target=pattern.filled(job.source, job.target, job.size, factor)) for job in jobs]
+
+
+def check_targets(jobs: Sequence[Job]) -> None:
+    """Raise UnwritableImage if a result would overwrite an image to be read, or another result, or has no folder."""
+    _refuse_overwriting(jobs)
+    _refuse_shared_targets(jobs)
 
 
 @dataclass(frozen=True)
@@ -94,6 +129,12 @@ def _planned(named: Sequence[Path], target: str | Path) -> list[Job]:
         raise UnreadableImage(f"None of the {len(named)} inputs is or contains an image.",
                               remedy=f"Give files or folders of {FORMATS}.")
     return jobs
+
+
+def _refuse_two_names(target: Path, pattern: NamePattern | None) -> None:
+    if pattern is not None:
+        raise OptionError(f"{target} is the name of a file, and {pattern.text!r} another one.",
+                          remedy=f"Give a folder as the output, such as {target.parent}{os.sep}, or no pattern.")
 
 
 def _is_named_as_folder(target: str | Path) -> bool:
