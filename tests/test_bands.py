@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +15,18 @@ import pytest
 from numpy.typing import NDArray
 
 import srn_deploy
-from srn_deploy.errors import OutOfMemory
+from srn_deploy.errors import OutOfMemory, UnreadableImage, UnwritableImage
 from srn_deploy.image import Image, read_image, write_image
-from srn_deploy.inference import large_results
+from srn_deploy.image.bands.png_rows import PngRows
+from srn_deploy.image.bands.png_stream import PngEncoder
+from srn_deploy.image.bands.tiff_rows import TiffRows
+from srn_deploy.image.bands.tiff_stream import TiffEncoder
+from srn_deploy.inference import guarded_rows, jobs, large_results
 from srn_deploy.inference.guard import Guard
 from srn_deploy.inference.jobs import Outcome, run_jobs
 from srn_deploy.inference.plan import Job
 from srn_deploy.inference.setup import Fp32Fallback, Setup
+from srn_deploy.tiling.interpolation import Geometry
 from srn_deploy.tiling.windows import TileOptions
 from tests.fakes import NearestBackend
 from tests.picture_table import INFORMATION, KINDS, Information, Kind
@@ -128,6 +136,110 @@ def test_a_network_with_esa_gives_the_same_bits_by_bands(tmp_path: Path, run_bot
     with srn_deploy.load("srn-s-b4-x4", device="cpu", tiles=TileOptions(tile=48)) as upscaler:
         run_both(source, ".png", upscaler._setup)
     assert_same(tmp_path / "whole.png", tmp_path / "bands.png")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("guard", [Guard.WARN, Guard.REPAIR])
+def test_a_file_is_read_only_as_far_as_it_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str,
+                                                    guard: Guard) -> None:
+    write_image(source := tmp_path / f"in{suffix}", waves(700, 90, KINDS[2], poisoned=True))
+    monkeypatch.setattr(large_results, "LARGE_RESULT_BYTES", 0)
+    monkeypatch.setattr(jobs, "read_image", None)
+    asked: list[tuple[int, int]] = []
+    rows: type[PngRows] | type[TiffRows] = PngRows if suffix == ".png" else TiffRows
+    plain_read = rows.read
+
+    def read(self: Any, start: int, stop: int) -> Any:
+        asked.append((start, stop))
+        return plain_read(self, start, stop)
+
+    monkeypatch.setattr(rows, "read", read)
+    setup = Setup(DivergingBackend(HALF), tiles=TileOptions(tile=48), guard=guard)
+    outcome, = run_jobs([Job(source=source, target=tmp_path / "out.png")], setup)
+    assert outcome.error is None
+    bands = [band for band in asked if band != (0, 1)]  # the first row of a PNG shows its channels
+    assert len(bands) > 5
+    assert bands[0][0] == 0
+    assert all(stop == start for (_, stop), (start, _) in pairwise(bands))
+    assert bands[-1][1] == 700
+
+
+@dataclass
+class MeanwhileBackend(NearestBackend):
+    """Something happens to a file before the third window."""
+
+    happens: Callable[[], object] = field(default=lambda: None)
+
+    def run(self, batch: NDArray[Any], geometry: Geometry | None = None) -> NDArray[Any]:
+        if len(self.shapes) == 3:
+            self.happens()
+        return super().run(batch)
+
+
+@pytest.mark.parametrize(("happens", "says"), [
+    (Path.unlink, "removed or renamed"), (lambda path: path.write_bytes(b"new"), "shrank"),
+    (lambda path: path.write_bytes(path.read_bytes() * 2), "grew")], ids=["vanishes", "shrinks", "grows"])
+def test_a_source_that_changes_during_the_work_is_an_error_and_the_next_image_is_made(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, happens: Callable[[Path], object], says: str) -> None:
+    monkeypatch.setattr(large_results, "LARGE_RESULT_BYTES", 0)
+    write_image(source := tmp_path / "in.tif", waves(400, 90, KINDS[2]))
+    write_image(other := tmp_path / "other.png", waves(50, 40, KINDS[2]))
+    backend = MeanwhileBackend(happens=lambda: happens(source))
+    first, second = run_jobs([Job(source=path, target=tmp_path / "out" / path.name) for path in (source, other)],
+                             Setup(backend, tiles=TileOptions(tile=48), guard=Guard.OFF))
+    assert isinstance(first.error, UnreadableImage)
+    assert says in first.error.message
+    assert second.error is None
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["other.png"]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_disk_that_fills_up_in_a_band_leaves_no_half_file_and_ends_the_run(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    monkeypatch.setattr(large_results, "LARGE_RESULT_BYTES", 0)
+    encoder = {".png": PngEncoder, ".tif": TiffEncoder}[suffix]
+
+    def add(self: Any, file: Any, packed: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(encoder, "add", add)
+    sources = [tmp_path / f"{number}.png" for number in range(6)]
+    for source in sources:
+        write_image(source, waves(400, 90, KINDS[2]))
+    backend = NearestBackend()
+    outcomes = list(run_jobs([Job(source=source, target=tmp_path / "out" / f"{source.stem}{suffix}")
+                              for source in sources], Setup(backend, tiles=TileOptions(tile=48))))
+    assert len(outcomes) < 6
+    for outcome in outcomes:
+        assert isinstance(outcome.error, UnwritableImage)
+        assert "No space left on device" in outcome.error.message
+        assert "free space" in outcome.error.remedy
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_less_memory_than_one_band_takes_is_an_error_with_a_remedy(tmp_path: Path,
+                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(large_results, "LARGE_RESULT_BYTES", 0)
+    write_image(source := tmp_path / "in.png", waves(400, 90, KINDS[2]))
+
+    def place(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(guarded_rows._Bands, "place", place)
+    outcome, = run_jobs([Job(source=source, target=tmp_path / "out.png")], Setup(NearestBackend()))
+    assert isinstance(outcome.error, OutOfMemory)
+    assert "a smaller --tile" in outcome.error.remedy
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_progress_counts_the_tiles_of_colour_and_alpha_together(tmp_path: Path,
+                                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(large_results, "LARGE_RESULT_BYTES", 0)
+    write_image(source := tmp_path / "in.png", waves(100, 90, KINDS[3]))
+    seen: list[tuple[int, int]] = []
+    setup = Setup(NearestBackend(), tiles=TileOptions(tile=50, halo=0), on_tile=lambda *now: seen.append(now))
+    list(run_jobs([Job(source=source, target=tmp_path / "out.png")], setup))
+    assert seen == [(done, 8) for done in range(1, 9)]
 
 
 def test_a_small_result_is_written_whole(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

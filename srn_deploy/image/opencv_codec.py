@@ -38,15 +38,16 @@ def webp_options(quality: int | None) -> tuple[int, ...]:
 def decode_png(unpacked: Unpacked, path: Path) -> Decoded:
     """Decode a PNG; raises UnreadableImage for damaged pixels."""
     check_png(unpacked, path)
-    return _decode(unpacked, path)
+    return decode(unpacked, path)
 
 
 def decode_webp(unpacked: Unpacked, path: Path) -> Decoded:
     """Decode a WebP; raises UnreadableImage for damaged pixels."""
-    return _decode(unpacked, path)
+    return decode(unpacked, path)
 
 
-def _decode(unpacked: Unpacked, path: Path) -> Decoded:
+def decode(unpacked: Unpacked, path: Path) -> Decoded:
+    """Decode pixels whose structure was checked; raises UnreadableImage where they are damaged."""
     _check_limit(unpacked, path)
     decoded = decoded_pixels(unpacked.without_metadata, path)
     channels = decoded.shape[2]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -48,31 +49,53 @@ def read_image(path: str | Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> I
     path = as_path(path, "path")
     unpacked = unpack_checked(path, max_megapixels=max_megapixels)
     decoded = _DECODERS[unpacked.container](unpacked, path)
+    if decoded.is_cmyk:
+        decoded = cmyk.to_rgb(decoded, dict(unpacked.metadata).get(MetadataKind.ICC), path)
+        unpacked = replace(unpacked, metadata=tuple(block for block in unpacked.metadata
+                                                    if block[0] is not MetadataKind.ICC))
+    described = describe(unpacked, path)
+    return Image(pixels=_turned(decoded.colour, described.turn),
+                 alpha=None if decoded.alpha is None else _turned(decoded.alpha, described.turn),
+                 metadata=described.metadata, remarks=described.remarks + decoded.remarks)
+
+
+class Description(NamedTuple):
+    """What a file says of its image."""
+
+    metadata: Metadata
+    """For the upright image."""
+    turn: int
+    """The EXIF orientation of the pixels, 1 to 8."""
+    remarks: tuple[str, ...]
+
+
+def describe(unpacked: Unpacked, path: Path) -> Description:
+    """The metadata of a file and of those beside it, for the image once it is turned upright."""
     beside, beside_parts = read_sidecars(path)
     metadata = unpacked.metadata + beside
-    if decoded.is_cmyk:
-        decoded = cmyk.to_rgb(decoded, dict(metadata).get(MetadataKind.ICC), path)
-        metadata = tuple(block for block in metadata if block[0] is not MetadataKind.ICC)
     turn = orientation_of(metadata)
     metadata, parts = _without_turn(metadata, turn, unpacked)
     left_behind = unpacked.left_behind + parts + beside_parts
     remarks = (f"{path}: left behind: {listed(left_behind)}.",) if left_behind else ()
-    return Image(pixels=_turned(decoded.colour, turn),
-                 alpha=None if decoded.alpha is None else _turned(decoded.alpha, turn),
-                 metadata=_with_resolution(metadata), remarks=unpacked.remarks + remarks + decoded.remarks)
+    return Description(_with_resolution(metadata), turn, unpacked.remarks + remarks)
 
 
 def unpack_checked(path: Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> Unpacked:
     """Read a file and take it apart without decoding its pixels; raises the errors of `read_image` up to there."""
     check_megapixels(max_megapixels)
     unpacked = unpack(read_bytes(path), path)
+    check_one_image(unpacked, path, max_megapixels)
+    return unpacked
+
+
+def check_one_image(unpacked: Unpacked, path: Path, max_megapixels: float) -> None:
+    """Raise UnreadableImage for more than `max_megapixels`, UnsupportedImage for several frames or pages."""
     _refuse_bombs(unpacked, path, max_megapixels)
     if unpacked.animated:
         kind, part = ("a TIFF of several pages", "page") if unpacked.container is Container.TIFF else \
             ("an animation", "frame")
         raise UnsupportedImage(f"{path} is {kind}, of which only the first {part} would be kept.",
                                remedy=f"Save each {part} as an image of its own.")
-    return unpacked
 
 
 def check_megapixels(most: float) -> None:

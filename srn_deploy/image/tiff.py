@@ -10,13 +10,13 @@ import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from srn_deploy.image.containers import TiffLayout, Unpacked, broken, unsupported
-from srn_deploy.image.containers.ifd import Entry, long8s, longs, shorts, write_directory
+from srn_deploy.image.containers.ifd import Entry, Sliceable, long8s, longs, shorts, write_directory
 from srn_deploy.image.jpeg import decoded_scan, scan_size
 from srn_deploy.image.opencv_codec import decoded_pixels
 from srn_deploy.image.pixels import Decoded, Pixels
@@ -41,27 +41,55 @@ def decode(unpacked: Unpacked, path: Path) -> Decoded:
     """
     assert unpacked.tiff is not None
     layout = unpacked.tiff
+    check_predictor(layout, path)
+    samples = _assembled(unpacked, layout, path)
+    return interpreted(samples, layout, path)
+
+
+def check_predictor(layout: TiffLayout, path: Path) -> None:
+    """Raise UnsupportedImage for a predictor that is not undone here."""
     if layout.predictor not in (1, _HORIZONTAL) and layout.compression in (_LZW, _DEFLATE, _OLD_DEFLATE):
         raise unsupported(path, f"is a TIFF with predictor {layout.predictor}")
-    samples = _assembled(unpacked, layout, path)
-    return _interpreted(samples, layout, path)
 
 
 def _assembled(unpacked: Unpacked, layout: TiffLayout, path: Path) -> Pixels:
     """All samples (H, W, samples) as stored, in 8 or 16 bits; samples of fewer bits take a byte each."""
-    height, width = unpacked.height, unpacked.width
-    canvas = np.empty((height, width, layout.samples), np.uint16 if layout.bits == 16 else np.uint8)
-    across = -(-width // layout.part_width)
-    per_plane = across * -(-height // layout.part_height)
-    for index, (offset, length) in enumerate(layout.parts):
-        plane, number = divmod(index, per_plane)
-        top, left = number // across * layout.part_height, number % across * layout.part_width
-        rows = layout.part_height if layout.is_tiled else min(layout.part_height, height - top)
-        part = _part(unpacked.without_metadata[offset:offset + length], layout, rows, path)
-        chosen = slice(plane, plane + 1) if layout.is_planar else slice(None)
-        place = canvas[top:top + rows, left:left + layout.part_width, chosen]
-        place[...] = part[:place.shape[0], :place.shape[1]]
+    canvas = blank_samples(unpacked.height, unpacked.width, layout)
+    parts = Parts(unpacked.without_metadata, layout, unpacked.height, path)
+    for top in range(0, unpacked.height, layout.part_height):
+        parts.decode_into(canvas[top:top + layout.part_height], top)
     return canvas
+
+
+def blank_samples(height: int, width: int, layout: TiffLayout) -> Pixels:
+    """Zeros (height, width, samples) of the dtype of decoded samples."""
+    return cast(Pixels, np.zeros((height, width, layout.samples), np.uint16 if layout.bits == 16 else np.uint8))
+
+
+class Parts(NamedTuple):
+    """The strips or tiles of an image."""
+
+    data: Sliceable
+    """The file."""
+    layout: TiffLayout
+    height: int
+    """Of the image, in pixels."""
+    path: Path
+
+    def decode_into(self, canvas: Pixels, top: int) -> None:
+        """Decode the strips or tiles of all planes that begin at a row of the image, into these rows of it."""
+        layout, width = self.layout, canvas.shape[1]
+        across = -(-width // layout.part_width)
+        per_plane = across * -(-self.height // layout.part_height)
+        first = top // layout.part_height * across
+        rows = layout.part_height if layout.is_tiled else min(layout.part_height, self.height - top)
+        for plane in range(layout.samples if layout.is_planar else 1):
+            chosen = slice(plane, plane + 1) if layout.is_planar else slice(None)
+            for number in range(across):
+                offset, length = layout.parts[plane * per_plane + first + number]
+                part = _part(self.data[offset:offset + length], layout, rows, self.path)
+                place = canvas[:, number * layout.part_width:(number + 1) * layout.part_width, chosen]
+                place[...] = part[:place.shape[0], :place.shape[1]]
 
 
 def _part(packed: bytes, layout: TiffLayout, rows: int, path: Path) -> Pixels:
@@ -147,7 +175,7 @@ def _single(levels: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
     return cast(NDArray[np.uint8], numbers.reshape(levels.shape[0], -1))
 
 
-def _interpreted(samples: Pixels, layout: TiffLayout, path: Path) -> Decoded:
+def interpreted(samples: Pixels, layout: TiffLayout, path: Path) -> Decoded:
     """Convert stored samples to colour and alpha by the photometric interpretation."""
     colours = {_INKS: 4, _RGB: 3, 6: 3}.get(layout.photometric, 1)
     colour, alpha = samples[..., :colours], samples[..., colours:] if samples.shape[2] > colours else None

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from srn_deploy.errors import OutOfMemory
-from srn_deploy.image import Image, container_of
+from srn_deploy.image import MAX_MEGAPIXELS, Image, container_of
+from srn_deploy.image.bands.files import row_file
 from srn_deploy.image.bands.source import RowSource, WholeImage, shape_only
 from srn_deploy.image.bands.writing import ENCODERS, writing_bands
 from srn_deploy.image.writing import losses
@@ -40,6 +41,29 @@ class LargeImage:
     """Opens the pixels, which the caller closes."""
 
 
+def large_file(job: Job, setup: Setup, *, max_megapixels: float = MAX_MEGAPIXELS) -> LargeImage | None:
+    """The image of a file that can be read by rows, to be written by bands; None for others, and for small results.
+
+    Raises the errors of `read_image`, but for damage of pixels, which is found when they are decoded.
+    """
+    scale = setup.backend.spec.scale
+
+    def is_wanted(height: int, width: int) -> bool:
+        return is_large(3 * height * width * scale**2) and fits(height, width, setup.backend)
+
+    if container_of(job.target) not in ENCODERS:
+        return None
+    found = row_file(job.source, is_wanted, max_megapixels=max_megapixels)
+    if found is None or _is_reduced(job, found.header, scale):
+        return None
+    return LargeImage(job=job, header=found.header, open_rows=found.open)
+
+
+def _is_reduced(job: Job, image: Image, scale: int) -> bool:
+    """Whether the result is not of the size that the network gives."""
+    return job.size.of(image.height, image.width, factor=scale) != (image.height * scale, image.width * scale)
+
+
 def large_image(job: Job, image: Image, setup: Setup) -> LargeImage | None:
     """The same image, to be written by bands; None where its result is small, reduced, or cannot be written so.
 
@@ -48,8 +72,7 @@ def large_image(job: Job, image: Image, setup: Setup) -> LargeImage | None:
     scale = setup.backend.spec.scale
     if not is_large(result_bytes(image, scale)) or not fits(image.height, image.width, setup.backend):
         return None
-    is_reduced = job.size.of(image.height, image.width, factor=scale) != (image.height * scale, image.width * scale)
-    if is_reduced or container_of(job.target) not in ENCODERS:
+    if _is_reduced(job, image, scale) or container_of(job.target) not in ENCODERS:
         if needs_network(job.size, image.height, image.width, factor=scale):
             check_memory(job, image, scale)
         return None

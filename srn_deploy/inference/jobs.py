@@ -25,7 +25,7 @@ from srn_deploy.image import (
     write_image,
 )
 from srn_deploy.inference.arrays import Sentences
-from srn_deploy.inference.bands import LargeImage, large_image, upscale_by_bands
+from srn_deploy.inference.bands import LargeImage, large_file, large_image, upscale_by_bands
 from srn_deploy.inference.plan import Job
 from srn_deploy.inference.setup import Setup
 from srn_deploy.inference.sizing import Upscaled, needs_network, upscaled
@@ -86,6 +86,9 @@ def run_jobs(jobs: Iterable[Job], setup: Setup, *, quality: int | None = None,
     clear_leftovers(jobs)
 
     def read(job: Job) -> Image | LargeImage:
+        if large := large_file(job, setup, max_megapixels=max_megapixels):
+            _check(job, large.header, setup)
+            return large
         image = read_checked(job, setup, max_megapixels=max_megapixels)
         return large_image(job, image, setup) or image
 
@@ -174,6 +177,12 @@ def read_checked(job: Job, setup: Setup, *, max_megapixels: float = MAX_MEGAPIXE
     Raises UnreadableImage, UnsupportedImage, UnsuitableBatch or UnwritableImage.
     """
     image = read_image(job.source, max_megapixels=max_megapixels)
+    _check(job, image, setup)
+    return image
+
+
+def _check(job: Job, image: Image, setup: Setup) -> None:
+    """Raise the errors of `read_checked` for an image, of whose pixels only the shape is used."""
     scale = setup.backend.spec.scale
     if not setup.fallback:
         check_takes(image.pixels.dtype, setup.backend.spec)
@@ -183,7 +192,6 @@ def read_checked(job: Job, setup: Setup, *, max_megapixels: float = MAX_MEGAPIXE
     if not needs_network(job.size, image.height, image.width, factor=scale):
         _log.info("%s has %d x %d px, no fewer than its result: it is reduced without the network.", job.source,
                   image.width, image.height)
-    return image
 
 
 def _outcome(job: Job, written: Future[Sentences], findings: Sentences) -> Outcome:

@@ -36,6 +36,6 @@ def check_memory(job: Job, image: Image, scale: int) -> None:
     needed, free_bytes = int(_COPIES * result_bytes(image, scale)), available_bytes()
     if free_bytes is not None and needed > free_bytes:
         raise OutOfMemory(
-            f"{job.target}: {image.width * scale} x {image.height * scale} px are held whole to be reduced or "
-            f"written as {container_of(job.target)}, which takes {needed / 1e9:.1f} GB, and {free_bytes / 1e9:.1f} GB are free.",
+            f"{job.target}: {image.width * scale} x {image.height * scale} px are held whole to be reduced or written "
+            f"as {container_of(job.target)}; that takes {needed / 1e9:.1f} GB, and {free_bytes / 1e9:.1f} GB are free.",
             remedy="Write a .png or .tif in the size that the model gives, which is written by bands, or free memory.")

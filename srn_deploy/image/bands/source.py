@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self, cast
 
@@ -22,6 +23,9 @@ class ColourAndAlpha(NamedTuple):
     """(rows, W, 1) of the same dtype; None for opaque images."""
 
 
+_EIGHT_BITS = np.dtype(np.uint8)
+
+
 class RowSource(Protocol):
     """An image whose rows are read; whoever opens it closes it."""
 
@@ -39,8 +43,8 @@ class RowSource(Protocol):
         """Close the file."""
 
 
-def shape_only(*, height: int, width: int, channels: int, dtype: np.dtype[np.uint8] | np.dtype[np.uint16],
-               has_alpha: bool) -> tuple[Pixels, Pixels | None]:
+def shape_only(*, height: int, width: int, channels: int, has_alpha: bool,
+               dtype: np.dtype[np.uint8] | np.dtype[np.uint16] = _EIGHT_BITS) -> tuple[Pixels, Pixels | None]:
     """Arrays of colour and alpha that stand for an image of this shape and take no memory; all values are 0."""
     def of(count: int) -> Pixels:
         return cast(Pixels, np.broadcast_to(np.zeros((1, 1, 1), dtype), (height, width, count)))
@@ -80,7 +84,7 @@ class KeptRows:
         elif stop > self._bottom:
             top = max(self._top, start - KEPT_ROWS)
             new, kept = self._source.read(self._bottom, stop), _rows(self._kept, top - self._top, None)
-            self._top, self._kept = top, _joined(kept, new)
+            self._top, self._kept = top, _both(kept, new)
         return _rows(self._kept, start - self._top, stop - self._top)
 
     @property
@@ -104,6 +108,11 @@ def _rows(pixels: ColourAndAlpha, first: int, last: int | None) -> ColourAndAlph
     return ColourAndAlpha(pixels.colour[first:last], None if pixels.alpha is None else pixels.alpha[first:last])
 
 
-def _joined(above: ColourAndAlpha, below: ColourAndAlpha) -> ColourAndAlpha:
-    alpha = None if above.alpha is None or below.alpha is None else np.concatenate([above.alpha, below.alpha])
-    return ColourAndAlpha(np.concatenate([above.colour, below.colour]), alpha)
+def _both(above: ColourAndAlpha, below: ColourAndAlpha) -> ColourAndAlpha:
+    alpha = None if above.alpha is None or below.alpha is None else joined([above.alpha, below.alpha])
+    return ColourAndAlpha(joined([above.colour, below.colour]), alpha)
+
+
+def joined(parts: Sequence[Pixels]) -> Pixels:
+    """Rows below one another."""
+    return parts[0] if len(parts) == 1 else cast(Pixels, np.concatenate(parts))

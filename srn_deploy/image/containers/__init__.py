@@ -35,7 +35,7 @@ from srn_deploy.image.containers.unpacked import (
 )
 
 __all__ = ["Container", "Metadata", "MetadataKind", "TiffLayout", "Unpacked", "bmp_header", "broken", "check_png",
-           "listed", "pack", "resolution_of_exif", "select_supported", "unpack", "unsupported"]
+           "cleaned_up", "listed", "pack", "resolution_of_exif", "select_supported", "unpack", "unsupported"]
 
 
 def unpack(data: bytes, path: Path) -> Unpacked:
@@ -44,7 +44,11 @@ def unpack(data: bytes, path: Path) -> Unpacked:
     Raises UnreadableImage if the data is empty, of an unknown format or incomplete, and UnsupportedImage for variants
     that cannot be read correctly; `path` is only used in messages. A damaged colour profile is ignored with a remark.
     """
-    unpacked = _unpacked(data, path)
+    return cleaned_up(_unpacked(data, path), path)
+
+
+def cleaned_up(unpacked: Unpacked, path: Path) -> Unpacked:
+    """The same with one block of each kind of metadata, and without what refers to parts that are left behind."""
     first, repeats = without_repeats(unpacked.metadata)
     cleaned_metadata, parts = cleaned(first)
     unpacked = replace(unpacked, metadata=cleaned_metadata, left_behind=unpacked.left_behind + repeats + parts)

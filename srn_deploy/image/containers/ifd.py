@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 HEADER_BYTES = 8
 
@@ -120,10 +120,20 @@ _MOST_ENTRIES = 4096
 """In one directory: real ones have a few hundred at most, and one that claims more is damaged."""
 
 
+class Sliceable(Protocol):
+    """Bytes, or a file of which only what is asked for is read."""
+
+    def __len__(self) -> int:
+        """All of them."""
+
+    def __getitem__(self, part: slice, /) -> bytes:
+        """Some of them; fewer at the end, as of bytes."""
+
+
 class Tiff(NamedTuple):
     """A block that begins with the header of a TIFF or BigTIFF, from which its offsets count."""
 
-    data: bytes
+    data: Sliceable
     order: str
     """The byte order: `<` or `>`, as in `struct`."""
     is_big: bool = False
@@ -132,14 +142,19 @@ class Tiff(NamedTuple):
     def first(self) -> int:
         """The offset of the first directory."""
         letter, at = ("Q", 8) if self.is_big else ("I", 4)
-        return int(struct.unpack_from(self.order + letter, self.data, at)[0])
+        return self._numbers(letter, at)[0]
+
+    def _numbers(self, letters: str, at: int) -> tuple[int, ...]:
+        """Whole numbers that are stored at an offset."""
+        form = self.order + letters
+        return struct.unpack(form, self.data[at:at + struct.calcsize(form)])
 
     def directory(self, at: int) -> Directory:
         """The directory at an offset. Damaged entries, whose values lie outside the block, are left out."""
         form, block = _BIG if self.is_big else _CLASSIC, self.data
         if not HEADER_BYTES <= at <= len(block) - form.count_bytes:
             return _NOTHING
-        (count,) = struct.unpack_from(self.order + form.count_letter, block, at)
+        (count,) = self._numbers(form.count_letter, at)
         if count > _MOST_ENTRIES:
             return _NOTHING
         end = at + form.count_bytes + count * form.entry_bytes
@@ -148,29 +163,29 @@ class Tiff(NamedTuple):
         entries = {entry.tag: entry for entry in found if entry is not None}
         if end + form.offset_bytes > len(block):
             return Directory(entries, 0, 0, is_whole=False)
-        following = int(struct.unpack_from(self.order + form.offset_letter, block, end)[0])
+        (following,) = self._numbers(form.offset_letter, end)
         return Directory(entries, end, following, is_whole=None not in found)
 
     def _entry(self, form: _Form, at: int) -> Entry | None:
-        tag, kind, count = struct.unpack_from(f"{self.order}HH{form.offset_letter}", self.data, at)
+        tag, kind, count = self._numbers(f"HH{form.offset_letter}", at)
         if kind not in _UNIT_BYTES:
             kind, count = UNDEFINED, 4  # a type that is not known: keep its first four bytes
         length = count * _UNIT_BYTES[kind] * _UNITS.get(kind, 1)
         values_at = stored_at = at + 4 + form.offset_bytes
         if length > form.offset_bytes:
-            stored_at = int(struct.unpack_from(self.order + form.offset_letter, self.data, values_at)[0])
+            (stored_at,) = self._numbers(form.offset_letter, values_at)
         if stored_at + length > len(self.data):
             return None
         return Entry(tag=tag, kind=kind, stored=self.data[stored_at:stored_at + length], at=at, stored_at=stored_at)
 
 
-def byte_order(block: bytes) -> str | None:
+def byte_order(block: Sliceable) -> str | None:
     """`<` or `>`, as in `struct`; None if the block does not start with the header of a TIFF that is not big."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
     return order if len(block) >= HEADER_BYTES else None
 
 
-def tiff_of(block: bytes) -> Tiff | None:
+def tiff_of(block: Sliceable) -> Tiff | None:
     """A TIFF, BigTIFF or EXIF block; None if it does not start with the header of one."""
     order = byte_order(block)
     if order is not None:

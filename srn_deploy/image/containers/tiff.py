@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from srn_deploy.errors import UnsupportedImage
-from srn_deploy.image.containers.ifd import DIRECTORY, DIRECTORY8, Directory, Entry, Tiff, tiff_of
+from srn_deploy.image.containers.ifd import DIRECTORY, DIRECTORY8, Directory, Entry, Sliceable, Tiff, tiff_of
 from srn_deploy.image.containers.tiff_tags import (
     EXIF,
     GPS,
@@ -56,8 +56,8 @@ _MOST_PAGES = 200
 """Pages, and further directories, that are looked at."""
 
 
-def unpack(data: bytes, path: Path) -> Unpacked:
-    """Take a TIFF or BigTIFF apart.
+def unpack(data: Sliceable, path: Path) -> Unpacked:
+    """Take a TIFF or BigTIFF apart; of a file that is not in memory the pixels are left out.
 
     Raises UnreadableImage if it is incomplete, UnsupportedImage for variants that cannot be read correctly.
     """
@@ -77,8 +77,8 @@ def unpack(data: bytes, path: Path) -> Unpacked:
     pages = _pages(tiff, directory.next)
     descriptions = {tag: name for tag, mark, name in _OF_OLD_PIXELS if tag in entries and mark in entries[tag].stored}
     kept = {tag: entry for tag, entry in entries.items() if tag not in descriptions}
-    return Unpacked(container=Container.TIFF, without_metadata=data, height=height[0], width=width[0], tiff=layout,
-                    metadata=metadata_of(tiff, kept),
+    return Unpacked(container=Container.TIFF, without_metadata=data if isinstance(data, bytes) else b"",
+                    height=height[0], width=width[0], tiff=layout, metadata=metadata_of(tiff, kept),
                     left_behind=tuple(_left_behind(tiff, entries, _LEFT_BEHIND | descriptions, pages)),
                     animated=any(_is_image(page, tiff.order) for page in pages))
 
