@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import NoneType, TracebackType
@@ -19,10 +19,13 @@ from srn_deploy.inference.plan import Job, plan_jobs
 from srn_deploy.inference.setup import Fp32Fallback, Setup
 from srn_deploy.inference.sizing import upscale_array
 from srn_deploy.inference.upscale import OnTile, no_progress
+from srn_deploy.inference.video_names import is_video_name
 from srn_deploy.open_model import OpenRequest, open_with_fallback
 from srn_deploy.spec import AS_RECOGNISED, Corrections, ModelSpec
 from srn_deploy.system.arguments import check_callable, check_kind
 from srn_deploy.tiling.windows import TileOptions
+from srn_deploy.video.files import need_video_packages
+from srn_deploy.video.options import OnFrame, VideoOptions, ignore_frame
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +77,7 @@ class Upscaler:
     def upscale_files(self, source: str | Path | Iterable[str | Path], target: str | Path, *, suffix: str | None = None,
                       quality: int | None = None, max_megapixels: float = MAX_MEGAPIXELS,
                       on_tile: OnTile = no_progress) -> Iterator[Outcome]:
-        """Upscale an image file, several, or every image of a folder, and yield an Outcome for each as it is finished.
+        """Upscale a file, several, or all of a folder, images and videos; yield an Outcome for each as it is finished.
 
         target: a file, or a folder: one that exists, ends in a slash, or is for several sources, each of which keeps
         its name in it. Missing folders are made. suffix: replaces that of every target, as in ".png". For results of
@@ -86,7 +89,8 @@ class Upscaler:
                                  max_megapixels=max_megapixels, on_tile=on_tile)
 
     def upscale_jobs(self, jobs: Iterable[Job], *, quality: int | None = None, max_megapixels: float = MAX_MEGAPIXELS,
-                     on_tile: OnTile = no_progress) -> Iterator[Outcome]:
+                     on_tile: OnTile = no_progress, video: VideoOptions | None = None,
+                     on_frame: OnFrame = ignore_frame) -> Iterator[Outcome]:
         """Upscale the jobs that `plan_jobs` made, or those of them that `pending` leaves, and yield their outcomes.
 
         An Outcome has its job (source and target) and either an error or what was lost and found on the way; an error
@@ -94,14 +98,30 @@ class Upscaler:
         before the network runs on the image, findings of the guard afterwards.
 
         quality: of JPEG and WebP, 1..100. max_megapixels: larger images are refused before they are decoded.
-        on_tile: called with (tiles done, total tiles) of the current image.
+        on_tile: called with (tiles done, total tiles) of the current image. video: how videos are written. on_frame:
+        called with (frames done, frames) of the current video. Raises MissingPackage at once where a job is a video
+        and PyAV is not installed.
         """
         for job in (given := list(jobs) if isinstance(jobs, Iterable) else [jobs]):
             check_kind(job, Job, "A job", remedy="Give what plan_jobs returned.")
         check_callable(on_tile, "on_tile")
         check_quality(quality)
         check_megapixels(max_megapixels)
-        return run_jobs(given, replace(self._setup, on_tile=on_tile), quality=quality, max_megapixels=max_megapixels)
+        check_kind(video, (VideoOptions, NoneType), "video", remedy="Give a VideoOptions, or None.")
+        check_callable(on_frame, "on_frame")
+        setup = replace(self._setup, on_tile=on_tile)
+
+        def pictures(some: Sequence[Job]) -> Iterator[Outcome]:
+            return run_jobs(some, setup, quality=quality, max_megapixels=max_megapixels)
+
+        if not any(is_video_name(job.source) for job in given):
+            return pictures(given)
+        need_video_packages()
+        from srn_deploy.video.jobs import run_mixed, run_video  # here, because images do without PyAV
+
+        return run_mixed(given, pictures, lambda job: run_video(
+            job, replace(setup, on_tile=no_progress), video or VideoOptions(), max_megapixels=max_megapixels,
+            on_frame=on_frame))
 
     def close(self) -> None:
         """Free the backend and the FP32 fallback."""

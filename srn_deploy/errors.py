@@ -31,6 +31,11 @@ SrnDeployError
 │   ├── UnreadableImage       missing, damaged, or not an image
 │   ├── UnsupportedImage      an image of a kind that would lose content
 │   └── UnwritableImage       the output cannot be written as requested
+├── VideoError
+│   ├── UnreadableVideo       missing, damaged, cut short, or not a video
+│   ├── UnsupportedVideo      a video of a kind that would come out wrong
+│   ├── UnwritableVideo       the output cannot be written as requested
+│   └── OtherVideoRun         the unfinished work beside the output is that of another run
 └── TrainingError             a recipe and its data do not fit together
 """
 
@@ -200,6 +205,26 @@ class UnsupportedImage(ImageError):
 
 class UnwritableImage(ImageError):
     """The output cannot be written as requested."""
+
+
+class VideoError(SrnDeployError):
+    """A video cannot be read or written."""
+
+
+class UnreadableVideo(VideoError):
+    """The file is missing, damaged, cut short, or not a video."""
+
+
+class UnsupportedVideo(VideoError):
+    """The video is of a kind that would come out wrong."""
+
+
+class UnwritableVideo(VideoError):
+    """The output cannot be written as requested."""
+
+
+class OtherVideoRun(VideoError):
+    """The unfinished work beside the output is that of a running process, or was made in another way."""
 
 
 class TrainingError(SrnDeployError):

@@ -14,7 +14,7 @@ DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", 
              "benchmarks/README.md", "benchmarks/ablation.md", "docs/training.md", "docs/benchmarks.md",
              "docs/README.md", "docs/tutorial.md", "docs/howto.md", "docs/cli.md", "docs/tiling.md", "docs/models.md",
              "docs/troubleshooting.md", "docs/pictures.md", "docs/guard.md", "docs/install.md", "docs/networks.md",
-             "docs/status.md")
+             "docs/status.md", "docs/video.md")
 
 EXECUTED = {
     "README.md": ("demo_x4.png", "large/demo.png", "mine_x4.png"),
@@ -28,6 +28,8 @@ EXECUTED = {
     "docs/guard.md": ("watched.png", "repaired.png"),
     "docs/models.md": ("models.json", "clean_x4.png"),
     "docs/networks.md": ("mine.onnx", "mine_x2.png"),
+    "docs/video.md": ("large.mp4", "upscaled/demo.png", "upscaled/clip.mp4", "small.mkv", "archive.mkv",
+                      "from_python.mkv"),
 }
 """Documents whose blocks are run in order, and files that are there afterwards."""
 

@@ -17,8 +17,8 @@ import pytest
 PACKAGE = "srn_deploy"
 
 PACKAGES = ("errors", "grid", "spec", "system", "image", "tiling", "registry", "architectures", "graph", "engine",
-            "backends", "inference", "quality", "measurement", "verification", "external", "automatic", "tuning",
-            "open_model", "engine_request", "describe", "api", "benchmark", "doctor", "training", "cli")
+            "backends", "inference", "video", "quality", "measurement", "verification", "external", "automatic",
+            "tuning", "open_model", "engine_request", "describe", "api", "benchmark", "doctor", "training", "cli")
 """Packages and top-level modules, lowest first: each imports only from those before it."""
 
 PUBLIC_FACE = "__init__"
@@ -28,7 +28,8 @@ STARTER = "__main__"
 PLAIN = {"errors", "grid", "spec", "system", "registry", "image/containers", "tiling/shapes", "engine", "automatic",
          "tuning", "open_model", "engine_request", "describe", "benchmark/environment", "benchmark/records",
          "benchmark/results", "benchmark/summary", "benchmark/tables", "verification/verify",
-         "verification/cpu_precision", "doctor", "cli", "architectures/weights/inert_pickle",
+         "verification/cpu_precision", "video/files", "video/options", "video/segments",
+         "doctor", "cli", "architectures/weights/inert_pickle",
          "architectures/weights/pickled_names", PUBLIC_FACE, STARTER}
 """Packages and files that do without arrays, so that the help text appears before numpy is loaded."""
 
@@ -56,6 +57,7 @@ HOMES = {
     "rich": {"cli"},
     "spandrel": {"external/spandrel_bridge"},
     "packaging": {"doctor/requirements"},
+    "av": {"video"},
     "numpy": {*PACKAGES, "doctor/probe"},
 }
 """Library to the packages, or single files, that may import it."""
@@ -63,7 +65,7 @@ HOMES = {
 STANDARD = {*sys.stdlib_module_names, "_typeshed"}
 """Python's own; `_typeshed` exists for the type checker only."""
 
-LATER_LIBRARIES = {"tensorrt", "tensorrt_rtx", "pycuda", "cuda", "av", "ray", "tritonclient"}
+LATER_LIBRARIES = {"tensorrt", "tensorrt_rtx", "pycuda", "cuda", "ray", "tritonclient"}
 
 NETWORK = {"urllib", "http", "socket", "ssl", "socketserver", "ftplib", "smtplib", "poplib", "imaplib", "xmlrpc",
            "webbrowser"}

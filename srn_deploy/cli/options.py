@@ -102,6 +102,32 @@ def corrections(command: Callable[..., Any]) -> Callable[..., Any]:
                         help="The range the weights were trained in, 1 or 255; by default found by trying.")(described)
 
 
+def video(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add how videos are written, which the command receives as one `video`."""
+    @functools.wraps(command)
+    def with_options(*args: Any, codec: str | None, crf: float | None, encoder_option: tuple[str, ...],
+                     keep_partial: bool, **others: Any) -> Any:
+        from srn_deploy.video.options import VideoOptions
+
+        with values.wrong_usage():
+            given = VideoOptions.parse(codec, crf, encoder_option, keep_partial=keep_partial)
+        return command(*args, video=given, **others)
+
+    for option in (
+            click.option("--keep-partial", is_flag=True,
+                         help="After Ctrl-C, write what is finished of a video beside OUT, as one that plays."),
+            click.option("--encoder-option", multiple=True, metavar="KEY=VALUE",
+                         help="An option of the encoder of videos, e.g. preset=slow; may be repeated."),
+            click.option("--crf", type=float, metavar="NUMBER",
+                         help="Constant quality of videos, 0 is the best.  [default: that of the encoder in "
+                              "docs/video.md]"),
+            click.option("--codec", metavar="NAME",
+                         help="Encoder of videos, as FFmpeg calls it: libx264, libx265, libsvtav1, libvpx-vp9, "
+                              "prores_ks, ffv1, hevc_nvenc, ...  [default: by the suffix of OUT and the frames]")):
+        with_options = option(with_options)
+    return with_options
+
+
 weights = click.option("--weights", metavar="NAME",
                        help="Which weights to take from a checkpoint that has several sets.  [default: averaged ones]")
 

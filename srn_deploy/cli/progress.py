@@ -14,9 +14,7 @@ from srn_deploy.cli.messages import above, say
 from srn_deploy.cli.signals import interrupted
 from srn_deploy.inference.jobs import Outcome
 from srn_deploy.inference.upscale import OnTile, no_progress
-
-JobsRun = Callable[[OnTile], Iterator[Outcome]]
-"""Starts the work, which reports each tile, and yields what became of each image."""
+from srn_deploy.video.options import OnFrame
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +23,14 @@ class Display:
 
     on_outcome: Callable[[Outcome], None]
     on_tile: OnTile
+    on_frame: OnFrame
+
+
+JobsRun = Callable[[Display], Iterator[Outcome]]
+"""Starts the work, which reports each tile and frame, and yields what became of each file."""
+
+FRAMES_EVERY_S = 30.0
+"""Between two lines about the frames of a video, where there is no terminal."""
 
 
 def show(total: int, skipped: int, run: JobsRun, *, resume: str) -> None:
@@ -35,7 +41,7 @@ def show(total: int, skipped: int, run: JobsRun, *, resume: str) -> None:
     began, done, failed = time.monotonic(), 0, 0
     try:
         with _display(total) as display:
-            for outcome in run(display.on_tile):
+            for outcome in run(display):
                 failed += outcome.error is not None
                 done += outcome.error is None
                 display.on_outcome(outcome)
@@ -44,7 +50,7 @@ def show(total: int, skipped: int, run: JobsRun, *, resume: str) -> None:
     if total + skipped > 1:
         seconds = time.monotonic() - began
         click.echo(f"{done} written, {failed} failed, {skipped} skipped, in {seconds:.1f} s "
-                   f"({done / max(seconds, 1e-9):.2f} images/s).", err=True)
+                   f"({done / max(seconds, 1e-9):.2f} files/s).", err=True)
     if done + failed < total:
         click.echo(f"{total - done - failed} were not started, because the disk is full. Free space, then: {resume}",
                    err=True)
@@ -72,7 +78,8 @@ def _print(outcome: Outcome, result: Callable[[str], None]) -> None:
 def _display(total: int) -> Iterator[Display]:
     """A bar on a terminal, otherwise lines only."""
     if sys.stderr is None or not sys.stderr.isatty():  # None: a daemon that closed it
-        yield Display(on_outcome=lambda outcome: _print(outcome, click.echo), on_tile=no_progress)
+        yield Display(on_outcome=lambda outcome: _print(outcome, click.echo), on_tile=no_progress,
+                      on_frame=FrameLines().on_frame)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -85,6 +92,7 @@ def _display(total: int) -> Iterator[Display]:
         result = print_above if sys.stdout and sys.stdout.isatty() else click.echo
         images = progress.add_task("images", total=total, rate="", visible=total > 1)
         tiles = progress.add_task("tiles", total=None, rate="", visible=False)
+        frames = progress.add_task("frames", total=None, rate="", visible=False)
 
         def advance(outcome: Outcome) -> None:
             progress.advance(images)
@@ -97,4 +105,38 @@ def _display(total: int) -> Iterator[Display]:
             speed = next(task.speed for task in progress.tasks if task.id == tiles)
             progress.update(tiles, completed=done, rate=f"{speed or 0.0:.2f}/s")
 
-        yield Display(on_outcome=advance, on_tile=on_tile)
+        def on_frame(done: int, all_frames: int) -> None:
+            task = next(task for task in progress.tasks if task.id == frames)
+            if task.total != all_frames or done < task.completed:  # a new video, or one that goes on
+                progress.reset(frames, total=all_frames, completed=done, visible=True)
+            progress.update(frames, completed=done, rate=f"{task.speed or 0.0:.2f}/s")
+
+        yield Display(on_outcome=advance, on_tile=on_tile, on_frame=on_frame)
+
+
+class FrameLines:
+    """Lines about the frames of a video for those who have no terminal: done, per second, and the time that is left."""
+
+    def __init__(self) -> None:
+        self._began = self._said = time.monotonic()
+        self._first = self._done = 0
+
+    def on_frame(self, done: int, total: int) -> None:
+        """Say where the work is, now and then."""
+        now = time.monotonic()
+        if done <= self._done or not self._first:
+            self._began, self._said, self._first = now, now, done
+        self._done = done
+        if now - self._said < FRAMES_EVERY_S or done == self._first:
+            return
+        self._said = now
+        rate = (done - self._first) / (now - self._began)
+        say(f"{done} of {total} frames, {rate:.2f} frames/s, {lasting((total - done) / rate)} left")
+
+
+def lasting(seconds: float) -> str:
+    """A duration in words, as in "2 h 05 min"."""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 1:
+        return f"{rest} s"
+    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min {rest:02} s"

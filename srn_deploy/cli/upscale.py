@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from srn_deploy.inference.plan import Job
     from srn_deploy.inference.result_options import ResultOptions
     from srn_deploy.spec import Corrections
+    from srn_deploy.video.options import VideoOptions
 
 SUFFIXES = {"png": ".png", "jpeg": ".jpg", "jpg": ".jpg", "webp": ".webp", "tiff": ".tif", "tif": ".tif", "bmp": ".bmp"}
 """What --format writes, by the name of the format."""
@@ -42,8 +44,10 @@ def _two_at_least(context: click.Context, parameter: click.Parameter, paths: tup
               help="Of JPEG (default 95) and WebP (default lossless).")
 @click.option("--guard", type=click.Choice(["off", "warn", "repair"]), default="warn", show_default=True,
               help="What to do about blocks that do not resemble the input, because the network broke there.")
+@options.video
 @click.option("--format", "suffix", type=click.Choice(list(SUFFIXES), case_sensitive=False),
-              callback=lambda *given: SUFFIXES.get(given[2]), help="Format of every output; it changes their suffixes.")
+              callback=lambda *given: SUFFIXES.get(given[2]),
+              help="Format of every image; it changes their suffixes.")
 @click.option("--max-megapixels", type=values.PositiveNumber(), metavar="NUMBER",
               help="Refuse larger images before decoding them.  [default: 200]")
 @options.threads
@@ -55,25 +59,27 @@ def _two_at_least(context: click.Context, parameter: click.Parameter, paths: tup
 def upscale(paths: tuple[str, ...], model: str | None, device: str, precision: str, tile: int | str | None,
             halo: int | None, quality: int | None, guard: str, suffix: str | None, max_megapixels: float | None,
             skip_existing: bool, update: bool, threads: int | None, corrections: Corrections,
-            wanted: ResultOptions, name: str | None) -> None:
-    """Upscale an image, several, or every image of a folder (the tree is kept).
+            wanted: ResultOptions, name: str | None, video: VideoOptions) -> None:
+    """Upscale images and videos: one, several, or all of a folder (the tree is kept).
 
     OUT is a file, or a folder: one that exists, ends in a slash, or is for several INs, each of which keeps its name in
     it. It is made where it is missing. PNG, JPEG, WebP, TIFF and BMP; the suffix of OUT or --format chooses the format.
-    Originals are never overwritten.
+    Originals are never overwritten. Of a video (MKV, MP4, MOV, WebM, TS, AVI) every frame is upscaled and all else is
+    copied; a run that was stopped goes on where it was when the same command is given again.
     """
     from srn_deploy.api import load_as
     from srn_deploy.cli.progress import show, stopped
     from srn_deploy.image import MAX_MEGAPIXELS
     from srn_deploy.inference.earlier_results import pending
     from srn_deploy.inference.jobs import clear_leftovers, formats_without_quality
-    from srn_deploy.inference.plan import PixelCounts, plan_jobs
+    from srn_deploy.inference.plan import plan_jobs
     from srn_deploy.open_model import OpenRequest
     from srn_deploy.system.threads import cpu_threads
     from srn_deploy.tiling.windows import TileOptions
 
     tiles = TileOptions(tile=tile, halo=halo)
     planned = plan_jobs(paths[:-1], paths[-1], suffix, wanted=wanted, name=name, factor=0)
+    _check_video_packages(planned)
     clear_leftovers(planned)  # here too: a folder may be finished except for them
     kept = skip_existing or update
     missing = pending(planned)
@@ -82,7 +88,7 @@ def upscale(paths: tuple[str, ...], model: str | None, device: str, precision: s
         with cpu_threads(threads):
             upscaler = load_as(model, OpenRequest(
                 device=device, precision=precision, corrections=corrections,
-                pixels=PixelCounts(missing if skip_existing and not update else planned)), tiles, guard=guard)
+                pixels=_pixels(missing if skip_existing and not update else planned)), tiles, guard=guard)
     except KeyboardInterrupt:
         raise stopped(0, len(missing if kept else planned), resume) from None
     with upscaler:
@@ -94,8 +100,18 @@ def upscale(paths: tuple[str, ...], model: str | None, device: str, precision: s
         if quality is not None and (lossless := formats_without_quality(jobs)):
             _log.warning("--quality does nothing to %s, written without loss.", ", ".join(lossless))
         show(len(jobs), len(planned) - len(jobs),
-             lambda on_tile: upscaler.upscale_jobs(jobs, quality=quality, on_tile=on_tile,
-                                                   max_megapixels=max_megapixels or MAX_MEGAPIXELS), resume=resume)
+             lambda display: upscaler.upscale_jobs(
+                 jobs, quality=quality, on_tile=display.on_tile, video=video, on_frame=display.on_frame,
+                 max_megapixels=max_megapixels or MAX_MEGAPIXELS), resume=resume)
+
+
+def _check_video_packages(planned: list[Job]) -> None:
+    """Raise MissingPackage, before a model is opened, where there are videos and PyAV is not installed."""
+    from srn_deploy.inference.video_names import is_video_name
+    from srn_deploy.video.files import need_video_packages
+
+    if any(is_video_name(job.source) for job in planned):
+        need_video_packages()
 
 
 def _how_to_resume(*, update: bool, all_are_ours: bool) -> str:
@@ -115,6 +131,19 @@ def _with_factor(planned: list[Job], missing: list[Job], name: str | None,
         return planned, missing
     named = renamed(planned, NamePattern(name), factor)
     return named, pending(named)
+
+
+def _pixels(jobs: list[Job]) -> Iterator[int]:
+    """Pixels of each image and of each frame of a video, from headers, read when they are asked for."""
+    from srn_deploy.inference.plan import PixelCounts
+    from srn_deploy.inference.video_names import is_video_name
+
+    videos = [job.source for job in jobs if is_video_name(job.source)]
+    yield from PixelCounts([job for job in jobs if not is_video_name(job.source)])
+    if videos:
+        from srn_deploy.video.scan import pixel_counts
+
+        yield from pixel_counts(videos)
 
 
 def _left_to_do(planned: list[Job], scale: int, *, update: bool) -> list[Job]:

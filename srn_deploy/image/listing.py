@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,19 +42,21 @@ class _Listing:
     """AppleDouble files and the folders in which archives keep them."""
 
 
-def find_images(folder: str | Path, *, without: Path | None = None) -> list[Path]:
+def find_images(folder: str | Path, *, without: Path | None = None,
+                also: Callable[[Path], bool] = lambda path: False) -> list[Path]:
     """Every image file under a folder and its subfolders, sorted by path.
 
     What is passed over is logged, a line for each kind: image files of formats that are not read, symbolic links to
     folders, and what macOS keeps beside images. without: a subfolder that is not searched, such as that of the
-    results. Raises UnreadableImage for a folder that cannot be listed.
+    results. also: which other files are taken, by their names. Raises UnreadableImage for a folder that cannot be
+    listed.
     """
     folder, listing = as_path(folder, "folder"), _Listing()
     skipped = None if without is None else os.path.realpath(without)
     for root, folders, names in os.walk(folder, followlinks=False, onerror=_refuse_folder):
         _sort_folders(Path(root), folders, listing, skipped)
         for path in (Path(root, name) for name in names if not name.startswith(TEMPORARY_MARK)):
-            _sort_file(path, listing)
+            _sort_file(path, listing, also)
     _log_passed_over(listing)
     return sorted(listing.images)
 
@@ -85,8 +87,8 @@ def _sort_folders(root: Path, folders: list[str], listing: _Listing, skipped: st
         folders.remove(path.name)
 
 
-def _sort_file(path: Path, listing: _Listing) -> None:
-    if is_image_name(path):
+def _sort_file(path: Path, listing: _Listing, also: Callable[[Path], bool]) -> None:
+    if is_image_name(path) or also(path):
         (listing.debris if _is_apple_double(path) else listing.images).append(path)
     elif _OTHER_IMAGES.fullmatch(path.suffix):
         (listing.debris if _is_apple_double(path) else listing.other_images).append(path)

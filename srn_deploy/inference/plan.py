@@ -1,4 +1,4 @@
-"""Which image files are read and where their results are written, planned and checked before any work."""
+"""Which files are read and where their results are written, planned and checked before any work."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from srn_deploy.image import FORMATS, container_of, find_images, image_size, is_
 from srn_deploy.image.output_size import OutputSize
 from srn_deploy.inference.naming import NamePattern, expanded
 from srn_deploy.inference.result_options import AS_UPSCALED, ResultOptions
+from srn_deploy.inference.video_names import is_video_name, with_written_suffix
 from srn_deploy.system.arguments import as_path, check_kind
 from srn_deploy.system.folders import why_not_writable
 
@@ -24,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One image file to read and the file to write."""
+    """One image or video to read and the file to write."""
 
     source: Path
     target: Path
@@ -38,13 +39,13 @@ class Job:
 
 def plan_jobs(sources: str | Path | Iterable[str | Path], target: str | Path, suffix: str | None = None, *,
               wanted: ResultOptions = AS_UPSCALED, name: str | None = None, factor: int | None = None) -> list[Job]:
-    """One job for each image file that is named, and for each image of a folder; the tree of folders is kept.
+    """One job for each file that is named, and for each image and video of a folder; the tree of folders is kept.
 
     One file is written to the path `target`, or into it where it is a folder or ends in a slash; the images of one
     folder into `target`. Of several sources each keeps its name in the folder `target`, as `cp` has it. Missing folders
     are made when something is written. A source that does not exist and has `*`, `?` or `[` is a pattern.
 
-    suffix: replaces that of every target, as in ".png"; the name of a single target file is kept. name: what each
+    suffix: replaces that of every image, as in ".png"; the name of a single target file is kept. name: what each
     result in a folder is called, as in "{stem}_x{scale}{suffix}" (`NamePattern`); factor: that of the model, for
     {scale}.
 
@@ -67,7 +68,8 @@ def plan_jobs(sources: str | Path | Iterable[str | Path], target: str | Path, su
     try:
         jobs = _with_suffix(_planned(named, target), Path(target), suffix)
         if len(jobs) == 1 and jobs[0].target == Path(target):
-            container_of(jobs[0].target)
+            if not is_video_name(jobs[0].source):  # of videos the run says which containers are written
+                container_of(jobs[0].target)
             _refuse_two_names(jobs[0].target, pattern)
         jobs = [replace(job, wanted=wanted) for job in jobs]
         if pattern is not None:
@@ -149,7 +151,7 @@ def _check_exists(source: Path) -> None:
 
 
 def _check_is_for_folder(target: str | Path, named: Sequence[Path]) -> None:
-    """Refuse a target that is a file, or has the name of an image: a new folder of that name would be a surprise."""
+    """Refuse a target that is a file, or has the name of one: a new folder of that name would be a surprise."""
     into = Path(target)
     if len(named) > 1:
         what = f"There are {len(named)} inputs"
@@ -158,8 +160,9 @@ def _check_is_for_folder(target: str | Path, named: Sequence[Path]) -> None:
     if into.exists() and not into.is_dir():
         raise OptionError(f"{what}, and {into} is a file.",
                           remedy="Give a folder as the output, last; one that does not exist is made.")
-    if is_image_name(into) and not (into.is_dir() or _is_named_as_folder(target)):
-        raise OptionError(f"{what}, and {into} is the name of an image.",
+    kind = "an image" if is_image_name(into) else "a video" if is_video_name(into) else ""
+    if kind and not (into.is_dir() or _is_named_as_folder(target)):
+        raise OptionError(f"{what}, and {into} is the name of {kind}.",
                           remedy=f"Give a folder as the output, or {into}{os.sep} if that is to be its name.")
 
 
@@ -187,8 +190,8 @@ def _of_file(source: Path, into: Path) -> Iterator[Job]:
 
 
 def _of_folder(source: Path, into: Path, results: Path) -> Iterator[Job]:
-    """Jobs for the images of a folder; results: of an earlier run too, which are not inputs where they lie inside."""
-    found = find_images(source, without=results)
+    """Jobs for the files of a folder; results: of an earlier run too, which are not inputs where they lie inside."""
+    found = find_images(source, without=results, also=is_video_name)
     if not found and into == results:
         raise UnreadableImage(f"{source} contains no image.", remedy=f"Give a folder with files of {FORMATS}.")
     if not found:
@@ -198,13 +201,16 @@ def _of_folder(source: Path, into: Path, results: Path) -> Iterator[Job]:
 
 
 def _with_suffix(jobs: list[Job], target: Path, suffix: str | None) -> list[Job]:
-    single = [job.target for job in jobs if job.target == target and target.suffix]
+    jobs = [replace(job, target=with_written_suffix(job.target)) if job.target != target and is_video_name(job.source)
+            else job for job in jobs]
+    single = [job.target for job in jobs if job.target == target and target.suffix and not is_video_name(job.source)]
     if single and suffix is not None and container_of(single[0]) is not container_of(Path(f"any{suffix}")):
         raise OptionError(f"{target} is not a {suffix} file, as --format requires.",
                           remedy="Leave --format out, or the suffix of the output.")
     if suffix is None:
         return jobs
-    return [job if job.target in single else replace(job, target=job.target.with_suffix(suffix)) for job in jobs]
+    return [job if job.target in single or is_video_name(job.source) else
+            replace(job, target=job.target.with_suffix(suffix)) for job in jobs]
 
 
 def _refuse_overwriting(jobs: Sequence[Job]) -> None:

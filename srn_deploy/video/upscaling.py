@@ -1,0 +1,195 @@
+"""One video from file to file: planned and rehearsed, worked off in segments, joined."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+
+from srn_deploy.errors import UnsupportedVideo
+from srn_deploy.inference.plan import Job
+from srn_deploy.inference.setup import Setup
+from srn_deploy.inference.upscale import check_takes
+from srn_deploy.system.documents import to_builtins
+from srn_deploy.system.installed import installed_versions
+from srn_deploy.video.decoding import SegmentReader
+from srn_deploy.video.encoders import plan_encoding
+from srn_deploy.video.frames import SegmentWork, upscale_segment
+from srn_deploy.video.joining import FinishedStream, join
+from srn_deploy.video.options import OnFrame, VideoOptions, ignore_frame
+from srn_deploy.video.output import VideoTarget, enlarged_matrix
+from srn_deploy.video.probing import Picture, probe
+from srn_deploy.video.rehearsal import rehearse
+from srn_deploy.video.scan import Scan, VideoStream, scan
+from srn_deploy.video.segment_file import FrameFindings, read_header
+from srn_deploy.video.segments import Segment, plan_segments
+from srn_deploy.video.work_folder import RunIdentity, WorkFolder
+
+_MEGA = 1_000_000
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StreamPlan:
+    """One stream of a video: what its frames are, how they are written, and its segments."""
+
+    stream: VideoStream
+    picture: Picture
+    target: VideoTarget
+    segments: Sequence[Segment]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class VideoPlan:
+    """All that is known before the first frame is upscaled."""
+
+    job: Job
+    scanned: Scan
+    streams: Sequence[StreamPlan]
+
+    @property
+    def frames(self) -> int:
+        """Of all streams, as far as packets tell."""
+        return sum(plan.stream.frames for plan in self.streams)
+
+    @property
+    def targets(self) -> Mapping[int, VideoTarget]:
+        """Stream to how it is written."""
+        return {plan.stream.index: plan.target for plan in self.streams}
+
+
+def plan_video(job: Job, setup: Setup, options: VideoOptions, *, max_megapixels: float) -> VideoPlan:
+    """Read the source once, and find out that it can be upscaled into the target.
+
+    Raises a VideoError, OptionError for an encoder or an option that does not exist, and UnsuitableBatch where the
+    frames have more bits than the model takes.
+    """
+    scanned = scan(job.source)
+    streams = []
+    for stream in scanned.streams:
+        picture = probe(job.source, stream.index)
+        if picture.height * picture.width > max_megapixels * _MEGA:
+            raise UnsupportedVideo(f"{job.source}: its frames of {picture.width} x {picture.height} pixels are larger "
+                                   f"than {max_megapixels:g} megapixels.", remedy="Allow it with --max-megapixels.")
+        if not setup.fallback:
+            check_takes(picture.layout.dtype, setup.backend.spec)
+        size = _size_of(job, picture, setup.backend.spec.scale)
+        encoding = plan_encoding(job.target, picture, size, stream.rate, options, threads=setup.threads)
+        matrix = enlarged_matrix(picture.display_matrix, Fraction(encoding.height, picture.height))
+        streams.append(StreamPlan(
+            stream=stream, picture=picture, segments=plan_segments(stream.packets),
+            target=VideoTarget(encoding=encoding, display_matrix=matrix)))
+        _log.info("%s: %d frames by %s in %s", job.source, stream.frames, encoding.encoder,
+                  encoding.layout.described())
+    plan = VideoPlan(job=job, scanned=scanned, streams=streams)
+    rehearse(job.target, scanned, plan.targets)
+    return plan
+
+
+def _size_of(job: Job, picture: Picture, factor: int) -> tuple[int, int]:
+    """(height, width) of the result; one that was asked for is rounded down to whole groups of chroma."""
+    height, width = job.size.of(picture.height, picture.width, factor=factor)
+    if job.size.is_free:
+        return height, width
+    vertical, horizontal = picture.layout.vertical, picture.layout.horizontal
+    return max(height - height % vertical, vertical), max(width - width % horizontal, horizontal)
+
+
+def upscale_video(job: Job, setup: Setup, options: VideoOptions, *, max_megapixels: float,
+                  on_frame: OnFrame = ignore_frame) -> FrameFindings:
+    """Upscale one video into its target, going on where an earlier run of the same kind stopped.
+
+    Every finished segment stays in a folder beside the target until the target is whole, whatever ends the run before.
+    Returns what the guard found. Raises what `plan_video` raises, and a BackendError where the model cannot run.
+    """
+    plan = plan_video(job, setup, options, max_megapixels=max_megapixels)
+    with WorkFolder(job.target, _identity(plan, setup)) as folder:
+        try:
+            _work_off(plan, setup, folder, on_frame)
+        except KeyboardInterrupt:
+            if options.keep_partial:
+                _write_partial(plan, folder)
+            raise
+        finished = [_finished(each, folder) for each in plan.streams]
+        join(job.target, plan.scanned, finished)
+        found = FrameFindings()
+        for stream in finished:
+            for path in stream.segments:
+                found = found.joined(read_header(path).findings)
+        folder.clear()
+    return found
+
+
+def _work_off(plan: VideoPlan, setup: Setup, folder: WorkFolder, on_frame: OnFrame) -> None:
+    done = 0
+    for each in plan.streams:
+        left = [segment for segment in each.segments
+                if not folder.segment(each.stream.index, segment.number).exists()]
+        there = sum(segment.frames for segment in each.segments) - sum(segment.frames for segment in left)
+        if there:
+            _log.info("%s: goes on after %d of %d frames.", plan.job.source, there, each.stream.frames)
+        done += there
+        work = SegmentWork(picture=each.picture, encoding=each.target.encoding, setup=setup, job=plan.job,
+                           time_base=each.stream.time_base)
+        with SegmentReader(plan.job.source, each.stream.index, each.picture) as reader:
+            for segment, following in zip(left, [*left[1:], None], strict=False):
+                counted = _Counted(done, plan.frames, on_frame)
+                upscale_segment(reader.frames(segment, following), work,
+                                folder.segment(each.stream.index, segment.number), counted.step)
+                done += segment.frames
+
+
+class _Counted:
+    """Counts the frames of one segment for who watches."""
+
+    def __init__(self, done: int, total: int, on_frame: OnFrame) -> None:
+        self._done, self._total, self._on_frame = done, total, on_frame
+
+    def step(self) -> None:
+        """One frame more."""
+        self._done += 1
+        self._on_frame(min(self._done, self._total), self._total)
+
+
+def _finished(plan: StreamPlan, folder: WorkFolder) -> FinishedStream:
+    """A stream with its segments from the first on, up to the first that is missing."""
+    paths = []
+    for segment in plan.segments:
+        path = folder.segment(plan.stream.index, segment.number)
+        if not path.exists():
+            break
+        paths.append(path)
+    return FinishedStream(stream=plan.stream, target=plan.target, segments=paths)
+
+
+def _write_partial(plan: VideoPlan, folder: WorkFolder) -> None:
+    """Write the beginning that is finished, cut where the shortest stream ends."""
+    finished = [_finished(each, folder) for each in plan.streams]
+    if not all(each.segments for each in finished):
+        _log.info("%s: nothing of it is finished yet.", plan.job.source)
+        return
+    ends = [float(read_header(each.segments[-1]).times[-1] * each.stream.time_base) for each in finished]
+    target = plan.job.target.with_name(f"{plan.job.target.stem}.partial{plan.job.target.suffix}")
+    join(target, plan.scanned, finished, end=min(ends))
+    _log.info("%s holds the first %.1f s. The same command goes on from there.", target, min(ends))
+
+
+def _identity(plan: VideoPlan, setup: Setup) -> RunIdentity:
+    encodings = tuple(json.dumps(to_builtins(_plain(each.target)), sort_keys=True) for each in plan.streams)
+    versions = {**installed_versions(("srn-deploy", "av")), **av.library_versions}
+    return RunIdentity(source_sha256=plan.scanned.digest, model=setup.backend.spec.to_json(),
+                       backend=type(setup.backend).__name__, tiles=str(setup.tiles), guard=str(setup.guard),
+                       encodings=encodings, program=json.dumps(versions, sort_keys=True))
+
+
+def _plain(target: VideoTarget) -> dict[str, object]:
+    encoding = target.encoding
+    return {"encoder": encoding.encoder, "layout": encoding.layout, "colour": encoding.colour,
+            "height": encoding.height, "width": encoding.width, "rate": str(encoding.rate),
+            "sample_aspect": str(encoding.sample_aspect), "options": encoding.options, "threads": encoding.threads,
+            "display_matrix": target.display_matrix}
