@@ -28,7 +28,7 @@ DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "pictures.md"
 XMP_TAG = 700
 BEGIN, END = "<!-- made by tests/picture_table.py -->\n", "<!-- end -->\n"
 
-FORMATS = {"PNG": ".png", "JPEG": ".jpg", "WebP": ".webp", "TIFF": ".tif", "BMP": ".bmp"}
+FORMATS = {"PNG": ".png", "JPEG": ".jpg", "WebP": ".webp", "TIFF": ".tif", "AVIF": ".avif", "BMP": ".bmp"}
 
 NEAR_LEVELS = 8
 """Smooth images change by at most this many levels at the default quality of JPEG."""

@@ -184,7 +184,7 @@ def test_bytes_after_the_end_of_an_image_are_ignored(tmp_path: Path) -> None:
 def test_a_file_that_is_not_an_image_is_refused_with_a_remedy(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(UnreadableImage, match=r"in\.png is") as caught:
         read_image(saved(tmp_path, data))
-    assert "complete PNG, JPEG, WebP, TIFF or BMP" in caught.value.remedy
+    assert "complete PNG, JPEG, WebP, TIFF, AVIF or BMP" in caught.value.remedy
 
 
 def test_animations_are_refused_because_all_frames_but_one_would_be_lost(tmp_path: Path) -> None:

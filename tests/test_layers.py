@@ -11,17 +11,19 @@ LAYERS: dict[str, tuple[str, ...]] = {
                 "folders hashing installed"),
                "atomic locks memory threads",
                "held_folder"),
-    "image": (("alpha bicubic output_size reduction containers/foreign containers/ifd containers/pixel_map "
+    "image": (("alpha bicubic output_size reduction containers/boxes containers/ifd containers/pixel_map "
                "containers/unpacked containers/xmp"),
+              "containers/foreign containers/heif_items",
               "containers/jpeg_segments containers/photoshop containers/png_blocks containers/xmp_numbers",
               "containers/xmp_drone containers/xmp_regions",
               ("containers/extended_xmp containers/geotiff containers/jpeg_parts containers/resolution containers/webp "
                "containers/xmp_pixels"),
               ("containers/bmp containers/exif containers/jpeg containers/png containers/tiff_tags "
                "containers/world_file"),
-              "containers/moving containers/tiff", "containers/__init__", "files pillow_images pixels", "listing",
+              "containers/avif containers/heif containers/moving containers/tiff", "containers/__init__",
+              "files pillow_images pixels", "listing",
               "pairing", "small_versions",
-              "bmp cmyk jpeg opencv_codec sidecars trial_image", "tiff", "reading writing",
+              "bmp cmyk jpeg opencv_codec sidecars trial_image", "avif tiff", "reading writing",
               "sizes bands/encoding bands/source bands/source_file",
               "bands/png_rows bands/png_stream bands/tiff_rows bands/tiff_stream", "bands/files bands/writing",
               "bands/__init__"),

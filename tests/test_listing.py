@@ -45,10 +45,10 @@ def test_every_suffix_of_a_format_counts_in_any_case(tmp_path: Path) -> None:
 
 def test_images_of_other_formats_are_counted_once_with_the_first_and_what_to_do(
         tmp_path: Path, log: pytest.LogCaptureFixture) -> None:
-    filled(tmp_path, "a.png", "deep/4.avif", "5.GIF", "6.cr2")
+    filled(tmp_path, "a.png", "deep/4.jp2", "5.GIF", "6.cr2")
     names(tmp_path)
     assert log.messages == [(f"Left out: 3 images of a format that is not read, {tmp_path / '5.GIF'} is the first. "
-                            "Convert to PNG, JPEG, WebP, TIFF or BMP.")]
+                            "Convert to PNG, JPEG, WebP, TIFF, AVIF or BMP.")]
 
 
 def test_links_to_folders_are_not_followed_and_counted_once(tmp_path: Path, log: pytest.LogCaptureFixture) -> None:

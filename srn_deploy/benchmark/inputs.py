@@ -57,7 +57,7 @@ def open_inputs(folder: Path | None, limit: int | None = None) -> Inputs:
     paths = find_images(folder)[:limit]
     if not paths:
         raise OptionError(f"{folder} holds no image.",
-                          remedy="Give a folder with PNG, JPEG, WebP, TIFF or BMP files.")
+                          remedy="Give a folder with PNG, JPEG, WebP, TIFF, AVIF or BMP files.")
     pictures = tuple(read_image(path).as_rgb8() for path in paths)
     if small := next((path for path, picture in zip(paths, pictures, strict=True)
                       if min(picture.shape[:2]) < ESA_GRID.first_cell_px), None):

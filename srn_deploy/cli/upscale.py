@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from srn_deploy.spec import Corrections
     from srn_deploy.video.options import VideoOptions
 
-SUFFIXES = {"png": ".png", "jpeg": ".jpg", "jpg": ".jpg", "webp": ".webp", "tiff": ".tif", "tif": ".tif", "bmp": ".bmp"}
+SUFFIXES = {"png": ".png", "jpeg": ".jpg", "jpg": ".jpg", "webp": ".webp", "tiff": ".tif", "tif": ".tif",
+            "avif": ".avif", "bmp": ".bmp"}
 """What --format writes, by the name of the format."""
 
 _log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ def _two_at_least(context: click.Context, parameter: click.Parameter, paths: tup
               help="Side of a tile in input pixels; none runs the whole image at once.")
 @click.option("--halo", type=click.IntRange(min=0), help="Context around a tile.  [default: measured for the network]")
 @click.option("--quality", type=click.IntRange(1, 100),
-              help="Of JPEG (default 95) and WebP (default lossless).")
+              help="Of JPEG (default 95), WebP (default lossless) and AVIF (default 95; 100 is lossless).")
 @click.option("--guard", type=click.Choice(["off", "warn", "repair"]), default="warn", show_default=True,
               help="What to do about blocks that do not resemble the input, because the network broke there.")
 @options.video
@@ -63,9 +64,9 @@ def upscale(paths: tuple[str, ...], model: str | None, device: str, precision: s
     """Upscale images and videos: one, several, or all of a folder (the tree is kept).
 
     OUT is a file, or a folder: one that exists, ends in a slash, or is for several INs, each of which keeps its name in
-    it. It is made where it is missing. PNG, JPEG, WebP, TIFF and BMP; the suffix of OUT or --format chooses the format.
-    Originals are never overwritten. Of a video (MKV, MP4, MOV, WebM, TS, AVI) every frame is upscaled and all else is
-    copied; a run that was stopped goes on where it was when the same command is given again.
+    it. It is made where it is missing. PNG, JPEG, WebP, TIFF, AVIF and BMP; the suffix of OUT or --format chooses the
+    format. Originals are never overwritten. Of a video (MKV, MP4, MOV, WebM, TS, AVI) every frame is upscaled and all
+    else is copied; a run that was stopped goes on where it was when the same command is given again.
     """
     from srn_deploy.api import load_as
     from srn_deploy.cli.progress import show, stopped

@@ -1,7 +1,8 @@
-"""Image files and their pixels: PNG, JPEG, WebP, TIFF and BMP; grey or RGB, 8 or 16 bits, with or without alpha.
+"""Image files and their pixels: PNG, JPEG, WebP, TIFF, AVIF and BMP; grey or RGB, 8 or 16 bits, with or without alpha.
 
-`reading` and `writing` hold the two main functions, with a codec per format (`jpeg`, `tiff`, `bmp`, `opencv_codec` for
-PNG and WebP); `containers` checks files and handles their metadata. `alpha` and `bicubic` work on arrays alone.
+`reading` and `writing` hold the two main functions, with a codec per format (`jpeg`, `tiff`, `bmp`, `avif`,
+`opencv_codec` for PNG and WebP); `containers` checks files and handles their metadata. `alpha` and `bicubic` work on
+arrays alone.
 """
 
 from __future__ import annotations

@@ -5,18 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from srn_deploy.errors import UnreadableImage, UnwritableImage
-from srn_deploy.image.containers import Container
+from srn_deploy.image.containers import FORMATS, Container
+
+__all__ = ["FORMATS", "SUFFIXES", "container_of", "is_image_name", "read_bytes"]
 
 _USUAL = {".png": Container.PNG, ".jpg": Container.JPEG, ".jpeg": Container.JPEG, ".webp": Container.WEBP,
-          ".tif": Container.TIFF, ".tiff": Container.TIFF, ".bmp": Container.BMP}
+          ".tif": Container.TIFF, ".tiff": Container.TIFF, ".bmp": Container.BMP,
+          ".avif": Container.AVIF}
 
 _CONTAINERS = _USUAL | dict.fromkeys((".jfif", ".jpe", ".jfi", ".jif", ".pjpeg", ".pjp"), Container.JPEG) | {
     ".dib": Container.BMP}
 
 SUFFIXES = tuple(_USUAL)
 """The usual suffixes of the formats that are read and written; those of `is_image_name` are all."""
-
-FORMATS = "PNG, JPEG, WebP, TIFF or BMP"
 
 
 def is_image_name(path: Path) -> bool:

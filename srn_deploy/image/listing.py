@@ -15,7 +15,7 @@ from srn_deploy.system.arguments import as_path
 from srn_deploy.system.atomic import TEMPORARY_MARK
 
 _OTHER_IMAGES = re.compile(r"""\.(?:
-    3fr|apng|arw|avif|avifs|bpg|cr2|cr3|crw|cur|dcm|dcr|dds|dng|emf|eps|erf|exr|fff|fit|fits|flif|gif|hdp|hdr|
+    3fr|apng|arw|avifs|bpg|cr2|cr3|crw|cur|dcm|dcr|dds|dng|emf|eps|erf|exr|fff|fit|fits|flif|gif|hdp|hdr|
     heic|heics|heif|hif|icns|ico|iiq|j2c|j2k|jng|jp2|jpf|jps|jpx|jxl|jxr|kdc|kra|mef|mng|mos|mpo|mrw|nef|nrw|
     orf|pam|pbm|pcx|pef|pfm|pgm|pic|pict|pnm|ppm|psb|psd|qoi|raf|ras|raw|rgb|rw2|sgi|sr2|srf|srw|svg|svgz|tga|
     wbmp|wdp|wmf|x3f|xbm|xcf|xpm

@@ -97,7 +97,7 @@ def _alpha_of_grey(decoded: Pixels, transparent: int | None) -> Pixels | None:
     return alpha
 
 
-def encode(path: Path, suffix: str, colour: Pixels, alpha: Pixels | None, options: Sequence[int]) -> bytes:
+def encode_by_opencv(path: Path, suffix: str, colour: Pixels, alpha: Pixels | None, options: Sequence[int]) -> bytes:
     """Encode in the format of a suffix, without metadata; grey with alpha is stored in four channels.
 
     colour: (H, W, 1) or (H, W, 3) RGB. alpha: (H, W, 1). options: parameters of OpenCV's encoder. Raises

@@ -11,7 +11,7 @@ from typing import NamedTuple, cast
 import numpy as np
 
 from srn_deploy.errors import OptionError, UnreadableImage, UnsupportedImage
-from srn_deploy.image import bmp, cmyk, jpeg, opencv_codec, tiff
+from srn_deploy.image import avif, bmp, cmyk, jpeg, opencv_codec, tiff
 from srn_deploy.image.containers import Container, Metadata, MetadataKind, Unpacked, listed, resolution_of_exif, unpack
 from srn_deploy.image.containers.exif import gives_orientation, orientation, upright
 from srn_deploy.image.containers.moving import moved
@@ -35,7 +35,8 @@ FIRST_TURNED_ORIENTATION = 5
 
 _DECODERS: dict[Container, Callable[[Unpacked, Path], Decoded]] = {
     Container.PNG: opencv_codec.decode_png, Container.WEBP: opencv_codec.decode_webp, Container.JPEG: jpeg.decode,
-    Container.TIFF: tiff.decode, Container.BMP: bmp.decode}
+    Container.TIFF: tiff.decode, Container.BMP: bmp.decode,
+    Container.AVIF: avif.decode}
 
 
 def read_image(path: str | Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> Image:

@@ -10,7 +10,7 @@ from types import NoneType
 from typing import NamedTuple
 
 from srn_deploy.errors import OptionError, UnsupportedImage, UnwritableImage
-from srn_deploy.image import bmp, jpeg, opencv_codec, tiff
+from srn_deploy.image import avif, bmp, jpeg, opencv_codec, tiff
 from srn_deploy.image.containers import Container, Metadata, MetadataKind, pack, select_supported
 from srn_deploy.image.containers.exif import with_size
 from srn_deploy.image.containers.xmp_pixels import with_size_in_xmp
@@ -21,12 +21,15 @@ from srn_deploy.system.arguments import as_path, check_kind
 from srn_deploy.system.atomic import replacing
 
 LARGEST_SIDE_PX = {Container.PNG: 1_000_000, Container.JPEG: 65_500, Container.WEBP: 16_383,
-                   Container.TIFF: 1_000_000, Container.BMP: 1_000_000}
+                   Container.TIFF: 1_000_000, Container.BMP: 1_000_000, Container.AVIF: 32_768}
 """The largest side that the libraries can write and read again: libpng's user limit, libjpeg's JPEG_MAX_DIMENSION and
-the 14 bits of WebP. TIFF and BMP have 31 bits, and get the limit of PNG."""
+the 14 bits of WebP. TIFF and BMP have 31 bits, and get the limit of PNG; that of AVIF is libavif's."""
 
-WITH_QUALITY = frozenset({Container.JPEG, Container.WEBP})
+WITH_QUALITY = frozenset({Container.JPEG, Container.WEBP, Container.AVIF})
 """Formats that can be written lossily; the others are always lossless."""
+
+LARGEST_AVIF_PX = 16_384 * 16_384
+"""libavif decodes no more unless a program asks for it."""
 
 LARGEST_PIXELS_BYTES = 4_000_000_000
 """BMP has 32-bit sizes; the rest is for headers and the profile. A TIFF that is larger is written as a BigTIFF."""
@@ -44,6 +47,9 @@ def check_writable(path: Path, *, height: int, width: int, has_alpha: bool = Fal
     if max(height, width) > LARGEST_SIDE_PX[container]:
         raise UnwritableImage(f"{path}: {width} x {height} px is more than {container} can hold "
                               f"({LARGEST_SIDE_PX[container]} per side).", remedy="Write a .png, or a smaller part.")
+    if container is Container.AVIF and height * width > LARGEST_AVIF_PX:
+        raise UnwritableImage(f"{path}: {width} x {height} px are {height * width / 1e6:.0f} megapixels, more than "
+                              "readers of AVIF take (268).", remedy="Write a .png, or a smaller part.")
     size_bytes = height * width * (3 + has_alpha) * bits // 8
     if container is Container.BMP and size_bytes > LARGEST_PIXELS_BYTES:
         raise UnwritableImage(f"{path}: {width} x {height} px are {size_bytes / 1e9:.1f} GB, more than {container} "
@@ -80,7 +86,8 @@ def write_image(path: str | Path, image: Image, *, quality: int | None = None) -
 
     A world file, if the image has one, is written beside it.
 
-    quality: 1 to 100 for JPEG (default 95) and WebP (default lossless); ignored for the other formats.
+    quality: 1 to 100 for JPEG (default 95), WebP (default lossless) and AVIF (default 95, with alpha
+    100, which is lossless); ignored for the other formats.
     Raises UnwritableImage and UnsupportedImage as `check_writable` does, and OptionError for an impossible quality.
     """
     path = as_path(path, "path")
@@ -142,7 +149,7 @@ def stored_grey(path: Path, image: Image) -> bool:
     container = container_of(path)
     is_grey = image.pixels.shape[2] == 1
     return is_grey and (container is Container.TIFF or (
-        image.alpha is None and container in (Container.PNG, Container.JPEG)))
+        image.alpha is None and container in (Container.PNG, Container.JPEG, Container.AVIF)))
 
 
 def _encoded(path: Path, image: Image, quality: int | None) -> bytes:
@@ -152,6 +159,8 @@ def _encoded(path: Path, image: Image, quality: int | None) -> bytes:
         return tiff.encode(image.pixels, image.alpha)
     if container is Container.BMP:
         return bmp.encode(image.pixels, image.alpha)
+    if container is Container.AVIF:
+        return avif.encode(path, image.pixels, image.alpha, quality)
     options = {Container.PNG: opencv_codec.PNG_OPTIONS, Container.JPEG: jpeg.options(quality),
                Container.WEBP: opencv_codec.webp_options(quality)}[container]
-    return opencv_codec.encode(path, "." + container.lower(), image.pixels, image.alpha, options)
+    return opencv_codec.encode_by_opencv(path, "." + container.lower(), image.pixels, image.alpha, options)

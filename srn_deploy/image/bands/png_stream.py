@@ -31,7 +31,7 @@ _ADLER_BASE = 65521
 
 
 class PngEncoder:
-    """Writes one image; grey with alpha is stored in four channels, as `opencv_codec.encode` does."""
+    """Writes one image; grey with alpha is stored in four channels, as `opencv_codec.encode_by_opencv` does."""
 
     def __init__(self, image: Image, metadata: Metadata) -> None:
         has_alpha = image.alpha is not None

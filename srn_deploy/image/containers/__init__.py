@@ -4,7 +4,8 @@ Codecs fill missing parts with grey, drop metadata silently and complain on stde
 codec sees them, and metadata is read and written by the rules of each format. EXIF, XMP, colour profiles, the
 resolution, PNG's colour and text chunks, and JPEG's comments are carried over; thumbnails next to EXIF are not.
 
-One module per format (`png`, `jpeg`, `webp`, `tiff`, `bmp`) finds the pieces, `foreign` names files of other kinds.
+One module per format (`png`, `jpeg`, `webp`, `tiff`, `bmp`, `heif` with `avif`) finds the pieces, `foreign` names files
+of other kinds.
 `exif` and `xmp_pixels` change what depends on the size of the image, `moving` all of it at once; `xmp` and `ifd` are
 the notations below them, `resolution` is pixels per inch in one notation.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from srn_deploy.image.containers import bmp, jpeg, png, tiff, tiff_tags, webp
+from srn_deploy.image.containers import avif, bmp, heif, jpeg, png, tiff, tiff_tags, webp
 from srn_deploy.image.containers.bmp import header as bmp_header
 from srn_deploy.image.containers.exif import is_georeferenced
 from srn_deploy.image.containers.foreign import foreign, is_text
@@ -23,6 +24,7 @@ from srn_deploy.image.containers.moving import cleaned, consistent, without_repe
 from srn_deploy.image.containers.png import check_pixels as check_png
 from srn_deploy.image.containers.resolution import Unit, as_metadata, from_block, from_exif
 from srn_deploy.image.containers.unpacked import (
+    FORMATS,
     Container,
     Metadata,
     MetadataKind,
@@ -34,8 +36,9 @@ from srn_deploy.image.containers.unpacked import (
     unsupported,
 )
 
-__all__ = ["Container", "Metadata", "MetadataKind", "TiffLayout", "Unpacked", "bmp_header", "broken", "check_png",
-           "cleaned_up", "listed", "pack", "resolution_of_exif", "select_supported", "unpack", "unsupported"]
+__all__ = ["FORMATS", "Container", "Metadata", "MetadataKind", "TiffLayout", "Unpacked", "bmp_header", "broken",
+           "check_png", "cleaned_up", "listed", "pack", "resolution_of_exif", "select_supported", "unpack",
+           "unsupported"]
 
 
 def unpack(data: bytes, path: Path) -> Unpacked:
@@ -73,7 +76,9 @@ def _unpacked(data: bytes, path: Path) -> Unpacked:
         return tiff.unpack(data, path)
     if data.startswith(bmp.START) and not is_text(data):
         return bmp.unpack(data, path)
-    raise foreign(data, path) or broken(path, "is not a PNG, JPEG, WebP, TIFF or BMP file")
+    if heif.container_by_brands(data) is Container.AVIF:
+        return heif.unpack(data, path, Container.AVIF)
+    raise foreign(data, path) or broken(path, f"is not a {FORMATS} file")
 
 
 _MOST_NAMED = 12
@@ -106,6 +111,8 @@ def pack(container: Container, encoded: bytes, metadata: Metadata, *, height: in
         return tiff_tags.pack(encoded, metadata)
     if container is Container.BMP:
         return bmp.pack(encoded, metadata)
+    if container is Container.AVIF:
+        return avif.pack(encoded, metadata)
     return webp.pack(encoded, metadata, height=height, width=width, has_alpha=has_alpha)
 
 
@@ -145,6 +152,7 @@ _WITHOUT = {
     Container.JPEG: _OF_PNG,
     Container.WEBP: (*_OF_PNG, *_OF_JPEG, MetadataKind.RESOLUTION),
     Container.TIFF: (*_OF_PNG, *_OF_JPEG),
+    Container.AVIF: (*_OF_PNG, *_OF_JPEG, MetadataKind.RESOLUTION),
     Container.BMP: (*_OF_PNG, *_OF_JPEG, MetadataKind.EXIF, MetadataKind.XMP),
 }
 """The kinds of metadata that a format cannot hold."""

@@ -70,6 +70,20 @@ def upright(exif: bytes) -> bytes:
     return _patched(block, entry.stored_at, struct.pack(order + "H", 1))
 
 
+def with_orientation(exif: bytes, turn: int) -> bytes:
+    """The same EXIF block with an orientation, 1 to 8; a block of its own where there is none and it is not upright."""
+    order, first = _first(exif)
+    entry = first.entries.get(_ORIENTATION)
+    if entry is not None and entry.kind == SHORT and entry.stored:
+        return _patched(exif, entry.stored_at, struct.pack(order + "H", turn))
+    if turn == 1:
+        return exif
+    if byte_order(exif) is None:
+        exif, order, first = b"II*\0\x08\0\0\0\0\0\0\0\0\0", "<", Directory({}, 0, 0, is_whole=True)
+    new = Entry(tag=_ORIENTATION, kind=SHORT, stored=struct.pack(order + "H", turn))
+    return _with_directory(exif, order, {**first.entries, _ORIENTATION: new}, first.next)
+
+
 def with_size(exif: bytes, *, height: int, width: int) -> bytes:
     """The same EXIF block with every field for the size of the image, in pixels, set to this size."""
     order, first = _first(exif)

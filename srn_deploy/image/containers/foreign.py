@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from srn_deploy.errors import ImageError, UnreadableImage, UnsupportedImage
+from srn_deploy.image.containers.unpacked import FORMATS
 
 _CONVERT = "Open it in an image program and save it as PNG or TIFF."
 _DEVELOP = "Develop it with a raw converter and save it as PNG or as a TIFF of 16 bits."
@@ -16,14 +17,14 @@ _RENDER = "Render it to PNG at the size that it needs: a drawing has no pixels t
 _PAGE = "Save its pages or images as PNG, for example with pdftoppm -png or pdfimages -png."
 _FETCH = "The download gave this instead of the image: fetch the image itself."
 _COPY = "Its copy or download was not completed: get the file again."
-_IMAGE = "Give a complete PNG, JPEG, WebP, TIFF or BMP file."
+_IMAGE = f"Give a complete {FORMATS} file."
 
 
 class Kind(NamedTuple):
     """A kind of file that is not read."""
 
     name: str
-    """With its article, as in `an AVIF image`."""
+    """With its article, as in `a GIF image`."""
     remedy: str = _CONVERT
     is_image: bool = True
     """Whether there is an image that another program could convert."""

@@ -18,6 +18,8 @@ class Container(StrEnum):
     WEBP = "WebP"
     TIFF = "TIFF"
     BMP = "BMP"
+    AVIF = "AVIF"
+    HEIC = "HEIC"
 
 
 class MetadataKind(StrEnum):
@@ -45,6 +47,9 @@ class MetadataKind(StrEnum):
 
 
 Metadata = tuple[tuple[MetadataKind, bytes], ...]
+
+FORMATS = "PNG, JPEG, WebP, TIFF, AVIF or BMP"
+"""What is read and written, for sentences."""
 
 EXIF_MARK = b"Exif\0\0"
 """Precedes EXIF in JPEG; some programs write it into the other formats too."""
@@ -78,6 +83,14 @@ class JpegKind:
     """1 for grey, 3 for colour, 4 for CMYK."""
     inverted: bool = False
     """Adobe's programs store CMYK inverted, and mark it with an APP14 segment."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeifKind:
+    """How the pixels of an AVIF or HEIC are stored."""
+
+    bits: int
+    """Per sample: 8, 10 or 12."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +144,7 @@ class Unpacked:
     png: PngKind | None = None
     jpeg: JpegKind | None = None
     tiff: TiffLayout | None = None
+    heif: HeifKind | None = None
 
 
 _PROFILE_HEADER_BYTES = 128
@@ -148,7 +162,7 @@ def is_profile(data: bytes) -> bool:
 
 def broken(path: Path, what: str) -> UnreadableImage:
     """The error for an incomplete or damaged file; `what` continues a sentence that starts with the path."""
-    return UnreadableImage(f"{path} {what}.", remedy="Give a complete PNG, JPEG, WebP, TIFF or BMP file.")
+    return UnreadableImage(f"{path} {what}.", remedy=f"Give a complete {FORMATS} file.")
 
 
 def unsupported(path: Path, what: str) -> UnsupportedImage:
