@@ -20,10 +20,11 @@ LAYERS: dict[str, tuple[str, ...]] = {
                "containers/xmp_pixels"),
               ("containers/bmp containers/exif containers/jpeg containers/png containers/tiff_tags "
                "containers/world_file"),
-              "containers/avif containers/heif containers/moving containers/tiff", "containers/__init__",
+              "containers/avif containers/heif containers/moving containers/tiff", "containers/pages",
+              "containers/__init__",
               "files pillow_images pixels", "listing",
               "pairing", "small_versions",
-              "bmp cmyk jpeg opencv_codec sidecars trial_image", "avif tiff", "reading writing",
+              "bmp cmyk frames jpeg opencv_codec sidecars trial_image", "avif tiff", "reading writing",
               "sizes bands/encoding bands/source bands/source_file",
               "bands/png_rows bands/png_stream bands/tiff_rows bands/tiff_stream", "bands/files bands/writing",
               "bands/__init__"),

@@ -20,8 +20,8 @@ def results(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options; two that contradict each other are wrong usage."""
     @functools.wraps(command)
     def with_wanted(*args: Any, scale: float | None, width: int | None, height: int | None,
-                    fit: tuple[int, int] | None, max_side: int | None, keep_times: bool, name: str | None,
-                    **others: Any) -> Any:
+                    fit: tuple[int, int] | None, max_side: int | None, frame: int | None, keep_times: bool,
+                    name: str | None, **others: Any) -> Any:
         from srn_deploy.image.output_size import OutputSize
         from srn_deploy.inference.naming import NamePattern
         from srn_deploy.inference.result_options import ResultOptions
@@ -30,7 +30,7 @@ def results(command: Callable[..., Any]) -> Callable[..., Any]:
             size = OutputSize(scale=scale, width=width, height=height, fit=fit, max_side=max_side)
             if name is not None:
                 NamePattern(name).needs_model(size)
-        return command(*args, wanted=ResultOptions(size=size, keep_times=keep_times), name=name, **others)
+        return command(*args, wanted=ResultOptions(size=size, keep_times=keep_times, frame=frame), name=name, **others)
 
     for option in reversed(_OPTIONS):
         with_wanted = option(with_wanted)
@@ -70,4 +70,7 @@ _OPTIONS = (
     click.option("--name", metavar="PATTERN", callback=_pattern,
                  help="Names of the results in the folder OUT, as in {stem}_x{scale}{suffix}.  "
                       "[default: those of the images]"),
+    click.option("--frame", type=click.IntRange(min=1), metavar="N",
+                 help="Frame of an animation (GIF, APNG, WebP, AVIF), or page of a TIFF, to take, from 1; without it "
+                      "they are refused."),
     click.option("--keep-times", is_flag=True, help="Give each result the modification time of its image."))

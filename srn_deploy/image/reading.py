@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from math import ceil
 from pathlib import Path
+from types import NoneType
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -15,10 +16,12 @@ from srn_deploy.image import avif, bmp, cmyk, jpeg, opencv_codec, tiff
 from srn_deploy.image.containers import Container, Metadata, MetadataKind, Unpacked, listed, resolution_of_exif, unpack
 from srn_deploy.image.containers.exif import gives_orientation, orientation, upright
 from srn_deploy.image.containers.moving import moved
+from srn_deploy.image.containers.pages import no_such, one_page
 from srn_deploy.image.containers.pixel_map import PixelMap
 from srn_deploy.image.containers.unpacked import Part
 from srn_deploy.image.containers.xmp_pixels import upright_xmp
 from srn_deploy.image.files import read_bytes
+from srn_deploy.image.frames import decode_frame, is_gif, unpack_gif
 from srn_deploy.image.pixels import Decoded, Image, Pixels
 from srn_deploy.image.sidecars import read_sidecars
 from srn_deploy.system.arguments import as_path, check_kind
@@ -39,8 +42,10 @@ _DECODERS: dict[Container, Callable[[Unpacked, Path], Decoded]] = {
     Container.AVIF: avif.decode}
 
 
-def read_image(path: str | Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> Image:
+def read_image(path: str | Path, *, max_megapixels: float = MAX_MEGAPIXELS, frame: int | None = None) -> Image:
     """Decode a file, turn the image upright by its EXIF orientation and keep its metadata.
+
+    frame: which frame of an animation (GIF too), or page of a TIFF, is taken, from 1.
 
     Raises UnreadableImage for a file that is missing, damaged, not an image, or larger than `max_megapixels` (known
     from its header, before anything is decoded); UnsupportedImage for animations and for variants that cannot be read
@@ -48,8 +53,11 @@ def read_image(path: str | Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> I
     the format has no checksum.
     """
     path = as_path(path, "path")
-    unpacked = unpack_checked(path, max_megapixels=max_megapixels)
-    decoded = _DECODERS[unpacked.container](unpacked, path)
+    if frame is None:
+        unpacked = unpack_checked(path, max_megapixels=max_megapixels)
+        decoded = _DECODERS[unpacked.container](unpacked, path)
+    else:
+        unpacked, decoded = _one_frame(path, frame, max_megapixels)
     if decoded.is_cmyk:
         decoded = cmyk.to_rgb(decoded, dict(unpacked.metadata).get(MetadataKind.ICC), path)
         unpacked = replace(unpacked, metadata=tuple(block for block in unpacked.metadata
@@ -58,6 +66,26 @@ def read_image(path: str | Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> I
     return Image(pixels=_turned(decoded.colour, described.turn),
                  alpha=None if decoded.alpha is None else _turned(decoded.alpha, described.turn),
                  metadata=described.metadata, remarks=described.remarks + decoded.remarks)
+
+
+def _one_frame(path: Path, frame: int, max_megapixels: float) -> tuple[Unpacked, Decoded]:
+    check_megapixels(max_megapixels)
+    check_frame(frame)
+    data = one_page(read_bytes(path), path, frame)
+    unpacked = unpack_gif(data, path) if is_gif(data) else unpack(data, path)
+    _refuse_bombs(unpacked, path, max_megapixels)
+    if unpacked.animated:
+        return unpacked, decode_frame(data, unpacked, path, frame)
+    if frame != 1 and unpacked.container is not Container.TIFF:
+        raise no_such(path, "frame", frame, 1)
+    return unpacked, _DECODERS[unpacked.container](unpacked, path)
+
+
+def check_frame(frame: int | None) -> None:
+    """Raise OptionError for a number of a frame that is not 1 or more; None is the only image of a file."""
+    check_kind(frame, (int, NoneType), "frame", remedy="Give a number from 1.")
+    if frame is not None and frame < 1:
+        raise OptionError(f"There is no frame {frame}.", remedy="Frames and pages are counted from 1.")
 
 
 class Description(NamedTuple):
@@ -96,7 +124,8 @@ def check_one_image(unpacked: Unpacked, path: Path, max_megapixels: float) -> No
         kind, part = ("a TIFF of several pages", "page") if unpacked.container is Container.TIFF else \
             ("an animation", "frame")
         raise UnsupportedImage(f"{path} is {kind}, of which only the first {part} would be kept.",
-                               remedy=f"Save each {part} as an image of its own.")
+                               remedy=f"Name the {part} to take: for upscale --frame 1, in Python "
+                                      f"read_image(path, frame=1); or save each {part} as an image of its own.")
 
 
 def check_megapixels(most: float) -> None:

@@ -86,7 +86,7 @@ def run_jobs(jobs: Iterable[Job], setup: Setup, *, quality: int | None = None,
     clear_leftovers(jobs)
 
     def read(job: Job) -> Image | LargeImage:
-        if large := large_file(job, setup, max_megapixels=max_megapixels):
+        if job.wanted.frame is None and (large := large_file(job, setup, max_megapixels=max_megapixels)):
             _check(job, large.header, setup)
             return large
         image = read_checked(job, setup, max_megapixels=max_megapixels)
@@ -176,7 +176,7 @@ def read_checked(job: Job, setup: Setup, *, max_megapixels: float = MAX_MEGAPIXE
 
     Raises UnreadableImage, UnsupportedImage, UnsuitableBatch or UnwritableImage.
     """
-    image = read_image(job.source, max_megapixels=max_megapixels)
+    image = read_image(job.source, max_megapixels=max_megapixels, frame=job.wanted.frame)
     _check(job, image, setup)
     return image
 

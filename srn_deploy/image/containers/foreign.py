@@ -10,6 +10,7 @@ from srn_deploy.errors import ImageError, UnreadableImage, UnsupportedImage
 from srn_deploy.image.containers.unpacked import FORMATS
 
 _CONVERT = "Open it in an image program and save it as PNG or TIFF."
+_GIF = "Take one of its frames: for upscale --frame 1, in Python read_image(path, frame=1)."
 _DEVELOP = "Develop it with a raw converter and save it as PNG or as a TIFF of 16 bits."
 _UNPACK = "Unpack it and give the images in it."
 _FRAMES = "Save its frames as PNG, for example with ffmpeg -i VIDEO frame%05d.png."
@@ -33,7 +34,7 @@ class Kind(NamedTuple):
 _RAW_SUFFIX = " raw file of a camera"
 
 _STARTS: tuple[tuple[bytes, Kind], ...] = (
-    (b"GIF87a", Kind("a GIF image")), (b"GIF89a", Kind("a GIF image")),
+    (b"GIF87a", Kind("a GIF image", _GIF)), (b"GIF89a", Kind("a GIF image", _GIF)),
     (b"\0\0\0\x0cJXL \r\n\x87\n", Kind("a JPEG XL image")), (b"\xff\x0a", Kind("a JPEG XL image")),
     (b"\0\0\0\x0cjP  \r\n\x87\n", Kind("a JPEG 2000 image")), (b"\xff\x4f\xff\x51", Kind("a JPEG 2000 image")),
     (b"II\xbc", Kind("a JPEG XR image")), (b"8BPS", Kind("a Photoshop document (PSD)")),

@@ -80,7 +80,7 @@ def unpack(data: Sliceable, path: Path) -> Unpacked:
     return Unpacked(container=Container.TIFF, without_metadata=data if isinstance(data, bytes) else b"",
                     height=height[0], width=width[0], tiff=layout, metadata=metadata_of(tiff, kept),
                     left_behind=tuple(_left_behind(tiff, entries, _LEFT_BEHIND | descriptions, pages)),
-                    animated=any(_is_image(page, tiff.order) for page in pages))
+                    animated=any(is_image(page, tiff.order) for page in pages))
 
 
 def _refuse_raw(tiff: Tiff, first: Directory, path: Path) -> None:
@@ -172,7 +172,7 @@ def _bounded(directories: Iterable[Directory]) -> list[Directory]:
     return list(islice(directories, _MOST_PAGES))
 
 
-def _is_image(page: Directory, order: str) -> bool:
+def is_image(page: Directory, order: str) -> bool:
     """Whether a page is an image of its own, and not a smaller copy or a mask of another."""
     reduced, old = (page.entries[tag].numbers(order)[:1] if tag in page.entries else ()
                     for tag in (_SUBFILE_TYPE, _OLD_SUBFILE_TYPE))
@@ -195,7 +195,7 @@ def _left_behind(tiff: Tiff, entries: dict[int, Entry], names: dict[int, str],
             yield Part(f"directory in tag {tag}", len(entry.stored))
     for page in (*pages, *_bounded(_further(tiff, entries))):
         flags = (page.entries[_SUBFILE_TYPE].numbers(tiff.order)[:1] if _SUBFILE_TYPE in page.entries else ()) or (0,)
-        name = "transparency mask" if flags[0] & _MASK else "smaller copy" if not _is_image(page, tiff.order) \
+        name = "transparency mask" if flags[0] & _MASK else "smaller copy" if not is_image(page, tiff.order) \
             else "further image"
         yield Part(name, _packed_bytes(page, tiff.order))
 

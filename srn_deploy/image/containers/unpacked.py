@@ -20,6 +20,7 @@ class Container(StrEnum):
     BMP = "BMP"
     AVIF = "AVIF"
     HEIC = "HEIC"
+    GIF = "GIF"
 
 
 class MetadataKind(StrEnum):
