@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from srn_deploy.backends import Backend, open_on, open_on_openvino, why_no_bf16
-from srn_deploy.open_model import open_model
-from srn_deploy.registry.resolve import resolve
+from srn_deploy.quantized_graphs import shipped_int8_graph
+from srn_deploy.registry.resolve import resolve, resolve_file
 from srn_deploy.spec import Precision
 from srn_deploy.system.threads import cpu_threads
 from srn_deploy.tiling.shapes import Size
@@ -24,7 +24,8 @@ WARM_UP_PASSES = 3
 def network_times(name: str, size: Size, int8: Path | None, options: argparse.Namespace) -> dict[str, Any]:
     """Milliseconds of one pass over one image of this size, for each way and round.
 
-    int8: the graph of the same network in INT8. Without BF16 on this CPU, OpenVINO is measured in FP32 alone.
+    int8: the graph of the same network in INT8; None: the shipped one. Without BF16 on this CPU, OpenVINO is measured
+    without it.
     """
     model = resolve(name)
     with cpu_threads(options.threads), ExitStack() as opened:
@@ -34,8 +35,8 @@ def network_times(name: str, size: Size, int8: Path | None, options: argparse.Na
             print(f"BF16 is left out: {reason}.")
         else:
             backends[BF16] = open_on_openvino(model, Precision.BF16)[0]
-        if int8 is not None:
-            backends[INT8] = open_model(int8, "openvino")
+        if (quantized := shipped_int8_graph(model) if int8 is None else resolve_file(int8)) is not None:
+            backends[INT8] = open_on_openvino(quantized, Precision.INT8)[0]
         for backend in backends.values():
             opened.callback(backend.close)
         steps = {way: backend.prepare((1, *size)) for way, backend in backends.items()}

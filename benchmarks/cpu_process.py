@@ -74,7 +74,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
                         default=[default_model(), "srn-s-b6-x4", "srn-s-b6-x2"],
                         help="default: the default model, and those with 6 blocks")
     parser.add_argument("--int8", action="append", type=_named_graph, default=[], metavar="MODEL=GRAPH",
-                        help="the graph of a network in INT8; may be repeated")
+                        help="another graph of a network in INT8 than the shipped one; may be repeated")
     parser.add_argument("--images", type=Path, help=f"folder; default: {FOLDER} of the real data")
     parser.add_argument("--model", default=default_model(), metavar="NAME", help="of whole processes; a shipped one")
     parser.add_argument("--threads", type=int, default=usable_cores())

@@ -26,14 +26,17 @@ from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.benchmark.tables import Table, markdown_table
 from srn_deploy.errors import OptionError
 from srn_deploy.graph.export import ExportOptions
+from srn_deploy.quantization.export import export_int8
+from srn_deploy.registry.resolve import resolve_file
 from srn_deploy.registry.shipped import MANIFEST, models_folder
-from srn_deploy.spec import PixelType
+from srn_deploy.spec import PixelType, Precision
 from srn_deploy.system.atomic import replacing
 from srn_deploy.system.hashing import sha256_of_file
 from srn_deploy.training.curve import draw_curve
 from srn_deploy.training.recipe import Recipe, load_recipe
 from srn_deploy.training.run_folder import STATE_FILE
 from srn_deploy.verification.export_proof import export_and_prove
+from srn_deploy.verification.verify import CERTIFICATE_SUFFIX
 
 LICENCE = "MIT (weights); trained on BSDS500 train and test, T91 and General100, see the card"
 
@@ -72,8 +75,12 @@ def publish(run: Path, folder: Path, name: str, title: str) -> dict[str, Any]:
                     value_range=loaded.spec.value_range, licence=LICENCE)
     print(export_and_prove(checkpoint, graph).agreement)
     print(export_and_prove(checkpoint, float_graph, ExportOptions(pixel_type=PixelType.FLOAT32)).agreement)
+    int8_graph = folder / f"{name}-int8.onnx"
+    print(export_int8(resolve_file(checkpoint), int8_graph, ExportOptions(precision=Precision.INT8)).certificate)
+    Path(f"{int8_graph}{CERTIFICATE_SUFFIX}").unlink()  # the record of the study says more
     return {"name": name, "title": title, "scale": loaded.spec.scale, "licence": LICENCE,
-            "checkpoint": described(checkpoint), "graph": described(graph), "float_graph": described(float_graph)}
+            "checkpoint": described(checkpoint), "graph": described(graph), "float_graph": described(float_graph),
+            "int8_graph": described(int8_graph)}
 
 
 def described(path: Path) -> dict[str, str]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import cpu_page, graph_versions, guard_page, recognition_page, spandrel_study, zoo_page
+from benchmarks import cpu_page, graph_versions, guard_page, int8_study, recognition_page, spandrel_study, zoo_page
 from benchmarks.ablation_page import rendered_ablation
 from benchmarks.gpu_table import report_table
 from benchmarks.inputs import BENCHMARKS, PLOTS, RECORDS
@@ -82,6 +82,7 @@ def rendered(records: Sequence[Record]) -> str:
     plot = [f"![dB and worst value over the halo](plots/{TILING_PLOT})"] if tilings else []
     reports = [record for record in of_kind(records, "gpu-report") if not record.results["reduced"]]
     parts = [INTRODUCTION, TILING, *plot, *section(tilings, tiling_tables),
+             int8_study.INTRODUCTION, *section(of_kind(records, int8_study.KIND), int8_study.int8_tables),
              graph_versions.INTRODUCTION, *section(of_kind(records, "graph-versions"),
                                                    graph_versions.graph_version_tables),
              FILE_TO_FILE, *section(of_kind(records, "file-to-file"), file_to_file_tables),

@@ -144,8 +144,8 @@ def load(model: str | Path | None = None, *, device: str = "auto", precision: st
     """Open a shipped or downloaded model by name, a checkpoint, graph or engine by path, or the default model.
 
     device: "auto", "cpu", "cuda" or "openvino"; auto also finds engines that were built from the model. precision:
-    "auto", "fp32" or "bf16", which OpenVINO computes; see `open_model`. What `srn-deploy tune` found for the model on
-    this machine is used where the device is "auto". Pixels of 16 bits always run in FP32.
+    "auto", "fp32", "bf16", which OpenVINO computes, or "int8" for INT8 graphs; see `open_model`. What `srn-deploy tune`
+    found for the model on this machine is used where the device is "auto". Pixels of 16 bits always run in FP32.
     corrections: what a checkpoint does not say about itself, as in Corrections(options={"scale": 4}). guard: what to do
     about blocks that do not resemble the input: "off", "warn" or "repair". What was opened, and why, is logged at level
     INFO. It runs on as many CPU threads as `cpu_threads` says.

@@ -159,6 +159,10 @@ class NotHalfPrecision(EngineError):
     """An engine that should compute in FP16 does not."""
 
 
+class NotQuantized(EngineError):
+    """An engine that should compute in INT8 does not."""
+
+
 class DamagedEngine(EngineError):
     """The engine file is not the one that its manifest describes."""
 

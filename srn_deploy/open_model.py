@@ -21,6 +21,7 @@ from srn_deploy.engine.store import EngineStore, StoredEngine
 from srn_deploy.errors import OptionError, SrnDeployError, TilingError
 from srn_deploy.external import with_spec
 from srn_deploy.inference.setup import Fp32Fallback
+from srn_deploy.quantized_graphs import int8_graph_of, is_int8, open_int8
 from srn_deploy.registry.resolve import Model, ModelKind, ResolvedModel, resolve, resolve_shipped
 from srn_deploy.registry.shipped import ShippedModel, shipped_with
 from srn_deploy.spec import AS_RECOGNISED, Corrections, PixelType, Precision
@@ -88,7 +89,8 @@ def open_model(model: Model = None, device: str = "auto", *, precision: str = "a
     device: "cpu" and "cuda" take the artefact as it is, "openvino" runs a graph on the CPU. "auto" takes an engine that
     was built from it and is in the cache, otherwise CUDA (ONNX Runtime, then PyTorch in FP16), otherwise the CPU. An
     engine is certified before its first use. precision: "fp32" refuses artefacts in FP16 and ways in FP16; "bf16" is
-    computed by OpenVINO, which "auto" then takes as the device. "auto" leaves it to the device: on OpenVINO BF16 where
+    computed by OpenVINO, which "auto" then takes as the device; "int8" takes the INT8 graph of a shipped model, and any
+    other INT8 graph by its path. "auto" leaves it to the device: on OpenVINO BF16 where
     the CPU computes in it and the model is certified in it, otherwise FP32. corrections: what you know better than a
     checkpoint. pixels: of each image that will be upscaled, where that is known; "auto" for both device and precision
     then takes OpenVINO in BF16 on a CPU where that saves time. What is opened, and why, is logged.
@@ -100,6 +102,12 @@ def open_model(model: Model = None, device: str = "auto", *, precision: str = "a
     check_device(device)
     wanted = precision_named(precision)
     resolved = with_spec(resolve(model, corrections))
+    if wanted is Precision.INT8:
+        resolved = int8_graph_of(resolved)
+    if wanted in (None, Precision.INT8) and _runs_int8_on_cpu(resolved, device):
+        backend, what = open_int8(resolved, device)
+        _log.info("%s.", what)
+        return backend
     if _runs_on_openvino(device, wanted):
         backend, what = open_in_precision(resolved, wanted)
         _log.info("%s.", what)
@@ -126,6 +134,10 @@ def _on_cpu_by_work(model: ResolvedModel, pixels: Iterable[int], no_gpu: str) ->
     backend, title = open_on(model, "cpu")
     _log.info("%s on the CPU (%s).", title, "; ".join(filter(None, (no_gpu, found))))
     return backend
+
+
+def _runs_int8_on_cpu(model: ResolvedModel, device: str) -> bool:
+    return is_int8(model) and device != "cuda" and bool(device != "auto" or why_no_gpu())
 
 
 def _runs_on_openvino(device: str, wanted: Precision | None) -> bool:

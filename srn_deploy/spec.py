@@ -46,6 +46,8 @@ class Precision(StrEnum):
     FP16 = "fp16"
     BF16 = "bf16"
     """The range of FP32 with 8 bits of fraction. No graph is made in it: OpenVINO computes FP32 graphs in it."""
+    INT8 = "int8"
+    """Convolutions with 8-bit weights and inputs; what is between them stays in FP32."""
 
 
 class PixelType(StrEnum):

@@ -89,7 +89,7 @@ def test_the_recorded_tiles_keep_the_promise_at_the_default_halo_and_naive_ones_
 
 def test_without_records_the_page_names_the_commands_and_no_figure() -> None:
     page = rendered([])
-    assert page.count(NOT_MEASURED) == 14
+    assert page.count(NOT_MEASURED) == 15
     for script in ("tiling_study", "file_to_file", "memory", "photo_study"):
         assert f"`python -m benchmarks.{script}`" in page
     assert "|---" not in page

@@ -182,7 +182,7 @@ def test_auto_keeps_the_precision_of_a_graph_in_fp16(graphs: dict[str, Path], mo
     ("half", "cpu", "fp32", "half.onnx computes in FP16, not in FP32"),
     ("bytes", "cpu", "bf16", "BF16 is not computed with --device cpu"),
     ("bytes", "cuda", "bf16", "BF16 is not computed with --device cuda"),
-    ("bytes", "openvino", "int8", "There is no precision 'int8'")])
+    ("bytes", "openvino", "int8", "bytes.onnx has no INT8 graph"), ("bytes", "cpu", "int4", "no precision 'int4'")])
 def test_a_precision_that_is_not_there_is_refused(graphs: dict[str, Path], kind: str, device: str, precision: str,
                                                   problem: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("srn_deploy.backends.open_vino.why_no_bf16", lambda: "")

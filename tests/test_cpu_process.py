@@ -16,7 +16,6 @@ from benchmarks.whole_process import ProcessRun
 from srn_deploy.backends import why_no_bf16
 from srn_deploy.benchmark.records import Record
 from srn_deploy.image import Image, find_images, write_image
-from srn_deploy.registry.resolve import resolve
 from tests.optional import needs_openvino
 
 
@@ -88,7 +87,7 @@ def test_a_folder_is_upscaled_to_png_by_both_devices(machine: Machine, tmp_path:
 @needs_openvino
 def test_a_network_alone_runs_in_every_precision_in_turn(tmp_path: Path) -> None:
     results = measured(tmp_path, "--only", "network", "--networks", "srn-s-b6-x2", "--network-size", "24x32",
-                       "--rounds", "2", "--int8", f"srn-s-b6-x2={resolve('srn-s-b6-x2').path}")
+                       "--rounds", "2")
     (found,) = results["networks"]
     assert list(found["ms"]) == ["ONNX Runtime FP32", "OpenVINO FP32",
                                  *([] if why_no_bf16() else ["OpenVINO BF16"]), "OpenVINO INT8"]

@@ -17,8 +17,9 @@ import pytest
 PACKAGE = "srn_deploy"
 
 PACKAGES = ("errors", "grid", "spec", "system", "image", "tiling", "registry", "architectures", "graph", "engine",
-            "backends", "inference", "video", "quality", "measurement", "verification", "external", "automatic",
-            "tuning", "open_model", "engine_request", "describe", "api", "benchmark", "doctor", "training", "cli")
+            "backends", "inference", "video", "quality", "measurement", "quantized_graphs", "verification", "external",
+            "quantization", "automatic", "tuning", "open_model", "engine_request", "describe", "api", "benchmark",
+            "doctor", "training", "cli")
 """Packages and top-level modules, lowest first: each imports only from those before it."""
 
 PUBLIC_FACE = "__init__"
@@ -28,9 +29,8 @@ STARTER = "__main__"
 PLAIN = {"errors", "grid", "spec", "system", "registry", "image/containers", "tiling/shapes", "engine", "automatic",
          "tuning", "open_model", "engine_request", "describe", "benchmark/environment", "benchmark/records",
          "benchmark/results", "benchmark/summary", "benchmark/tables", "verification/verify",
-         "verification/cpu_precision", "video/files", "video/options", "video/segments",
-         "doctor", "cli", "architectures/weights/inert_pickle",
-         "architectures/weights/pickled_names", PUBLIC_FACE, STARTER}
+         "verification/cpu_precision", "video/files", "video/options", "video/segments", "doctor", "cli",
+         "architectures/weights/inert_pickle", "architectures/weights/pickled_names", PUBLIC_FACE, STARTER}
 """Packages and files that do without arrays, so that the help text appears before numpy is loaded."""
 
 HOMES = {
@@ -43,13 +43,15 @@ HOMES = {
     "cv2": {"image"},
     "PIL": {"image/avif", "image/bmp", "image/frames", "image/cmyk", "image/pillow_images", "image/reduction"},
     "simplejpeg": {"image/jpeg"},
-    "onnx": {"graph", "engine/build", "external"},
+    "onnx": {"graph", "engine/build", "external", "quantization"},
     "google": {"external/graph_file", "external/graph_weights"},
     "filelock": {"system/locks"},
     "pycuda": {"backends/cuda_session"},
     "cuda": {"backends/cuda_graph"},
     "onnxscript": {"graph/export"},
-    "onnxruntime": {"graph/grid_probe", "graph/onnx_file", "backends/onnx_runtime", "doctor/probe"},
+    "onnxruntime": {"graph/grid_probe", "graph/onnx_file", "backends/onnx_runtime", "doctor/probe",
+                    "quantization/calibration"},
+    "nncf": {"quantization/nncf_quantizer"},
     "openvino": {"backends/open_vino", "backends/open_vino_products"},
     "matplotlib": {"training", "benchmark/figure"},
     "pynvml": {"benchmark/machine"},

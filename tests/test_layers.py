@@ -8,7 +8,7 @@ from tests.test_house import PACKAGE, imports_of, package_sources
 
 LAYERS: dict[str, tuple[str, ...]] = {
     "system": (("arguments bounded_process cache control_groups cpu_features cuda_driver documents file_times "
-                "folders hashing installed"),
+                "folders hashing installed telemetry"),
                "atomic locks memory threads",
                "held_folder"),
     "image": (("alpha bicubic output_size reduction containers/boxes containers/ifd containers/pixel_map "
@@ -51,6 +51,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "external": ("graph_weights merged_weights request source_files spandrel_offer", "graph_file network_class store",
                  "graph_layout network_run", "fixed_size foreign_network own_network spandrel_bridge", "prepare",
                  "foreign_graph", "worker"),
+    "quantization": ("channel_groups drawn_images", "calibration nncf_quantizer", "bias_correction equalization",
+                     "int8_graph", "export"),
     "tuning": ("choice", "opening"),
     "benchmark": ("environment inputs results summary tables", "candidates machine records",
                   "comparison evaluation_record paper steady_page tuning_work ways",

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 DEVICES = ("auto", "cpu", "cuda", "openvino")
 
-PRECISIONS = {"auto": None, Precision.FP32.value: Precision.FP32, Precision.BF16.value: Precision.BF16}
+PRECISIONS = {"auto": None, Precision.FP32.value: Precision.FP32, Precision.BF16.value: Precision.BF16,
+              Precision.INT8.value: Precision.INT8}
 """What a user may ask for; auto leaves it to what is there."""
 
 __all__ = ["DEVICES", "PRECISIONS", "Backend", "Batch", "check_device", "open_and_explain", "open_backend", "open_half",
@@ -111,7 +112,7 @@ def open_in_pytorch(checkpoint: ResolvedModel, precision: Precision, *, channels
 
 
 def open_on_openvino(model: ResolvedModel, precision: Precision) -> tuple[OpenVinoBackend, str]:
-    """Open a graph on OpenVINO, in FP32 or BF16; returns also the title of what runs it.
+    """Open a graph on OpenVINO, in FP32, BF16 or INT8; returns also the title of what runs it.
 
     Raises MissingPackage, and DeviceUnavailable for other models and for BF16 where the CPU does not compute in it.
     """

@@ -1,10 +1,9 @@
-"""ONNX graphs on OpenVINO, on the CPU in FP32 or BF16: the only file that imports OpenVINO."""
+"""ONNX graphs on OpenVINO, on the CPU in FP32, BF16 or INT8: the only file that imports OpenVINO."""
 
 from __future__ import annotations
 
 import functools
 import io
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -32,33 +31,18 @@ from srn_deploy.backends.protocol import Batch
 from srn_deploy.errors import BackendError, DeviceUnavailable, GraphError, OptionError, OutOfMemory, SrnDeployError
 from srn_deploy.spec import SPEC_KEY, Form, ModelSpec, Precision, spec_in
 from srn_deploy.system.hashing import sha256_of_file
+from srn_deploy.system.telemetry import without_telemetry
 from srn_deploy.system.threads import thread_limit
 from srn_deploy.tiling.interpolation import Geometry
 from srn_deploy.tiling.shapes import Limits
 
-_TELEMETRY = "openvino_telemetry"
-
-
-@contextmanager
-def _without_telemetry() -> Iterator[None]:
-    """OpenVINO reports every import over the network, unless this package of its makers cannot be imported."""
-    modules: dict[str, Any] = sys.modules
-    if _TELEMETRY in modules:
-        yield
-        return
-    modules[_TELEMETRY] = None
-    try:
-        yield
-    finally:
-        del modules[_TELEMETRY]
-
-
-with _without_telemetry():
+with without_telemetry():
     import openvino as ov
 
 _CPU = "CPU"
-_TYPES = {Precision.FP32: "f32", Precision.BF16: "bf16"}
-"""What OpenVINO calls them. One is always asked for: left alone it computes in BF16 where the CPU can."""
+_TYPES = {Precision.FP32: "f32", Precision.BF16: "bf16", Precision.INT8: "f32"}
+"""What OpenVINO calls them. One is always asked for: left alone it computes in BF16 where the CPU can. INT8 is in the
+graph, and what is left of it stays in FP32."""
 
 _OPTIONS = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1", "CPU_RUNTIME_CACHE_CAPACITY": "0"}
 """The last because by default the kernels of every shape that was ever run stay in memory, 2 MB for each."""
@@ -69,7 +53,8 @@ _ERRORS = (RuntimeError, ValueError, TypeError, MemoryError)  # the first nearly
 class OpenVinoBackend:
     """A compiled graph. A deploy graph takes the pixel type it was exported for, a portable one both.
 
-    precision: FP32 or BF16; a graph in FP16 runs in FP32 between its roundings. sha256: of the file, where it is known.
+    precision: FP32 or BF16 for an FP32 graph; INT8 for an INT8 graph, which runs in nothing else. A graph in FP16 runs
+    in FP32 between its roundings. sha256: of the file, where it is known.
     Threads take turns. Raises GraphError, OptionError, and DeviceUnavailable for BF16 on a CPU without it.
     """
 
@@ -229,9 +214,11 @@ def _compiled(path: Path, precision: Precision, threads: int) -> tuple[ModelSpec
         raise _refused(path, error) from error
     place = ["framework", SPEC_KEY]  # the metadata of an ONNX file
     spec = spec_in({SPEC_KEY: read.get_rt_info(place).astype(str)} if read.has_rt_info(place) else {}, str(path))
-    if (precision, spec.precision) == (Precision.BF16, Precision.FP16):
-        raise OptionError(f"{path} computes in FP16; BF16 cannot be made of it.",
+    if precision is not Precision.FP32 and spec.precision not in (Precision.FP32, precision):
+        raise OptionError(f"{path} computes in {spec.precision.upper()}; {precision.upper()} cannot be made of it.",
                           remedy="Give the graph in FP32, or leave out --precision.")
+    if precision is Precision.INT8 and spec.precision is not precision:
+        raise OptionError(f"{path} is not an INT8 graph.", remedy=f"Make one: srn-deploy export {path} --int8")
     try:
         return spec, _core().compile_model(read, _CPU, _settings(precision, threads))
     except _ERRORS as error:

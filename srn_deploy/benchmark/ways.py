@@ -24,6 +24,7 @@ from srn_deploy.inference.jobs import run_jobs
 from srn_deploy.inference.plan import Job, plan_jobs
 from srn_deploy.inference.setup import Setup
 from srn_deploy.open_model import engines_of
+from srn_deploy.quantized_graphs import is_int8, shipped_int8_graph
 from srn_deploy.registry.resolve import Model, ModelKind, ResolvedModel, resolve, resolve_file
 from srn_deploy.spec import Form, PixelType, Precision
 from srn_deploy.system.cpu_features import cpu_features
@@ -164,7 +165,7 @@ def ways_of(model: ResolvedModel, task: Task, opened: ExitStack) -> Iterator[Way
         yield from _on_gpu_alone(model)
     deploy = graphs.get((Form.DEPLOY, Precision.FP32)) if model.kind is ModelKind.CHECKPOINT else lambda: model
     if deploy is not None:
-        yield from _on_openvino(deploy, task, is_kept=model.kind is ModelKind.GRAPH)
+        yield from _on_openvino(deploy, task, model)
 
 
 def _in_pytorch(checkpoint: ResolvedModel, task: Task) -> Iterator[Way]:
@@ -191,15 +192,23 @@ def _on_gpu_alone(model: ResolvedModel) -> Iterator[Way]:
                   _again("cuda", engine.spec.precision, engine=engine.path.name))
 
 
-def _on_openvino(graph: OpenGraph, task: Task, *, is_kept: bool) -> Iterator[Way]:
+def _on_openvino(graph: OpenGraph, task: Task, model: ResolvedModel) -> Iterator[Way]:
     """On a CPU, where OpenVINO is installed or asked for; in BF16 where the CPU computes in it or BF16 is asked for.
 
-    is_kept: the graph is there after the benchmark.
+    graph: the FP32 graph of the model. One that was exported for a benchmark is gone afterwards. An INT8 graph runs
+    in INT8 alone, and shipped models have one besides.
     """
-    is_asked_for = task.device == "openvino" or task.precision is Precision.BF16
+    is_asked_for = task.device == "openvino" or task.precision in (Precision.BF16, Precision.INT8)
     if task.device == "cuda" or not (is_asked_for or importlib.util.find_spec("openvino")):
         return
+    is_kept = model.kind is ModelKind.GRAPH
     reason = why_no_bf16()  # raises MissingPackage where it is asked for and not installed
+    int8_graph = model if is_int8(model) else shipped_int8_graph(model)
+    if int8_graph is not None:
+        yield Way("OpenVINO INT8", partial(open_on_openvino, int8_graph, Precision.INT8), Precision.INT8,
+                  _again("openvino", Precision.INT8) if is_kept else None)
+    if int8_graph is model:
+        return
     for precision in (Precision.FP32, Precision.BF16):
         if precision is Precision.FP32 or not reason or task.precision is Precision.BF16:
             yield Way(f"OpenVINO {precision.upper()}", partial(_opened_on_openvino, graph, precision), precision,

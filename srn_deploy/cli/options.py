@@ -24,9 +24,11 @@ device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "ope
                            "says which and why; upscale takes OpenVINO there for much work. openvino runs a graph on "
                            "the CPU by OpenVINO.")
 
-precision = click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True,
-                         help="What the network computes in; bf16 runs on OpenVINO. auto takes BF16 with --device "
-                              "openvino where the CPU computes in it and the model is certified in it, and says so.")
+precision = click.option("--precision", type=click.Choice(["auto", "fp32", "bf16", "int8"]), default="auto",
+                         show_default=True,
+                         help="What the network computes in; bf16 and int8 run on OpenVINO, int8 for INT8 graphs. auto "
+                              "takes BF16 with --device openvino where the CPU computes in it and the model is "
+                              "certified in it, and says so.")
 
 lr_pattern = click.option("--lr-pattern", metavar="PATTERN", callback=values.lr_pattern,
                           help="Path of the small image of an original, for names that are not recognised, as in "

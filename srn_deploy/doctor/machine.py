@@ -62,7 +62,7 @@ def model_findings() -> list[Finding]:
     except (SrnDeployError, OSError, ValueError, KeyError, TypeError) as error:
         return [_model("models", Status.MISSING, f"The shipped models cannot be found: {error}".splitlines()[0],
                        _model_fix(MANIFEST))]
-    files = [file for model in models.values() for file in (model.graph, model.float_graph, model.checkpoint)]
+    files = [file for model in models.values() for file in model.files]
     damaged = [file for file in files if not _is_whole(file)]
     if not damaged:
         graphs = ", ".join(f"{model.name} {model.graph.sha256[:SHOWN_DIGITS]}" for model in models.values())

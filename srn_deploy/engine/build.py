@@ -1,8 +1,8 @@
 """Building an engine: parse the graph, check it, set shapes, build. The same for TensorRT 10, 11 and TensorRT-RTX.
 
-Precision is a property of the graph: for FP16 an FP16 copy of it is built. The network is strongly typed and no
-precision flag is set, because TensorRT 11 has none and silently builds FP32 from an FP32 graph. So after parsing the
-type of every convolution is checked.
+Precision is a property of the graph: for FP16 an FP16 copy of it is built, and INT8 needs an INT8 graph. The network
+is strongly typed and no precision flag is set, because TensorRT 11 has none and silently builds FP32 from an FP32
+graph. So after parsing the type of every convolution is checked.
 """
 
 from __future__ import annotations
@@ -24,11 +24,14 @@ from srn_deploy.engine.library import Library, Runtime
 from srn_deploy.engine.monitor import OnPhase, interruptible, message_collector, progress_monitor
 from srn_deploy.engine.options import BuildOptions, HardwareCompatibility
 from srn_deploy.engine.store import EngineStore, StoredEngine
-from srn_deploy.errors import EngineNotBuilt, NotHalfPrecision, OptionError
+from srn_deploy.errors import EngineNotBuilt, NotHalfPrecision, NotQuantized, OptionError
 from srn_deploy.graph.onnx_file import half_precision_copy, spec_of
 from srn_deploy.grid import matrix_names
 from srn_deploy.spec import Form, ModelSpec, Precision
 from srn_deploy.tiling.shapes import ShapeRange
+
+_INT8 = "INT8"
+"""TensorRT's name of the type."""
 
 _log = logging.getLogger(__name__)
 
@@ -122,11 +125,15 @@ def _capability_names(trt: Any) -> dict[str, Any]:
 
 def _in_precision(graph: GraphToBuild, precision: Precision) -> tuple[bytes, ModelSpec]:
     """The bytes of the graph, or of its FP16 copy, and the spec of that."""
-    if graph.spec.precision is precision:
+    own = graph.spec.precision
+    if own is precision:
         return graph.data, graph.spec
-    if precision is Precision.FP32:
-        raise OptionError(f"{graph.name} computes in FP16 already; FP32 cannot be made of it.",
-                          remedy="Leave out --fp32, or export the checkpoint again without --fp16.")
+    if precision is Precision.INT8:
+        raise OptionError(f"{graph.name} computes in {own.upper()}, and INT8 needs images to calibrate on.",
+                          remedy="Make its INT8 graph, and build that: srn-deploy export MODEL --int8")
+    if own is not Precision.FP32:
+        raise OptionError(f"{graph.name} computes in {own.upper()} already; {precision.upper()} cannot be made of it.",
+                          remedy=f"Leave out --{precision}, or export the checkpoint again without --{own}.")
     try:
         half = half_precision_copy(onnx.load_from_string(graph.data))
     except Exception as error:  # the converter and ONNX's shape inference document none
@@ -146,9 +153,7 @@ def _built(data: bytes, spec: ModelSpec, options: BuildOptions, library: Library
     if not parser.parse(data) or not network.num_inputs or not network.num_outputs:
         raise _refused_graph(parser, library)
     convolutions = _convolution_types(trt, network)
-    if options.precision is Precision.FP16 and set(convolutions) != {"HALF"}:
-        raise NotHalfPrecision(f"The graph cannot be FP16: its convolutions compute in {dict(convolutions)}.",
-                               remedy="Export its checkpoint again without --fp16, and build with --fp16.")
+    _check_types(options.precision, convolutions)
     config = builder.create_builder_config()
     _configure(trt, config, options, library)
     for shapes in options.shapes:
@@ -176,11 +181,32 @@ def _refused_graph(parser: Any, library: Library) -> EngineNotBuilt:
                           remedy="Export it again with `srn-deploy export`; report it if it stays.")
 
 
+def _check_types(precision: Precision, convolutions: Counter[str]) -> None:
+    """Raise NotHalfPrecision or NotQuantized where a graph is not what its precision says."""
+    if precision is Precision.FP16 and set(convolutions) != {"HALF"}:
+        raise NotHalfPrecision(f"The graph cannot be FP16: its convolutions compute in {dict(convolutions)}.",
+                               remedy="Export its checkpoint again without --fp16, and build with --fp16.")
+    if precision is Precision.INT8 and 2 * convolutions[_INT8] < convolutions.total():
+        raise NotQuantized(f"The graph is not INT8: its convolutions compute in {dict(convolutions)}.",
+                           remedy="Export its checkpoint again with --int8.")
+
+
 def _convolution_types(trt: Any, network: Any) -> Counter[str]:
-    """How many convolutions of a parsed network compute in each type."""
-    layers = (network.get_layer(index) for index in range(network.num_layers))
+    """How many convolutions of a parsed network compute in each type.
+
+    One whose input and weights are both dequantized from a type computes in that, whatever its output.
+    """
+    layers = [network.get_layer(index) for index in range(network.num_layers)]
+    stored = {layer.get_output(0).name: layer.get_input(0).dtype.name for layer in layers
+              if layer.type == trt.LayerType.DEQUANTIZE}
     kinds = (trt.LayerType.CONVOLUTION, trt.LayerType.DECONVOLUTION)
-    return Counter(layer.get_output(0).dtype.name for layer in layers if layer.type in kinds)
+    found: Counter[str] = Counter()
+    for layer in layers:
+        if layer.type in kinds:
+            given = {stored.get(layer.get_input(index).name, "") for index in range(min(2, layer.num_inputs))}
+            quantized = given.pop() if len(given) == 1 and layer.num_inputs > 1 else ""
+            found[quantized or layer.get_output(0).dtype.name] += 1
+    return found
 
 
 def _configure(trt: Any, config: Any, options: BuildOptions, library: Library) -> None:

@@ -60,8 +60,8 @@ class BuildOptions:
         for field in fields(self):  # msgspec leaves defaults out of what it decodes, and then out of what it encodes
             object.__setattr__(self, field.name, getattr(self, field.name))
         object.__setattr__(self, "compute_capabilities", _sorted(self.compute_capabilities))
-        if self.precision not in (Precision.FP32, Precision.FP16):
-            raise OptionError(f"No engine is built in {self.precision}.", remedy="Use FP32 or FP16.")
+        if self.precision is Precision.BF16:
+            raise OptionError("No engine is built in bf16.", remedy="Use FP32, FP16, or INT8 for an INT8 graph.")
         if not 1 <= len(self.shapes) <= MOST_PROFILES:
             raise OptionError(f"An engine with {len(self.shapes)} shape ranges is not possible.",
                               remedy=f"Give one to {MOST_PROFILES}.")

@@ -49,11 +49,13 @@ class ExportOptions:
     def __post_init__(self) -> None:
         if self.form is Form.CHECKPOINT:
             raise OptionError("A graph is portable or deploy.", remedy="Use Form.PORTABLE or Form.DEPLOY.")
-        if self.precision not in (Precision.FP32, Precision.FP16):
-            raise OptionError(f"No graph is made in {self.precision}.", remedy="Use FP32 or FP16.")
-        if self.precision is Precision.FP16 and self.pixel_type is PixelType.FLOAT32 and self.form is Form.DEPLOY:
-            raise OptionError("Float pixels are for 16-bit images, and FP16 cannot represent 16 bits.",
-                              remedy="Leave out --fp16 or --io float32.")
+        if self.precision is Precision.BF16:
+            raise OptionError("No graph is made in bf16.", remedy="Use FP32, which OpenVINO computes in BF16.")
+        is_narrow = self.precision is not Precision.FP32
+        if is_narrow and self.pixel_type is PixelType.FLOAT32 and self.form is Form.DEPLOY:
+            raise OptionError("Float pixels are for 16-bit images, and "
+                              f"{self.precision.upper()} cannot represent 16 bits.",
+                              remedy=f"Leave out --{self.precision} or --io float32.")
 
 
 def export_graph(loaded: LoadedNetwork, options: ExportOptions, *,
@@ -64,6 +66,9 @@ def export_graph(loaded: LoadedNetwork, options: ExportOptions, *,
     stand in its spec; a spec that names others beforehand is contradicted. Raises GraphError if PyTorch cannot export
     the network.
     """
+    if options.precision is Precision.INT8:
+        raise OptionError("INT8 needs images to calibrate on.",
+                          remedy="Use srn_deploy.quantization.export.export_int8.")
     portable = options.form is Form.PORTABLE
     pixel_type = PixelType.FLOAT32 if portable else options.pixel_type
     spec = replace(loaded.spec, form=options.form, pixel_type=pixel_type)

@@ -49,8 +49,13 @@ def half_precision_copy(graph: onnx.ModelProto) -> onnx.ModelProto:
         half = convert_float_to_float16(copy, keep_io_types=True,
                                         op_block_list=[*DEFAULT_OP_BLOCK_LIST, *WIDE_OPERATORS])
     _join_wide_operators(half.graph)
-    OnnxModel(half).topological_sort(is_deterministic=True)  # the converter appends its casts at the end
+    sort_nodes(half)  # the converter appends its casts at the end
     return stamped(half, replace(spec, precision=Precision.FP16))
+
+
+def sort_nodes(graph: onnx.ModelProto) -> None:
+    """Put every node behind those whose outputs it reads, in place."""
+    OnnxModel(graph).topological_sort(is_deterministic=True)
 
 
 def _join_wide_operators(graph: onnx.GraphProto) -> None:

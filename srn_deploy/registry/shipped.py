@@ -66,6 +66,13 @@ class ShippedModel:
     """Takes and returns 8-bit pixels."""
     float_graph: ShippedFile
     """The same network with float pixels, for 16-bit images."""
+    int8_graph: ShippedFile | None = None
+    """Its convolutions in INT8, with 8-bit pixels."""
+
+    @property
+    def files(self) -> tuple[ShippedFile, ...]:
+        """All of them."""
+        return tuple(filter(None, (self.graph, self.float_graph, self.checkpoint, self.int8_graph)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +96,7 @@ def shipped_models() -> Mapping[str, ShippedModel]:
 def shipped_with(sha256: str) -> ShippedModel | None:
     """The shipped model that has a file with this hash, if there is one."""
     return next((model for model in _manifest().models
-                 if sha256 in (model.checkpoint.sha256, model.graph.sha256, model.float_graph.sha256)), None)
+                 if sha256 in [file.sha256 for file in model.files]), None)
 
 
 def _manifest() -> _Manifest:

@@ -14,7 +14,7 @@ from srn_deploy.registry.resolve import ResolvedModel, resolve_file
 from srn_deploy.spec import Precision
 from srn_deploy.system.threads import are_asked_for, cpu_threads
 from srn_deploy.tuning.choice import MeasuredWay, Tuned, WayToRun, find
-from srn_deploy.verification.cpu_precision import open_certified
+from srn_deploy.verification.cpu_precision import open_certified, open_certified_int8
 from srn_deploy.verification.verify import ensure_certified, reference_of
 
 _log = logging.getLogger(__name__)
@@ -44,8 +44,8 @@ def _opened(model: ResolvedModel, way: WayToRun) -> tuple[Backend, str]:
     if way.engine:
         store = EngineStore()
         backend, title = open_engine_of(model, store.open(store.folder / way.engine))
-    elif way.device == "openvino" and way.precision is Precision.BF16:
-        return _opened_certified(model)
+    elif way.device == "openvino" and way.precision in (Precision.BF16, Precision.INT8):
+        return _opened_certified(model, way.precision)
     elif way.of_checkpoint:
         checkpoint = model.checkpoint
         if checkpoint is None:
@@ -56,10 +56,11 @@ def _opened(model: ResolvedModel, way: WayToRun) -> tuple[Backend, str]:
     return backend, f"{title} on the {'GPU' if way.device == 'cuda' else 'CPU'}"
 
 
-def _opened_certified(model: ResolvedModel) -> tuple[Backend, str]:
-    opened = open_certified(model)
+def _opened_certified(model: ResolvedModel, precision: Precision) -> tuple[Backend, str]:
+    opened = open_certified(model) if precision is Precision.BF16 else open_certified_int8(model)
     if isinstance(opened, str):
-        raise NotCertified(f"{model.path.name} is not run in BF16: {opened}.", remedy="Use --precision fp32.")
+        raise NotCertified(f"{model.path.name} is not run in {precision.upper()}: {opened}.",
+                           remedy="Use --precision fp32.")
     backend, what = opened
     return backend, what.partition(" (")[0]
 

@@ -1,5 +1,7 @@
 """Which precision a graph runs in on OpenVINO: BF16 where the CPU computes in it and it is certified, else FP32.
 
+INT8 is taken only where it is asked for or was measured.
+
 A certificate is made once for a compiled model and kept next to it in the cache.
 """
 
@@ -15,6 +17,7 @@ from srn_deploy.backends.compiled_models import CompiledIdentity, place_of
 from srn_deploy.engine.caches import SharedFile
 from srn_deploy.engine.manifest import CertificateRecord
 from srn_deploy.errors import OptionError, SrnDeployError
+from srn_deploy.quantized_graphs import int8_graph_of
 from srn_deploy.registry.resolve import ResolvedModel
 from srn_deploy.spec import Precision
 from srn_deploy.system.documents import decode_json, to_builtins
@@ -71,6 +74,22 @@ def open_certified(model: ResolvedModel, why: str = "which computes in it") -> t
         return backend, f"{title} on the CPU ({why}; certified: {_found(certificate)})"
     backend.close()
     return f"it is not certified in BF16: {'; '.join(certificate.failures)}"
+
+
+def open_certified_int8(model: ResolvedModel) -> tuple[Backend, str] | str:
+    """Open the INT8 graph of a model on OpenVINO, certified against that model; otherwise why not, as `open_certified`.
+
+    Raises MissingPackage, DeviceUnavailable, OptionError and GraphError.
+    """
+    int8_graph = int8_graph_of(model)
+    backend, title = open_on_openvino(int8_graph, Precision.INT8)
+    if int8_graph is model:  # named by the user; its certificate is beside it
+        return backend, f"{title} on the CPU (its graph is in INT8)"
+    certificate = _certificate_or_closed(backend, model, title)
+    if certificate.passed:
+        return backend, f"{title} on the CPU (certified: {_found(certificate)})"
+    backend.close()
+    return f"it is not certified in INT8: {'; '.join(certificate.failures)}"
 
 
 def has_certificate(model: ResolvedModel) -> bool:

@@ -76,7 +76,7 @@ def export_and_prove(checkpoint: Path | ResolvedModel, output: Path, options: Ex
                           remedy="Give the checkpoint that it was made from.")
     loaded = load_resolved(model)
     graph = export_graph(loaded, chosen)
-    with _written(output) as temporary:
+    with written_graph(output) as temporary:
         save_graph(graph, temporary)
         remember_export(sha256_of_file(temporary))
         agreement = prove(temporary, loaded, chosen.precision)
@@ -91,13 +91,14 @@ def check_graph_name(output: Path) -> None:
 
 def exported_copy(graph: Path, output: Path, agreement: Agreement, nodes: int) -> Exported:
     """Copy a graph that was proved before; raises GraphError where the output cannot be written."""
-    with _written(output) as temporary:
+    with written_graph(output) as temporary:
         shutil.copyfile(graph, temporary)
     return Exported(path=output, agreement=agreement, nodes=nodes)
 
 
 @contextmanager
-def _written(output: Path) -> Iterator[Path]:
+def written_graph(output: Path) -> Iterator[Path]:
+    """A file that becomes the output, whole, when the block ends; raises GraphError where it cannot be written."""
     try:
         with replacing(output) as temporary:
             yield temporary

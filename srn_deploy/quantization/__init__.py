@@ -1,0 +1,1 @@
+"""INT8: an FP32 graph becomes one with explicit quantization, calibrated on images."""
