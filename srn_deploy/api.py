@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import NoneType, TracebackType
-from typing import Self, cast
+from typing import Self, Unpack, cast
 
 from srn_deploy.backends import Backend
-from srn_deploy.image import MAX_MEGAPIXELS, check_megapixels, check_quality
 from srn_deploy.image.output_size import AS_THE_MODEL_GIVES, OutputSize
 from srn_deploy.image.pillow_images import ImageLike, like, pixels_of
+from srn_deploy.inference.file_options import FileKeywords, FileOptions
 from srn_deploy.inference.guard import Guard
-from srn_deploy.inference.jobs import Outcome, run_jobs
+from srn_deploy.inference.jobs import OnTimes, Outcome, not_timed, run_jobs
 from srn_deploy.inference.plan import Job, plan_jobs
 from srn_deploy.inference.setup import Fp32Fallback, Setup
 from srn_deploy.inference.sizing import upscale_array
@@ -75,8 +75,8 @@ class Upscaler:
         return cast(ImageLike, like(image, large))
 
     def upscale_files(self, source: str | Path | Iterable[str | Path], target: str | Path, *, suffix: str | None = None,
-                      quality: int | None = None, max_megapixels: float = MAX_MEGAPIXELS,
-                      on_tile: OnTile = no_progress) -> Iterator[Outcome]:
+                      on_tile: OnTile = no_progress, on_times: OnTimes = not_timed,
+                      **options: Unpack[FileKeywords]) -> Iterator[Outcome]:
         """Upscale a file, several, or all of a folder, images and videos; yield an Outcome for each as it is finished.
 
         target: a file, or a folder: one that exists, ends in a slash, or is for several sources, each of which keeps
@@ -85,34 +85,41 @@ class Upscaler:
         options, and what is yielded, are those of `upscale_jobs`. Raises OptionError, UnreadableImage or
         UnwritableImage at once where the paths do not fit together; no source is ever overwritten.
         """
-        return self.upscale_jobs(plan_jobs(source, target, suffix), quality=quality,
-                                 max_megapixels=max_megapixels, on_tile=on_tile)
+        return self.upscale_jobs(plan_jobs(source, target, suffix), on_tile=on_tile, on_times=on_times, **options)
 
-    def upscale_jobs(self, jobs: Iterable[Job], *, quality: int | None = None, max_megapixels: float = MAX_MEGAPIXELS,
-                     on_tile: OnTile = no_progress, video: VideoOptions | None = None,
-                     on_frame: OnFrame = ignore_frame) -> Iterator[Outcome]:
+    def upscale_jobs(self, planned: Iterable[Job], /, *, on_tile: OnTile = no_progress, on_times: OnTimes = not_timed,
+                     video: VideoOptions | None = None, on_frame: OnFrame = ignore_frame,
+                     **options: Unpack[FileKeywords]) -> Iterator[Outcome]:
         """Upscale the jobs that `plan_jobs` made, or those of them that `pending` leaves, and yield their outcomes.
 
         An Outcome has its job (source and target) and either an error or what was lost and found on the way; an error
         of one image does not stop the others. Targets appear complete or not at all. Losses are logged as warnings
         before the network runs on the image, findings of the guard afterwards.
 
-        quality: of JPEG and WebP, 1..100. max_megapixels: larger images are refused before they are decoded.
-        on_tile: called with (tiles done, total tiles) of the current image. video: how videos are written. on_frame:
-        called with (frames done, frames) of the current video. Raises MissingPackage at once where a job is a video
-        and PyAV is not installed.
+        on_tile: called with (tiles done, total tiles) of the current image. on_times: called with a StageTimes when the
+        images are done, those between two videos each time: how long they were decoded, computed, encoded and stored,
+        and what the network waited for. video: how videos are written. on_frame: called with (frames done, frames) of
+        the current video. The options are the fields of FileOptions:
+
+        quality: of JPEG and WebP, 1..100. effort: fast, normal or small, for PNG and lossless WebP. max_megapixels:
+        larger images are refused before they are decoded. jobs: how many images are decoded and encoded at once; by
+        default as many as there are CPU threads. memory: what the images on their way may take, in bytes or as in "4G";
+        by default half of what is free.
+
+        Raises OptionError for values that cannot work, and MissingPackage at once where a job is a video and PyAV is
+        not installed.
         """
-        for job in (given := list(jobs) if isinstance(jobs, Iterable) else [jobs]):
+        for job in (given := list(planned) if isinstance(planned, Iterable) else [planned]):
             check_kind(job, Job, "A job", remedy="Give what plan_jobs returned.")
         check_callable(on_tile, "on_tile")
-        check_quality(quality)
-        check_megapixels(max_megapixels)
+        check_callable(on_times, "on_times")
+        chosen = FileOptions(**options)
         check_kind(video, (VideoOptions, NoneType), "video", remedy="Give a VideoOptions, or None.")
         check_callable(on_frame, "on_frame")
         setup = replace(self._setup, on_tile=on_tile)
 
         def pictures(some: Sequence[Job]) -> Iterator[Outcome]:
-            return run_jobs(some, setup, quality=quality, max_megapixels=max_megapixels)
+            return run_jobs(some, setup, chosen, on_times)
 
         if not any(is_video_name(job.source) for job in given):
             return pictures(given)
@@ -120,7 +127,7 @@ class Upscaler:
         from srn_deploy.video.jobs import run_mixed, run_video  # here, because images do without PyAV
 
         return run_mixed(given, pictures, lambda job: run_video(
-            job, replace(setup, on_tile=no_progress), video or VideoOptions(), max_megapixels=max_megapixels,
+            job, replace(setup, on_tile=no_progress), video or VideoOptions(), max_megapixels=chosen.max_megapixels,
             on_frame=on_frame))
 
     def close(self) -> None:

@@ -144,7 +144,7 @@ def test_a_file_is_read_only_as_far_as_it_is_needed(tmp_path: Path, monkeypatch:
                                                     guard: Guard) -> None:
     write_image(source := tmp_path / f"in{suffix}", waves(700, 90, KINDS[2], poisoned=True))
     monkeypatch.setattr(large_results, "LARGE_RESULT_BYTES", 0)
-    monkeypatch.setattr(jobs, "read_image", None)
+    monkeypatch.setattr(jobs, "open_image", None)
     asked: list[tuple[int, int]] = []
     rows: type[PngRows] | type[TiffRows] = PngRows if suffix == ".png" else TiffRows
     plain_read = rows.read

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -89,6 +90,42 @@ def test_a_folder_with_a_bad_file_ends_with_a_summary_and_code_1(tmp_path: Path,
     assert done.stdout.splitlines() == [str(tmp_path / "out/a.png"), str(tmp_path / "out/c/d.jpg")]
     assert "b.png" in done.stderr
     assert "2 written, 1 failed, 0 skipped" in done.stderr
+    assert re.search(r"^The network (ran|waited) \d+ % of the time", done.stderr, flags=re.MULTILINE)
+
+
+def test_a_run_as_json_has_what_became_of_each_image_and_the_seconds_of_each_stage(tmp_path: Path, graph: Path) -> None:
+    picture(tmp_path / "in/a.png")
+    (tmp_path / "in/b.png").write_bytes(b"no picture")
+    done = run("upscale", tmp_path / "in", tmp_path / "out", "--model", graph, "--json", "--jobs", "3")
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    assert [(Path(image["target"]).name, image["error"] is None) for image in found["files"]] == [
+        ("a.png", True), ("b.png", False)]
+    assert "b.png" in found["files"][1]["error"]["message"]
+    assert found["jobs"] == 2  # there are no more images
+    assert set(found["stages_s"]) == {"decode", "network", "encode", "store"}
+    assert 0 < found["stages_s"]["network"] <= found["elapsed_s"]
+    assert set(found["network_waited_s"]) == {"decoders", "encoders", "disk", "memory"}
+
+
+@pytest.mark.parametrize(("target", "others", "named"), [
+    ("out.jpg", (), "JPEG"), ("out.webp", ("--quality", "80"), "WebP"), ("out.png", (), ""), ("out.webp", (), "")])
+def test_effort_for_a_format_that_has_none_is_named(
+        tmp_path: Path, graph: Path, target: str, others: tuple[str, ...], named: str) -> None:
+    done = run("upscale", picture(tmp_path / "in.png"), tmp_path / target, "--model", graph, "--effort", "small",
+               *others)
+    assert done.returncode == 0, done.stderr
+    assert (f"--effort does nothing to {named}." in done.stderr) is bool(named)
+    assert ("--effort" in done.stderr) is bool(named)
+
+
+def test_less_memory_than_an_image_takes_is_said_once_and_each_runs_alone(tmp_path: Path, graph: Path) -> None:
+    for name in "abc":
+        picture(tmp_path / f"in/{name}.png")
+    done = run("upscale", tmp_path / "in", tmp_path / "out", "--model", graph, "--memory", "1K")
+    assert done.returncode == 0, done.stderr
+    assert "3 written" in done.stderr
+    assert done.stderr.count("it is upscaled while there is no other") == 1
 
 
 def test_skip_existing_resumes(tmp_path: Path, graph: Path) -> None:

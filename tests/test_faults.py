@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from srn_deploy.errors import UnreadableImage, UnwritableImage
+from srn_deploy.inference.file_options import FileOptions
 from srn_deploy.inference.jobs import run_jobs
 from srn_deploy.inference.plan import plan_jobs
 from srn_deploy.inference.setup import Setup
@@ -29,10 +30,10 @@ def upscaled(source: Path, target: Path, **variables: str) -> subprocess.Complet
                           timeout=120, check=False, env={**os.environ, **variables})
 
 
-@pytest.mark.parametrize(("number", "begun_most"), [(errno.ENOSPC, 6), (errno.EFBIG, 12)])
+@pytest.mark.parametrize(("number", "begun_most"), [(errno.ENOSPC, 20), (errno.EFBIG, 40)])
 def test_a_full_disk_ends_a_run_early_and_a_single_file_that_is_too_large_does_not(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, begun_most: int) -> None:
-    for index in range(12):
+    for index in range(40):
         put(tmp_path / f"in/{index:02}.png", seed=index)
     stored, tries = os.fsync, count()
 
@@ -42,12 +43,13 @@ def test_a_full_disk_ends_a_run_early_and_a_single_file_that_is_too_large_does_n
         stored(file)
 
     monkeypatch.setattr(os, "fsync", full_after_two)
-    outcomes = list(run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), Setup(NearestBackend())))
+    outcomes = list(run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), Setup(NearestBackend()),
+                             FileOptions(jobs=2)))
     assert {type(outcome.error) for outcome in outcomes} == {type(None), UnwritableImage}
     written = [outcome.job.target.name for outcome in outcomes if outcome.error is None]
     assert tree(tmp_path / "out") == written
     assert len(outcomes) <= begun_most
-    assert (len(outcomes) == 12) is (number == errno.EFBIG)
+    assert (len(outcomes) == 40) is (number == errno.EFBIG)
 
 
 def test_a_disk_that_is_really_full_ends_in_an_error_and_leaves_whole_files_alone(tmp_path: Path) -> None:
@@ -145,13 +147,13 @@ def test_loops_of_links_end(tmp_path: Path) -> None:
 
 
 def test_images_that_vanish_are_errors(tmp_path: Path) -> None:
-    for name in "abcdef":
-        put(tmp_path / f"in/{name}.png")
+    for index in range(40):
+        put(tmp_path / f"in/{index:02}.png")
     run = run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), Setup(NearestBackend()))
     next(run)
     shutil.rmtree(tmp_path / "in")
     outcomes = list(run)
-    assert len(outcomes) == 5
+    assert len(outcomes) == 39
     assert outcomes[-1].error is not None
     assert not [name for name in tree(tmp_path / "out") if TEMPORARY_MARK in name]
 

@@ -41,7 +41,7 @@ HOMES = {
     "safetensors": {"architectures/checkpoint", "architectures/weights/file"},
     "msgspec": {"benchmark", "spec", "system/documents", "engine/identity", "engine/manifest", "engine/store"},
     "cv2": {"image"},
-    "PIL": {"image/avif", "image/bmp", "image/frames", "image/cmyk", "image/pillow_images", "image/reduction"},
+    "PIL": {f"image/{file}" for file in ("avif", "bmp", "cmyk", "frames", "pillow_images", "reduction", "webp")},
     "simplejpeg": {"image/jpeg"},
     "onnx": {"graph", "engine/build", "external", "quantization"},
     "google": {"external/graph_file", "external/graph_weights"},

@@ -21,10 +21,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
               ("containers/bmp containers/exif containers/jpeg containers/png containers/tiff_tags "
                "containers/world_file"),
               "containers/avif containers/heif containers/moving containers/tiff", "containers/pages",
-              "containers/__init__",
-              "files pillow_images pixels", "listing",
-              "pairing", "small_versions",
-              "bmp cmyk frames jpeg opencv_codec sidecars trial_image", "avif tiff", "reading writing",
+              "containers/__init__", "effort files pillow_images pixels", "listing", "pairing", "small_versions",
+              "bmp cmyk frames jpeg opencv_codec sidecars trial_image webp", "avif tiff", "reading writing",
               "sizes bands/encoding bands/source bands/source_file",
               "bands/png_rows bands/png_stream bands/tiff_rows bands/tiff_stream", "bands/files bands/writing",
               "bands/__init__"),
@@ -40,8 +38,9 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "engine": ("library monitor options", "identity", "manifest", "store", "caches load", "build contexts"),
     "backends": ("compiled_models cuda_graph cuda_session first_run protocol pytorch_clock pytorch_graph", "batch",
                  "onnx_runtime open_vino pytorch tensor_rt", "open_vino_products trial_run"),
-    "inference": ("guard naming result_options source_rows upscale video_names", "plan",
-                  "earlier_results large_results setup", "repair", "arrays", "guarded_rows sizing", "bands", "jobs"),
+    "inference": ("guard naming result_options source_rows stage_times stages upscale video_names", "plan",
+                  "earlier_results large_results setup", "memory_budget repair", "arrays file_options pipeline",
+                  "guarded_rows sizing", "bands", "jobs"),
     "video": ("files layout options segments", "colour library", "conversion planes scan", "probing",
               "decoding encoders", "encoding output", "segment_file", "frames joining rehearsal work_folder",
               "upscaling", "jobs"),
@@ -62,9 +61,9 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "training": (("curve device interruption jpeg_codec layout muon pixel_file recipe_store recipes/__init__ "
                   "stress weight_init"), "data degradation recipe", "batches evaluation losses run_folder schedule",
                  "earlier_run", "initialization options teacher", "trainer"),
-    "cli": ("messages signals values", "options",
-            ("bench_view build_engine compare doctor engines evaluate export info models progress recipes "
-             "result_options train verify"), "bench tune_view upscale", "tune"),
+    "cli": ("messages signals values", "file_options options",
+            ("bench_view build_engine compare doctor engines evaluate export info models recipes run_report "
+             "result_options train verify"), "bench progress tune_view", "upscale", "tune"),
 }
 """Package to its layers, lowest first. A package's own `__init__` is the top one: it collects what the others offer."""
 

@@ -104,14 +104,14 @@ def test_no_input_is_an_error_before_any_work(tmp_path: Path, make: str, error: 
 
 
 def test_a_stopped_run_leaves_only_whole_files(tmp_path: Path) -> None:
-    for index in range(12):
+    for index in range(40):
         put(tmp_path / f"in/{index:02}.png", seed=index)
     run = run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), Setup(NearestBackend()))
     next(run)
     assert isinstance(run, Generator)
     run.close()  # what an interrupt does to a generator
     left = tree(tmp_path / "out")
-    assert 1 <= len(left) < 12
+    assert 1 <= len(left) < 40
     for name in left:
         whole = read_image(tmp_path / "in" / name).pixels.repeat(2, 0).repeat(2, 1)
         np.testing.assert_array_equal(read_image(tmp_path / "out" / name).pixels, whole)
@@ -133,18 +133,18 @@ def test_images_arrive_in_order_and_equal_to_one_by_one(tmp_path: Path) -> None:
 
 
 class HungryBackend(NearestBackend):
-    """Runs out of memory on one of the images, as Python reports it."""
+    """Runs out of memory on images of 13 rows, as Python reports it."""
 
     def run(self, batch: NDArray[Any], geometry: Geometry | None = None) -> NDArray[Any]:
-        if len(self.shapes) == 1:
-            self.shapes.append(batch.shape)
+        if batch.shape[1] == 13:
             raise MemoryError
         return super().run(batch, geometry)
 
 
-def test_a_image_that_memory_does_not_hold_stops_nothing(tmp_path: Path) -> None:
-    for name in "abc":
+def test_an_image_that_memory_does_not_hold_stops_nothing(tmp_path: Path) -> None:
+    for name in "ac":
         put(tmp_path / f"in/{name}.png")
+    write_image(tmp_path / "in/b.png", Image(pixels=np.zeros((13, 17, 3), np.uint8)))
     outcomes = list(run_jobs(plan_jobs(tmp_path / "in", tmp_path / "out"), Setup(HungryBackend())))
     assert [type(outcome.error) for outcome in outcomes] == [type(None), OutOfMemory, type(None)]
     assert tree(tmp_path / "out") == ["a.png", "c.png"]

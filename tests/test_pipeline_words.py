@@ -16,6 +16,7 @@ from PIL import Image as Pillow
 from srn_deploy.errors import OptionError, UnreadableImage, UnwritableImage
 from srn_deploy.image import Image, read_image, write_image
 from srn_deploy.image.containers import MetadataKind
+from srn_deploy.inference.file_options import FileOptions
 from srn_deploy.inference.jobs import Outcome, run_jobs
 from srn_deploy.inference.plan import Job, plan_jobs
 from srn_deploy.inference.setup import Setup
@@ -101,8 +102,8 @@ def test_limits_of_a_format_are_found_before_the_network_runs(tmp_path: Path, so
 
 def test_the_limit_of_megapixels_is_that_of_the_run(tmp_path: Path) -> None:
     jobs = plan_jobs(put(tmp_path / "a.png"), tmp_path / "b.png")
-    (refused,) = run_jobs(jobs, Setup(NearestBackend()), max_megapixels=0.0001)
-    (done,) = run_jobs(jobs, Setup(NearestBackend()), max_megapixels=0.001)
+    (refused,) = run_jobs(jobs, Setup(NearestBackend()), FileOptions(max_megapixels=0.0001))
+    (done,) = run_jobs(jobs, Setup(NearestBackend()), FileOptions(max_megapixels=0.001))
     assert "--max-megapixels" in str(refused.error)
     assert done.error is None
 

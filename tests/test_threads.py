@@ -235,12 +235,12 @@ def test_the_codecs_use_no_more_threads_than_are_asked_for(monkeypatch: pytest.M
     seen: set[str] = set()
     barrier = threading.Event()
 
-    def read(job: Job, setup: object, **options: object) -> None:
+    def read(source: Path, **options: object) -> None:
         seen.add(threading.current_thread().name)
         barrier.wait(0.05)
         raise OptionError("Not read.", remedy="None.")
 
-    monkeypatch.setattr(jobs, "read_checked", read)
+    monkeypatch.setattr(jobs, "open_image", read)
     work = [Job(source=tmp_path / f"{number}.png", target=tmp_path / "out" / f"{number}.png") for number in range(3)]
     with cpu_threads(1):
         upscaler = srn_deploy.Upscaler(NearestBackend())

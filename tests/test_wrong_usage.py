@@ -19,6 +19,7 @@ WRONG_TEXTS = {"--tile": ["many", "-32", "0", "1", "3.5", ""], "--for": ["24", "
                "--size": ["24", "0x5", "24x", "8x8..16x16", ""],
                "--shapes": ["24", "0x0", "32x32..16x16", ""], "--compute-capability": ["eight", "89", ""],
                "--fit": ["24", "0x5", "5x0", "24x", "4x4x4", "9999999x9", ""],
+               "--memory": ["4X", "many", "-4G", "0", "nan", ""],
                "--name": ["{stem}", "{stem}.png", "../{stem}{suffix}", "{what}{suffix}", "{", "{stem:9}{suffix}", ""],
                "--lr-pattern": ["{", "{what}", "same", ""], "--set": ["residual", "=1", ""],
                "--network": ["Net", ":Net", "net.py:", "net.py:a-b", ""]}

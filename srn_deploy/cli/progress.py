@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import click
 
+from srn_deploy.api import Upscaler
 from srn_deploy.cli.messages import above, say
+from srn_deploy.cli.run_report import bottleneck_sentence, run_as_json
 from srn_deploy.cli.signals import interrupted
-from srn_deploy.inference.jobs import Outcome
+from srn_deploy.inference.file_options import FileOptions
+from srn_deploy.inference.jobs import OnTimes, Outcome
+from srn_deploy.inference.plan import Job
+from srn_deploy.inference.stage_times import StageTimes
 from srn_deploy.inference.upscale import OnTile, no_progress
-from srn_deploy.video.options import OnFrame
+from srn_deploy.video.options import OnFrame, VideoOptions
+
+FRAMES_EVERY_S = 30.0
+"""Between two lines about the frames of a video, where there is no terminal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,36 +35,57 @@ class Display:
     on_frame: OnFrame
 
 
-JobsRun = Callable[[Display], Iterator[Outcome]]
-"""Starts the work, which reports each tile and frame, and yields what became of each file."""
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What is to be done."""
 
-FRAMES_EVERY_S = 30.0
-"""Between two lines about the frames of a video, where there is no terminal."""
+    upscaler: Upscaler
+    jobs: Sequence[Job]
+    files: FileOptions
+    video: VideoOptions
+    skipped: int
+    """Files whose output exists."""
+    resume: str
+    """How to continue, said after Ctrl-C and on a full disk."""
+
+    def outcomes(self, display: Display, on_times: OnTimes) -> Iterator[Outcome]:
+        """Start the work, which reports each tile and frame, and yield what became of each file."""
+        return self.upscaler.upscale_jobs(self.jobs, on_tile=display.on_tile, on_times=on_times, video=self.video,
+                                          on_frame=display.on_frame, **self.files.as_keywords())
 
 
-def show(total: int, skipped: int, run: JobsRun, *, resume: str) -> None:
-    """Consume a run and report it; exits with code 1 if an image failed, as `stopped` does after Ctrl-C.
-
-    resume: how to continue, said after Ctrl-C and on a full disk.
-    """
-    began, done, failed = time.monotonic(), 0, 0
+def show(run: Run, *, as_json: bool = False) -> None:
+    """Consume a run and report it; exits with code 1 if an image failed, as `stopped` does after Ctrl-C."""
+    began, times, outcomes = time.monotonic(), list[StageTimes](), list[Outcome]()
+    written = failed = 0
     try:
-        with _display(total) as display:
-            for outcome in run(display):
+        with _display(len(run.jobs), shows_results=not as_json) as display:
+            for outcome in run.outcomes(display, times.append):
                 failed += outcome.error is not None
-                done += outcome.error is None
+                written += outcome.error is None
                 display.on_outcome(outcome)
+                if as_json:
+                    outcomes.append(outcome)
     except KeyboardInterrupt:
-        raise stopped(done, total, resume) from None
-    if total + skipped > 1:
-        seconds = time.monotonic() - began
-        click.echo(f"{done} written, {failed} failed, {skipped} skipped, in {seconds:.1f} s "
-                   f"({done / max(seconds, 1e-9):.2f} files/s).", err=True)
-    if done + failed < total:
-        click.echo(f"{total - done - failed} were not started, because the disk is full. Free space, then: {resume}",
-                   err=True)
+        raise stopped(written, len(run.jobs), run.resume) from None
+    finally:
+        if as_json:
+            click.echo(json.dumps(run_as_json(outcomes, StageTimes.total(times)), indent=2))
+    _summarise(run, written, failed, time.monotonic() - began)
+    if written > 1 and (sentence := bottleneck_sentence(StageTimes.total(times), run.jobs, run.files)):
+        click.echo(sentence, err=True)
     if failed:
         raise click.exceptions.Exit(1)
+
+
+def _summarise(run: Run, written: int, failed: int, seconds: float) -> None:
+    total = len(run.jobs)
+    if total + run.skipped > 1:
+        click.echo(f"{written} written, {failed} failed, {run.skipped} skipped, in {seconds:.1f} s "
+                   f"({written / max(seconds, 1e-9):.2f} files/s).", err=True)
+    if written + failed < total:
+        click.echo(f"{total - written - failed} were not started, because the disk is full. Free space, then: "
+                   f"{run.resume}", err=True)
 
 
 def stopped(done: int, total: int, resume: str) -> click.exceptions.Exit:
@@ -74,11 +104,16 @@ def _print(outcome: Outcome, result: Callable[[str], None]) -> None:
     say(outcome.error.remedy)
 
 
+def _nothing(result: str) -> None:
+    """Shows no result: all come at the end."""
+
+
 @contextmanager
-def _display(total: int) -> Iterator[Display]:
+def _display(total: int, *, shows_results: bool) -> Iterator[Display]:
     """A bar on a terminal, otherwise lines only."""
     if sys.stderr is None or not sys.stderr.isatty():  # None: a daemon that closed it
-        yield Display(on_outcome=lambda outcome: _print(outcome, click.echo), on_tile=no_progress,
+        result = click.echo if shows_results else _nothing
+        yield Display(on_outcome=lambda outcome: _print(outcome, result), on_tile=no_progress,
                       on_frame=FrameLines().on_frame)
         return
     from rich.console import Console
@@ -89,7 +124,8 @@ def _display(total: int) -> Iterator[Display]:
                TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress, above(console) as print_above:
         # Where both streams are the terminal, a line on stdout would tear the bar.
-        result = print_above if sys.stdout and sys.stdout.isatty() else click.echo
+        above_bar = print_above if sys.stdout and sys.stdout.isatty() else click.echo
+        show_result = above_bar if shows_results else _nothing
         images = progress.add_task("images", total=total, rate="", visible=total > 1)
         tiles = progress.add_task("tiles", total=None, rate="", visible=False)
         frames = progress.add_task("frames", total=None, rate="", visible=False)
@@ -97,7 +133,7 @@ def _display(total: int) -> Iterator[Display]:
         def advance(outcome: Outcome) -> None:
             progress.advance(images)
             progress.update(images, rate=f"{progress.tasks[0].speed or 0.0:.2f}/s")
-            _print(outcome, result)
+            _print(outcome, show_result)
 
         def on_tile(done: int, all_tiles: int) -> None:
             if done == 1:  # a new image, or its alpha: a task that has ended keeps its end

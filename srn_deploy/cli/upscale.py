@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from srn_deploy.cli import options, result_options, values
+from srn_deploy.cli import file_options, options, result_options, values
 
 if TYPE_CHECKING:
+    from srn_deploy.inference.file_options import FileOptions
     from srn_deploy.inference.plan import Job
     from srn_deploy.inference.result_options import ResultOptions
     from srn_deploy.spec import Corrections
@@ -41,26 +42,24 @@ def _two_at_least(context: click.Context, parameter: click.Parameter, paths: tup
 @click.option("--tile", default="auto", show_default=True, metavar="auto|none|N", callback=values.tile_side,
               help="Side of a tile in input pixels; none runs the whole image at once.")
 @click.option("--halo", type=click.IntRange(min=0), help="Context around a tile.  [default: measured for the network]")
-@click.option("--quality", type=click.IntRange(1, 100),
-              help="Of JPEG (default 95), WebP (default lossless) and AVIF (default 95; 100 is lossless).")
+@file_options.files
 @click.option("--guard", type=click.Choice(["off", "warn", "repair"]), default="warn", show_default=True,
               help="What to do about blocks that do not resemble the input, because the network broke there.")
 @options.video
 @click.option("--format", "suffix", type=click.Choice(list(SUFFIXES), case_sensitive=False),
               callback=lambda *given: SUFFIXES.get(given[2]),
               help="Format of every image; it changes their suffixes.")
-@click.option("--max-megapixels", type=values.PositiveNumber(), metavar="NUMBER",
-              help="Refuse larger images before decoding them.  [default: 200]")
 @options.threads
 @options.corrections
 @click.option("--skip-existing", is_flag=True,
               help="Skip images whose output exists: resumes a folder. Outputs that are outdated are named: older than "
                    "the image, of another size than this run gives, or not whole.")
 @click.option("--update", is_flag=True, help="As --skip-existing, and replace outdated outputs.")
+@options.as_json
 def upscale(paths: tuple[str, ...], model: str | None, device: str, precision: str, tile: int | str | None,
-            halo: int | None, quality: int | None, guard: str, suffix: str | None, max_megapixels: float | None,
-            skip_existing: bool, update: bool, threads: int | None, corrections: Corrections,
-            wanted: ResultOptions, name: str | None, video: VideoOptions) -> None:
+            halo: int | None, guard: str, suffix: str | None, skip_existing: bool, update: bool, threads: int | None,
+            corrections: Corrections, wanted: ResultOptions, name: str | None, files: FileOptions, video: VideoOptions,
+            as_json: bool) -> None:
     """Upscale images and videos: one, several, or all of a folder (the tree is kept).
 
     OUT is a file, or a folder: one that exists, ends in a slash, or is for several INs, each of which keeps its name in
@@ -69,10 +68,9 @@ def upscale(paths: tuple[str, ...], model: str | None, device: str, precision: s
     else is copied; a run that was stopped goes on where it was when the same command is given again.
     """
     from srn_deploy.api import load_as
-    from srn_deploy.cli.progress import show, stopped
-    from srn_deploy.image import MAX_MEGAPIXELS
+    from srn_deploy.cli.progress import Run, show, stopped
     from srn_deploy.inference.earlier_results import pending
-    from srn_deploy.inference.jobs import clear_leftovers, formats_without_quality
+    from srn_deploy.inference.jobs import clear_leftovers
     from srn_deploy.inference.plan import plan_jobs
     from srn_deploy.open_model import OpenRequest
     from srn_deploy.system.threads import cpu_threads
@@ -96,14 +94,11 @@ def upscale(paths: tuple[str, ...], model: str | None, device: str, precision: s
         planned, missing = _with_factor(planned, missing, name, upscaler.spec.scale)
         resume = _how_to_resume(update=update, all_are_ours=kept or missing == planned)
         jobs = _left_to_do(planned, upscaler.spec.scale, update=update) if kept and missing != planned else planned
-        if not jobs:
+        if not jobs and not as_json:
             return
-        if quality is not None and (lossless := formats_without_quality(jobs)):
-            _log.warning("--quality does nothing to %s, written without loss.", ", ".join(lossless))
-        show(len(jobs), len(planned) - len(jobs),
-             lambda display: upscaler.upscale_jobs(
-                 jobs, quality=quality, on_tile=display.on_tile, video=video, on_frame=display.on_frame,
-                 max_megapixels=max_megapixels or MAX_MEGAPIXELS), resume=resume)
+        _warn_of_what_does_nothing(jobs, files)
+        show(Run(upscaler=upscaler, jobs=jobs, files=files, video=video, skipped=len(planned) - len(jobs),
+                 resume=resume), as_json=as_json)
 
 
 def _check_video_packages(planned: list[Job]) -> None:
@@ -113,6 +108,15 @@ def _check_video_packages(planned: list[Job]) -> None:
 
     if any(is_video_name(job.source) for job in planned):
         need_video_packages()
+
+
+def _warn_of_what_does_nothing(jobs: list[Job], files: FileOptions) -> None:
+    from srn_deploy.inference.jobs import formats_without_effort, formats_without_quality
+
+    if files.quality is not None and (lossless := formats_without_quality(jobs)):
+        _log.warning("--quality does nothing to %s, written without loss.", ", ".join(lossless))
+    if files.effort is not None and (others := formats_without_effort(jobs, files.quality)):
+        _log.warning("--effort does nothing to %s.", ", ".join(others))
 
 
 def _how_to_resume(*, update: bool, all_are_ours: bool) -> str:

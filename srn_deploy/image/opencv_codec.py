@@ -1,4 +1,4 @@
-"""PNG and WebP through OpenCV, without its messages on stderr."""
+"""PNG and lossy WebP through OpenCV, without its messages on stderr."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from srn_deploy.errors import UnreadableImage, UnwritableImage
 from srn_deploy.image.containers import Unpacked, check_png
+from srn_deploy.image.effort import Effort
 from srn_deploy.image.pixels import Decoded, Pixels
 from srn_deploy.system.threads import fitting_threads
 
@@ -21,17 +22,21 @@ LIMIT_VARIABLE = "OPENCV_IO_MAX_IMAGE_PIXELS"
 _LIMIT_PX = 1 << 30
 """OpenCV's limit, unless that environment variable sets another before OpenCV is loaded."""
 
-# Measured on photographs of 2040 x 1356, one core: 48 ms and 2.70 MB; OpenCV's own choice (every byte
-# minus its left neighbour, runs) 67 ms and 3.14 MB; level 6 alone 546 ms and 2.70 MB. The average filter
-# leaves so few repetitions that looking for them only costs time.
-PNG_OPTIONS = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY,
-               cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_AVG)
+# The average and Paeth filters leave so few repetitions in a photograph that looking for them only costs time; drawings
+# have them, so the smallest file is the smaller of two. The record of benchmarks/effort_table.py has time and size.
+_HUFFMAN = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY)
+_AVERAGE = (cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_AVG)
+_PAETH = (cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_PAETH)
+_REPETITIONS = (cv2.IMWRITE_PNG_COMPRESSION, 6, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_FILTERED,
+                cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_ALL_FILTERS)
+PNG_OPTIONS: dict[Effort, tuple[tuple[int, ...], ...]] = {
+    Effort.FAST: (_HUFFMAN + _AVERAGE,), Effort.NORMAL: (_HUFFMAN + _PAETH,),
+    Effort.SMALL: (_HUFFMAN + _PAETH, _REPETITIONS)}
+"""Settings of OpenCV's encoder, of which the one with the smallest file is kept."""
 
 
-def webp_options(quality: int | None) -> tuple[int, ...]:
-    """Parameters for OpenCV's encoder: quality 1 to 100, or lossless for None, transparent pixels included."""
-    if quality is None:
-        return (cv2.IMWRITE_WEBP_LOSSLESS_MODE, cv2.IMWRITE_WEBP_LOSSLESS_PRESERVE_COLOR)
+def webp_options(quality: int) -> tuple[int, ...]:
+    """Parameters for OpenCV's encoder: quality 1 to 100."""
     return (cv2.IMWRITE_WEBP_QUALITY, quality)
 
 
@@ -95,6 +100,11 @@ def _alpha_of_grey(decoded: Pixels, transparent: int | None) -> Pixels | None:
     alpha = np.full_like(decoded, np.iinfo(decoded.dtype).max)
     alpha[decoded == transparent] = 0
     return alpha
+
+
+def encode_png(path: Path, colour: Pixels, alpha: Pixels | None, effort: Effort) -> bytes:
+    """Encode as PNG without metadata; as `encode_by_opencv`."""
+    return min((encode_by_opencv(path, ".png", colour, alpha, options) for options in PNG_OPTIONS[effort]), key=len)
 
 
 def encode_by_opencv(path: Path, suffix: str, colour: Pixels, alpha: Pixels | None, options: Sequence[int]) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from math import ceil
 from pathlib import Path
 from types import NoneType
@@ -52,33 +53,48 @@ def read_image(path: str | Path, *, max_megapixels: float = MAX_MEGAPIXELS, fram
     correctly; OptionError for a limit that is not above 0. Flipped bits in a JPEG cannot always be detected, because
     the format has no checksum.
     """
-    path = as_path(path, "path")
-    if frame is None:
-        unpacked = unpack_checked(path, max_megapixels=max_megapixels)
-        decoded = _DECODERS[unpacked.container](unpacked, path)
-    else:
-        unpacked, decoded = _one_frame(path, frame, max_megapixels)
-    if decoded.is_cmyk:
-        decoded = cmyk.to_rgb(decoded, dict(unpacked.metadata).get(MetadataKind.ICC), path)
-        unpacked = replace(unpacked, metadata=tuple(block for block in unpacked.metadata
-                                                    if block[0] is not MetadataKind.ICC))
-    described = describe(unpacked, path)
-    return Image(pixels=_turned(decoded.colour, described.turn),
-                 alpha=None if decoded.alpha is None else _turned(decoded.alpha, described.turn),
-                 metadata=described.metadata, remarks=described.remarks + decoded.remarks)
+    return open_image(as_path(path, "path"), max_megapixels=max_megapixels, frame=frame).decoded()
 
 
-def _one_frame(path: Path, frame: int, max_megapixels: float) -> tuple[Unpacked, Decoded]:
+class UndecodedImage(NamedTuple):
+    """An image file that was read and taken apart."""
+
+    path: Path
+    unpacked: Unpacked
+    decode: Callable[[], Decoded]
+
+    def decoded(self) -> Image:
+        """The image; raises UnreadableImage and UnsupportedImage as `read_image` does."""
+        decoded, unpacked = self.decode(), self.unpacked
+        if decoded.is_cmyk:
+            decoded = cmyk.to_rgb(decoded, dict(unpacked.metadata).get(MetadataKind.ICC), self.path)
+            unpacked = replace(unpacked, metadata=tuple(block for block in unpacked.metadata
+                                                        if block[0] is not MetadataKind.ICC))
+        described = describe(unpacked, self.path)
+        return Image(pixels=_turned(decoded.colour, described.turn),
+                     alpha=None if decoded.alpha is None else _turned(decoded.alpha, described.turn),
+                     metadata=described.metadata, remarks=described.remarks + decoded.remarks)
+
+
+def open_image(path: Path, *, max_megapixels: float = MAX_MEGAPIXELS, frame: int | None = None) -> UndecodedImage:
+    """The first half of `read_image`, which decodes nothing; raises its errors as far as they are known by then."""
+    if frame is not None:
+        return _one_frame(path, frame, max_megapixels)
+    unpacked = unpack_checked(path, max_megapixels=max_megapixels)
+    return UndecodedImage(path, unpacked, partial(_DECODERS[unpacked.container], unpacked, path))
+
+
+def _one_frame(path: Path, frame: int, max_megapixels: float) -> UndecodedImage:
     check_megapixels(max_megapixels)
     check_frame(frame)
     data = one_page(read_bytes(path), path, frame)
     unpacked = unpack_gif(data, path) if is_gif(data) else unpack(data, path)
     _refuse_bombs(unpacked, path, max_megapixels)
     if unpacked.animated:
-        return unpacked, decode_frame(data, unpacked, path, frame)
+        return UndecodedImage(path, unpacked, partial(decode_frame, data, unpacked, path, frame))
     if frame != 1 and unpacked.container is not Container.TIFF:
         raise no_such(path, "frame", frame, 1)
-    return unpacked, _DECODERS[unpacked.container](unpacked, path)
+    return UndecodedImage(path, unpacked, partial(_DECODERS[unpacked.container], unpacked, path))
 
 
 def check_frame(frame: int | None) -> None:

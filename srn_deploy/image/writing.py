@@ -10,10 +10,11 @@ from types import NoneType
 from typing import NamedTuple
 
 from srn_deploy.errors import OptionError, UnsupportedImage, UnwritableImage
-from srn_deploy.image import avif, bmp, jpeg, opencv_codec, tiff
+from srn_deploy.image import avif, bmp, jpeg, opencv_codec, tiff, webp
 from srn_deploy.image.containers import Container, Metadata, MetadataKind, pack, select_supported
 from srn_deploy.image.containers.exif import with_size
 from srn_deploy.image.containers.xmp_pixels import with_size_in_xmp
+from srn_deploy.image.effort import Effort
 from srn_deploy.image.files import container_of
 from srn_deploy.image.pixels import Image
 from srn_deploy.image.sidecars import world_file_of
@@ -81,26 +82,38 @@ def check_quality(quality: int | None) -> None:
         raise OptionError(f"A quality of {quality} is not possible.", remedy="Use 1 to 100.")
 
 
-def write_image(path: str | Path, image: Image, *, quality: int | None = None) -> tuple[str, ...]:
+def write_image(path: str | Path, image: Image, *, quality: int | None = None,
+                effort: Effort | str = Effort.NORMAL) -> tuple[str, ...]:
     """Encode an image in the format of the suffix and write it, completely or not at all; returns its `losses`.
 
     A world file, if the image has one, is written beside it.
 
-    quality: 1 to 100 for JPEG (default 95), WebP (default lossless) and AVIF (default 95, with alpha
-    100, which is lossless); ignored for the other formats.
-    Raises UnwritableImage and UnsupportedImage as `check_writable` does, and OptionError for an impossible quality.
+    quality: 1 to 100 for JPEG (default 95), WebP (default lossless) and AVIF (default 95, with alpha 100, which is
+    lossless); ignored for the other formats. effort: fast, normal or small, for PNG and lossless WebP. Raises
+    UnwritableImage and UnsupportedImage as `check_writable` does, and OptionError for an impossible quality or effort.
     """
     path = as_path(path, "path")
     check_kind(image, Image, "image", remedy="Give srn_deploy.image.Image(pixels=array).")
     check_quality(quality)
+    return store_image(path, encode_image(path, image, quality=quality, effort=Effort.named(effort)))
+
+
+def encode_image(path: Path, image: Image, *, quality: int | None = None,
+                 effort: Effort = Effort.NORMAL) -> EncodedImage:
+    """The file that `write_image` would write, in memory: what needs a processor and no disk."""
     check_writable(path, height=image.height, width=image.width, has_alpha=image.alpha is not None,
                    bits=8 * image.pixels.dtype.itemsize)
     stored = stored_metadata(path, image)
-    encoded = pack(container_of(path), _encoded(path, image, quality), stored.own,
-                   height=image.height, width=image.width, has_alpha=image.alpha is not None)
-    with whole_file(path, stored) as temporary:
-        temporary.write_bytes(encoded)
-    return stored.lost
+    data = pack(container_of(path), _encoded(path, image, quality, effort), stored.own,
+                height=image.height, width=image.width, has_alpha=image.alpha is not None)
+    return EncodedImage(data, stored)
+
+
+def store_image(path: Path, encoded: EncodedImage) -> tuple[str, ...]:
+    """Write an encoded image, completely or not at all: what needs a disk. Returns the `losses` of the image."""
+    with whole_file(path, encoded.stored) as temporary:
+        temporary.write_bytes(encoded.data)
+    return encoded.stored.lost
 
 
 class StoredMetadata(NamedTuple):
@@ -112,6 +125,13 @@ class StoredMetadata(NamedTuple):
     """Beside it; empty if there is none."""
     lost: tuple[str, ...]
     """What the format cannot hold, as sentences."""
+
+
+class EncodedImage(NamedTuple):
+    """A file in memory, and what is written beside it."""
+
+    data: bytes
+    stored: StoredMetadata
 
 
 def stored_metadata(path: Path, image: Image) -> StoredMetadata:
@@ -152,7 +172,7 @@ def stored_grey(path: Path, image: Image) -> bool:
         image.alpha is None and container in (Container.PNG, Container.JPEG, Container.AVIF)))
 
 
-def _encoded(path: Path, image: Image, quality: int | None) -> bytes:
+def _encoded(path: Path, image: Image, quality: int | None, effort: Effort) -> bytes:
     """The encoded file without metadata."""
     container = container_of(path)
     if container is Container.TIFF:
@@ -161,6 +181,12 @@ def _encoded(path: Path, image: Image, quality: int | None) -> bytes:
         return bmp.encode(image.pixels, image.alpha)
     if container is Container.AVIF:
         return avif.encode(path, image.pixels, image.alpha, quality)
-    options = {Container.PNG: opencv_codec.PNG_OPTIONS, Container.JPEG: jpeg.options(quality),
-               Container.WEBP: opencv_codec.webp_options(quality)}[container]
+    if container is Container.PNG:
+        return opencv_codec.encode_png(path, image.pixels, image.alpha, effort)
+    if container is Container.JPEG:
+        options = jpeg.options(quality)
+    elif quality is None:
+        return webp.encode_lossless(path, image.pixels, image.alpha, effort)
+    else:
+        options = opencv_codec.webp_options(quality)
     return opencv_codec.encode_by_opencv(path, "." + container.lower(), image.pixels, image.alpha, options)

@@ -5,36 +5,40 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from srn_deploy.errors import OutOfMemory, SrnDeployError, UnwritableImage
 from srn_deploy.image import (
-    MAX_MEGAPIXELS,
+    WITH_EFFORT,
     WITH_QUALITY,
+    Effort,
     Image,
+    Pixels,
     check_writable,
     container_of,
     is_image_name,
     losses,
-    read_image,
-    write_image,
 )
+from srn_deploy.image.reading import UndecodedImage, open_image
+from srn_deploy.image.writing import EncodedImage, encode_image, store_image
 from srn_deploy.inference.arrays import Sentences
 from srn_deploy.inference.bands import LargeImage, large_file, large_image, upscale_by_bands
+from srn_deploy.inference.file_options import FileOptions
+from srn_deploy.inference.memory_budget import BY_BANDS_BYTES, RESULT_COPIES, MemoryBudget, bytes_on_the_way
+from srn_deploy.inference.pipeline import Pipeline
 from srn_deploy.inference.plan import Job
 from srn_deploy.inference.setup import Setup
 from srn_deploy.inference.sizing import Upscaled, needs_network, upscaled
+from srn_deploy.inference.stage_times import StageTimes
+from srn_deploy.inference.stages import Computed, Finished, Reserve, Stages
 from srn_deploy.inference.upscale import check_takes
 from srn_deploy.system.atomic import DISK_IS_FULL, sweep
 from srn_deploy.system.file_times import kept_time
+from srn_deploy.system.memory import size_in_words
 
-AHEAD = 2
-"""Images that may wait decoded before the network, and for encoding after it: bounds the memory."""
+OnTimes = Callable[[StageTimes], None]
 
 _NOTHING_FITS = {*DISK_IS_FULL, errno.EROFS}
 """Errors of a whole disk: images after them would be computed for nothing."""
@@ -60,10 +64,23 @@ def formats_without_quality(jobs: Iterable[Job]) -> tuple[str, ...]:
     return tuple(sorted(formats - WITH_QUALITY))
 
 
+def formats_without_effort(jobs: Iterable[Job], quality: int | None = None) -> tuple[str, ...]:
+    """Names of the formats among the targets whose files no effort makes smaller; as `formats_without_quality`.
+
+    quality: with one WebP is lossy, and has none either.
+    """
+    formats = {container_of(job.target) for job in jobs if is_image_name(job.target)}
+    return tuple(sorted(formats - (WITH_EFFORT if quality is None else WITH_EFFORT - WITH_QUALITY)))
+
+
 def clear_leftovers(jobs: Iterable[Job]) -> None:
     """Remove half-written files of killed runs from the target folders; files of a run in progress stay."""
     for folder in {Path(os.path.realpath(job.target)).parent for job in jobs}:
         sweep(folder)
+
+
+def not_timed(times: StageTimes) -> None:
+    """The OnTimes of those who do not ask."""
 
 
 def upscale_image(image: Image, setup: Setup) -> tuple[Image, Sentences]:
@@ -72,54 +89,98 @@ def upscale_image(image: Image, setup: Setup) -> tuple[Image, Sentences]:
     return large.finished(), findings
 
 
-def run_jobs(jobs: Iterable[Job], setup: Setup, *, quality: int | None = None,
-             max_megapixels: float = MAX_MEGAPIXELS) -> Iterator[Outcome]:
+def run_jobs(jobs: Iterable[Job], setup: Setup, options: FileOptions | None = None,
+             on_times: OnTimes = not_timed) -> Iterator[Outcome]:
     """Run jobs and yield their outcomes in order, each when its file is whole; a bad image does not stop the rest.
 
-    quality: of JPEG and WebP, 1..100. max_megapixels: larger images are refused before they are decoded. What an
-    image loses is logged as a warning before the network runs on it, and what the guard finds afterwards.
+    Images are decoded ahead of the network and encoded behind it; the network runs on the caller's thread, and takes
+    any image that is decoded. What an image loses is logged as a warning before the network runs on it, and what the
+    guard finds afterwards. on_times: called with where the time went, when the run ends or is stopped.
 
     When the consumer stops (Ctrl-C), files that are being written are finished and no others are started. Leftovers of
     killed runs are removed first. On a full disk the run ends early: images that were not started have no outcome.
     """
-    jobs = list(jobs)
+    jobs, chosen = list(jobs), options or FileOptions()
     clear_leftovers(jobs)
+    memory = MemoryBudget(chosen.most_bytes())
+    pipeline = Pipeline(jobs, _Files(setup, chosen, memory).stages(), workers=chosen.jobs or setup.threads,
+                        memory=memory)
+    finished = pipeline.run()
+    try:
+        for each in finished:
+            yield _outcome(each)
+    finally:
+        finished.close()
+        on_times(pipeline.times)
 
-    def read(job: Job) -> Image | LargeImage:
-        if job.wanted.frame is None and (large := large_file(job, setup, max_megapixels=max_megapixels)):
-            _check(job, large.header, setup)
+
+class _Files:
+    """The stages of image files."""
+
+    def __init__(self, setup: Setup, options: FileOptions, memory: MemoryBudget) -> None:
+        self._setup, self._options, self._memory = setup, options, memory
+        self._scale = setup.backend.spec.scale
+        self._has_said = False
+
+    def stages(self) -> Stages[Job, Image | LargeImage, Upscaled, EncodedImage]:
+        return Stages(decode=self._decode, compute=self._compute, encode=self._encode,
+                      encoded_bytes=lambda encoded: len(encoded.data),
+                      store=lambda job, encoded: store_image(job.target, encoded) + _times_kept(job),
+                      is_error=lambda error: isinstance(error, SrnDeployError | MemoryError), ends_run=_is_full)
+
+    def _decode(self, job: Job, reserve: Reserve) -> Image | LargeImage | None:
+        most = self._options.max_megapixels
+        if job.wanted.frame is None and (large := large_file(job, self._setup, max_megapixels=most)):
+            if not reserve(BY_BANDS_BYTES):
+                return None
+            _check(job, large.header, self._setup)
             return large
-        image = read_checked(job, setup, max_megapixels=max_megapixels)
-        return large_image(job, image, setup) or image
+        undecoded = open_image(job.source, max_megapixels=most, frame=job.wanted.frame)
+        if not reserve(needed := bytes_on_the_way(undecoded.unpacked, job, self._scale)):
+            return None
+        self._say_if_alone(job, needed)
+        image = decode_checked(job, undecoded, self._setup)
+        return large_image(job, image, self._setup) or image
 
-    codec_threads = min(AHEAD, setup.threads)
-    with ThreadPoolExecutor(max_workers=codec_threads, thread_name_prefix="codec") as codecs:
-        writing: deque[tuple[Job, Future[Sentences], Sentences]] = deque()
-        try:
-            for job, image in _prefetched(jobs, read, codecs):
-                _warn_of_losses(job, image)
-                writing.append((job, *_upscaled_and_written(job, image, setup, quality, codecs)))
-                if len(writing) >= AHEAD:
-                    yield (outcome := _outcome(*writing.popleft()))
-                    if _is_full(outcome):
-                        break
-            while writing:
-                yield _outcome(*writing.popleft())
-        finally:
-            codecs.shutdown(cancel_futures=True)
+    def _say_if_alone(self, job: Job, needed_bytes: int) -> None:
+        most = self._memory.most_bytes
+        if most is None or needed_bytes <= most or self._has_said:
+            return
+        self._has_said = True
+        _log.warning("%s takes about %s, more than the %s that images may take: it is upscaled while there is no "
+                     "other, and so is each image like it.", job.source, size_in_words(needed_bytes),
+                     size_in_words(most))
+
+    def _compute(self, job: Job, image: Image | LargeImage) -> Computed[Upscaled]:
+        """What is written by bands is written when this returns."""
+        header = image.header if isinstance(image, LargeImage) else image
+        _warn(job, header.remarks + losses(job.target, header))
+        if isinstance(image, LargeImage):
+            lost, findings = upscale_by_bands(image, self._setup)
+            _warn(job, findings)
+            return Computed(large=None, losses=lost + _times_kept(job), findings=findings)
+        large, findings = upscaled(image, self._setup, job.size)
+        _warn(job, findings)
+        return Computed(large=large, large_bytes=RESULT_COPIES * (large.colour.nbytes + _bytes_of(large.alpha)),
+                        losses=image.remarks, findings=findings)
+
+    def _encode(self, job: Job, large: Upscaled) -> EncodedImage:
+        return encode_image(job.target, large.finished(), quality=self._options.quality,
+                            effort=Effort.named(self._options.effort or Effort.NORMAL))
 
 
-def _is_full(outcome: Outcome) -> bool:
-    cause = outcome.error.__cause__ if isinstance(outcome.error, UnwritableImage) else None
+def _times_kept(job: Job) -> Sentences:
+    """Give a result that is written the time of its image where that is wanted; a sentence where it fails."""
+    return kept_time(job.source, job.target) if job.wanted.keep_times else ()
+
+
+def _bytes_of(pixels: Pixels | None) -> int:
+    return 0 if pixels is None else pixels.nbytes
+
+
+def _is_full(error: Exception) -> bool:
+    cause = error.__cause__ if isinstance(error, UnwritableImage) else None
     return isinstance(cause, OSError) and cause.errno in _NOTHING_FITS
-
-
-def _warn_of_losses(job: Job, image: Future[Image | LargeImage]) -> None:
-    """Log what an image that was read will lose; an image that cannot be read has its error in its outcome."""
-    if image.exception() is None:
-        read = image.result()
-        decoded = read.header if isinstance(read, LargeImage) else read
-        _warn(job, decoded.remarks + losses(job.target, decoded))
 
 
 def _warn(job: Job, sentences: Sentences) -> None:
@@ -129,60 +190,18 @@ def _warn(job: Job, sentences: Sentences) -> None:
         _log.warning("%s%s", named, sentence)
 
 
-def _write(job: Job, large: Upscaled, quality: int | None) -> Sentences:
-    image = large.finished()
-    return image.remarks + write_image(job.target, image, quality=quality) + _times_kept(job)
-
-
-def _times_kept(job: Job) -> Sentences:
-    """Give a result that is written the time of its image where that is wanted; a sentence where it fails."""
-    return kept_time(job.source, job.target) if job.wanted.keep_times else ()
-
-
-def _upscaled_and_written(job: Job, image: Future[Image | LargeImage], setup: Setup, quality: int | None,
-                          codecs: ThreadPoolExecutor) -> tuple[Future[Sentences], Sentences]:
-    """Upscale now and write in the background; an error waits for its turn in the future, too.
-
-    What is written by bands is written when this returns.
-    """
-    written: Future[Sentences] = Future()
-    try:
-        decoded = image.result()
-        if isinstance(decoded, LargeImage):
-            lost, findings = upscale_by_bands(decoded, setup)
-            written.set_result(lost + _times_kept(job))
-            _warn(job, findings)
-            return written, findings
-        large, findings = upscaled(decoded, setup, job.size)
-    except (SrnDeployError, MemoryError) as error:
-        written.set_exception(error)
-        return written, ()
-    _warn(job, findings)
-    return codecs.submit(_write, job, large, quality), findings
-
-
-def _prefetched(jobs: Iterable[Job], read: Callable[[Job], Image | LargeImage],
-                codecs: ThreadPoolExecutor) -> Iterator[tuple[Job, Future[Image | LargeImage]]]:
-    """Jobs with their images being decoded, at most AHEAD of them at once."""
-    remaining = iter(jobs)
-    waiting = deque((job, codecs.submit(read, job)) for job in islice(remaining, AHEAD))
-    while waiting:
-        yield waiting.popleft()
-        waiting.extend((job, codecs.submit(read, job)) for job in islice(remaining, 1))
-
-
-def read_checked(job: Job, setup: Setup, *, max_megapixels: float = MAX_MEGAPIXELS) -> Image:
+def decode_checked(job: Job, undecoded: UndecodedImage, setup: Setup) -> Image:
     """Decode an image and check, before the network runs, that the model takes it and the target can hold the result.
 
     Raises UnreadableImage, UnsupportedImage, UnsuitableBatch or UnwritableImage.
     """
-    image = read_image(job.source, max_megapixels=max_megapixels, frame=job.wanted.frame)
+    image = undecoded.decoded()
     _check(job, image, setup)
     return image
 
 
 def _check(job: Job, image: Image, setup: Setup) -> None:
-    """Raise the errors of `read_checked` for an image, of whose pixels only the shape is used."""
+    """Raise the errors of `decode_checked` for an image, of whose pixels only the shape is used."""
     scale = setup.backend.spec.scale
     if not setup.fallback:
         check_takes(image.pixels.dtype, setup.backend.spec)
@@ -194,13 +213,16 @@ def _check(job: Job, image: Image, setup: Setup) -> None:
                   image.width, image.height)
 
 
-def _outcome(job: Job, written: Future[Sentences], findings: Sentences) -> Outcome:
-    try:
-        return Outcome(job=job, losses=written.result(), findings=findings)
-    except SrnDeployError as error:
+def _outcome(finished: Finished[Job]) -> Outcome:
+    """Raises what is no error of an image."""
+    job, error = finished.task, finished.error
+    if error is None:
+        return Outcome(job=job, losses=finished.losses, findings=finished.findings)
+    if isinstance(error, SrnDeployError):
         return Outcome(job=job, error=error)
-    except MemoryError as error:
-        shortage = OutOfMemory(f"There is not enough memory for {job.source} and its result.",
-                               remedy="Free memory, or cut the image into parts.")
-        shortage.__cause__ = error
-        return Outcome(job=job, error=shortage)
+    if not isinstance(error, MemoryError):
+        raise error
+    shortage = OutOfMemory(f"There is not enough memory for {job.source} and its result.",
+                           remedy="Free memory, or cut the image into parts.")
+    shortage.__cause__ = error
+    return Outcome(job=job, error=shortage)

@@ -1,0 +1,58 @@
+"""What a pipeline does with each task, in four stages, and what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Task = TypeVar("Task")
+Decoded = TypeVar("Decoded")
+Large = TypeVar("Large")
+Encoded = TypeVar("Encoded")
+
+Sentences = tuple[str, ...]
+Reserve = Callable[[int], bool]
+"""Asks for bytes; False: not now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Computed(Generic[Large]):
+    """What the network made of an image."""
+
+    large: Large | None
+    """None where it has been written already."""
+    large_bytes: int = 0
+    """What it takes until it is encoded."""
+    losses: Sentences = ()
+    findings: Sentences = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stages(Generic[Task, Decoded, Large, Encoded]):
+    """What is done with each task; any exception of a stage is the end of that task alone."""
+
+    decode: Callable[[Task, Reserve], Decoded | None]
+    """On a worker. It asks for the memory of the task before it takes it, and returns None where there is none now:
+    then it is called again."""
+    compute: Callable[[Task, Decoded], Computed[Large]]
+    """On the consumer's thread. Exceptions that `is_error` does not know end the run."""
+    encode: Callable[[Task, Large], Encoded]
+    """On a worker."""
+    encoded_bytes: Callable[[Encoded], int]
+    store: Callable[[Task, Encoded], Sentences]
+    """On a thread that only writes; returns what was lost."""
+    is_error: Callable[[Exception], bool]
+    """Whether an exception says something about the task; all others are raised."""
+    ends_run: Callable[[Exception], bool]
+    """Whether tasks that were not started would fail with this error too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished(Generic[Task]):
+    """The end of a task."""
+
+    task: Task
+    error: Exception | None = None
+    losses: Sentences = ()
+    findings: Sentences = ()
