@@ -9,7 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import cpu_page, graph_versions, guard_page, int8_study, recognition_page, spandrel_study, zoo_page
+from benchmarks import (
+    cpu_page,
+    graph_versions,
+    guard_page,
+    int8_study,
+    recognition_page,
+    spandrel_study,
+    video_page,
+    zoo_page,
+)
 from benchmarks.ablation_page import rendered_ablation
 from benchmarks.gpu_table import report_table
 from benchmarks.inputs import BENCHMARKS, PLOTS, RECORDS
@@ -87,6 +96,7 @@ def rendered(records: Sequence[Record]) -> str:
                                                    graph_versions.graph_version_tables),
              FILE_TO_FILE, *section(of_kind(records, "file-to-file"), file_to_file_tables),
              cpu_page.INTRODUCTION, *section(of_kind(records, "cpu-process"), cpu_page.cpu_tables),
+             video_page.INTRODUCTION, *section(of_kind(records, "video"), video_page.video_tables),
              MEMORY, *section(of_kind(records, "memory"), memory_tables),
              PHOTO, *section(of_kind(records, "photo"), photo_tables), *guard_section(records),
              recognition_page.INTRODUCTION,
@@ -221,7 +231,7 @@ def cautions(record: Record) -> list[str]:
         reasons += doubts({"srn-deploy upscale": results["upscale"]["seconds"], "script": results["script"]["seconds"],
                         "ratio": results["time_ratios"]})
     load = record.environment.load_1min
-    if record.kind in ("file-to-file", "memory", "cpu-process") and load is not None and load > BUSY_LOAD:
+    if record.kind in ("file-to-file", "memory", "cpu-process", "video") and load is not None and load > BUSY_LOAD:
         reasons.append(f"Other programs were running (load {load:g} before the start): measure again without them.")
     reasons += outdated(results)
     return ["\n".join(f"- Careful: {doubt}" for doubt in reasons)] if reasons else []

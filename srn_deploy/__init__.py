@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from srn_deploy.spec import Corrections, ModelSpec
     from srn_deploy.system.threads import cpu_threads
     from srn_deploy.tiling.windows import TileOptions
+    from srn_deploy.video.options import VideoOptions
 
 # ONNX Runtime 1.29 and later report usage to their makers, also from Linux and macOS, and keep an identifier in the
 # home folder, unless this is set before they are loaded. A value that the user has set stays.
@@ -31,7 +32,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 __version__ = "0.1.0"
 
 __all__ = ["Corrections", "ModelSpec", "OutputSize", "ResultOptions", "SrnDeployError", "TileOptions", "Upscaler",
-           "__version__", "cpu_threads", "load", "open_backend"]
+           "VideoOptions", "__version__", "cpu_threads", "load", "open_backend"]
 
 _HOMES = {
     "Corrections": "srn_deploy.spec",
@@ -40,6 +41,7 @@ _HOMES = {
     "ResultOptions": "srn_deploy.inference.result_options",
     "SrnDeployError": "srn_deploy.errors",
     "TileOptions": "srn_deploy.tiling.windows",
+    "VideoOptions": "srn_deploy.video.options",
     "Upscaler": "srn_deploy.api",
     "cpu_threads": "srn_deploy.system.threads",
     "load": "srn_deploy.api",

@@ -138,7 +138,7 @@ class FloatBackend(NearestBackend):
 
 
 def upscaled(source: Path, target: Path, options: VideoOptions = LOSSLESS, *, backend: NearestBackend | None = None,
-        on_frame: Callable[[int, int], None] = lambda done, total: None) -> FrameFindings:
+             threads: int = 2, on_frame: Callable[[int, int], None] = lambda done, total: None) -> FrameFindings:
     """Upscale one video with a backend that repeats pixels."""
-    setup = Setup(backend or NearestBackend(), threads=2)
+    setup = Setup(backend or NearestBackend(), threads=threads)
     return upscale_video(Job(source=source, target=target), setup, options, max_megapixels=1, on_frame=on_frame)

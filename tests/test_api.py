@@ -18,7 +18,8 @@ from tests.networks import seeded_network
 
 def test_the_public_names_are_pinned() -> None:
     assert set(srn_deploy.__all__) == {"Corrections", "ModelSpec", "OutputSize", "ResultOptions", "SrnDeployError",
-                                       "TileOptions", "Upscaler", "__version__", "cpu_threads", "load", "open_backend"}
+                                       "TileOptions", "Upscaler", "VideoOptions", "__version__", "cpu_threads", "load",
+                                       "open_backend"}
     assert all(getattr(srn_deploy, name) for name in srn_deploy.__all__)
     assert dir(srn_deploy) == sorted(srn_deploy.__all__)
 

@@ -28,7 +28,7 @@ CACHES = (".git", ".venv", ".venv-spandrel", "__pycache__", ".*_cache", ".hypoth
           "runs")
 
 FIND_MODELS = "from srn_deploy.registry.shipped import models_folder; print(models_folder())"
-NOT_IN_THE_BASE = ("torch", "onnx", "onnxscript", "safetensors", "matplotlib")
+NOT_IN_THE_BASE = ("av", "torch", "onnx", "onnxscript", "safetensors", "matplotlib")
 """Libraries of the extras: upscaling does without them."""
 
 WHERE = "import srn_deploy; print(srn_deploy.__file__)"

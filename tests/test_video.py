@@ -113,6 +113,30 @@ def test_a_run_that_was_stopped_goes_on_and_gives_the_same_packets_as_an_undistu
 
 
 @pytest.mark.usefixtures("short_segments")
+def test_the_rest_is_encoded_with_the_threads_of_the_first_run_on_any_machine(tmp_path: Path) -> None:
+    source, wanted = make_clip(tmp_path / "in.mkv"), VideoOptions(codec="libx264")
+    upscaled(source, tmp_path / "whole.mkv", wanted, threads=3)
+
+    def stop(done: int, total: int) -> None:
+        if done == 14:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        upscaled(source, tmp_path / "out.mkv", wanted, threads=3, on_frame=stop)
+    upscaled(source, tmp_path / "out.mkv", wanted, threads=1)
+    assert packets(tmp_path / "out.mkv") == packets(tmp_path / "whole.mkv")
+
+
+@pytest.mark.usefixtures("short_segments")
+def test_a_folder_without_a_finished_segment_binds_nobody(tmp_path: Path) -> None:
+    source, target = make_clip(tmp_path / "in.mkv"), tmp_path / "out.mkv"
+    work_folder_of(target).mkdir()
+    (work_folder_of(target) / "plan.json").write_text("of a run that was killed at once", encoding="utf-8")
+    upscaled(source, target)
+    assert times(target) == times(source)
+
+
+@pytest.mark.usefixtures("short_segments")
 def test_segments_of_another_model_or_codec_are_never_joined(tmp_path: Path) -> None:
     source, target = make_clip(tmp_path / "in.mkv"), tmp_path / "out.mkv"
 

@@ -114,9 +114,9 @@ def test_lines_about_frames_say_the_rate_and_the_time_left(monkeypatch: pytest.M
     for done in range(101, 201):
         lines.on_frame(done, 1000)
         now[0] += 1
-    assert said == ["131 of 1000 frames, 1.00 frames/s, 14 min 29 s left",
-                    "161 of 1000 frames, 1.00 frames/s, 13 min 59 s left",
-                    "191 of 1000 frames, 1.00 frames/s, 13 min 29 s left"]
+    assert said == ["131 of 1000 frames, 1.00 frames/s, 14 min 29 s left.",
+                    "161 of 1000 frames, 1.00 frames/s, 13 min 59 s left.",
+                    "191 of 1000 frames, 1.00 frames/s, 13 min 29 s left."]
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(7.4, "7 s"), (125, "2 min 05 s"), (7500, "2 h 05 min")])

@@ -167,7 +167,7 @@ class FrameLines:
             return
         self._said = now
         rate = (done - self._first) / (now - self._began)
-        say(f"{done} of {total} frames, {rate:.2f} frames/s, {lasting((total - done) / rate)} left")
+        say(f"{done} of {total} frames, {rate:.2f} frames/s, {lasting((total - done) / rate)} left.")
 
 
 def lasting(seconds: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,10 @@ _GLOBAL_HEADER: int = FormatFlags.global_header.value  # type: ignore[assignment
 
 _INTERLEAVED = {False: ("rgb24", "bgr24", "bgr0", "rgb0"), True: ("rgba", "bgra")}
 """With alpha or without, to formats of 8 bits that some encoders take instead of planes; PyAV repacks them."""
+
+_FEWER_BITS = 10
+"""What 12 and 16 bits are rounded to, with a warning, where no encoder of a container holds more: ProRes 4444 is always
+read as 12 bits and written from 10."""
 
 _LARGEST_TICK = 65535
 """MPEG-4 has 16 bits for the time base, and AV1 and others do well with it."""
@@ -90,17 +94,20 @@ def plan_encoding(target: Path, picture: Picture, size: tuple[int, int], rate: F
 
 def _chosen(container: VideoContainer, wanted: PixelLayout, size: tuple[int, int],
             options: VideoOptions) -> tuple[str, PixelLayout]:
+    tried = [each for each in _order(container, wanted) if each in av.codecs_available]
+    encoders = tried if options.codec is None else [options.codec]
+    for kept in [wanted] if wanted.bits <= _FEWER_BITS else [wanted, replace(wanted, bits=_FEWER_BITS)]:
+        for encoder in encoders:
+            layout = closest(_for_size(encoder, kept, size), layouts_of(encoder))
+            if layout is None:
+                continue
+            if layout.bits < wanted.bits:
+                _log.warning("%s holds %d bits: the %d of the video are rounded to them.", encoder, layout.bits,
+                             wanted.bits)
+            return encoder, layout
     if options.codec is not None:
-        layout = closest(_for_size(options.codec, wanted, size), layouts_of(options.codec))
-        if layout is not None:
-            return options.codec, layout
         raise UnwritableVideo(f"{options.codec} does not hold {wanted.described()}.",
                               remedy=f"Use {_others(container, wanted, size)}.")
-    for encoder in _order(container, wanted):
-        if encoder in av.codecs_available:
-            layout = closest(_for_size(encoder, wanted, size), layouts_of(encoder))
-            if layout is not None:
-                return encoder, layout
     raise UnwritableVideo(f"No encoder for {container.name} holds {wanted.described()}.",
                           remedy="With transparency write .mov (ProRes 4444), .webm (VP9, 8 bits) or .mkv; for other "
                                  "frames .mkv with --codec ffv1.")

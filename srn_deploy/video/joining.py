@@ -16,9 +16,8 @@ import av
 from srn_deploy.errors import UnwritableVideo
 from srn_deploy.system.atomic import replacing
 from srn_deploy.video.encoding import as_packet
-from srn_deploy.video.files import container_of
 from srn_deploy.video.library import opened, writing
-from srn_deploy.video.output import VideoTarget, copied_packets, start_output
+from srn_deploy.video.output import VideoTarget, copied_packets, opened_output, start_output
 from srn_deploy.video.scan import Scan, VideoStream
 from srn_deploy.video.segment_file import SegmentHeader, read_header, read_segment
 
@@ -65,7 +64,7 @@ def join(target: Path, scanned: Scan, finished: Sequence[FinishedStream], *, end
     """
     targets = {each.stream.index: each.target for each in finished}
     with (opened(scanned.path) as source, writing(target), replacing(target) as temporary,
-          av.open(os.fspath(temporary), mode="w", format=container_of(target).name) as container):
+          opened_output(os.fspath(temporary), target, source) as container):
         output = start_output(container, source, scanned, targets, target)
         feeds = [_packets(each, output.videos[each.stream.index], target) for each in finished]
         for packet in heapq.merge(copied_packets(output, source, end), *feeds, key=_decoded_at):

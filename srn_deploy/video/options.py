@@ -8,7 +8,7 @@ from types import NoneType
 from typing import Self
 
 from srn_deploy.errors import OptionError
-from srn_deploy.system.arguments import check_kind
+from srn_deploy.system.arguments import check_kind, shown
 
 OnFrame = Callable[[int, int], None]
 """Called with (frames done, frames of the video)."""
@@ -41,6 +41,12 @@ class VideoOptions:
     def __post_init__(self) -> None:
         check_kind(self.codec, (str, NoneType), "codec", remedy='Give the name of an encoder, as in "libx264".')
         check_kind(self.crf, (int, float, NoneType), "crf", remedy="Give a number.")
+        check_kind(self.keep_partial, bool, "keep_partial", remedy="Give True or False.")
+        check_kind(self.encoder_options, tuple, "encoder_options", remedy='Give pairs, as in (("preset", "slow"),).')
+        for pair in self.encoder_options:
+            if not (isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(each, str) for each in pair)):
+                raise OptionError(f"An option of an encoder is a pair of texts, not {shown(pair)}.",
+                                  remedy='Give pairs, as in (("preset", "slow"),).')
         if self.crf is not None and not 0 <= self.crf <= LARGEST_CRF:
             raise OptionError(f"A CRF of {self.crf} is not possible.", remedy=f"Use 0 to {LARGEST_CRF}.")
         if self.codec is not None:

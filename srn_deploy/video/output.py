@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -27,6 +28,8 @@ _OF_THE_FILE = frozenset(("major_brand", "minor_version", "compatible_brands", "
 _OF_THE_STREAM = frozenset(("encoder", "duration", "number_of_frames", "number_of_bytes", "bps", "vendor_id"))
 """Metadata of a stream that describe its old frames."""
 
+_FINEST_CLOCK = 2**31 - 1
+
 _COVER_SUFFIX = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}
 
 _log = logging.getLogger(__name__)
@@ -48,6 +51,20 @@ class Output:
     videos: Mapping[int, Any]
     copied: Mapping[int, Any]
     copied_from: tuple[Stream, ...]
+
+
+def opened_output(file: Any, target: Path, source: InputContainer) -> OutputContainer:
+    """Open an output for writing, in the container of the target; the caller closes it.
+
+    The clock of an MP4 or MOV, by which streams start late, ticks in milliseconds by default: here as finely as all
+    streams of the source.
+    """
+    name = container_of(target).name
+    fine = math.lcm(*(stream.time_base.denominator for stream in source.streams if stream.time_base))
+    ticks = fine if fine <= _FINEST_CLOCK else max(
+        stream.time_base.denominator for stream in source.streams if stream.time_base)
+    options = {"movie_timescale": str(ticks)} if name in ("mp4", "mov") else {}
+    return av.open(file, mode="w", format=name, container_options=options)
 
 
 def enlarged_matrix(matrix: tuple[int, ...] | None, ratio: Fraction) -> tuple[int, ...] | None:

@@ -16,10 +16,9 @@ from av.container import InputContainer
 
 from srn_deploy.errors import UnwritableVideo, VideoError
 from srn_deploy.video.colour import UNSPECIFIED, understood
-from srn_deploy.video.files import container_of
 from srn_deploy.video.layout import ColourModel
 from srn_deploy.video.library import opened, reason_of
-from srn_deploy.video.output import Output, VideoTarget, start_output
+from srn_deploy.video.output import Output, VideoTarget, opened_output, start_output
 from srn_deploy.video.planes import frame_of, tags_of
 from srn_deploy.video.probing import display_matrix_of
 from srn_deploy.video.scan import Scan, is_moving
@@ -39,7 +38,7 @@ def rehearse(target: Path, scanned: Scan, targets: Mapping[int, VideoTarget]) ->
     memory = io.BytesIO()
     with opened(scanned.path) as source:
         try:
-            with av.open(memory, mode="w", format=container_of(target).name) as container:
+            with opened_output(memory, target, source) as container:
                 output = start_output(container, source, scanned, targets, target)
                 for packet in _first_packets(output, source):
                     container.mux(packet)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import av
@@ -108,7 +108,8 @@ def upscale_video(job: Job, setup: Setup, options: VideoOptions, *, max_megapixe
     Returns what the guard found. Raises what `plan_video` raises, and a BackendError where the model cannot run.
     """
     plan = plan_video(job, setup, options, max_megapixels=max_megapixels)
-    with WorkFolder(job.target, _identity(plan, setup)) as folder:
+    with WorkFolder(job.target, _identity(plan, setup), setup.threads) as folder:
+        plan = _with_threads(plan, folder.threads)
         try:
             _work_off(plan, setup, folder, on_frame)
         except KeyboardInterrupt:
@@ -191,5 +192,12 @@ def _plain(target: VideoTarget) -> dict[str, object]:
     encoding = target.encoding
     return {"encoder": encoding.encoder, "layout": encoding.layout, "colour": encoding.colour,
             "height": encoding.height, "width": encoding.width, "rate": str(encoding.rate),
-            "sample_aspect": str(encoding.sample_aspect), "options": encoding.options, "threads": encoding.threads,
+            "sample_aspect": str(encoding.sample_aspect), "options": encoding.options,
             "display_matrix": target.display_matrix}
+
+
+def _with_threads(plan: VideoPlan, threads: int) -> VideoPlan:
+    """The plan with encoders of so many threads, so that they write what those of the first run would have."""
+    streams = [replace(each, target=replace(each.target, encoding=replace(each.target.encoding, threads=threads)))
+               for each in plan.streams]
+    return replace(plan, streams=streams)

@@ -35,9 +35,18 @@ class RunIdentity:
     tiles: str
     guard: str
     encodings: tuple[str, ...]
-    """Of each stream: encoder, layout, colour, size, options and threads."""
+    """Of each stream: encoder, layout, colour, size and options."""
     program: str
     """Versions of this program, of PyAV and of FFmpeg's libraries."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredPlan:
+    """What the folder says of the run that began it."""
+
+    identity: RunIdentity
+    threads: int
+    """Of its encoders: x264 and others write other packets with other numbers of threads."""
 
 
 def work_folder_of(target: Path) -> Path:
@@ -46,10 +55,13 @@ def work_folder_of(target: Path) -> Path:
 
 
 class WorkFolder:
-    """The folder of one target, held by this process while it is open. Use it as a context manager."""
+    """The folder of one target, held by this process while it is open. Use it as a context manager.
 
-    def __init__(self, target: Path, identity: RunIdentity) -> None:
-        self._target, self._identity = target, identity
+    threads: that encoders would take; while it is open, those of the run that began the work.
+    """
+
+    def __init__(self, target: Path, identity: RunIdentity, threads: int) -> None:
+        self._target, self._identity, self.threads = target, identity, threads
         self.path = work_folder_of(target)
         self._held = HeldFolder(self.path, lambda holder: OtherVideoRun(
             f"{target} is being written by {holder}.", remedy="Let it finish, or choose another output."))
@@ -69,7 +81,7 @@ class WorkFolder:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
         self._held.release()
-        if not list(self.path.glob("*.segment")):  # nothing is finished: nothing is left behind
+        if not self._segments():  # nothing is finished: nothing is left behind
             shutil.rmtree(self.path, ignore_errors=True)
 
     def segment(self, stream: int, number: int) -> Path:
@@ -78,19 +90,23 @@ class WorkFolder:
 
     def clear(self) -> None:
         """Remove the segments, after they were joined."""
-        for path in self.path.glob("*.segment"):
+        for path in self._segments():
             with suppress(OSError):
                 path.unlink()
 
     def _check_identity(self) -> None:
-        plan = self.path / _PLAN
-        if plan.exists():
-            found = read_json(plan, RunIdentity, self._damaged)
-            if found != self._identity:
-                raise self._of_another_run(found)
+        if self._segments():
+            found = read_json(self.path / _PLAN, StoredPlan, self._damaged)
+            if found.identity != self._identity:
+                raise self._of_another_run(found.identity)
+            self.threads = found.threads
             return
-        with writing(self._target), replacing(plan) as temporary:
-            temporary.write_text(json.dumps(to_builtins(self._identity)) + "\n", encoding="utf-8")
+        plan = StoredPlan(identity=self._identity, threads=self.threads)
+        with writing(self._target), replacing(self.path / _PLAN) as temporary:
+            temporary.write_text(json.dumps(to_builtins(plan)) + "\n", encoding="utf-8")
+
+    def _segments(self) -> list[Path]:
+        return sorted(self.path.glob("*.segment"))
 
     def _damaged(self, reason: str) -> OtherVideoRun:
         return OtherVideoRun(f"{self.path / _PLAN} is damaged: {reason}.", remedy=self._remedy())
@@ -100,8 +116,7 @@ class WorkFolder:
                  "tiles": "other tiles", "guard": "another guard", "encodings": "another codec or other options",
                  "program": "another version of a program"}
         differing = [told for name, told in names.items() if getattr(found, name) != getattr(self._identity, name)]
-        count = len(list(self.path.glob("*.segment")))
-        return OtherVideoRun(f"{self.path} holds {count} finished segments of an earlier run with "
+        return OtherVideoRun(f"{self.path} holds {len(self._segments())} finished segments of an earlier run with "
                              f"{' and '.join(differing)}.", remedy=self._remedy())
 
     def _remedy(self) -> str:
