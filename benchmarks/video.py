@@ -89,7 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             opened.fallback.close()
     results = {"model": options.model, "sha256": resolve(options.model).sha256, "height": height, "width": width,
                "frames": options.frames, "sample_rate": SAMPLE_RATE, "backend": type(opened.backend).__name__,
-               "precision": backend.spec.precision.value, "rounds": options.rounds, "rows": rows}
+               "precision": backend.spec.precision.value, "rounds": options.rounds, "rows": rows,
+               "pyav": av.__version__}
     Record(kind="video", title="Videos", environment=environment, results=results).save(options.records / "video.json")
     print("\n\n".join(video_tables(results)))
     print(f"\n{options.records / 'video.json'} written.")

@@ -11,8 +11,8 @@ from srn_deploy.benchmark.tables import markdown_table
 INTRODUCTION = """## Videos
 
 A clip with sound that is drawn for it, from file to file: read, decoded, through the network, encoded and joined. The
-share of the network is that of the wall clock in which it computes; the rest is what the frames wait for besides. The offset
-says how far any frame has moved against any packet of the sound, at most, in samples of the sound; MKV has
+share of the network is that of the wall clock in which it computes; the rest is what the frames wait for besides. The
+offset says how far any frame has moved against any packet of the sound, at most, in samples of the sound; MKV has
 milliseconds, of which one is 48 samples. Each cell is the median, and in brackets the minimum and the maximum.
 
 Measure: `python -m benchmarks.video` on a machine that does nothing else."""
@@ -29,7 +29,7 @@ def video_tables(results: Mapping[str, Any]) -> list[str]:
                      f"{row['bytes'] / 2**20:.1f}"))
     sentence = (f"`{results['model']}` on {results['backend']} in {results['precision'].upper()}, {results['frames']} "
                 f"frames of {results['width']} × {results['height']} px with sound of {results['sample_rate']} Hz; "
-                f"{results['rounds']} rounds in turn.")
+                f"{results['rounds']} rounds in turn; PyAV {results['pyav']}.")
     return [sentence, markdown_table(rows)]
 
 
