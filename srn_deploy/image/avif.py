@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import cast
 
 import cv2
 import numpy as np
@@ -17,6 +16,7 @@ from PIL import features
 
 from srn_deploy.errors import UnsupportedImage, UnwritableImage
 from srn_deploy.image.containers import Unpacked, broken
+from srn_deploy.image.levels import widened
 from srn_deploy.image.opencv_codec import decoded_pixels, encode_by_opencv, reversed_colour
 from srn_deploy.image.pixels import Decoded, Pixels
 from srn_deploy.system.threads import threads_in_use
@@ -39,17 +39,10 @@ def decode(unpacked: Unpacked, path: Path) -> Decoded:
     if pixels.shape[:2] != (unpacked.height, unpacked.width):
         raise broken(path, "is a damaged AVIF: its pixels have another size than its header says")
     if pixels.dtype == np.uint16 and unpacked.heif is not None:
-        pixels = _widened(pixels, unpacked.heif.bits)
+        pixels = widened(pixels, min(max(unpacked.heif.bits, 9), 16))
     channels = pixels.shape[2]
     colour = pixels if channels == 1 else reversed_colour(pixels[..., :3])
     return Decoded(colour=colour, alpha=pixels[..., 3:] if channels == 4 else None)
-
-
-def _widened(pixels: Pixels, bits: int) -> Pixels:
-    """Levels of 10 or 12 bits as levels of 16."""
-    largest = 2**min(max(bits, 9), 16) - 1
-    levels = np.minimum(pixels, largest).astype(np.uint32)
-    return cast(Pixels, ((levels * 65535 + largest // 2) // largest).astype(np.uint16))
 
 
 def encode(path: Path, colour: Pixels, alpha: Pixels | None, quality: int | None) -> bytes:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 from srn_deploy.errors import UnreadableImage, UnwritableImage
 from srn_deploy.image.containers import FORMATS, Container
 
-__all__ = ["FORMATS", "SUFFIXES", "container_of", "is_image_name", "read_bytes"]
+__all__ = ["FORMATS", "SUFFIXES", "container_of", "is_image_name", "read_bytes", "with_written_suffix"]
 
 _USUAL = {".png": Container.PNG, ".jpg": Container.JPEG, ".jpeg": Container.JPEG, ".webp": Container.WEBP,
           ".tif": Container.TIFF, ".tiff": Container.TIFF, ".bmp": Container.BMP,
@@ -16,13 +17,22 @@ _USUAL = {".png": Container.PNG, ".jpg": Container.JPEG, ".jpeg": Container.JPEG
 _CONTAINERS = _USUAL | dict.fromkeys((".jfif", ".jpe", ".jfi", ".jif", ".pjpeg", ".pjp"), Container.JPEG) | {
     ".dib": Container.BMP}
 
+_READ_ONLY = dict.fromkeys((".heic", ".heif", ".hif"), "pillow_heif") | {".jxl": "pillow_jxl"}
+"""Suffixes of formats that are read and not written, to the package that reads them, an extra."""
+
 SUFFIXES = tuple(_USUAL)
 """The usual suffixes of the formats that are read and written; those of `is_image_name` are all."""
 
 
 def is_image_name(path: Path) -> bool:
-    """Whether the suffix of a path is that of an image format that is read and written."""
-    return path.suffix.lower() in _CONTAINERS
+    """Whether the suffix of a path is that of an image format that is read here; some need a package of an extra."""
+    suffix = path.suffix.lower()
+    return suffix in _CONTAINERS or (suffix in _READ_ONLY and find_spec(_READ_ONLY[suffix]) is not None)
+
+
+def with_written_suffix(path: Path) -> Path:
+    """The path of the result of an image in a folder: its own, or one in .png where its format is not written."""
+    return path.with_suffix(".png") if path.suffix.lower() in _READ_ONLY else path
 
 
 def read_bytes(path: Path) -> bytes:
@@ -40,6 +50,9 @@ def read_bytes(path: Path) -> bytes:
 def container_of(path: Path) -> Container:
     """The format that belongs to the suffix of a path; raises UnwritableImage for an unknown suffix."""
     found = _CONTAINERS.get(path.suffix.lower())
+    if path.suffix.lower() in _READ_ONLY:
+        raise UnwritableImage(f"{path}: images named {path.suffix.lower()} are read, but not written.",
+                              remedy=f"Choose one of {', '.join(SUFFIXES)}.")
     if found is None:
         raise UnwritableImage(f"{path}: the suffix {path.suffix.lower()!r} is not that of an image format.",
                               remedy=f"Choose one of {', '.join(SUFFIXES)}, or end it in a slash for a folder.")

@@ -45,6 +45,8 @@ def decode_frame(data: bytes, unpacked: Unpacked, path: Path, number: int) -> De
 
     Raises UnreadableImage where there is no such frame or it is damaged, UnsupportedImage for more than 8 bits.
     """
+    if unpacked.container not in _PLUGINS:
+        raise unsupported(path, f"is an animation in {unpacked.container}")
     if unpacked.heif is not None and unpacked.heif.bits > 8:
         raise unsupported(path, f"is an animation of {unpacked.heif.bits} bits")
     try:

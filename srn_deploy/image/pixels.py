@@ -60,4 +60,6 @@ class Decoded:
     """(H, W, 1) grey, (H, W, 3) RGB or, with `is_cmyk`, (H, W, 4) cyan, magenta, yellow, black, where 0 is no ink."""
     alpha: Pixels | None = None
     is_cmyk: bool = False
+    profile: bytes = b""
+    """A colour profile that only the decoder knows; empty for the formats that have it among their metadata."""
     remarks: tuple[str, ...] = ()

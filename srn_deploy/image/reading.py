@@ -13,7 +13,7 @@ from typing import NamedTuple, cast
 import numpy as np
 
 from srn_deploy.errors import OptionError, UnreadableImage, UnsupportedImage
-from srn_deploy.image import avif, bmp, cmyk, jpeg, opencv_codec, tiff
+from srn_deploy.image import avif, bmp, cmyk, heic, jpeg, jpeg_xl, opencv_codec, tiff
 from srn_deploy.image.containers import Container, Metadata, MetadataKind, Unpacked, listed, resolution_of_exif, unpack
 from srn_deploy.image.containers.exif import gives_orientation, orientation, upright
 from srn_deploy.image.containers.moving import moved
@@ -40,7 +40,7 @@ FIRST_TURNED_ORIENTATION = 5
 _DECODERS: dict[Container, Callable[[Unpacked, Path], Decoded]] = {
     Container.PNG: opencv_codec.decode_png, Container.WEBP: opencv_codec.decode_webp, Container.JPEG: jpeg.decode,
     Container.TIFF: tiff.decode, Container.BMP: bmp.decode,
-    Container.AVIF: avif.decode}
+    Container.AVIF: avif.decode, Container.HEIC: heic.decode, Container.JXL: jpeg_xl.decode}
 
 
 def read_image(path: str | Path, *, max_megapixels: float = MAX_MEGAPIXELS, frame: int | None = None) -> Image:
@@ -70,6 +70,8 @@ class UndecodedImage(NamedTuple):
             decoded = cmyk.to_rgb(decoded, dict(unpacked.metadata).get(MetadataKind.ICC), self.path)
             unpacked = replace(unpacked, metadata=tuple(block for block in unpacked.metadata
                                                         if block[0] is not MetadataKind.ICC))
+        if decoded.profile:
+            unpacked = replace(unpacked, metadata=(*unpacked.metadata, (MetadataKind.ICC, decoded.profile)))
         described = describe(unpacked, self.path)
         return Image(pixels=_turned(decoded.colour, described.turn),
                      alpha=None if decoded.alpha is None else _turned(decoded.alpha, described.turn),

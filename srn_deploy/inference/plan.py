@@ -10,7 +10,7 @@ from pathlib import Path
 from types import NoneType
 
 from srn_deploy.errors import ImageError, OptionError, UnreadableImage, UnwritableImage
-from srn_deploy.image import FORMATS, container_of, find_images, image_size, is_image_name, without_debris
+from srn_deploy.image import FORMATS, container_of, files, find_images, image_size, is_image_name, without_debris
 from srn_deploy.image.output_size import OutputSize
 from srn_deploy.inference.naming import NamePattern, expanded
 from srn_deploy.inference.result_options import AS_UPSCALED, ResultOptions
@@ -200,9 +200,13 @@ def _of_folder(source: Path, into: Path, results: Path) -> Iterator[Job]:
         yield Job(source=path, target=into / path.relative_to(source))
 
 
+def _with_written_suffix(job: Job) -> Path:
+    """The target of a job of a folder, in a format that is written."""
+    return with_written_suffix(job.target) if is_video_name(job.source) else files.with_written_suffix(job.target)
+
+
 def _with_suffix(jobs: list[Job], target: Path, suffix: str | None) -> list[Job]:
-    jobs = [replace(job, target=with_written_suffix(job.target)) if job.target != target and is_video_name(job.source)
-            else job for job in jobs]
+    jobs = [replace(job, target=_with_written_suffix(job)) if job.target != target else job for job in jobs]
     single = [job.target for job in jobs if job.target == target and target.suffix and not is_video_name(job.source)]
     if single and suffix is not None and container_of(single[0]) is not container_of(Path(f"any{suffix}")):
         raise OptionError(f"{target} is not a {suffix} file, as --format requires.",

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from srn_deploy.image.containers import avif, bmp, heif, jpeg, png, tiff, tiff_tags, webp
+from srn_deploy.image.containers import avif, bmp, heif, jpeg, jpeg_xl, png, tiff, tiff_tags, webp
 from srn_deploy.image.containers.bmp import header as bmp_header
 from srn_deploy.image.containers.exif import is_georeferenced
 from srn_deploy.image.containers.foreign import foreign, is_text
@@ -76,8 +76,10 @@ def _unpacked(data: bytes, path: Path) -> Unpacked:
         return tiff.unpack(data, path)
     if data.startswith(bmp.START) and not is_text(data):
         return bmp.unpack(data, path)
-    if heif.container_by_brands(data) is Container.AVIF:
-        return heif.unpack(data, path, Container.AVIF)
+    if (found := heif.container_by_brands(data)) is not None:
+        return heif.unpack(data, path, found)
+    if jpeg_xl.is_jpeg_xl(data):
+        return jpeg_xl.unpack(data, path)
     raise foreign(data, path) or broken(path, f"is not a {FORMATS} file")
 
 

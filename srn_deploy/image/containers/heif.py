@@ -20,6 +20,7 @@ _XMP_TYPE = b"application/rdf+xml"
 _NO_KIND = b"free"
 _KNOWN_BOXES = {b"ftyp", b"meta", b"mdat", b"moov", b"free", b"skip", b"wide"}
 _PLAIN_NAMES = {b"uuid": " (of another standard, such as content credentials)"}
+_FIRST_TURNED = 5
 _UNSPECIFIED, _BT709, _SRGB_CURVE = 2, 1, 13
 """Code points of ISO/IEC 23091-2."""
 
@@ -47,9 +48,13 @@ def unpack(data: bytes, path: Path, container: Container) -> Unpacked:
     try:
         items = read_items(data)
         height, width = _size(data, items)
+        turn = _turn(data, items)
+        if container is Container.HEIC:  # whose decoder crops and turns the image itself
+            height, width = _cropped(data, items, height, width)
+            height, width, turn = (width, height, 1) if turn >= _FIRST_TURNED else (height, width, 1)
         return Unpacked(
             container=container, without_metadata=_without_metadata(data, items), height=height, width=width,
-            metadata=_metadata(data, items),
+            metadata=_metadata(data, items, turn),
             animated=any(box.kind == b"moov" for box in boxes(data, 0, len(data))),
             left_behind=tuple(_left_behind(data, items)), heif=HeifKind(bits=_bits(data, items)))
     except Damaged as error:
@@ -76,6 +81,17 @@ def _size(data: bytes, items: Items) -> tuple[int, int]:
     raise Damaged
 
 
+def _cropped(data: bytes, items: Items, height: int, width: int) -> tuple[int, int]:
+    """Height and width after the crop that the file asks for (`clap`): encoders fill up to whole blocks."""
+    for box in items.properties_of(items.primary, b"clap"):
+        of = fields(data, box)
+        across, across_parts, down, down_parts = (of.number(4) for _ in range(4))
+        if not (across and across_parts and down and down_parts):
+            raise Damaged
+        return min(height, round(down / down_parts)), min(width, round(across / across_parts))
+    return height, width
+
+
 def _bits(data: bytes, items: Items) -> int:
     """Bits per sample of the primary image; 8 where the file does not say."""
     for box in items.properties_of(items.primary, b"pixi"):
@@ -92,7 +108,7 @@ def _turn(data: bytes, items: Items) -> int:
     return TURNS[angles[0] if angles else 0, axes[0] if axes else None]
 
 
-def _metadata(data: bytes, items: Items) -> Metadata:
+def _metadata(data: bytes, items: Items, turn: int) -> Metadata:
     """EXIF with the orientation of the file, XMP and colours."""
     about = {source for kind, source, targets in items.references if kind == b"cdsc" and items.primary in targets}
     found: list[tuple[MetadataKind, bytes]] = []
@@ -101,7 +117,6 @@ def _metadata(data: bytes, items: Items) -> Metadata:
             found.append((MetadataKind.EXIF, _exif(content(data, items, item))))
         elif kind == _XMP_TYPE and item in about:
             found.append((MetadataKind.XMP, content(data, items, item).rstrip(b"\0")))
-    turn = _turn(data, items)
     exif = with_orientation(dict(found).get(MetadataKind.EXIF, b""), turn)
     others = [(kind, block) for kind, block in found if kind is not MetadataKind.EXIF and block]
     first = [(MetadataKind.EXIF, exif)] if exif else []
@@ -152,7 +167,8 @@ def _left_behind(data: bytes, items: Items) -> Iterator[Part]:
 
 
 def _is_alpha_or_metadata(data: bytes, items: Items, item: int) -> bool:
-    return items.kinds.get(item) in (b"Exif", _XMP_TYPE) or b"alpha" in _auxiliary(data, items, item)
+    auxiliary = _auxiliary(data, items, item)
+    return items.kinds.get(item) in (b"Exif", _XMP_TYPE) or b"alpha" in auxiliary or auxiliary.endswith(b":auxid:1")
 
 
 def _auxiliary(data: bytes, items: Items, item: int) -> bytes:

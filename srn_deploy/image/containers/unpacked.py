@@ -21,6 +21,7 @@ class Container(StrEnum):
     AVIF = "AVIF"
     HEIC = "HEIC"
     GIF = "GIF"
+    JXL = "JPEG XL"
 
 
 class MetadataKind(StrEnum):
