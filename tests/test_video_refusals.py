@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from srn_deploy.errors import OptionError, SrnDeployError, UnreadableVideo, Unsu
 from srn_deploy.video import scan
 from srn_deploy.video import segments as cutting
 from srn_deploy.video.colour import BT2020, PQ, SMPTE170M, FrameColour
+from srn_deploy.video.decoding import SegmentReader
 from srn_deploy.video.options import VideoOptions
 from srn_deploy.video.work_folder import work_folder_of
 from tests.clips import FRAMES, Clip, FloatBackend, frames_in, make_clip, moving, upscaled
@@ -220,3 +221,34 @@ def test_every_container_has_a_default_without_gpl(monkeypatch: pytest.MonkeyPat
         upscaled(source, tmp_path / f"out{suffix}", VideoOptions())
         with av.open(str(tmp_path / f"out{suffix}")) as container:
             assert container.streams.video[0].codec_context.name not in ("h264", "hevc")
+
+
+def test_packets_that_give_no_frame_are_counted_in_a_warning(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    whole = SegmentReader._decoded
+
+    def without_the_eighth(reader: SegmentReader, *segments: Any) -> Iterator[av.VideoFrame]:
+        yield from (frame for number, frame in enumerate(whole(reader, *segments)) if number != 7)
+
+    monkeypatch.setattr(SegmentReader, "_decoded", without_the_eighth)
+    upscaled(make_clip(tmp_path / "in.mkv"), tmp_path / "out.mkv")
+    assert f"1 of {FRAMES} packets of its video gave no frame" in caplog.text
+    assert len(frames_in(tmp_path / "out.mkv")) == FRAMES - 1
+
+
+def test_where_mkv_is_asked_for_the_remedy_is_not_to_write_mkv(tmp_path: Path) -> None:
+    source = tmp_path / "in.wmv"
+    with av.open(str(source), "w", format="asf") as container:
+        stream: Any = container.add_stream("wmv2", rate=24)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        sound: Any = container.add_stream("wmav2", rate=48000, bit_rate=64000)
+        for number in range(4):
+            container.mux(stream.encode(av.VideoFrame(64, 48, "yuv420p")))
+            samples = av.AudioFrame.from_ndarray(np.zeros((2, 2048), np.float32), format="fltp", layout="stereo")
+            samples.sample_rate, samples.pts = 48000, 2048 * number
+            container.mux(sound.encode(samples))
+        container.mux(stream.encode(None))
+        container.mux(sound.encode(None))
+    told = refused(source, tmp_path / "out.mkv", UnwritableVideo)
+    assert "does not hold the audio of the source (wmav2)" in told
+    assert "-c:a flac" in told

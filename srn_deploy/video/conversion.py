@@ -42,7 +42,10 @@ def to_pixels(planes: FramePlanes, layout: PixelLayout, colour: FrameColour) -> 
         blue_minus, red_minus = (_enlarged((plane.astype(np.float32) - middle) / chroma_height, layout, colour,
                                            channels[0].shape) for plane in planes[1:3])
         channels = _rgb_of(channels[0], blue_minus, red_minus, colour)
-    return _quantised(np.stack(channels, axis=2), layout.dtype), alpha
+    pixels = np.empty((*channels[0].shape, len(channels)), layout.dtype)
+    for number, channel in enumerate(channels):
+        pixels[..., number] = _quantised(channel, layout.dtype)
+    return pixels, alpha
 
 
 def to_planes(pixels: Pixels, alpha: Pixels | None, layout: PixelLayout, colour: FrameColour) -> FramePlanes:
@@ -51,8 +54,9 @@ def to_planes(pixels: Pixels, alpha: Pixels | None, layout: PixelLayout, colour:
     Grey serves every layout. alpha may be None in a layout with alpha: it is opaque then.
     """
     black, height, chroma_height = _levels(layout, colour)
-    scaled = pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
-    red, green, blue = (scaled[..., min(channel, scaled.shape[2] - 1)] for channel in range(3))
+    most = np.float32(np.iinfo(pixels.dtype).max)
+    given = [pixels[..., channel].astype(np.float32) / most for channel in range(pixels.shape[2])]
+    red, green, blue = given if len(given) == 3 else given * 3
     if layout.kind is ColourModel.RGB:
         planes = [_stored(channel * height + black, layout) for channel in (green, blue, red)]
     elif layout.kind is ColourModel.GREY:
@@ -63,7 +67,7 @@ def to_planes(pixels: Pixels, alpha: Pixels | None, layout: PixelLayout, colour:
         planes = [_stored(luma * height + black, layout),
                   *(_stored(_reduced(plane, layout, colour) * chroma_height + middle, layout) for plane in chroma)]
     if layout.has_alpha:
-        shares: Floats = np.ones(scaled.shape[:2], np.float32)
+        shares: Floats = np.ones(pixels.shape[:2], np.float32)
         if alpha is not None:
             shares = alpha[..., 0].astype(np.float32) / np.float32(np.iinfo(alpha.dtype).max)
         planes.append(_stored(shares * np.float32(layout.peak), layout))

@@ -99,7 +99,7 @@ def start_output(container: OutputContainer, source: InputContainer, scanned: Sc
         container.start_encoding()
     except (av.error.FFmpegError, ValueError) as error:
         raise UnwritableVideo(f"{target}: {target.suffix} does not hold what {scanned.path} has: {reason_of(error)}.",
-                              remedy="Write .mkv, which holds nearly everything.") from error
+                              remedy=_elsewhere(target)) from error
     return Output(container=container, videos=videos, copied=copied, copied_from=tuple(kept))
 
 
@@ -140,9 +140,15 @@ def _copied_stream(container: OutputContainer, source: Stream, target: Path) -> 
                          source.name or "unknown", target.suffix)
             return None
         raise UnwritableVideo(f"{target}: {target.suffix} does not hold the {source.type} of the source "
-                              f"({source.name}).", remedy="Write .mkv, which holds nearly everything.") from error
+                              f"({source.name}).", remedy=_elsewhere(target)) from error
     _describe(made, source)
     return made
+
+
+def _elsewhere(target: Path) -> str:
+    if container_of(target).name != "matroska":
+        return "Write .mkv, which holds nearly everything."
+    return "Convert it first: ffmpeg -i IN -map 0 -c:v copy -c:a flac -c:s srt OUT.mkv"
 
 
 def _attach_cover(container: OutputContainer, source: Any) -> None:

@@ -18,7 +18,7 @@ from srn_deploy.system.documents import to_builtins
 from srn_deploy.system.installed import installed_versions
 from srn_deploy.video.decoding import SegmentReader
 from srn_deploy.video.encoders import plan_encoding
-from srn_deploy.video.frames import SegmentWork, upscale_segment
+from srn_deploy.video.frames import FramePipeline, SegmentWork
 from srn_deploy.video.joining import FinishedStream, join
 from srn_deploy.video.options import OnFrame, VideoOptions, ignore_frame
 from srn_deploy.video.output import VideoTarget, enlarged_matrix
@@ -118,11 +118,21 @@ def upscale_video(job: Job, setup: Setup, options: VideoOptions, *, max_megapixe
             raise
         finished = [_finished(each, folder) for each in plan.streams]
         join(job.target, plan.scanned, finished)
-        found = FrameFindings()
-        for stream in finished:
-            for path in stream.segments:
-                found = found.joined(read_header(path).findings)
+        found = _summed_up(plan, finished)
         folder.clear()
+    return found
+
+
+def _summed_up(plan: VideoPlan, finished: Sequence[FinishedStream]) -> FrameFindings:
+    """What the guard found in all segments; packets that gave no frame are a warning."""
+    found, frames = FrameFindings(), 0
+    for stream in finished:
+        for path in stream.segments:
+            header = read_header(path)
+            found, frames = found.joined(header.findings), frames + len(header.times)
+    if frames < plan.frames:
+        _log.warning("%s: %d of %d packets of its video gave no frame: they are damaged, or only help to decode "
+                     "others.", plan.job.source, plan.frames - frames, plan.frames)
     return found
 
 
@@ -137,11 +147,11 @@ def _work_off(plan: VideoPlan, setup: Setup, folder: WorkFolder, on_frame: OnFra
         done += there
         work = SegmentWork(picture=each.picture, encoding=each.target.encoding, setup=setup, job=plan.job,
                            time_base=each.stream.time_base)
-        with SegmentReader(plan.job.source, each.stream.index, each.picture) as reader:
+        with SegmentReader(plan.job.source, each.stream.index, each.picture) as reader, FramePipeline(work) as pipeline:
             for segment, following in zip(left, [*left[1:], None], strict=False):
                 counted = _Counted(done, plan.frames, on_frame)
-                upscale_segment(reader.frames(segment, following), work,
-                                folder.segment(each.stream.index, segment.number), counted.step)
+                pipeline.upscale(reader.frames(segment, following), folder.segment(each.stream.index, segment.number),
+                                 counted.step)
                 done += segment.frames
 
 
