@@ -19,6 +19,7 @@ SrnDeployError
 ├── EngineError
 │   ├── EngineNotBuilt        the library rejects the graph, the shapes or the machine
 │   ├── NotHalfPrecision      an engine that should compute in FP16 does not
+│   ├── NotQuantized          an engine that should compute in INT8 does not
 │   ├── DamagedEngine         the engine file is not the one that its manifest describes
 │   └── ForeignEngine         an engine for another GPU, system or library version
 ├── BackendError

@@ -28,7 +28,8 @@ TENSORS = {"pixels": (1, SIDE_PX, SIDE_PX, 3), "rows": (1, SIDE_PX, ESA_GRID.cel
 RETURNS: Mapping[str, str] = {
     "Builder.create_network": "INetworkDefinition", "Builder.create_builder_config": "IBuilderConfig",
     "Builder.create_optimization_profile": "IOptimizationProfile", "INetworkDefinition.get_layer": "ILayer",
-    "INetworkDefinition.get_input": "ITensor", "ILayer.get_output": "ITensor", "OnnxParser.get_error": "ParserError",
+    "INetworkDefinition.get_input": "ITensor", "ILayer.get_output": "ITensor",
+    "ILayer.get_input": "ITensor", "OnnxParser.get_error": "ParserError",
     "IBuilderConfig.create_timing_cache": "ITimingCache", "IBuilderConfig.get_timing_cache": "ITimingCache",
     "Runtime.deserialize_cuda_engine": "ICudaEngine", "ICudaEngine.create_execution_context": "IExecutionContext",
     "ICudaEngine.create_runtime_config": "IRuntimeConfig", "IRuntimeConfig.create_runtime_cache": "IRuntimeCache"}
@@ -36,7 +37,8 @@ RETURNS: Mapping[str, str] = {
 
 VALUES: Mapping[str, Any] = {
     "Builder.build_serialized_network": b"a plan", "INetworkDefinition.num_layers": 1,
-    "INetworkDefinition.num_inputs": 1, "INetworkDefinition.num_outputs": 1, "ITensor.name": "pixels",
+    "INetworkDefinition.num_inputs": 1, "INetworkDefinition.num_outputs": 1,
+    "ILayer.num_inputs": 2, "ITensor.name": "pixels",
     "OnnxParser.num_errors": 1, "IBuilderConfig.add_optimization_profile": 0, "ITimingCache.serialize": b"timings",
     "IRuntimeCache.serialize": b"kernels", "ICudaEngine.num_io_tensors": len(TENSORS),
     "ICudaEngine.num_optimization_profiles": 1, "IExecutionContext.infer_shapes": [],

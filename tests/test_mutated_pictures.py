@@ -184,7 +184,7 @@ def test_a_folder_of_mutated_images_gives_an_error_and_a_remedy_for_each_bad_one
     assert "Traceback" not in done.stderr
     assert bad <= told
     assert all(lines[index + 1] and "Error: " not in lines[index + 1] for index in errors)
-    assert f"{len(ends) - len(errors)} written, {len(errors)} failed, 0 skipped" in lines[-1]
+    assert f"{len(ends) - len(errors)} written, {len(errors)} failed, 0 skipped" in done.stderr
     assert len(list((tmp_path / "out").iterdir())) == len(ends) - len(errors)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from srn_deploy.inference.memory_budget import MemoryBudget
 from srn_deploy.inference.pipeline import Pipeline
-from srn_deploy.inference.stage_times import Bottleneck, Stage, StageTimes, Wait
+from srn_deploy.inference.stage_times import Bottleneck, PipelineStage, StageTimes, Wait
 from srn_deploy.inference.stages import Computed, Finished, Reserve, Stages
 
 LIMIT_S = 20.0
@@ -180,7 +180,7 @@ def test_the_stage_that_takes_long_is_the_bottleneck(stage: str, wait: Wait | No
     assert found.wait is wait
     assert found.share > 0.5
     assert max(times.spent_s, key=lambda each: times.spent_s[each]) is (
-        Stage.NETWORK if stage == "compute" else Stage(stage))
+        PipelineStage.NETWORK if stage == "compute" else PipelineStage(stage))
 
 
 def test_images_that_wait_for_memory_make_memory_the_bottleneck() -> None:
@@ -194,7 +194,7 @@ def test_images_that_wait_for_memory_make_memory_the_bottleneck() -> None:
 def test_without_any_time_there_is_no_bottleneck_and_shares_end_at_one() -> None:
     assert StageTimes(workers=1).bottleneck() is None
     times = StageTimes(workers=1, elapsed_s=1.0)
-    times.spent_s[Stage.NETWORK] = 2.0
+    times.spent_s[PipelineStage.NETWORK] = 2.0
     assert times.bottleneck() == Bottleneck(wait=None, share=1.0)
 
 

@@ -91,7 +91,7 @@ def test_a_run_that_is_killed_goes_on_and_gives_the_same_packets(tmp_path: Path)
     target = tmp_path / "out.mkv"
     command = [sys.executable, "-m", "srn_deploy", "upscale", str(source), str(target), "--codec", "ffv1"]
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while running.poll() is None and not list(work_folder_of(target).glob("*.segment")):
+    while running.poll() is None and not list(work_folder_of(target).glob("[0-9]*.segment")):
         time.sleep(0.02)
     os.kill(running.pid, signal.SIGKILL)
     running.wait()

@@ -19,6 +19,7 @@ WRONG_TEXTS = {"--tile": ["many", "-32", "0", "1", "3.5", ""], "--for": ["24", "
                "--size": ["24", "0x5", "24x", "8x8..16x16", ""],
                "--shapes": ["24", "0x0", "32x32..16x16", ""], "--compute-capability": ["eight", "89", ""],
                "--fit": ["24", "0x5", "5x0", "24x", "4x4x4", "9999999x9", ""],
+               "--crf": ["many", "-7", "nan", "", "999"], "--encoder-option": ["preset", "=slow", ""],
                "--memory": ["4X", "many", "-4G", "0", "nan", ""],
                "--name": ["{stem}", "{stem}.png", "../{stem}{suffix}", "{what}{suffix}", "{", "{stem:9}{suffix}", ""],
                "--lr-pattern": ["{", "{what}", "same", ""], "--set": ["residual", "=1", ""],
@@ -28,8 +29,8 @@ WRONG_TEXTS = {"--tile": ["many", "-32", "0", "1", "3.5", ""], "--for": ["24", "
 WRONG_FILES = {"--output": ["graph.pt", "graph"], "--plot": ["figure.jpeg", "figure"]}
 """Of files whose suffix decides what is written."""
 
-NAMES = {"--model", "--against", "--weights"}
-"""Options that name a model or what is in its file: whether that exists is not a question of usage."""
+NAMES = {"--model", "--against", "--weights", "--codec"}
+"""Options that name a model, what is in its file, or an encoder: whether that exists is not a question of usage."""
 
 
 def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:

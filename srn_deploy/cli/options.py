@@ -104,6 +104,17 @@ def corrections(command: Callable[..., Any]) -> Callable[..., Any]:
                         help="The range the weights were trained in, 1 or 255; by default found by trying.")(described)
 
 
+def _checked_for_videos(context: click.Context, parameter: click.Parameter, given: Any) -> Any:
+    """One option of videos as it is, checked by itself, so that an error names it."""
+    from srn_deploy.video.options import VideoOptions
+
+    with values.wrong_usage():
+        VideoOptions.parse(None, given if parameter.name == "crf" else None,
+                           given if parameter.name == "encoder_option" else ())
+    return given
+
+
+
 def video(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add how videos are written, which the command receives as one `video`."""
     @functools.wraps(command)
@@ -118,9 +129,9 @@ def video(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
             click.option("--keep-partial", is_flag=True,
                          help="After Ctrl-C, write what is finished of a video beside OUT, as one that plays."),
-            click.option("--encoder-option", multiple=True, metavar="KEY=VALUE",
+            click.option("--encoder-option", multiple=True, metavar="KEY=VALUE", callback=_checked_for_videos,
                          help="An option of the encoder of videos, e.g. preset=slow; may be repeated."),
-            click.option("--crf", type=float, metavar="NUMBER",
+            click.option("--crf", type=float, metavar="NUMBER", callback=_checked_for_videos,
                          help="Constant quality of videos, 0 is the best.  [default: that of the encoder in "
                               "docs/video.md]"),
             click.option("--codec", metavar="NAME",

@@ -36,7 +36,7 @@ class Display:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class UpscaleRun:
     """What is to be done."""
 
     upscaler: Upscaler
@@ -54,7 +54,7 @@ class Run:
                                           on_frame=display.on_frame, **self.files.as_keywords())
 
 
-def show(run: Run, *, as_json: bool = False) -> None:
+def show(run: UpscaleRun, *, as_json: bool = False) -> None:
     """Consume a run and report it; exits with code 1 if an image failed, as `stopped` does after Ctrl-C."""
     began, times, outcomes = time.monotonic(), list[StageTimes](), list[Outcome]()
     written = failed = 0
@@ -78,7 +78,7 @@ def show(run: Run, *, as_json: bool = False) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _summarise(run: Run, written: int, failed: int, seconds: float) -> None:
+def _summarise(run: UpscaleRun, written: int, failed: int, seconds: float) -> None:
     total = len(run.jobs)
     if total + run.skipped > 1:
         click.echo(f"{written} written, {failed} failed, {run.skipped} skipped, in {seconds:.1f} s "

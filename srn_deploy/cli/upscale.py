@@ -68,7 +68,7 @@ def upscale(paths: tuple[str, ...], model: str | None, device: str, precision: s
     else is copied; a run that was stopped goes on where it was when the same command is given again.
     """
     from srn_deploy.api import load_as
-    from srn_deploy.cli.progress import Run, show, stopped
+    from srn_deploy.cli.progress import UpscaleRun, show, stopped
     from srn_deploy.inference.earlier_results import pending
     from srn_deploy.inference.jobs import clear_leftovers
     from srn_deploy.inference.plan import plan_jobs
@@ -97,7 +97,7 @@ def upscale(paths: tuple[str, ...], model: str | None, device: str, precision: s
         if not jobs and not as_json:
             return
         _warn_of_what_does_nothing(jobs, files)
-        show(Run(upscaler=upscaler, jobs=jobs, files=files, video=video, skipped=len(planned) - len(jobs),
+        show(UpscaleRun(upscaler=upscaler, jobs=jobs, files=files, video=video, skipped=len(planned) - len(jobs),
                  resume=resume), as_json=as_json)
 
 

@@ -13,11 +13,10 @@ from srn_deploy.image.alpha import fill_hidden_colour, flatten_plain_alpha
 from srn_deploy.inference.guard import Guard, inspect
 from srn_deploy.inference.repair import GuardFindings, findings_of, repair
 from srn_deploy.inference.setup import Setup
+from srn_deploy.inference.stages import Sentences
 from srn_deploy.inference.upscale import all_channels, upscale_rgb
 from srn_deploy.tiling.rows import Rows
 from srn_deploy.tiling.tiles import PixelArray
-
-Sentences = tuple[str, ...]
 
 GREY_OF_RGB = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """BT.601 full-range luma, for images that came in grey."""

@@ -16,13 +16,13 @@ from srn_deploy.image.bands.files import row_file
 from srn_deploy.image.bands.source import RowSource, WholeImage, shape_only
 from srn_deploy.image.bands.writing import ENCODERS, writing_bands
 from srn_deploy.image.writing import losses
-from srn_deploy.inference.arrays import Sentences
 from srn_deploy.inference.guarded_rows import Total, guarded_rows
 from srn_deploy.inference.large_results import check_memory, is_large, result_bytes
 from srn_deploy.inference.plan import Job
 from srn_deploy.inference.setup import Setup
 from srn_deploy.inference.sizing import needs_network
 from srn_deploy.inference.source_rows import AlphaRows, ColourRows, plain_alpha, visible_colour
+from srn_deploy.inference.stages import Sentences
 from srn_deploy.inference.upscale import fits
 from srn_deploy.tiling.rows import Rows
 from srn_deploy.tiling.tiles import PixelArray

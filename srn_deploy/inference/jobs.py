@@ -23,7 +23,6 @@ from srn_deploy.image import (
 )
 from srn_deploy.image.reading import UndecodedImage, open_image
 from srn_deploy.image.writing import EncodedImage, encode_image, store_image
-from srn_deploy.inference.arrays import Sentences
 from srn_deploy.inference.bands import LargeImage, large_file, large_image, upscale_by_bands
 from srn_deploy.inference.file_options import FileOptions
 from srn_deploy.inference.memory_budget import BY_BANDS_BYTES, RESULT_COPIES, MemoryBudget, bytes_on_the_way
@@ -32,7 +31,7 @@ from srn_deploy.inference.plan import Job
 from srn_deploy.inference.setup import Setup
 from srn_deploy.inference.sizing import Upscaled, needs_network, upscaled
 from srn_deploy.inference.stage_times import StageTimes
-from srn_deploy.inference.stages import Computed, Finished, Reserve, Stages
+from srn_deploy.inference.stages import Computed, Finished, Reserve, Sentences, Stages
 from srn_deploy.inference.upscale import check_takes
 from srn_deploy.system.atomic import DISK_IS_FULL, sweep
 from srn_deploy.system.file_times import kept_time

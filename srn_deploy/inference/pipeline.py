@@ -15,8 +15,8 @@ from enum import Enum
 from typing import Generic
 
 from srn_deploy.inference.memory_budget import MemoryBudget
-from srn_deploy.inference.stage_times import Stage, StageTimes, Wait
-from srn_deploy.inference.stages import Decoded, Encoded, Finished, Large, Sentences, Stages, Task
+from srn_deploy.inference.stage_times import PipelineStage, StageTimes, Wait
+from srn_deploy.inference.stages import AnyDecoded, AnyTask, Encoded, Finished, Large, Sentences, Stages
 
 KEPT_READY = 2
 """Images that are decoded before anything is encoded, so that the network has work."""
@@ -30,10 +30,10 @@ class _Work(Enum):
     ENCODE = "encode"
 
 
-class Pipeline(Generic[Task, Decoded, Large, Encoded]):
+class Pipeline(Generic[AnyTask, AnyDecoded, Large, Encoded]):
     """Runs tasks once; results come in the order of the tasks, whatever the order in which they are done."""
 
-    def __init__(self, tasks: Sequence[Task], stages: Stages[Task, Decoded, Large, Encoded], *, workers: int,
+    def __init__(self, tasks: Sequence[AnyTask], stages: Stages[AnyTask, AnyDecoded, Large, Encoded], *, workers: int,
                  memory: MemoryBudget) -> None:
         self.times = StageTimes(workers=max(1, min(workers, len(tasks))))
         self._tasks, self._stages, self._memory = tasks, stages, memory
@@ -44,15 +44,15 @@ class Pipeline(Generic[Task, Decoded, Large, Encoded]):
         self._next_to_decode = self._next_to_yield = 0
         self._decoding = self._encoding = self._storing = 0
         self._parked: dict[int, int] = {}
-        self._decoded: dict[int, Decoded] = {}
+        self._decoded: dict[int, AnyDecoded] = {}
         self._large: dict[int, Large] = {}
         self._being_encoded: dict[int, Large] = {}
         self._said: dict[int, tuple[Sentences, Sentences]] = {}
         self._started = set[int]()
-        self._finished: dict[int, Finished[Task]] = {}
+        self._finished: dict[int, Finished[AnyTask]] = {}
         self._starts_no_more = self._is_stopped = False
 
-    def run(self) -> Generator[Finished[Task], None, None]:
+    def run(self) -> Generator[Finished[AnyTask], None, None]:
         """Yield each task when it is finished. When the consumer stops, what is being encoded is finished and written,
         and nothing else is begun. After an error that `ends_run` tasks that were not started have no result."""
         began = time.monotonic()
@@ -117,7 +117,7 @@ class Pipeline(Generic[Task, Decoded, Large, Encoded]):
             self._started.add(number)
             self._for_workers.notify()
         try:
-            with self._timed(Stage.NETWORK):
+            with self._timed(PipelineStage.NETWORK):
                 computed = self._stages.compute(self._tasks[number], decoded)
         except Exception as error:
             if not self._stages.is_error(error):
@@ -188,7 +188,7 @@ class Pipeline(Generic[Task, Decoded, Large, Encoded]):
 
     def _decode(self, number: int) -> None:
         decoded, failure = None, None
-        with self._timed(Stage.DECODE):
+        with self._timed(PipelineStage.DECODE):
             try:
                 decoded = self._stages.decode(self._tasks[number], lambda needed: self._reserve(number, needed))
             except Exception as error:  # noqa: BLE001  # the end of this task alone
@@ -211,7 +211,7 @@ class Pipeline(Generic[Task, Decoded, Large, Encoded]):
 
     def _encode(self, number: int) -> None:
         encoded, failure = None, None
-        with self._timed(Stage.ENCODE):
+        with self._timed(PipelineStage.ENCODE):
             try:
                 encoded = self._stages.encode(self._tasks[number], self._being_encoded.pop(number))
             except Exception as error:  # noqa: BLE001  # the end of this task alone
@@ -229,7 +229,7 @@ class Pipeline(Generic[Task, Decoded, Large, Encoded]):
     def _store(self, number: int, encoded: Encoded) -> None:
         losses: Sentences = ()
         failure = None
-        with self._timed(Stage.STORE):
+        with self._timed(PipelineStage.STORE):
             try:
                 losses = self._stages.store(self._tasks[number], encoded)
             except Exception as error:  # noqa: BLE001  # the end of this task alone
@@ -250,7 +250,7 @@ class Pipeline(Generic[Task, Decoded, Large, Encoded]):
             self._for_workers.notify()
 
     @contextmanager
-    def _timed(self, stage: Stage) -> Iterator[None]:
+    def _timed(self, stage: PipelineStage) -> Iterator[None]:
         began = time.monotonic()
         try:
             yield

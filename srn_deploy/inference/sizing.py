@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from srn_deploy.image import Image, Pixels
 from srn_deploy.image.output_size import AS_THE_MODEL_GIVES, OutputSize
 from srn_deploy.image.reduction import reduced_with_alpha
-from srn_deploy.inference.arrays import Sentences, colour_and_alpha, like_input, upscale_colour_and_alpha
+from srn_deploy.inference.arrays import colour_and_alpha, like_input, upscale_colour_and_alpha
 from srn_deploy.inference.setup import Setup
+from srn_deploy.inference.stages import Sentences
 from srn_deploy.inference.upscale import check_is_known
 from srn_deploy.tiling.tiles import PixelArray
 

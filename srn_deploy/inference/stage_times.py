@@ -10,7 +10,7 @@ BUSY_SHARE = 0.5
 """A network that runs for more of the time than this is what a run waits for."""
 
 
-class Stage(StrEnum):
+class PipelineStage(StrEnum):
     """What is done to an image, one after the other."""
 
     DECODE = "decode"
@@ -47,7 +47,7 @@ class StageTimes:
     elapsed_s: float = 0.0
     images: int = 0
     """That have an outcome."""
-    spent_s: dict[Stage, float] = field(default_factory=lambda: dict.fromkeys(Stage, 0.0))
+    spent_s: dict[PipelineStage, float] = field(default_factory=lambda: dict.fromkeys(PipelineStage, 0.0))
     waited_s: dict[Wait, float] = field(default_factory=lambda: dict.fromkeys(Wait, 0.0))
 
     @classmethod
@@ -58,7 +58,7 @@ class StageTimes:
             total.workers = max(total.workers, run.workers)
             total.elapsed_s += run.elapsed_s
             total.images += run.images
-            for stage in Stage:
+            for stage in PipelineStage:
                 total.spent_s[stage] += run.spent_s[stage]
             for wait in Wait:
                 total.waited_s[wait] += run.waited_s[wait]
@@ -69,7 +69,7 @@ class StageTimes:
         if self.elapsed_s <= 0:
             return None
         most = max(self.waited_s, key=lambda wait: self.waited_s[wait])
-        ran, waited = self.spent_s[Stage.NETWORK] / self.elapsed_s, self.waited_s[most] / self.elapsed_s
+        ran, waited = self.spent_s[PipelineStage.NETWORK] / self.elapsed_s, self.waited_s[most] / self.elapsed_s
         if ran >= BUSY_SHARE or ran >= waited:
             return Bottleneck(wait=None, share=min(1.0, ran))
         return Bottleneck(wait=most, share=min(1.0, waited))

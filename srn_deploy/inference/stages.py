@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-Task = TypeVar("Task")
-Decoded = TypeVar("Decoded")
+AnyTask = TypeVar("AnyTask")
+AnyDecoded = TypeVar("AnyDecoded")
 Large = TypeVar("Large")
 Encoded = TypeVar("Encoded")
 
@@ -29,18 +29,18 @@ class Computed(Generic[Large]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stages(Generic[Task, Decoded, Large, Encoded]):
+class Stages(Generic[AnyTask, AnyDecoded, Large, Encoded]):
     """What is done with each task; any exception of a stage is the end of that task alone."""
 
-    decode: Callable[[Task, Reserve], Decoded | None]
+    decode: Callable[[AnyTask, Reserve], AnyDecoded | None]
     """On a worker. It asks for the memory of the task before it takes it, and returns None where there is none now:
     then it is called again."""
-    compute: Callable[[Task, Decoded], Computed[Large]]
+    compute: Callable[[AnyTask, AnyDecoded], Computed[Large]]
     """On the consumer's thread. Exceptions that `is_error` does not know end the run."""
-    encode: Callable[[Task, Large], Encoded]
+    encode: Callable[[AnyTask, Large], Encoded]
     """On a worker."""
     encoded_bytes: Callable[[Encoded], int]
-    store: Callable[[Task, Encoded], Sentences]
+    store: Callable[[AnyTask, Encoded], Sentences]
     """On a thread that only writes; returns what was lost."""
     is_error: Callable[[Exception], bool]
     """Whether an exception says something about the task; all others are raised."""
@@ -49,10 +49,10 @@ class Stages(Generic[Task, Decoded, Large, Encoded]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finished(Generic[Task]):
+class Finished(Generic[AnyTask]):
     """The end of a task."""
 
-    task: Task
+    task: AnyTask
     error: Exception | None = None
     losses: Sentences = ()
     findings: Sentences = ()

@@ -38,7 +38,7 @@ Finish = Callable[[PixelArray], PixelArray]
 """Takes an upscaled window (h, w, 3) and returns what is kept of it, (h, w, C); the window may be changed."""
 
 
-Place = Callable[[int, int], PixelArray]
+PlaceWindow = Callable[[int, int], PixelArray]
 """Takes (start, stop), rows of an image that follow those it was asked for before, and returns the array for their
 result: (scale * (stop - start), scale * W, C)."""
 
@@ -74,7 +74,7 @@ def upscale_rgb(image_hwc: PixelArray, backend: Backend, options: TileOptions | 
 
 
 def upscale_rows(image: RowReader, backend: Backend, options: TileOptions | None, on_tile: OnTile, finish: Finish,
-                 place: Place) -> Iterator[int]:
+                 place: PlaceWindow) -> Iterator[int]:
     """Upscale an image row of tiles by row of tiles, and yield how many of its rows are finished each time.
 
     image: at least as large as `fits` asks for. The arrays that place gives are filled as `upscale_rgb` says; rows that

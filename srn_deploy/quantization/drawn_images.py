@@ -23,7 +23,7 @@ _SMALLEST_PX, _LARGEST_PX = 5.0, 168.0
 _LUMINANCE, _LUMINANCE_SPREAD, _COLOUR_SPREAD = 112.0, 55.0, 18.0
 """Mean and standard deviations in levels, near those of photographs."""
 
-Plane = NDArray[np.float64]
+Shading = NDArray[np.float64]
 
 
 def drawn_images() -> Iterator[NDArray[np.uint8]]:
@@ -45,12 +45,12 @@ def _dead_leaves(random: np.random.Generator) -> NDArray[np.uint8]:
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
-def _colour(random: np.random.Generator) -> Plane:
+def _colour(random: np.random.Generator) -> Shading:
     luminance = random.normal(_LUMINANCE, _LUMINANCE_SPREAD)
     return np.clip(luminance + random.normal(0, _COLOUR_SPREAD, 3), 0, 255)
 
 
-def _lay(image: Plane, radius: float, random: np.random.Generator) -> None:
+def _lay(image: Shading, radius: float, random: np.random.Generator) -> None:
     """Lay one leaf, turned and stretched, with a slope and mostly a texture of its own."""
     height, width = image.shape[:2]
     centre = random.uniform(-radius, height + radius), random.uniform(-radius, width + radius)
@@ -72,9 +72,9 @@ def _lay(image: Plane, radius: float, random: np.random.Generator) -> None:
     image[rows, cols] = image[rows, cols] * (1 - cover) + leaf * cover
 
 
-def _depth(kind: int, along: Plane, beside: Plane, radius: float) -> Plane:
+def _depth(kind: int, along: Shading, beside: Shading, radius: float) -> Shading:
     """How far inside a disc, square, diamond or blade each pixel lies, in pixels; negative outside."""
-    depth: Plane
+    depth: Shading
     if kind == 0:
         depth = radius - np.hypot(along, beside)
     elif kind == 1:
@@ -86,12 +86,12 @@ def _depth(kind: int, along: Plane, beside: Plane, radius: float) -> Plane:
     return depth
 
 
-def _texture(random: np.random.Generator, height: int, width: int) -> Plane:
+def _texture(random: np.random.Generator, height: int, width: int) -> Shading:
     """Noise of standard deviation 1 whose spectrum falls with a random power of the frequency."""
     if min(height, width) < 7:
         return np.zeros((height, width))
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
     falling = np.maximum(frequency, 1 / max(height, width)) ** random.uniform(0.4, 1.6)
     noise = np.fft.irfft2(np.fft.rfft2(random.standard_normal((height, width))) / falling, s=(height, width))
-    scaled: Plane = (noise - noise.mean()) / noise.std()
+    scaled: Shading = (noise - noise.mean()) / noise.std()
     return scaled

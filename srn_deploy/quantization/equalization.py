@@ -29,7 +29,7 @@ LARGEST_FACTOR = 100.0
 
 _SMALLEST = 1e-4
 
-Values = NDArray[np.float32]
+ChannelValues = NDArray[np.float32]
 
 
 def equalized(graph: onnx.ModelProto, inputs: Sequence[dict[str, NDArray[Any]]]) -> onnx.ModelProto:
@@ -51,9 +51,9 @@ def equalized(graph: onnx.ModelProto, inputs: Sequence[dict[str, NDArray[Any]]])
 
 
 def _ranges(graph: onnx.ModelProto, names: Sequence[str],
-            inputs: Sequence[dict[str, NDArray[Any]]]) -> dict[str, Values]:
+            inputs: Sequence[dict[str, NDArray[Any]]]) -> dict[str, ChannelValues]:
     """For each tensor the range of its channels: (C,), the largest of all inputs."""
-    found: dict[str, Values] = {}
+    found: dict[str, ChannelValues] = {}
     for values in values_inside(graph, names, inputs):
         for name, tensor in zip(names, values, strict=True):
             channels = np.abs(tensor).swapaxes(0, 1).reshape(tensor.shape[1], -1)
@@ -62,28 +62,28 @@ def _ranges(graph: onnx.ModelProto, names: Sequence[str],
     return found
 
 
-def _factors(group: ChannelGroup, ranges: dict[str, Values], weights: dict[str, Values]) -> Values:
+def _factors(group: ChannelGroup, ranges: dict[str, ChannelValues], weights: dict[str, ChannelValues]) -> ChannelValues:
     """What each channel is divided by: (C,), with a geometric mean of 1."""
     activations = np.max([_relative(ranges[node.input[0]]) for node in group.readers], axis=0)
     read = np.max([_input_ranges(weights[node.input[1]]) for node in group.readers], axis=0)
     factors = np.maximum(activations, _SMALLEST) ** SHARE / np.maximum(read, _SMALLEST) ** (1 - SHARE)
     factors /= np.exp(np.log(factors).mean())
-    clipped: Values = np.clip(factors, 1 / LARGEST_FACTOR, LARGEST_FACTOR)
+    clipped: ChannelValues = np.clip(factors, 1 / LARGEST_FACTOR, LARGEST_FACTOR)
     return clipped
 
 
-def _relative(values: Values) -> Values:
+def _relative(values: ChannelValues) -> ChannelValues:
     return values / max(float(values.max()), _SMALLEST)
 
 
-def _input_ranges(weights: Values) -> Values:
+def _input_ranges(weights: ChannelValues) -> ChannelValues:
     """How large the weights (O, C, h, w) for each input channel are, in steps of their output channels: (C,)."""
     steps = np.maximum(np.abs(weights).max(axis=(1, 2, 3), keepdims=True), 1e-12)
-    largest: Values = (np.abs(weights) / steps).max(axis=(0, 2, 3))
+    largest: ChannelValues = (np.abs(weights) / steps).max(axis=(0, 2, 3))
     return largest
 
 
-def _scale(group: ChannelGroup, factors: Values, weights: dict[str, Values]) -> None:
+def _scale(group: ChannelGroup, factors: ChannelValues, weights: dict[str, ChannelValues]) -> None:
     for node in group.makers:
         weights[node.input[1]] /= factors[:, None, None, None]
         if len(node.input) > 2:

@@ -17,10 +17,11 @@ import numpy as np
 from srn_deploy.errors import SrnDeployError
 from srn_deploy.image.pixels import Pixels
 from srn_deploy.image.reduction import reduced_with_alpha
-from srn_deploy.inference.arrays import Sentences, upscale_colour_and_alpha
+from srn_deploy.inference.arrays import upscale_colour_and_alpha
 from srn_deploy.inference.plan import Job
 from srn_deploy.inference.setup import Setup
 from srn_deploy.inference.sizing import needs_network
+from srn_deploy.inference.stages import Sentences
 from srn_deploy.video.conversion import to_pixels, to_planes
 from srn_deploy.video.decoding import TimedPlanes
 from srn_deploy.video.encoders import Encoding

@@ -106,7 +106,7 @@ class WorkFolder:
             temporary.write_text(json.dumps(to_builtins(plan)) + "\n", encoding="utf-8")
 
     def _segments(self) -> list[Path]:
-        return sorted(self.path.glob("*.segment"))
+        return sorted(self.path.glob("[0-9]*.segment"))  # not those that are being written
 
     def _damaged(self, reason: str) -> OtherVideoRun:
         return OtherVideoRun(f"{self.path / _PLAN} is damaged: {reason}.", remedy=self._remedy())

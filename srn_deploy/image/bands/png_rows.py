@@ -33,7 +33,7 @@ _FRAME = len(START) + 12 + 13, -(12 + 12)
 """Where palette and transparency lie in `Unpacked.without_metadata`: behind the header, before an empty IDAT."""
 
 
-class Span(NamedTuple):
+class RowSpan(NamedTuple):
     """Where a part of the deflated pixels lies in the file, in bytes."""
 
     at: int
@@ -44,13 +44,13 @@ class UnpackedPng(NamedTuple):
     """A PNG taken apart, without its pixels."""
 
     unpacked: Unpacked
-    spans: tuple[Span, ...]
+    spans: tuple[RowSpan, ...]
 
 
 def unpacked_png(file: SourceFile) -> UnpackedPng:
     """Take a PNG apart and check every checksum; raises the errors of `unpack`."""
     kept, at = [START], len(START)
-    spans: list[Span] = []
+    spans: list[RowSpan] = []
     while at + 12 <= len(file):
         head = file[at:at + 8]
         length = int.from_bytes(head[:4], "big")
@@ -60,7 +60,7 @@ def unpacked_png(file: SourceFile) -> UnpackedPng:
         if head[4:] == b"IDAT":
             _check_checksum(file, at + 4, end)
             kept += [] if spans else [chunk(b"IDAT", b"")]
-            spans.append(Span(at + 8, length))
+            spans.append(RowSpan(at + 8, length))
         else:
             kept.append(file[at:end])
         at = end

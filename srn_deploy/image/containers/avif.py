@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from srn_deploy.image.containers.boxes import box, boxes, fields
 from srn_deploy.image.containers.exif import orientation
-from srn_deploy.image.containers.heif_items import IN_FILE, TURNS, Items, Place, read_items
+from srn_deploy.image.containers.heif_items import IN_FILE, TURNS, ItemPlace, Items, read_items
 from srn_deploy.image.containers.unpacked import Metadata, MetadataKind
 
 _XMP_TYPE = b"application/rdf+xml"
@@ -69,12 +69,12 @@ def _iloc(items: Items, added: Sequence[tuple[int, int]], end: int) -> bytes:
     """Where every item lies: version 1, offsets and lengths of 4 bytes; the new items follow the end of `meta`."""
     payload_bytes = _HEADER_BYTES + sum(length for _, length in added) if added else 0
     growth = end + payload_bytes - items.meta.end
-    places = {number: Place(method=place.method, parts=tuple(
+    places = {number: ItemPlace(method=place.method, parts=tuple(
         (offset + (growth if place.method == IN_FILE and offset >= items.meta.end else 0), length)
         for offset, length in place.parts)) for number, place in items.places.items()}
     at = end + _HEADER_BYTES
     for number, length in added:
-        places[number] = Place(method=IN_FILE, parts=((at, length),))
+        places[number] = ItemPlace(method=IN_FILE, parts=((at, length),))
         at += length
     entries = [struct.pack(">HHHH", number, place.method, 0, len(place.parts))
                + b"".join(struct.pack(">II", *part) for part in place.parts) for number, place in places.items()]

@@ -18,7 +18,7 @@ TURNS = {(0, None): 1, (1, None): 8, (2, None): 3, (3, None): 6, (0, 0): 4, (0, 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class ItemPlace:
     """Where the bytes of an item lie."""
 
     method: int
@@ -36,7 +36,7 @@ class Items:
     """By the number of the item: `av01`, `hvc1`, `grid`, `Exif`; for `mime` the type of its content."""
     kinds_at: dict[int, int]
     """Where the file says the kind of an item, in bytes."""
-    places: dict[int, Place]
+    places: dict[int, ItemPlace]
     properties: tuple[Box, ...]
     of_item: dict[int, tuple[int, ...]]
     """Indexes into the properties, from 0, in the order in which they apply."""
@@ -113,7 +113,7 @@ def _kinds(data: bytes, iinf: Box) -> Iterator[tuple[int, bytes, int]]:
         yield item, kind, at
 
 
-def _places(of: Fields) -> Iterator[tuple[int, Place]]:
+def _places(of: Fields) -> Iterator[tuple[int, ItemPlace]]:
     version, _ = of.version_and_flags()
     sizes = of.number(2)
     offset_bytes, length_bytes, base_bytes = sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15
@@ -127,7 +127,7 @@ def _places(of: Fields) -> Iterator[tuple[int, Place]]:
         for _ in range(of.number(2)):
             of.number(index_bytes)
             parts.append((base + of.number(offset_bytes), of.number(length_bytes)))
-        yield item, Place(method=method, parts=tuple(parts))
+        yield item, ItemPlace(method=method, parts=tuple(parts))
 
 
 def _associations(of: Fields) -> Iterator[tuple[int, tuple[int, ...]]]:
