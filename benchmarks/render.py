@@ -13,6 +13,7 @@ from benchmarks import (
     cpu_page,
     graph_versions,
     guard_page,
+    huge_pictures,
     int8_study,
     recognition_page,
     spandrel_study,
@@ -97,7 +98,8 @@ def rendered(records: Sequence[Record]) -> str:
              FILE_TO_FILE, *section(of_kind(records, "file-to-file"), file_to_file_tables),
              cpu_page.INTRODUCTION, *section(of_kind(records, "cpu-process"), cpu_page.cpu_tables),
              video_page.INTRODUCTION, *section(of_kind(records, "video"), video_page.video_tables),
-             MEMORY, *section(of_kind(records, "memory"), memory_tables),
+             MEMORY, *section(of_kind(records, "memory"), memory_tables), huge_pictures.INTRODUCTION,
+             *section(of_kind(records, huge_pictures.KIND), huge_pictures.huge_picture_tables),
              PHOTO, *section(of_kind(records, "photo"), photo_tables), *guard_section(records),
              recognition_page.INTRODUCTION,
              *section(of_kind(records, "recognition"), recognition_page.recognition_tables),
@@ -231,7 +233,8 @@ def cautions(record: Record) -> list[str]:
         reasons += doubts({"srn-deploy upscale": results["upscale"]["seconds"], "script": results["script"]["seconds"],
                         "ratio": results["time_ratios"]})
     load = record.environment.load_1min
-    if record.kind in ("file-to-file", "memory", "cpu-process", "video") and load is not None and load > BUSY_LOAD:
+    alone = ("file-to-file", "memory", "cpu-process", "video", huge_pictures.KIND)
+    if record.kind in alone and load is not None and load > BUSY_LOAD:
         reasons.append(f"Other programs were running (load {load:g} before the start): measure again without them.")
     reasons += outdated(results)
     return ["\n".join(f"- Careful: {doubt}" for doubt in reasons)] if reasons else []

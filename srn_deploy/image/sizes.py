@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from srn_deploy.image.reading import FIRST_TURNED_ORIENTATION, MAX_MEGAPIXELS, orientation_of, unpack_checked
+from srn_deploy.image.bands.files import unpack_without_pixels
+from srn_deploy.image.reading import FIRST_TURNED_ORIENTATION, MAX_MEGAPIXELS, orientation_of
 from srn_deploy.system.arguments import as_path
 
 
@@ -13,7 +14,7 @@ def image_size(path: str | Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> t
 
     Raises the same errors, except for damage that only a decoder finds.
     """
-    unpacked = unpack_checked(as_path(path, "path"), max_megapixels=max_megapixels)
+    unpacked = unpack_without_pixels(as_path(path, "path"), max_megapixels=max_megapixels)
     if orientation_of(unpacked.metadata) >= FIRST_TURNED_ORIENTATION:
         return unpacked.width, unpacked.height
     return unpacked.height, unpacked.width

@@ -90,8 +90,8 @@ def upscale_by_bands(large: LargeImage, setup: Setup) -> tuple[Sentences, Senten
     result = header.enlarged(*shape_only(
         height=header.height * scale, width=header.width * scale, channels=header.pixels.shape[2],
         dtype=header.pixels.dtype, has_alpha=header.alpha is not None))
-    _log.info("%s: the result, %d x %d px, is written by bands: %s at once would be %.1f GB.", job.source,
-              result.width, result.height, job.target.name, result_bytes(header, scale) / 1e9)
+    _log.info("%s: the result, %d x %d px (%.1f GB), is written by bands.", job.source, result.width, result.height,
+              result_bytes(header, scale) / 1e9)
     found = {"image": Total(), "transparency": Total()}
     source = large.open_rows()
     try:

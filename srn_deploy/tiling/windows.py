@@ -22,7 +22,7 @@ from srn_deploy.tiling.tiles import (
     tiles_of,
 )
 
-ROW_OF_TILES_BYTES = 192 * 2**20
+ROW_OF_TILES_BYTES = 160 * 2**20
 """The most result, as RGB of 8 bits, that a row of tiles gives: what is written while the next row is computed. The
 rows of a wide image are lower for it, and their tiles wider."""
 

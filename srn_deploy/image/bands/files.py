@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from srn_deploy.image.containers import TiffLayout, Unpacked
 from srn_deploy.image.containers.ifd import tiff_of
 from srn_deploy.image.containers.png import START
 from srn_deploy.image.pixels import Decoded, Image
-from srn_deploy.image.reading import Description, check_megapixels, check_one_image, describe
+from srn_deploy.image.reading import Description, check_megapixels, check_one_image, describe, unpack_checked
 
 IsWanted = Callable[[int, int], bool]
 """Takes (height, width) and says whether an image of that size is to be read by rows."""
@@ -49,7 +50,7 @@ def row_file(path: Path, is_wanted: IsWanted, *, max_megapixels: float) -> RowFi
     PNG, CMYK, images that EXIF turns, TIFF whose strips or tiles are very large. Raises the errors of `read_image`.
     """
     check_megapixels(max_megapixels)
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113  # Path.is_file raises for names that are too long
         return None  # read_image says why
     with closing(SourceFile(path)) as file:
         if not _is_wanted(file, is_wanted):
@@ -69,6 +70,22 @@ def row_file(path: Path, is_wanted: IsWanted, *, max_megapixels: float) -> RowFi
             return None
         header = _header(unpacked, described, one_pixel(layout, path))
         return RowFile(path=path, header=header, stamp=file.stamp, how=layout)
+
+
+def unpack_without_pixels(path: Path, *, max_megapixels: float) -> Unpacked:
+    """As `unpack_checked`, with the same errors; of PNG and TIFF the pixels are not held in memory."""
+    check_megapixels(max_megapixels)
+    if not os.path.isfile(path):  # noqa: PTH113  # Path.is_file raises for names that are too long
+        return unpack_checked(path, max_megapixels=max_megapixels)  # it says why
+    with closing(SourceFile(path)) as file:
+        if file[:len(START)] == START:
+            unpacked = unpacked_png(file).unpacked
+        elif tiff_of(file) is not None:
+            unpacked = unpacked_tiff(file)
+        else:
+            return unpack_checked(path, max_megapixels=max_megapixels)
+    check_one_image(unpacked, path, max_megapixels)
+    return unpacked
 
 
 def _is_wanted(file: SourceFile, is_wanted: IsWanted) -> bool:

@@ -34,10 +34,9 @@ class SourceFile:
         self.path = path
         try:
             self._file = path.open("rb", buffering=0)
-        except FileNotFoundError as error:
-            raise _vanished(path) from error
-        except OSError as error:
-            raise _unreadable(path, error) from error
+        except (OSError, ValueError) as error:  # ValueError: a path with a NUL character
+            raise (_vanished(path) if stamp is not None and isinstance(error, FileNotFoundError) else
+                   _unreadable(path, error)) from error
         self.stamp = stamp or Stamp.of(os.fstat(self._file.fileno()))
         if stamp is not None:
             try:
@@ -89,6 +88,6 @@ def _vanished(path: Path) -> UnreadableImage:
                            remedy="Leave images in their place until their results are written, and run it again.")
 
 
-def _unreadable(path: Path, error: OSError) -> UnreadableImage:
-    return UnreadableImage(f"{path} cannot be read: {error.strerror}.",
-                           remedy="Check the disk or the network folder that it lies on, and run it again.")
+def _unreadable(path: Path, error: OSError | ValueError) -> UnreadableImage:
+    return UnreadableImage(f"{path} cannot be read: {error.strerror if isinstance(error, OSError) else error}.",
+                           remedy="Give the path of an image file that you may read.")
