@@ -17,11 +17,14 @@ from numpy.typing import NDArray
 import srn_deploy
 from srn_deploy.errors import OutOfMemory, UnreadableImage, UnwritableImage
 from srn_deploy.image import Image, read_image, write_image
+from srn_deploy.image.bands import png_filters
 from srn_deploy.image.bands.png_rows import PngRows
 from srn_deploy.image.bands.png_stream import PngEncoder
 from srn_deploy.image.bands.tiff_rows import TiffRows
 from srn_deploy.image.bands.tiff_stream import TiffEncoder
+from srn_deploy.image.effort import Effort
 from srn_deploy.inference import guarded_rows, jobs, large_results
+from srn_deploy.inference.file_options import FileOptions
 from srn_deploy.inference.guard import Guard
 from srn_deploy.inference.jobs import Outcome, run_jobs
 from srn_deploy.inference.plan import Job
@@ -240,6 +243,40 @@ def test_progress_counts_the_tiles_of_colour_and_alpha_together(tmp_path: Path,
     setup = Setup(NearestBackend(), tiles=TileOptions(tile=50, halo=0), on_tile=lambda *now: seen.append(now))
     list(run_jobs([Job(source=source, target=tmp_path / "out.png")], setup))
     assert seen == [(done, 8) for done in range(1, 9)]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_more_effort_makes_a_smaller_png_of_the_same_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                            kind: Kind) -> None:
+    monkeypatch.setattr(large_results, "LARGE_RESULT_BYTES", 0)
+    write_image(source := tmp_path / "in.tif", waves(300, 200, kind))
+    sizes = []
+    for effort in Effort:
+        outcome, = run_jobs([Job(source=source, target=tmp_path / f"{effort}.png")],
+                            Setup(NearestBackend(PRECISE)), FileOptions(effort=effort))
+        assert outcome.error is None
+        assert_same(tmp_path / "fast.png", tmp_path / f"{effort}.png")
+        sizes.append((tmp_path / f"{effort}.png").stat().st_size)
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] > sizes[-1]
+
+
+@pytest.mark.parametrize("pixel_bytes", [1, 3, 8])
+def test_the_filters_of_png_are_those_of_the_specification(pixel_bytes: int) -> None:
+    random = np.random.default_rng(pixel_bytes)
+    above, rows = random.integers(0, 256, (1, 48), np.uint8), random.integers(0, 256, (9, 48), np.uint8)
+    for kind in range(5):
+        stored = png_filters.filtered(rows, above, pixel_bytes, kind)
+        before = [0] * 48
+        for number, row in enumerate(np.concatenate([above, rows]).tolist()):
+            expected = []
+            for at, value in enumerate(row):
+                left, corner = (row[at - pixel_bytes], before[at - pixel_bytes]) if at >= pixel_bytes else (0, 0)
+                paeth = min((left, before[at], corner), key=lambda near: abs(left + before[at] - corner - near))
+                expected.append((value - (0, left, before[at], (left + before[at]) // 2, paeth)[kind]) % 256)
+            if number:
+                assert stored[number - 1].tolist() == [kind, *expected]
+            before = row
 
 
 def test_a_small_result_is_written_whole(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

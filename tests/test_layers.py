@@ -25,7 +25,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
               "pairing", "small_versions",
               "bmp cmyk frames heic jpeg jpeg_xl opencv_codec sidecars trial_image webp", "avif tiff",
               "reading writing",
-              "bands/encoding bands/source bands/source_file",
+              "bands/encoding bands/png_filters bands/source bands/source_file",
               "bands/png_rows bands/png_stream bands/tiff_rows bands/tiff_stream", "bands/files bands/writing", "sizes",
               "bands/__init__"),
     "tiling": ("interpolation shapes", "tiles", "rows windows"),

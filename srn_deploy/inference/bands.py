@@ -15,6 +15,7 @@ from srn_deploy.image import MAX_MEGAPIXELS, Image, container_of
 from srn_deploy.image.bands.files import row_file
 from srn_deploy.image.bands.source import RowSource, WholeImage, shape_only
 from srn_deploy.image.bands.writing import ENCODERS, writing_bands
+from srn_deploy.image.effort import Effort
 from srn_deploy.image.writing import losses
 from srn_deploy.inference.guarded_rows import Total, guarded_rows
 from srn_deploy.inference.large_results import check_memory, is_large, result_bytes
@@ -79,7 +80,7 @@ def large_image(job: Job, image: Image, setup: Setup) -> LargeImage | None:
     return LargeImage(job=job, header=image, open_rows=partial(WholeImage, image))
 
 
-def upscale_by_bands(large: LargeImage, setup: Setup) -> tuple[Sentences, Sentences]:
+def upscale_by_bands(large: LargeImage, setup: Setup, effort: Effort = Effort.NORMAL) -> tuple[Sentences, Sentences]:
     """Upscale a large image and write it, completely or not at all; returns what it loses and what the guard found.
 
     Every pixel and all metadata are as if it had been upscaled and written whole. Raises UnwritableImage,
@@ -95,7 +96,7 @@ def upscale_by_bands(large: LargeImage, setup: Setup) -> tuple[Sentences, Senten
     found = {"image": Total(), "transparency": Total()}
     source = large.open_rows()
     try:
-        with writing_bands(job.target, result, setup.threads) as writer:
+        with writing_bands(job.target, result, setup.threads, effort) as writer:
             for colour, alpha in _upscaled(source, setup, found):
                 writer.write(colour, alpha)
                 del colour, alpha

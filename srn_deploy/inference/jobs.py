@@ -119,6 +119,7 @@ class _Files:
     def __init__(self, setup: Setup, options: FileOptions, memory: MemoryBudget) -> None:
         self._setup, self._options, self._memory = setup, options, memory
         self._scale = setup.backend.spec.scale
+        self._effort = Effort.named(options.effort or Effort.NORMAL)
         self._has_said = False
 
     def stages(self) -> Stages[Job, Image | LargeImage, Upscaled, EncodedImage]:
@@ -155,7 +156,7 @@ class _Files:
         header = image.header if isinstance(image, LargeImage) else image
         _warn(job, header.remarks + losses(job.target, header))
         if isinstance(image, LargeImage):
-            lost, findings = upscale_by_bands(image, self._setup)
+            lost, findings = upscale_by_bands(image, self._setup, self._effort)
             _warn(job, findings)
             return Computed(large=None, losses=lost + _times_kept(job), findings=findings)
         large, findings = upscaled(image, self._setup, job.size)
@@ -165,7 +166,7 @@ class _Files:
 
     def _encode(self, job: Job, large: Upscaled) -> EncodedImage:
         return encode_image(job.target, large.finished(), quality=self._options.quality,
-                            effort=Effort.named(self._options.effort or Effort.NORMAL))
+                            effort=self._effort)
 
 
 def _times_kept(job: Job) -> Sentences:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import BinaryIO, NamedTuple, Protocol
 
 from srn_deploy.image.containers import Metadata
+from srn_deploy.image.effort import Effort
 from srn_deploy.image.pixels import Image, Pixels
 
 PIECE_BYTES = 1 << 20
@@ -50,5 +51,5 @@ class Encoder(Protocol):
         """Write what comes after the pixels, and into the beginning what is known only now."""
 
 
-MakeEncoder = Callable[[Image, Metadata], Encoder]
+MakeEncoder = Callable[[Image, Metadata, Effort], Encoder]
 """Makes an encoder for an image, of whose pixels only the shape is used, and for the metadata that its file holds."""

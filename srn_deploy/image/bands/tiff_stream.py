@@ -8,6 +8,7 @@ from srn_deploy.image import tiff
 from srn_deploy.image.bands.encoding import Packed, Piece
 from srn_deploy.image.containers import Metadata
 from srn_deploy.image.containers.tiff_tags import directory_with
+from srn_deploy.image.effort import Effort
 from srn_deploy.image.pixels import Image
 
 _RESERVED_BYTES = 16
@@ -15,9 +16,12 @@ _RESERVED_BYTES = 16
 
 
 class TiffEncoder:
-    """Writes one image; beyond `classic_limit_bytes` of compressed pixels it becomes a BigTIFF."""
+    """Writes one image; beyond `classic_limit_bytes` of compressed pixels it becomes a BigTIFF.
 
-    def __init__(self, image: Image, metadata: Metadata, *,
+    The effort changes nothing, as in `tiff.encode`.
+    """
+
+    def __init__(self, image: Image, metadata: Metadata, effort: Effort = Effort.NORMAL, *,
                  classic_limit_bytes: int = tiff.CLASSIC_LIMIT_BYTES) -> None:
         self._image, self._metadata, self._limit_bytes = image, metadata, classic_limit_bytes
         channels = image.pixels.shape[2] + (image.alpha is not None)

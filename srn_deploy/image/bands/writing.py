@@ -16,6 +16,7 @@ from srn_deploy.image.bands.encoding import Encoder, MakeEncoder, Packed, Piece
 from srn_deploy.image.bands.png_stream import PngEncoder
 from srn_deploy.image.bands.tiff_stream import TiffEncoder
 from srn_deploy.image.containers import Container
+from srn_deploy.image.effort import Effort
 from srn_deploy.image.files import container_of
 from srn_deploy.image.pixels import Image, Pixels
 from srn_deploy.image.writing import check_writable, stored_metadata, whole_file
@@ -92,17 +93,17 @@ class BandWriter:
 
 
 @contextmanager
-def writing_bands(path: Path, image: Image, threads: int) -> Iterator[BandWriter]:
+def writing_bands(path: Path, image: Image, threads: int, effort: Effort = Effort.NORMAL) -> Iterator[BandWriter]:
     """Yield a writer of the image's rows; the file appears when the block ends, whole or not at all.
 
     image: its metadata, and arrays of the shape of its pixels, whose values are not used (`shape_only`). threads:
-    that compress. At most two bands are held: one that is being written and the one that is being made. Raises
-    UnwritableImage and UnsupportedImage as `check_writable` does, and where the system refuses to write.
+    that compress. effort: of PNG. At most two bands are held: one that is being written and the one that is being
+    made. Raises UnwritableImage and UnsupportedImage as `check_writable` does, and where the system refuses to write.
     """
     check_writable(path, height=image.height, width=image.width, has_alpha=image.alpha is not None,
                    bits=8 * image.pixels.itemsize)
     stored = stored_metadata(path, image)
-    encoder = ENCODERS[container_of(path)](image, stored.own)
+    encoder = ENCODERS[container_of(path)](image, stored.own, effort)
     with whole_file(path, stored) as temporary, temporary.open("wb") as file:
         encoder.begin(file)
         writer = BandWriter(encoder, file, threads)
