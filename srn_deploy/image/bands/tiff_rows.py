@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from srn_deploy.image import tiff
 from srn_deploy.image.bands.source import ColourAndAlpha, joined
 from srn_deploy.image.bands.source_file import SourceFile
 from srn_deploy.image.containers import TiffLayout, Unpacked, cleaned_up
 from srn_deploy.image.containers.tiff import unpack
 from srn_deploy.image.pixels import Decoded, Image, Pixels
+from srn_deploy.image.tiff import Parts, blank_samples, check_predictor, interpreted
 
 _INKS, _UNCOMPRESSED = 5, 1
 
@@ -55,14 +55,14 @@ def _cut_finer(layout: TiffLayout, height: int, row_bytes: int) -> TiffLayout:
 
 def one_pixel(layout: TiffLayout, path: Path) -> Decoded:
     """A pixel of zeros, decoded: it has the channels and the dtype of the image, and its remarks."""
-    return tiff.interpreted(tiff.blank_samples(1, 1, layout), layout, path)
+    return interpreted(blank_samples(1, 1, layout), layout, path)
 
 
 class TiffRows:
     """The rows of an upright image; see `RowSource`."""
 
     def __init__(self, file: SourceFile, header: Image, layout: TiffLayout) -> None:
-        tiff.check_predictor(layout, file.path)
+        check_predictor(layout, file.path)
         self.header = header
         self._file, self._layout = file, layout
         self._part: tuple[int, Pixels] | None = None
@@ -73,7 +73,7 @@ class TiffRows:
         step = self._layout.part_height
         parts = [self._rows(top)[max(start - top, 0):stop - top]
                  for top in range(start - start % step, stop, step)]
-        decoded = tiff.interpreted(joined(parts), self._layout, self._file.path)
+        decoded = interpreted(joined(parts), self._layout, self._file.path)
         return ColourAndAlpha(decoded.colour, decoded.alpha)
 
     def close(self) -> None:
@@ -84,8 +84,8 @@ class TiffRows:
         """The samples of one row of strips or tiles; the last is remembered, because two bands may share it."""
         if self._part is None or self._part[0] != top:
             height, width, layout = self.header.height, self.header.width, self._layout
-            samples = tiff.blank_samples(min(layout.part_height, height - top), width, layout)
-            tiff.Parts(self._file, layout, height, self._file.path).decode_into(samples, top)
+            samples = blank_samples(min(layout.part_height, height - top), width, layout)
+            Parts(self._file, layout, height, self._file.path).decode_into(samples, top)
             self._part = top, samples
             return samples
         return self._part[1]
