@@ -11,10 +11,12 @@ from typing import Any
 
 from benchmarks import (
     cpu_page,
+    effort_table,
     graph_versions,
     guard_page,
     huge_pictures,
     int8_study,
+    pipeline_page,
     recognition_page,
     spandrel_study,
     video_page,
@@ -45,6 +47,9 @@ MIB, GIB = 2**20, 2**30
 
 EXAMPLE_PX, LARGE_PX = 510 * 339, 4000 * 3000
 """Pixels of the images that the requirements on time and on memory name."""
+
+TIMED = ("file-to-file", "memory", "cpu-process", "pipeline", "video", huge_pictures.KIND)
+"""Kinds of records whose figures other programs spoil."""
 
 BUSY_LOAD = 0.5
 """Times with two threads show it when other programs take half a core."""
@@ -100,6 +105,8 @@ def rendered(records: Sequence[Record]) -> str:
              video_page.INTRODUCTION, *section(of_kind(records, "video"), video_page.video_tables),
              MEMORY, *section(of_kind(records, "memory"), memory_tables), huge_pictures.INTRODUCTION,
              *section(of_kind(records, huge_pictures.KIND), huge_pictures.huge_picture_tables),
+             pipeline_page.INTRODUCTION, *section(of_kind(records, "pipeline"), pipeline_page.pipeline_tables),
+             effort_table.INTRODUCTION, *section(of_kind(records, "effort"), effort_table.effort_tables),
              PHOTO, *section(of_kind(records, "photo"), photo_tables), *guard_section(records),
              recognition_page.INTRODUCTION,
              *section(of_kind(records, "recognition"), recognition_page.recognition_tables),
@@ -232,9 +239,10 @@ def cautions(record: Record) -> list[str]:
     if record.kind == "file-to-file":
         reasons += doubts({"srn-deploy upscale": results["upscale"]["seconds"], "script": results["script"]["seconds"],
                         "ratio": results["time_ratios"]})
+    if record.kind == "pipeline":
+        reasons += doubts({row["name"]: row["shares"] for row in (*results["formats"], results["sleepers"])})
     load = record.environment.load_1min
-    alone = ("file-to-file", "memory", "cpu-process", "video", huge_pictures.KIND)
-    if record.kind in alone and load is not None and load > BUSY_LOAD:
+    if record.kind in TIMED and load is not None and load > BUSY_LOAD:
         reasons.append(f"Other programs were running (load {load:g} before the start): measure again without them.")
     reasons += outdated(results)
     return ["\n".join(f"- Careful: {doubt}" for doubt in reasons)] if reasons else []
