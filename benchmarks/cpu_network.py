@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from srn_deploy.backends import Backend, open_on, open_on_openvino, why_no_bf16
+from srn_deploy.benchmark.candidates import wall_clock
 from srn_deploy.quantized_graphs import shipped_int8_graph
 from srn_deploy.registry.resolve import resolve, resolve_file
 from srn_deploy.spec import Precision
@@ -39,15 +38,9 @@ def network_times(name: str, size: Size, int8: Path | None, options: argparse.Na
             backends[INT8] = open_on_openvino(quantized, Precision.INT8)[0]
         for backend in backends.values():
             opened.callback(backend.close)
-        steps = {way: backend.prepare((1, *size)) for way, backend in backends.items()}
-        rounds = [{way: _milliseconds(step) for way, step in steps.items()}
+        passes = {way: wall_clock(backend.prepare((1, *size))) for way, backend in backends.items()}
+        rounds = [{way: one() for way, one in passes.items()}
                   for _ in range(WARM_UP_PASSES + options.rounds)][WARM_UP_PASSES:]
     print(f"{name}: measured alone", flush=True)
     return {"network": name, "sha256": model.sha256, "what": f"{size[1]} x {size[0]} px",
-            "ms": {way: [one[way] for one in rounds] for way in steps}}
-
-
-def _milliseconds(step: Callable[[], None]) -> float:
-    began = time.perf_counter()
-    step()
-    return (time.perf_counter() - began) * 1000
+            "ms": {way: [one[way] for one in rounds] for way in passes}}

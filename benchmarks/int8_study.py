@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from benchmarks.inputs import RECORDS, data_path
 from benchmarks.scores import evaluated
 from srn_deploy.backends import Backend, open_on_openvino
 from srn_deploy.backends.open_vino import library_title as openvino_title
+from srn_deploy.benchmark.candidates import wall_clock
 from srn_deploy.benchmark.environment import current_environment
 from srn_deploy.benchmark.records import Record
 from srn_deploy.benchmark.summary import doubts, paired_ratios
@@ -159,16 +159,10 @@ def _scores(backend: Backend, sets: Sequence[str]) -> dict[str, float]:
 
 def _in_turn(backends: Mapping[str, Backend], options: argparse.Namespace) -> dict[str, list[float]]:
     size = ShapeRange.parse(options.size).largest
-    steps = {way: backend.prepare((1, *size)) for way, backend in backends.items()}
-    rounds = [{way: _milliseconds(step) for way, step in steps.items()}
+    passes = {way: wall_clock(backend.prepare((1, *size))) for way, backend in backends.items()}
+    rounds = [{way: one() for way, one in passes.items()}
               for _ in range(WARM_UP_PASSES + options.rounds)][WARM_UP_PASSES:]
-    return {way: [one[way] for one in rounds] for way in steps}
-
-
-def _milliseconds(step: Callable[[], None]) -> float:
-    began = time.perf_counter()
-    step()
-    return (time.perf_counter() - began) * 1000
+    return {way: [one[way] for one in rounds] for way in passes}
 
 
 def int8_tables(results: Mapping[str, Any]) -> list[str]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import logging
 import re
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +18,7 @@ from srn_deploy.errors import GraphError, OptionError
 from srn_deploy.graph.exact_tiling import TileableGraph, exactly_tileable
 from srn_deploy.graph.onnx_file import half_precision_copy, stamped
 from srn_deploy.spec import Form, ModelSpec, PixelType, Precision
+from srn_deploy.system.quiet import quiet
 from srn_deploy.tiling.tiles import rounded_up
 
 OPSET = 18
@@ -93,7 +91,7 @@ def _with_grids(spec: ModelSpec, tileable: TileableGraph) -> ModelSpec:
 def _traced(loaded: LoadedNetwork, spec: ModelSpec) -> onnx.ModelProto:
     form, inputs, shapes = _portable(loaded) if spec.form is Form.PORTABLE else _deploy(loaded, spec)
     try:
-        with _quiet_exporter():
+        with quiet("torch.onnx"):
             program = torch.onnx.export(
                 form.eval(), tuple(inputs.values()), dynamo=True, opset_version=OPSET, external_data=False,
                 input_names=list(inputs), output_names=["upscaled"], dynamic_shapes=shapes, verbose=False)
@@ -139,17 +137,3 @@ def _traced_sides(spec: ModelSpec) -> tuple[int, int]:
     """Of the traced batch: such that the network takes them, and unequal."""
     height, width = (rounded_up(max(side, spec.min_side_px), spec.size_multiple_px) for side in TRACED_SIDES_PX)
     return height, width if width != height else width + spec.size_multiple_px
-
-
-@contextlib.contextmanager
-def _quiet_exporter() -> Iterator[None]:
-    """Suppress the exporter's progress and its messages about its own internals."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)

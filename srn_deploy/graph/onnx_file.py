@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +13,7 @@ from onnxruntime.transformers.onnx_model import OnnxModel
 from srn_deploy.errors import GraphError
 from srn_deploy.spec import SPEC_KEY, ModelSpec, Precision, spec_in
 from srn_deploy.system.atomic import replacing
+from srn_deploy.system.quiet import quiet
 
 WIDE_OPERATORS = ("ReduceMean", "Sub", "Pow", "Sqrt")
 """Operators that stay in FP32: statistics over a whole image, which only networks with contrast attention take."""
@@ -45,7 +43,7 @@ def half_precision_copy(graph: onnx.ModelProto) -> onnx.ModelProto:
         raise GraphError("The graph computes in FP16 already.", remedy="Use it as it is.")
     copy = onnx.ModelProto()
     copy.CopyFrom(graph)
-    with _quiet_converter():
+    with quiet("onnxruntime.transformers.float16"):
         half = convert_float_to_float16(copy, keep_io_types=True,
                                         op_block_list=[*DEFAULT_OP_BLOCK_LIST, *WIDE_OPERATORS])
     _join_wide_operators(half.graph)
@@ -85,19 +83,6 @@ def _before_casts(name: str, makers: Mapping[str, onnx.NodeProto]) -> str:
     while origin in makers and makers[origin].op_type == "Cast":
         origin = makers[origin].input[0]
     return origin if origin in makers and makers[origin].op_type in WIDE_OPERATORS else name
-
-
-@contextmanager
-def _quiet_converter() -> Iterator[None]:
-    logger = logging.getLogger("onnxruntime.transformers.float16")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
 
 
 def save_graph(graph: onnx.ModelProto, path: Path) -> None:

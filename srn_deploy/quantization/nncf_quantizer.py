@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 import math
 import warnings
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +15,7 @@ from onnx import numpy_helper
 from srn_deploy.errors import GraphError
 from srn_deploy.graph.onnx_file import sort_nodes
 from srn_deploy.quantization.channel_groups import CONVOLUTION
+from srn_deploy.system.quiet import quiet
 from srn_deploy.system.telemetry import without_telemetry
 
 with without_telemetry(), warnings.catch_warnings():
@@ -66,7 +63,7 @@ def quantized(graph: onnx.ModelProto, inputs: Sequence[dict[str, NDArray[Any]]],
         activations_quantization_params=QuantizationParameters(mode=QuantizationScheme.SYMMETRIC),
         weights_quantization_params=QuantizationParameters(mode=QuantizationScheme.SYMMETRIC, per_channel=True))
     try:
-        with _quiet():
+        with quiet("nncf"):
             made: onnx.ModelProto = nncf.quantize(
                 graph, nncf.Dataset(list(inputs)), subset_size=len(inputs), advanced_parameters=parameters,
                 ignored_scope=nncf.IgnoredScope(names=left))
@@ -89,20 +86,6 @@ def ends_in_float(graph: onnx.ModelProto) -> tuple[str, ...]:
 def _is_small(convolution: onnx.NodeProto, graph: onnx.ModelProto) -> bool:
     sizes = {one.name: math.prod(one.dims) for one in graph.graph.initializer}
     return bool(sizes.get(convolution.input[1], 0) <= SMALL_SHARE * sum(sizes.values()))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without its progress bars, messages and warnings."""
-    logger = logging.getLogger("nncf")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
 
 
 def _multiply_quantized(graph: onnx.ModelProto) -> None:
