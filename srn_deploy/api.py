@@ -23,7 +23,7 @@ from srn_deploy.inference.video_names import is_video_name
 from srn_deploy.open_model import OpenRequest, open_with_fallback
 from srn_deploy.spec import AS_RECOGNISED, Corrections, ModelSpec
 from srn_deploy.system.arguments import check_callable, check_kind
-from srn_deploy.tiling.windows import TileOptions
+from srn_deploy.tiling.windows import ONE_BY_ONE, ImageBatching, TileOptions
 from srn_deploy.video.files import need_video_packages
 from srn_deploy.video.options import OnFrame, VideoOptions, ignore_frame
 
@@ -34,16 +34,18 @@ class Upscaler:
     """An opened model, how it is tiled, and what is done about broken blocks; use it as a context manager.
 
     It owns its backend and its FP32 fallback and closes both. The fallback runs images of 16 bits where the backend
-    takes 8 or computes in BF16, and runs blocks again that broke in FP16 or BF16.
+    takes 8 or computes in BF16, and runs blocks again that broke in FP16 or BF16. batching: how many images of one size
+    are run at once where there are many files; by default none waits for another.
     """
 
     def __init__(self, backend: Backend, tiles: TileOptions | None = None, *, guard: Guard | str = Guard.WARN,
-                 fallback: Fp32Fallback | None = None) -> None:
+                 fallback: Fp32Fallback | None = None, batching: ImageBatching = ONE_BY_ONE) -> None:
         if not hasattr(backend, "spec"):
             check_kind(backend, (), "A backend", remedy="Open a model with srn_deploy.load or srn_deploy.open_backend.")
         check_kind(fallback, (Fp32Fallback, NoneType), "fallback", remedy="Give an Fp32Fallback, or None.")
+        check_kind(batching, ImageBatching, "batching", remedy="Give an ImageBatching, or leave it out.")
         _check_tiles(tiles)
-        self._setup = Setup(backend, tiles=tiles or TileOptions(), guard=Guard.named(guard),
+        self._setup = Setup(backend, tiles=tiles or TileOptions(), guard=Guard.named(guard), batching=batching,
                             fallback=fallback or Fp32Fallback())
 
     @property
@@ -169,8 +171,10 @@ def load_as(model: str | Path | None, request: OpenRequest, tiles: TileOptions |
     chosen = Guard.named(guard)
     _check_tiles(tiles)
     opened = open_with_fallback(model, request)
-    chosen_tiles = tiles if opened.tuned is None else opened.tuned.tiled(tiles)
-    return Upscaler(opened.backend, chosen_tiles, guard=chosen, fallback=opened.fallback)
+    if opened.tuned is not None:
+        tiles = opened.tuned.tiled(tiles)
+    return Upscaler(opened.backend, tiles, guard=chosen, fallback=opened.fallback,
+                    batching=ONE_BY_ONE if opened.tuned is None else opened.tuned.batching)
 
 
 def _check_tiles(tiles: TileOptions | None) -> None:

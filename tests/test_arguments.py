@@ -141,6 +141,7 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "Upscaler backend": srn_deploy.Upscaler,
     "Upscaler tiles": lambda wrong: srn_deploy.Upscaler(NearestBackend(), wrong),
     "Upscaler fallback": lambda wrong: srn_deploy.Upscaler(NearestBackend(), fallback=wrong),
+    "Upscaler batching": lambda wrong: srn_deploy.Upscaler(NearestBackend(), batching=wrong),
     "Corrections.parse": srn_deploy.Corrections.parse,
     "ModelSpec.from_json": ModelSpec.from_json,
     "Upscaler guard": lambda wrong: srn_deploy.Upscaler(NearestBackend(), guard=wrong),

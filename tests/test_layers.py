@@ -56,7 +56,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
                      "int8_graph", "export"),
     "tuning": ("choice", "opening"),
     "benchmark": ("environment inputs results summary tables", "candidates machine records",
-                  "comparison evaluation_record paper steady_page tuning_work ways",
+                  "comparison evaluation_record paper steady_page tuning_work ways", "tuning_images",
                   "figure paper_page paper_protocol steady_state tuning"),
     "doctor": ("findings fixes probe_reports subprocesses", "packages", "engines machine requirements",
                "gpu probe processor tuned", "verdict", "examination"),

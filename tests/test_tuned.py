@@ -23,7 +23,7 @@ from srn_deploy.spec import AS_RECOGNISED, Corrections, Precision
 from srn_deploy.system.cache import tuned_folder
 from srn_deploy.system.installed import installed_versions
 from srn_deploy.system.threads import cpu_threads
-from srn_deploy.tiling.windows import TileOptions
+from srn_deploy.tiling.windows import ImageBatching, TileOptions
 from srn_deploy.tuning import choice, opening
 from srn_deploy.tuning.choice import LIBRARIES, MeasuredWay, Tuned, WayToRun, find, forget, keep, this_machine
 from tests.fakes import NearestBackend
@@ -128,6 +128,21 @@ def test_load_and_upscale_take_the_fastest_way_and_say_so(opened: list[WayToRun]
     assert opened == [FAST.way]
     assert caplog.messages == [(
         "openvino in BF16 (tuned here on 2026-01-31: 0.50 s for a megapixel; tiles of 192 px, 2 at once).")]
+
+
+def test_images_that_run_faster_together_are_run_so_whatever_tiles_are_asked_for(
+        opened: list[WayToRun], caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "srn_deploy")
+    keep(tuned_with(replace(PLAIN, way=replace(PLAIN.way, images_per_batch=4, batched_px=3072))), "srn-s-b4-x4-photo")
+    with srn_deploy.load(tiles=TileOptions(halo=20)) as upscaler:
+        assert upscaler._setup.batching == ImageBatching(images=4, largest_px=3072)
+    assert caplog.messages[0].endswith("2.00 s for a megapixel; images of up to 3,072 px by 4).")
+    assert len(opened) == 1
+
+
+def test_without_a_measured_gain_images_are_run_one_by_one() -> None:
+    for way in (PLAIN.way, replace(PLAIN.way, images_per_batch=4)):  # the latter from a file that was edited
+        assert way.batching == ImageBatching()
 
 
 @pytest.mark.parametrize("tiles", [TileOptions(tile=64), TileOptions(tile=None), TileOptions(tiles_per_batch=3)])

@@ -54,11 +54,13 @@ class Machine:
     def clock(self, step: partial[None]) -> Callable[[], float]:
         """A pass of a candidate, which is known by the backend and the tiles in its Setup."""
         setup = step.args[1]
-        way = replace(setup.backend.way, tile=setup.tiles.tile, tiles_per_batch=setup.tiles.tiles_per_batch)
+        at_once = setup.batching.images
+        way = replace(setup.backend.way, tile=setup.tiles.tile, tiles_per_batch=setup.tiles.tiles_per_batch,
+                      images_per_batch=at_once, batched_px=setup.batching.largest_px or 0)
 
         def run() -> float:
             self.passes.append(way)
-            taken = self.milliseconds(way)
+            taken = at_once * self.milliseconds(way)
             self.now_s += taken / 1000
             return taken
 
@@ -270,7 +272,10 @@ def test_the_command_keeps_what_it_shows(monkeypatch: pytest.MonkeyPatch) -> Non
     assert ended.exit_code == 0, ended.stderr
     assert "| openvino runs it | defaults | 250.00 | 2.00 |" in ended.stdout
     (file,) = tuned_folder().glob("*.tuned.json")
-    assert ended.stderr == f"Measuring: ways (2 candidates)\nKept in {file}.\n"
+    said = ended.stderr.splitlines()
+    assert said[:2] == ["Measuring: ways (2 candidates)", "Measuring: images at once (4 candidates)"]
+    assert said[2].startswith("Images of 30 x 20 px are run one by one, because several at once gain nothing")
+    assert said[3:] == [f"Kept in {file}."]
 
 
 @pytest.mark.parametrize("purpose", ["nothing.png", "3x", "20x20..30x30", ""])

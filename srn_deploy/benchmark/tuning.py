@@ -1,7 +1,8 @@
 """Which way to run a model is the fastest here: all of them in turn, then tiles, batches and threads of the best.
 
 Each stage times its candidates from file to file by the runner of `upscale`, A B C A B C …, and the next one starts
-from what was the fastest. A way that its certificate refuses is left out.
+from what was the fastest. Several images at once are timed from pixels to pixels. A way that its certificate refuses is
+left out.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from statistics import median
 
 from srn_deploy.backends import Backend
 from srn_deploy.benchmark.candidates import Pass, wall_clock
+from srn_deploy.benchmark.tuning_images import batching_sentence, black_images, run_at_once, sizes_at_once
 from srn_deploy.benchmark.tuning_work import Work
 from srn_deploy.benchmark.ways import Task, run_files, ways_of
 from srn_deploy.errors import DeviceUnavailable, OptionError, SrnDeployError
@@ -26,13 +28,14 @@ from srn_deploy.registry.resolve import ModelKind, ResolvedModel
 from srn_deploy.system.cuda_driver import why_no_gpu
 from srn_deploy.system.installed import installed_versions
 from srn_deploy.system.threads import are_asked_for, threads_in_use
+from srn_deploy.tiling.shapes import Size
 from srn_deploy.tiling.windows import TileOptions, choose_tile_px, is_tileable
 from srn_deploy.tuning.choice import LIBRARIES, MeasuredWay, Tuned, WayToRun, this_machine
 from srn_deploy.tuning.opening import open_way
 
 DEFAULT_BUDGET_S = 60.0
 
-WAYS_UNTIL, TILES_UNTIL, BATCHES_UNTIL = 0.45, 0.7, 0.85
+WAYS_UNTIL, TILES_UNTIL, BATCHES_UNTIL, IMAGES_UNTIL = 0.45, 0.65, 0.75, 0.85
 """Shares of the budget after which a stage ends; that of the threads has the rest."""
 
 MOST_ROUNDS = 20
@@ -76,6 +79,8 @@ class TimedWay:
     backend: Backend
     way: WayToRun
     run: Pass
+    megapixels: float
+    """Of what a pass upscales."""
     samples: list[float] = field(default_factory=list)
     """Milliseconds in the present stage."""
     is_warm: bool = False
@@ -87,9 +92,9 @@ class TimedWay:
         """The median."""
         return median(self.samples)
 
-    def row(self, megapixels: float) -> WayRow:
+    def row(self) -> WayRow:
         """For the table."""
-        speed = self.milliseconds / 1000 / megapixels if self.samples else None
+        speed = self.milliseconds / 1000 / self.megapixels if self.samples else None
         return WayRow(title=self.title, settings=self.way.settings(), seconds_per_megapixel=speed,
                    rounds=len(self.samples))
 
@@ -116,9 +121,9 @@ class _Tuning:
             opened = open_way(self.model, way)
             self.opened.callback(opened[0].close)
         backend, title = opened
-        setup = Setup(backend, tiles=way.tiled(None) or TileOptions(), guard=Guard.OFF)  # it costs all of them the same
         return TimedWay(title=title, backend=backend, way=replace(way, precision=backend.spec.precision),
-                     run=wall_clock(partial(run_files, self.work.jobs, setup)))
+                        run=wall_clock(partial(run_files, self.work.jobs, _setup(backend, way))),
+                        megapixels=self.work.megapixels)
 
     def race(self, stage: str, trials: list[TimedWay], until: float, *, all_once: bool = False) -> list[TimedWay]:
         """Time candidates in turn until a share of the budget is spent; those that ran, the best first.
@@ -151,7 +156,7 @@ class _Tuning:
                 one.samples.clear()
                 one.is_warm = True
             one.samples.append(milliseconds)
-        self.on_rows(stage, [each.row(self.work.megapixels) for each in trials])
+        self.on_rows(stage, [each.row() for each in trials])
 
 
 def tune(model: ResolvedModel, work: Work, *, budget_s: float = DEFAULT_BUDGET_S,
@@ -176,6 +181,7 @@ def tune(model: ResolvedModel, work: Work, *, budget_s: float = DEFAULT_BUDGET_S
         tiled = [trial for one in near for trial in _in_tiles(tuning, one)]
         fastest = _next(tuning, "tiles", [*near, *tiled] if tiled else best[:1], TILES_UNTIL)
         fastest = _next(tuning, "batches", [fastest, *_in_batches(tuning, fastest)], BATCHES_UNTIL)
+        fastest = _with_images_at_once(tuning, fastest)
         fastest = _next(tuning, "threads", [fastest, *_on_threads(tuning, fastest)], 1.0)
         ways = [fastest, *(one for one in best if one.title != fastest.title)]
         return _tuned(model, work, ways)
@@ -217,6 +223,36 @@ def _in_batches(tuning: _Tuning, one: TimedWay) -> Iterator[TimedWay]:
     if side is not None and side < max(tuning.work.size):
         for count in BATCHES:
             yield tuning.trial(replace(one.way, tiles_per_batch=count), (one.backend, one.title))
+
+
+def _with_images_at_once(tuning: _Tuning, one: TimedWay) -> TimedWay:
+    """The same with several images at once, up to the largest size at which that gains."""
+    found = sizes_at_once(tuning.work, one.backend, one.way.tiled(None) or TileOptions())
+    for size, counts in (listed := list(found)):
+        trials = [_at_once(one, size, count) for count in (1, *counts)]
+        best = _next(tuning, "images at once", trials, IMAGES_UNTIL)
+        _log.info("%s", batching_sentence(size, best.way.images_per_batch, {
+            trial.way.images_per_batch: trial.milliseconds for trial in trials if trial.samples}))
+        if best.way.images_per_batch > 1:
+            return replace(one, way=best.way)
+        if tuning.seconds_left(IMAGES_UNTIL) <= 0:
+            break
+    if not listed:
+        _log.info("Images are run one by one: these need tiles, or %s takes one at a time", one.title)
+    return one
+
+
+def _at_once(one: TimedWay, size: Size, count: int) -> TimedWay:
+    """A candidate that runs so many images at once; its milliseconds are those of one."""
+    px = size[0] * size[1]
+    way = replace(one.way, images_per_batch=count, batched_px=px if count > 1 else 0)
+    clock = wall_clock(partial(run_at_once, black_images(size, count), _setup(one.backend, way)))
+    return TimedWay(title=one.title, backend=one.backend, way=way, run=lambda: clock() / count, megapixels=px / 1e6)
+
+
+def _setup(backend: Backend, way: WayToRun) -> Setup:
+    """What a candidate runs with; without the guard, which costs all of them the same."""
+    return Setup(backend, tiles=way.tiled(None) or TileOptions(), batching=way.batching, guard=Guard.OFF)
 
 
 def _on_threads(tuning: _Tuning, one: TimedWay) -> Iterator[TimedWay]:

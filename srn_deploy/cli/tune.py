@@ -35,8 +35,8 @@ def tune(model: str | None, purpose: str, budget: float, threads: int | None, co
     """Measure which way to run MODEL (default: the default model) is the fastest here, and keep it in the cache.
 
     ONNX Runtime, OpenVINO and PyTorch, on a GPU also engines, each in the precisions it has; then the side of tiles,
-    how many are run at once, and the number of threads. What is not certified is left out. Every candidate upscales the
-    same files in turn.
+    how many tiles and how many images of one size are run at once, and the number of threads. What is not certified is
+    left out. Every candidate upscales the same files in turn.
 
     `upscale --device auto` and `srn_deploy.load` then run MODEL so, and say it, until the machine, the number of
     threads or the version of a library changes. Ctrl-C keeps nothing.

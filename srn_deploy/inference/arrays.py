@@ -1,9 +1,11 @@
-"""Images in memory: grey, RGB or RGBA, upscaled under the guard.
+"""Images in memory: grey, RGB or RGBA, upscaled under the guard, one or several at once.
 
 A network sees RGB alone. Here, and nowhere else, grey becomes equal RGB and RGB becomes grey again.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from srn_deploy.inference.guard import Guard, inspect
 from srn_deploy.inference.repair import GuardFindings, findings_of, repair
 from srn_deploy.inference.setup import Setup
 from srn_deploy.inference.stages import Sentences
-from srn_deploy.inference.upscale import all_channels, upscale_rgb
+from srn_deploy.inference.upscale import all_channels, upscale_alike, upscale_rgb
 from srn_deploy.tiling.rows import Rows
 from srn_deploy.tiling.tiles import PixelArray
 
@@ -83,13 +85,31 @@ def upscale_guarded(image_hwc: PixelArray, setup: Setup) -> tuple[PixelArray, Gu
     its soft edge every pixel stays what the network gave. Grey is inspected as the RGB that the network made of it,
     because much of what breaks shows in its colour; without a guard that RGB is never held whole.
     """
-    backend = setup.backend_for(image_hwc.dtype)
-    rgb = np.broadcast_to(image_hwc, (*image_hwc.shape[:2], 3))
+    backend, rgb = setup.backend_for(image_hwc.dtype), _as_rgb(image_hwc)
+    finish = grey_of if image_hwc.shape[2] == 1 and setup.guard is Guard.OFF else all_channels
+    return _inspected(image_hwc, upscale_rgb(rgb, backend, setup.tiles, setup.on_tile, finish), backend, setup)
+
+
+def upscale_guarded_alike(images_hwc: Sequence[PixelArray], setup: Setup) -> list[tuple[PixelArray, GuardFindings]]:
+    """As `upscale_guarded` each, for images of one shape and dtype, run in one batch; see `upscale_alike`."""
+    backend = setup.backend_for(images_hwc[0].dtype)
+    finish = grey_of if images_hwc[0].shape[2] == 1 and setup.guard is Guard.OFF else all_channels
+    upscaled = upscale_alike(list(map(_as_rgb, images_hwc)), backend, setup.tiles, finish)
+    for _ in images_hwc:
+        setup.on_tile(1, 1)
+    return [_inspected(image, large, backend, setup) for image, large in zip(images_hwc, upscaled, strict=True)]
+
+
+def _as_rgb(image_hwc: PixelArray) -> PixelArray:
+    return np.broadcast_to(image_hwc, (*image_hwc.shape[:2], 3))
+
+
+def _inspected(image_hwc: PixelArray, upscaled: PixelArray, backend: Backend,
+               setup: Setup) -> tuple[PixelArray, GuardFindings]:
+    """What the guard makes of an upscaled image, in the channels of the image, and what it finds."""
     if setup.guard is Guard.OFF:
-        finish = grey_of if image_hwc.shape[2] == 1 else all_channels
-        return upscale_rgb(rgb, backend, setup.tiles, setup.on_tile, finish), GuardFindings()
-    upscaled = upscale_rgb(rgb, backend, setup.tiles, setup.on_tile)
-    findings = _guarded(rgb, upscaled, backend, setup)
+        return upscaled, GuardFindings()
+    findings = _guarded(_as_rgb(image_hwc), upscaled, backend, setup)
     return (grey_of(upscaled) if image_hwc.shape[2] == 1 else upscaled), findings
 
 

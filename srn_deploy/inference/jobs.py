@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,10 +29,10 @@ from srn_deploy.inference.memory_budget import BY_BANDS_BYTES, RESULT_COPIES, Me
 from srn_deploy.inference.pipeline import Pipeline
 from srn_deploy.inference.plan import Job
 from srn_deploy.inference.setup import Setup
-from srn_deploy.inference.sizing import Upscaled, needs_network, upscaled
+from srn_deploy.inference.sizing import Upscaled, needs_network, upscaled, upscaled_alike
 from srn_deploy.inference.stage_times import StageTimes
-from srn_deploy.inference.stages import Computed, Finished, Reserve, Sentences, Stages
-from srn_deploy.inference.upscale import check_takes
+from srn_deploy.inference.stages import Computed, Finished, Group, Grouping, Reserve, Sentences, Stages
+from srn_deploy.inference.upscale import check_takes, images_at_once, takes
 from srn_deploy.system.atomic import DISK_IS_FULL, sweep
 from srn_deploy.system.file_times import kept_time
 from srn_deploy.system.memory import size_in_words
@@ -41,6 +41,9 @@ OnTimes = Callable[[StageTimes], None]
 
 _NOTHING_FITS = {*DISK_IS_FULL, errno.EROFS}
 """Errors of a whole disk: images after them would be computed for nothing."""
+
+_OF_ONE_IMAGE = (SrnDeployError, MemoryError)
+"""Errors that say something about an image; all others are raised."""
 
 _log = logging.getLogger(__name__)
 
@@ -120,13 +123,15 @@ class _Files:
         self._setup, self._options, self._memory = setup, options, memory
         self._scale = setup.backend.spec.scale
         self._effort = Effort.named(options.effort or Effort.NORMAL)
-        self._has_said = False
+        self._has_said = self._is_one_by_one = False
 
     def stages(self) -> Stages[Job, Image | LargeImage, Upscaled, EncodedImage]:
         return Stages(decode=self._decode, compute=self._compute, encode=self._encode,
                       encoded_bytes=lambda encoded: len(encoded.data),
                       store=lambda job, encoded: store_image(job.target, encoded) + _times_kept(job),
-                      is_error=lambda error: isinstance(error, SrnDeployError | MemoryError), ends_run=_is_full)
+                      is_error=lambda error: isinstance(error, _OF_ONE_IMAGE), ends_run=_is_full,
+                      grouping=Grouping(most=most, group_of=self._group_of, compute=self._compute_alike)
+                      if (most := self._setup.batching.images) > 1 else None)
 
     def _decode(self, job: Job, reserve: Reserve) -> Image | LargeImage | None:
         most = self._options.max_megapixels
@@ -153,20 +158,58 @@ class _Files:
 
     def _compute(self, job: Job, image: Image | LargeImage) -> Computed[Upscaled]:
         """What is written by bands is written when this returns."""
-        header = image.header if isinstance(image, LargeImage) else image
-        _warn(job, header.remarks + losses(job.target, header))
+        _warn_of_losses(job, image)
+        return self._computed(job, image)
+
+    def _computed(self, job: Job, image: Image | LargeImage) -> Computed[Upscaled]:
         if isinstance(image, LargeImage):
             lost, findings = upscale_by_bands(image, self._setup, self._effort)
             _warn(job, findings)
             return Computed(large=None, losses=lost + _times_kept(job), findings=findings)
-        large, findings = upscaled(image, self._setup, job.size)
-        _warn(job, findings)
-        return Computed(large=large, large_bytes=RESULT_COPIES * (large.colour.nbytes + _bytes_of(large.alpha)),
-                        losses=image.remarks, findings=findings)
+        return _result_of(job, image, *upscaled(image, self._setup, job.size))
+
+    def _group_of(self, job: Job, image: Image | LargeImage) -> Group | None:
+        """Images of one shape without alpha, each a single window of the model."""
+        setup = self._setup
+        if (self._is_one_by_one or isinstance(image, LargeImage) or image.alpha is not None
+                or not takes(image.pixels.dtype, setup.backend.spec)
+                or not needs_network(job.size, image.height, image.width, factor=self._scale)):
+            return None
+        most = images_at_once(image.height, image.width, setup.backend, setup.tiles, setup.batching)
+        return Group((image.pixels.shape, image.pixels.dtype), most) if most > 1 else None
+
+    def _compute_alike(self, work: Sequence[tuple[Job, Image | LargeImage]]) -> list[Computed[Upscaled] | Exception]:
+        """Several images at once; where that fails, each by itself, and no more batches in this run."""
+        images = [(job, image) for job, image in work if isinstance(image, Image)]  # as `_group_of` has it
+        for job, image in images:
+            _warn_of_losses(job, image)
+        try:
+            found = [] if self._is_one_by_one else upscaled_alike([(image, job.size) for job, image in images],
+                                                                  self._setup)
+        except _OF_ONE_IMAGE as error:
+            self._is_one_by_one = True
+            _log.warning("%d images of %d x %d px could not be run at once (%s): images are run one by one.",
+                         len(images), images[0][1].width, images[0][1].height,
+                         error.message.rstrip(".") if isinstance(error, SrnDeployError) else "out of memory")
+        if self._is_one_by_one:
+            return [self._computed_or_error(job, image) for job, image in images]
+        return [_result_of(job, image, *result) for (job, image), result in zip(images, found, strict=True)]
+
+    def _computed_or_error(self, job: Job, image: Image) -> Computed[Upscaled] | Exception:
+        try:
+            return self._computed(job, image)
+        except _OF_ONE_IMAGE as error:
+            return error
 
     def _encode(self, job: Job, large: Upscaled) -> EncodedImage:
         return encode_image(job.target, large.finished(), quality=self._options.quality,
                             effort=self._effort)
+
+
+def _result_of(job: Job, image: Image, large: Upscaled, findings: Sentences) -> Computed[Upscaled]:
+    _warn(job, findings)
+    return Computed(large=large, large_bytes=RESULT_COPIES * (large.colour.nbytes + _bytes_of(large.alpha)),
+                    losses=image.remarks, findings=findings)
 
 
 def _times_kept(job: Job) -> Sentences:
@@ -181,6 +224,12 @@ def _bytes_of(pixels: Pixels | None) -> int:
 def _is_full(error: Exception) -> bool:
     cause = error.__cause__ if isinstance(error, UnwritableImage) else None
     return isinstance(cause, OSError) and cause.errno in _NOTHING_FITS
+
+
+def _warn_of_losses(job: Job, image: Image | LargeImage) -> None:
+    """Log what a result will lack of its image."""
+    header = image.header if isinstance(image, LargeImage) else image
+    _warn(job, header.remarks + losses(job.target, header))
 
 
 def _warn(job: Job, sentences: Sentences) -> None:

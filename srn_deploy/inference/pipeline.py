@@ -1,7 +1,8 @@
 """How decoding, the network, encoding and writing overlap, for any kind of work in these four stages.
 
-The network runs on the thread that consumes the results, one image at a time. `workers` threads decode and encode,
-whichever is needed more; a few others write, because a disk is waited for and needs no processor.
+The network runs on the thread that consumes the results, one image at a time, or with others of its group that are
+decoded already. `workers` threads decode and encode, whichever is needed more; a few others write, because a disk is
+waited for and needs no processor.
 """
 
 from __future__ import annotations
@@ -16,7 +17,17 @@ from typing import Generic
 
 from srn_deploy.inference.memory_budget import MemoryBudget
 from srn_deploy.inference.stage_times import PipelineStage, StageTimes, Wait
-from srn_deploy.inference.stages import AnyDecoded, AnyTask, Encoded, Finished, Large, Sentences, Stages
+from srn_deploy.inference.stages import (
+    AnyDecoded,
+    AnyTask,
+    Computed,
+    Encoded,
+    Finished,
+    Group,
+    Large,
+    Sentences,
+    Stages,
+)
 
 KEPT_READY = 2
 """Images that are decoded before anything is encoded, so that the network has work."""
@@ -44,7 +55,8 @@ class Pipeline(Generic[AnyTask, AnyDecoded, Large, Encoded]):
         self._next_to_decode = self._next_to_yield = 0
         self._decoding = self._encoding = self._storing = 0
         self._parked: dict[int, int] = {}
-        self._decoded: dict[int, AnyDecoded] = {}
+        self._decoded: dict[int, tuple[AnyDecoded, Group | None]] = {}
+        self._kept_ready = max(KEPT_READY, 0 if stages.grouping is None else stages.grouping.most)
         self._large: dict[int, Large] = {}
         self._being_encoded: dict[int, Large] = {}
         self._said: dict[int, tuple[Sentences, Sentences]] = {}
@@ -100,7 +112,7 @@ class Pipeline(Generic[AnyTask, AnyDecoded, Large, Encoded]):
         return number < len(self._tasks) and number not in self._started and number not in self._finished
 
     def _may_compute(self) -> bool:
-        return not self._starts_no_more and len(self._large) < self.times.workers + KEPT_READY
+        return not self._starts_no_more and len(self._large) < self.times.workers + self._kept_ready
 
     def _reason_to_wait(self) -> Wait:
         if self._encoding + len(self._large) == 0 and self._storing and not self._decoding:
@@ -113,16 +125,38 @@ class Pipeline(Generic[AnyTask, AnyDecoded, Large, Encoded]):
 
     def _compute(self, number: int) -> None:
         with self._lock:
-            decoded = self._decoded.pop(number)
-            self._started.add(number)
-            self._for_workers.notify()
+            numbers = self._alike(number)
+            work = [(self._tasks[each], self._decoded.pop(each)[0]) for each in numbers]
+            self._started.update(numbers)
+            self._for_workers.notify(len(numbers))
+        with self._timed(PipelineStage.NETWORK):
+            if self._stages.grouping is None or len(work) == 1:
+                results = [self._computed(*work[0])]
+            else:
+                results = list(self._stages.grouping.compute(work))
+        for each, result in zip(numbers, results, strict=True):
+            self._take(each, result)
+
+    def _alike(self, first: int) -> list[int]:
+        """The first that is decoded and others of its group: 1, 2, 4 or another power of two, because libraries prepare
+        themselves for every number that comes."""
+        group = self._decoded[first][1]
+        if group is None:
+            return [first]
+        alike = [each for each in sorted(self._decoded) if self._decoded[each][1] == group][:group.most]
+        return alike[:2 ** (len(alike).bit_length() - 1)]
+
+    def _computed(self, task: AnyTask, decoded: AnyDecoded) -> Computed[Large] | Exception:
         try:
-            with self._timed(PipelineStage.NETWORK):
-                computed = self._stages.compute(self._tasks[number], decoded)
+            return self._stages.compute(task, decoded)
         except Exception as error:
             if not self._stages.is_error(error):
                 raise
-            self._finish(number, error=error)
+            return error
+
+    def _take(self, number: int, computed: Computed[Large] | Exception) -> None:
+        if isinstance(computed, Exception):
+            self._finish(number, error=computed)
             return
         if computed.large is None:
             self._finish(number, losses=computed.losses, findings=computed.findings)
@@ -158,7 +192,7 @@ class Pipeline(Generic[AnyTask, AnyDecoded, Large, Encoded]):
         ahead = len(self._decoded) + self._decoding
         decode = self._decode_choice()
         can_encode = bool(self._large) and self._storing < self._most_storing
-        wanted_ahead = KEPT_READY + (0 if can_encode else self.times.workers)
+        wanted_ahead = self._kept_ready + (0 if can_encode else self.times.workers)
         if decode is not None and ahead < wanted_ahead:
             return decode
         return _Work.ENCODE if can_encode else None
@@ -187,16 +221,18 @@ class Pipeline(Generic[AnyTask, AnyDecoded, Large, Encoded]):
         return self._next_to_decode - 1
 
     def _decode(self, number: int) -> None:
-        decoded, failure = None, None
+        decoded, group, failure = None, None, None
         with self._timed(PipelineStage.DECODE):
             try:
                 decoded = self._stages.decode(self._tasks[number], lambda needed: self._reserve(number, needed))
+                if self._stages.grouping is not None and decoded is not None:
+                    group = self._stages.grouping.group_of(self._tasks[number], decoded)
             except Exception as error:  # noqa: BLE001  # the end of this task alone
                 failure = error
         with self._lock:
             self._decoding -= 1
-            if decoded is not None:
-                self._decoded[number] = decoded
+            if decoded is not None and failure is None:
+                self._decoded[number] = decoded, group
                 self._for_network.notify()
         if failure is not None:
             self._finish(number, error=failure)

@@ -13,7 +13,7 @@ from srn_deploy.backends.protocol import Backend
 from srn_deploy.inference.guard import Guard
 from srn_deploy.inference.upscale import OnTile, check_takes, no_progress, takes
 from srn_deploy.system.threads import threads_in_use
-from srn_deploy.tiling.windows import TileOptions
+from srn_deploy.tiling.windows import ONE_BY_ONE, ImageBatching, TileOptions
 
 
 class Fp32Fallback:
@@ -51,6 +51,7 @@ class Setup:
     backend: Backend
     _: KW_ONLY
     tiles: TileOptions = field(default_factory=TileOptions)
+    batching: ImageBatching = ONE_BY_ONE
     guard: Guard = Guard.WARN
     fallback: Fp32Fallback = field(default_factory=Fp32Fallback)
     on_tile: OnTile = no_progress

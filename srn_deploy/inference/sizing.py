@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from srn_deploy.image import Image, Pixels
 from srn_deploy.image.output_size import AS_THE_MODEL_GIVES, OutputSize
 from srn_deploy.image.reduction import reduced_with_alpha
-from srn_deploy.inference.arrays import colour_and_alpha, like_input, upscale_colour_and_alpha
+from srn_deploy.inference.arrays import (
+    colour_and_alpha,
+    like_input,
+    upscale_colour_and_alpha,
+    upscale_guarded_alike,
+)
 from srn_deploy.inference.setup import Setup
 from srn_deploy.inference.stages import Sentences
 from srn_deploy.inference.upscale import check_is_known
@@ -49,6 +55,19 @@ def upscaled(image: Image, setup: Setup, size: OutputSize = AS_THE_MODEL_GIVES) 
     if needs_network(size, image.height, image.width, factor=factor):
         colour, alpha, findings = upscale_colour_and_alpha(image.pixels, image.alpha, setup)
     return Upscaled(original=image, colour=colour, alpha=alpha, height=height, width=width), findings
+
+
+def upscaled_alike(images: Sequence[tuple[Image, OutputSize]], setup: Setup) -> list[tuple[Upscaled, Sentences]]:
+    """As `upscaled` each, by one batch, for images without alpha that need the network; see `upscale_alike`."""
+    large = upscale_guarded_alike([image.pixels for image, _ in images], setup)
+    factor = setup.backend.spec.scale
+    results: list[tuple[Upscaled, Sentences]] = []
+    for (image, size), (colour, findings) in zip(images, large, strict=True):
+        height, width = size.of(image.height, image.width, factor=factor)
+        sentence = findings.sentence("image")
+        results.append((Upscaled(original=image, colour=colour, alpha=None, height=height, width=width),
+                        (sentence,) if sentence else ()))
+    return results
 
 
 def upscale_array(image: PixelArray, setup: Setup,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -28,6 +28,27 @@ class Computed(Generic[Large]):
     findings: Sentences = ()
 
 
+@dataclass(frozen=True)
+class Group:
+    """Tasks with equal groups may be computed together."""
+
+    key: Hashable
+    most: int
+    """Of them, at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grouping(Generic[AnyTask, AnyDecoded, Large]):
+    """How several tasks are computed together, where the network gains by it."""
+
+    most: int
+    """Of any group: so many are decoded ahead."""
+    group_of: Callable[[AnyTask, AnyDecoded], Group | None]
+    """On a worker; None: it is computed alone. An exception is the end of that task alone."""
+    compute: Callable[[Sequence[tuple[AnyTask, AnyDecoded]]], Sequence[Computed[Large] | Exception]]
+    """On the consumer's thread, for two or more tasks of one group: what became of each."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stages(Generic[AnyTask, AnyDecoded, Large, Encoded]):
     """What is done with each task; any exception of a stage is the end of that task alone."""
@@ -46,6 +67,8 @@ class Stages(Generic[AnyTask, AnyDecoded, Large, Encoded]):
     """Whether an exception says something about the task; all others are raised."""
     ends_run: Callable[[Exception], bool]
     """Whether tasks that were not started would fail with this error too."""
+    grouping: Grouping[AnyTask, AnyDecoded, Large] | None = None
+    """None: every task is computed alone."""
 
 
 @dataclass(frozen=True, kw_only=True)

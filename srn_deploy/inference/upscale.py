@@ -26,7 +26,14 @@ from srn_deploy.tiling.tiles import (
     reflected,
     rounded_up,
 )
-from srn_deploy.tiling.windows import TileOptions, choose_tile_px, is_tileable, planned_windows
+from srn_deploy.tiling.windows import (
+    ImageBatching,
+    TileOptions,
+    choose_tile_px,
+    is_tileable,
+    planned_windows,
+    whole_images_at_once,
+)
 
 OnTile = Callable[[int, int], None]
 """Called with (tiles done, total tiles)."""
@@ -95,7 +102,7 @@ def upscale_rows(image: RowReader, backend: Backend, options: TileOptions | None
             for bottom, row in groupby(todo, key=lambda tile: tile.rows.core_stop):
                 canvas = place(finished, bottom)
                 for batch in batches(list(row), chosen.tiles_per_batch):
-                    for tile, window in zip(batch, _run(image, batch, backend), strict=True):
+                    for tile, window in zip(batch, _run([image] * len(batch), batch, backend), strict=True):
                         join(canvas, tile, finish(_converted_back(window, image.dtype)), spec.scale, top=finished)
                     done += len(batch)
                     on_tile(done, len(tiles))
@@ -108,6 +115,32 @@ def upscale_rows(image: RowReader, backend: Backend, options: TileOptions | None
                 raise
             chosen = replace(chosen, tiles_per_batch=1)
             _log.warning("Memory ran out: continuing with tiles of %d px.", tile_px)
+
+
+def images_at_once(height: int, width: int, backend: Backend, options: TileOptions, batching: ImageBatching) -> int:
+    """How many RGB images of a size `upscale_alike` may be given; 1: they are upscaled one by one."""
+    if batching.images < 2 or (batching.largest_px is not None and height * width > batching.largest_px):
+        return 1
+    spec, limits = backend.spec, backend.limits
+    sides = _smallest_sides(spec, limits, height, width)
+    return min(batching.images, whole_images_at_once(spec, limits, *sides, options))
+
+
+def upscale_alike(images_hwc: Sequence[PixelArray], backend: Backend, options: TileOptions | None = None,
+                  finish: Finish = all_channels) -> list[PixelArray]:
+    """Upscale RGB images of one shape and dtype in one batch, each as a single window.
+
+    Each result is what `upscale_rgb` gives, as far as the backend computes the same for a batch. images_hwc: no more
+    than `images_at_once`. Raises UnsuitableBatch, OutOfMemory and other errors of the backend, with nothing done.
+    """
+    chosen, spec, dtype = options or TileOptions(), backend.spec, images_hwc[0].dtype
+    check_takes(dtype, spec)
+    padded = [_padded(Rows(image), backend) for image in images_hwc]
+    sides = padded[0].shape[:2]
+    tiles = planned_windows(spec, backend.limits, *sides, choose_tile_px(spec, backend.limits, *sides, chosen), chosen)
+    height, width = (side * spec.scale for side in images_hwc[0].shape[:2])
+    return [finish(_converted_back(window, dtype))[:height, :width].copy()  # or one would keep the whole batch
+            for window in _run(padded, tiles * len(padded), backend)]
 
 
 def fits(height: int, width: int, backend: Backend) -> bool:
@@ -137,7 +170,7 @@ def upscale_parts(image: RowReader, backend: Backend, wanted: Rows, tile_px: int
         rows, cols = tile.rows, tile.cols
         if not wanted.between(rows.core_start, rows.core_stop)[:, cols.core_start:cols.core_stop].any():
             continue
-        upscaled = _run(padded, [tile], backend)[0]
+        upscaled = _run([padded], [tile], backend)[0]
         core = upscaled[(rows.core_start - rows.start) * spec.scale:(rows.core_stop - rows.start) * spec.scale,
                         (cols.core_start - cols.start) * spec.scale:(cols.core_stop - cols.start) * spec.scale]
         yield tile, _converted_back(core, image.dtype)
@@ -184,11 +217,12 @@ def _smallest_sides(spec: ModelSpec, limits: Limits, height: int, width: int) ->
     return rounded_up(sides[0], spec.size_multiple_px), rounded_up(sides[1], spec.size_multiple_px)
 
 
-def _run(image: RowReader, batch: Sequence[Tile], backend: Backend) -> PixelArray:
-    """The upscaled windows (N, scale*h, scale*w, 3) in the dtype of the model."""
-    geometry = geometry_of(batch, *image.shape[:2], grids=backend.spec.grids) if backend.spec.takes_geometry else None
+def _run(images: Sequence[RowReader], batch: Sequence[Tile], backend: Backend) -> PixelArray:
+    """The upscaled windows (N, scale*h, scale*w, 3), one of each image, in the dtype of the model."""
+    sides, grids = images[0].shape[:2], backend.spec.grids
+    geometry = geometry_of(batch, *sides, grids=grids) if backend.spec.takes_geometry else None
     windows = np.stack([image.between(tile.rows.start, tile.rows.stop)[:, tile.cols.start:tile.cols.stop]
-                        for tile in batch])
+                        for image, tile in zip(images, batch, strict=True)])
     return backend.run(_converted(windows, backend.spec), geometry)
 
 

@@ -66,6 +66,27 @@ WHOLE_IMAGE = TileOptions(tile=None)
 """No tiles: the whole image at once."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ImageBatching:
+    """How many images of one size, each a single window, run at once. Raises OptionError for less than one."""
+
+    images: int = 1
+    largest_px: int | None = None
+    """Pixels of an image; larger ones run one by one. None: any that are a single window."""
+
+    def __post_init__(self) -> None:
+        for name in ("images", "largest_px"):
+            check_kind(getattr(self, name), (int, NoneType) if name == "largest_px" else int, name,
+                       remedy="Give a whole number from 1.")
+        if min(self.images, 1 if self.largest_px is None else self.largest_px) < 1:
+            raise OptionError("Images of a batch and their pixels cannot be negative or zero.",
+                              remedy="Give whole numbers from 1.")
+
+
+ONE_BY_ONE = ImageBatching()
+"""No image waits for another."""
+
+
 def _whole_number(name: str, value: object) -> int:
     """Any integer type as int; raises OptionError for other types."""
     try:
@@ -89,6 +110,18 @@ def choose_tile_px(spec: ModelSpec, limits: Limits, height: int, width: int, opt
     if _working_bytes(spec, min(window_px, height), min(window_px, width)) > allowed:
         _log.warning("The smallest sensible tile (%d px and its halo) takes more memory than the bound.", tile_px)
     return tile_px
+
+
+def whole_images_at_once(spec: ModelSpec, limits: Limits, height: int, width: int, options: TileOptions) -> int:
+    """How many images of a size may run at once by their memory; 1 where they need tiles."""
+    allowed = options.activation_bytes or limits.activation_bytes
+    most = allowed // max(1, _working_bytes(spec, height, width))
+    if limits.largest_batch is not None:
+        most = min(most, limits.largest_batch)
+    if most < 2:
+        return 1
+    tile_px = choose_tile_px(spec, limits, height, width, options)
+    return most if len(planned_windows(spec, limits, height, width, tile_px, options)) == 1 else 1
 
 
 def _most_rows_px(spec: ModelSpec, width: int) -> int:

@@ -23,7 +23,7 @@ from srn_deploy.system.documents import decode_json, key_of, to_builtins
 from srn_deploy.system.folders import why_not_writable
 from srn_deploy.system.installed import installed_versions
 from srn_deploy.system.threads import threads_in_use
-from srn_deploy.tiling.windows import TileOptions
+from srn_deploy.tiling.windows import ONE_BY_ONE, ImageBatching, TileOptions
 
 TUNED_SUFFIX = ".tuned.json"
 
@@ -64,6 +64,16 @@ class WayToRun:
     tiles_per_batch: int = 1
     threads: int = 0
     """CPU threads; 0 leaves the number to what is in use."""
+    images_per_batch: int = 1
+    """Images of one size, each a single window, that are run at once, where one has at most batched_px pixels."""
+    batched_px: int = 0
+
+    @property
+    def batching(self) -> ImageBatching:
+        """How many images are run at once."""
+        if self.images_per_batch < 2 or self.batched_px < 1:
+            return ONE_BY_ONE
+        return ImageBatching(images=self.images_per_batch, largest_px=self.batched_px)
 
     def tiled(self, given: TileOptions | None) -> TileOptions | None:
         """The tiles that were asked for; those of this way where nothing was."""
@@ -73,10 +83,12 @@ class WayToRun:
         return replace(chosen, tile=self.tile, tiles_per_batch=self.tiles_per_batch)
 
     def settings(self) -> str:
-        """Tiles and threads in words, where they are not the defaults: "tiles of 256 px, 4 at once, 2 threads"."""
+        """Tiles, threads and batches in words, where they are not the defaults: "tiles of 256 px, 4 at once"."""
         words = [] if self.tile == "auto" else [f"tiles of {self.tile} px" if self.tile else "the whole image"]
         words += [f"{self.tiles_per_batch} at once"] if self.tiles_per_batch > 1 else []
         words += [f"{self.threads} thread{'s' if self.threads > 1 else ''}"] if self.threads else []
+        if self.images_per_batch > 1:
+            words.append(f"images of up to {self.batched_px:,} px by {self.images_per_batch}")
         return ", ".join(words)
 
 
