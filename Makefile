@@ -22,6 +22,11 @@ TORCH_INDEX ?= $(shell nvidia-smi >/dev/null 2>&1 || echo https://download.pytor
 # spandrel brings torchvision, which is large: its tests have an environment of their own.
 SPANDREL_VENV ?= .venv-spandrel
 
+# Triton's server without a GPU, for the tests: of this wheel only its programs and libraries are used. What the wheel
+# requires (numpy<2) is not installed, and nothing of it goes into $(VENV).
+TRITON_SERVER ?= .triton-server
+PYTRITON ?= nvidia-pytriton==0.7.0
+
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 METADATA = setup.cfg pyproject.toml
 
@@ -40,7 +45,7 @@ lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 
-test: lint
+test: lint $(TRITON_SERVER)/.made
 	$(VENV)/bin/python -m pytest -n $(TEST_PROCESSES) --dist worksteal $(PYTEST_ARGS)
 
 test-spandrel:
@@ -52,7 +57,7 @@ soak: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest -n $(TEST_PROCESSES) --dist worksteal --soak -m soak $(PYTEST_ARGS)
 
 clean:
-	rm -rf $(VENV) $(SPANDREL_VENV) build dist srn_deploy.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis $(DEMO_OUT)
+	rm -rf $(VENV) $(SPANDREL_VENV) $(TRITON_SERVER) build dist srn_deploy.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis $(DEMO_OUT)
 
 # Debian ships Python without ensurepip, and `python3 -m venv` would leave half an environment behind.
 $(VENV)/.made:
@@ -88,3 +93,9 @@ $(VENV)/.spandrel: $(METADATA) | $(VENV)/.made
 	  echo "torch and torchvision are not of the same build. For the default wheels of both:" >&2; \
 	  echo "make test-spandrel TORCH_INDEX= TORCH_VERSION==$(TORCH_VERSION)" >&2; exit 1; }
 	@touch $@
+
+# There is no such wheel for other systems and for C libraries before glibc 2.35: the tests that need it are skipped.
+$(TRITON_SERVER)/.made: | $(VENV)/.made
+	@rm -rf $(TRITON_SERVER)
+	@$(PIP) install --no-deps --only-binary :all: --target $(TRITON_SERVER) "$(PYTRITON)" && touch $@ || \
+	  echo "Tests with Triton's server are skipped: $(PYTRITON) cannot be installed here." >&2

@@ -53,6 +53,11 @@ class Upscaler:
         """What the model is: its network, its scale, its form."""
         return self._setup.backend.spec
 
+    @property
+    def setup(self) -> Setup:
+        """What it upscales with; it stays the Upscaler's, which closes it."""
+        return self._setup
+
     def upscale(self, image: ImageLike, *, size: OutputSize = AS_THE_MODEL_GIVES,
                 on_tile: OnTile = no_progress) -> ImageLike:
         """Upscale one image by the model's scale, or to a size.

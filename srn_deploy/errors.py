@@ -37,6 +37,12 @@ SrnDeployError
 │   ├── UnsupportedVideo      a video of a kind that would come out wrong
 │   ├── UnwritableVideo       the output cannot be written as requested
 │   └── OtherVideoRun         the unfinished work beside the output is that of another run
+├── ServingError
+│   ├── UnsuitableServer      the server's own backend cannot run this graph or engine
+│   ├── NoServer              no server answers at the address
+│   ├── ModelNotServed        the server does not have the model, or it is not ready
+│   ├── OtherContract         what the server calls by that name is no model of ours, or of another version
+│   └── RequestRefused        the server did not upscale an image, and said why
 └── TrainingError             a recipe and its data do not fit together
 """
 
@@ -230,6 +236,30 @@ class UnwritableVideo(VideoError):
 
 class OtherVideoRun(VideoError):
     """The unfinished work beside the output is that of a running process, or was made in another way."""
+
+
+class ServingError(SrnDeployError):
+    """A model cannot be served by Triton, or a server cannot be used."""
+
+
+class UnsuitableServer(ServingError):
+    """The server's own backend, in the version that was named, cannot run this graph or engine."""
+
+
+class NoServer(ServingError):
+    """No server answers at the address, or it stopped answering."""
+
+
+class ModelNotServed(ServingError):
+    """The server does not have the model, or it is not ready."""
+
+
+class OtherContract(ServingError):
+    """What the server calls by that name is no model of srn-deploy, or one of a version that is not understood."""
+
+
+class RequestRefused(ServingError):
+    """The server did not upscale an image, and said why."""
 
 
 class TrainingError(SrnDeployError):

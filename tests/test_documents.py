@@ -14,7 +14,7 @@ DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", 
              "benchmarks/README.md", "benchmarks/ablation.md", "docs/training.md", "docs/benchmarks.md",
              "docs/README.md", "docs/tutorial.md", "docs/howto.md", "docs/cli.md", "docs/tiling.md", "docs/models.md",
              "docs/troubleshooting.md", "docs/pictures.md", "docs/guard.md", "docs/install.md", "docs/networks.md",
-             "docs/status.md", "docs/video.md")
+             "docs/status.md", "docs/video.md", "docs/serving.md")
 
 EXECUTED = {
     "README.md": ("demo_x4.png", "large/demo.png", "mine_x4.png"),
@@ -57,14 +57,22 @@ NOT_RUN_HERE = {
         "fetches files; tests/test_fetch_ways.py fetches from a server of its own",
     ("CONTRIBUTING.md", "cp srn_deploy/architectures/espcn.py srn-deploy-espcn/srn_deploy_espcn.py"):
         "tests/test_registered_networks.py runs it, with a folder to install into",
+    ("docs/serving.md", "models/srn-s-b6-x2/config.pbtxt          shapes, instances, queue, warm-up, versions"):
+        "a list of files; tests/test_triton_repository.py looks at each",
+    ("docs/serving.md", "export PATH=/srv/srn-deploy/bin:$PATH"):
+        "tests/triton_server.py starts the server, both ways",
+    ("docs/serving.md", "docker run --gpus all --shm-size 2g -p 8001:8001 -v $PWD/models:/models \\"):
+        "fetches a container",
     ("ARCHITECTURE.md", "        checkpoint (.pth, .safetensors)                     image files"): "a diagram",
 }
 """Document and first line of every block that nothing runs, and why."""
 
 
 def is_walked_through(document: str, block: Block) -> bool:
-    """CONTRIBUTING.md's files and changes are written and used by tests/test_contributing.py."""
-    return document == "CONTRIBUTING.md" and " file=" in block.language
+    """CONTRIBUTING.md's files and changes are written and used by tests/test_contributing.py; what is typed in
+    docs/serving.md is run by tests/test_serving_document.py, with the address of its server."""
+    return (document == "CONTRIBUTING.md" and " file=" in block.language) or (
+        document == "docs/serving.md" and block.is_run)
 
 
 def every_document(repository: Path) -> list[str]:

@@ -18,8 +18,8 @@ PACKAGE = "srn_deploy"
 
 PACKAGES = ("errors", "grid", "spec", "system", "image", "tiling", "registry", "architectures", "graph", "engine",
             "backends", "inference", "video", "quality", "measurement", "quantized_graphs", "verification", "external",
-            "quantization", "automatic", "tuning", "open_model", "engine_request", "describe", "api", "benchmark",
-            "doctor", "training", "cli")
+            "quantization", "automatic", "tuning", "open_model", "engine_request", "describe", "api", "serving",
+            "benchmark", "doctor", "training", "cli")
 """Packages and top-level modules, lowest first: each imports only from those before it."""
 
 PUBLIC_FACE = "__init__"
@@ -43,8 +43,8 @@ HOMES = {
     "cv2": {"image"},
     "PIL": {f"image/{file}" for file in ("avif", "bmp", "cmyk", "frames", "pillow_images", "reduction", "webp")},
     "simplejpeg": {"image/jpeg"},
-    "onnx": {"graph", "engine/build", "external", "quantization"},
-    "google": {"external/graph_file", "external/graph_weights"},
+    "onnx": {"graph", "engine/build", "external", "quantization", "serving/bare_models"},
+    "google": {"external/graph_file", "external/graph_weights", "serving/model_config"},
     "filelock": {"system/locks"},
     "pycuda": {"backends/cuda_session"},
     "cuda": {"backends/cuda_graph"},
@@ -59,7 +59,7 @@ HOMES = {
     "click": {"cli"}, "rich": {"cli"},
     "spandrel": {"external/spandrel_bridge"},
     "packaging": {"doctor/requirements"},
-    "av": {"video"},
+    "av": {"video"}, "tritonclient": {"serving"}, "triton_python_backend_utils": {"serving/server_model"},
     "numpy": {*PACKAGES, "doctor/probe"},
 }
 """Library to the packages, or single files, that may import it."""
@@ -67,7 +67,7 @@ HOMES = {
 STANDARD = {*sys.stdlib_module_names, "_typeshed"}
 """Python's own; `_typeshed` exists for the type checker only."""
 
-LATER_LIBRARIES = {"tensorrt", "tensorrt_rtx", "pycuda", "cuda", "ray", "tritonclient"}
+LATER_LIBRARIES = {"tensorrt", "tensorrt_rtx", "pycuda", "cuda", "ray"}
 
 NETWORK = {"urllib", "http", "socket", "ssl", "socketserver", "ftplib", "smtplib", "poplib", "imaplib", "xmlrpc",
            "webbrowser"}
@@ -84,8 +84,8 @@ FORBIDDEN = tuple(first + second for first, second in (
     ("/wo", "rk/"), ("/ro", "ot/"), ("/ho", "me/"), ("/Us", "ers/"), ("/opt/", "wheels"), ("/opt/", "pypi"),
     ("BRI", "EF.md"), ("DES", "IGN.md"), ("STY", "LE.md")))
 
-NOT_PART_OF_THE_TREE = {".git", ".venv", ".venv-spandrel", ".hypothesis", ".mypy_cache", ".pytest_cache",
-                        ".ruff_cache", "__pycache__", "build", "dist", "runs"}
+NOT_PART_OF_THE_TREE = {".git", ".venv", ".venv-spandrel", ".triton-server", ".hypothesis", ".mypy_cache",
+                        ".pytest_cache", ".ruff_cache", "__pycache__", "build", "dist", "runs"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,8 +24,8 @@ import srn_deploy
 from srn_deploy.image import read_image
 from srn_deploy.registry.published import published_models
 
-CACHES = (".git", ".venv", ".venv-spandrel", "__pycache__", ".*_cache", ".hypothesis", "*.egg-info", "build", "dist",
-          "runs")
+CACHES = (".git", ".venv", ".venv-spandrel", ".triton-server", "__pycache__", ".*_cache", ".hypothesis", "*.egg-info",
+          "build", "dist", "runs")
 
 FIND_MODELS = "from srn_deploy.registry.shipped import models_folder; print(models_folder())"
 NOT_IN_THE_BASE = ("av", "torch", "onnx", "onnxscript", "safetensors", "matplotlib")

@@ -55,6 +55,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "quantization": ("channel_groups drawn_images", "calibration nncf_quantizer", "bias_correction equalization",
                      "int8_graph", "export"),
     "tuning": ("choice", "opening"),
+    "serving": ("contract options", "bare_models model_config served", "repository server_model"),
     "benchmark": ("environment inputs results summary tables", "candidates machine records",
                   "comparison evaluation_record paper steady_page tuning_work ways", "tuning_images",
                   "figure paper_page paper_protocol steady_state tuning"),
@@ -65,7 +66,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
                  "earlier_run", "initialization options teacher", "trainer"),
     "cli": ("messages signals values", "file_options options",
             ("bench_view build_engine compare doctor engines evaluate export info models recipes run_report "
-             "result_options train verify"), "bench progress tune_view", "upscale", "tune"),
+             "result_options train triton_repository verify"), "bench progress tune_view", "upscale", "tune"),
 }
 """Package to its layers, lowest first. A package's own `__init__` is the top one: it collects what the others offer."""
 

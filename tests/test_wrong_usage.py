@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from srn_deploy.cli import main
 
 NEEDED = {"upscale": ["in.png", "out.png"], "eval": ["--hr", "originals"], "compare": ["a.json", "b.json"],
-          "train": ["compact-x4", "--data", "images"], "models pull": ["rlfn-x4"]}
+          "triton-repository": ["models"], "train": ["compact-x4", "--data", "images"], "models pull": ["rlfn-x4"]}
 """Arguments without which a command is wrong already. No such files exist: nothing gets as far as them."""
 
 WRONG_TEXTS = {"--tile": ["many", "-32", "0", "1", "3.5", ""], "--for": ["24", "no.png", ""],
@@ -23,6 +23,7 @@ WRONG_TEXTS = {"--tile": ["many", "-32", "0", "1", "3.5", ""], "--for": ["24", "
                "--memory": ["4X", "many", "-4G", "0", "nan", ""],
                "--name": ["{stem}", "{stem}.png", "../{stem}{suffix}", "{what}{suffix}", "{", "{stem:9}{suffix}", ""],
                "--lr-pattern": ["{", "{what}", "same", ""], "--set": ["residual", "=1", ""],
+               "--onnxruntime": ["new", "1", "1.x", ""], "--tensorrt": ["new", "10", ""],
                "--network": ["Net", ":Net", "net.py:", "net.py:a-b", ""]}
 """Of options that are read as text and have a form; `--set` names are those of the network, which only a file says."""
 

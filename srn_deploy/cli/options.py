@@ -181,6 +181,11 @@ def need_engine_packages(what: str) -> None:
     _need(("onnx",), what, extra="tensorrt-rtx")
 
 
+def need_triton(what: str) -> None:
+    """Raise MissingPackage, before anything is imported, if a package of the triton extra is not installed."""
+    _need(("tritonclient", "grpc"), what, extra="triton")
+
+
 def _need(packages: tuple[str, ...], what: str, *, extra: str) -> None:
     for package in packages:
         if importlib.util.find_spec(package) is None:

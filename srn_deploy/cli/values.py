@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -110,6 +111,13 @@ def compute_capabilities(context: click.Context, parameter: click.Parameter, val
 
     with wrong_usage():
         check_compute_capabilities(value)
+    return value
+
+
+def version(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Check the version of a library: numbers with dots between them."""
+    if value is not None and not re.fullmatch(r"\d+(\.\d+){1,4}", value):
+        raise click.BadParameter(f"{value!r} is not a version; write it as in 1.22.0.")
     return value
 
 
