@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import NoneType, TracebackType
@@ -15,14 +15,17 @@ from srn_deploy.image.pillow_images import ImageLike, like, pixels_of
 from srn_deploy.inference.file_options import FileKeywords, FileOptions
 from srn_deploy.inference.guard import Guard
 from srn_deploy.inference.jobs import OnTimes, Outcome, not_timed, run_jobs
+from srn_deploy.inference.ledger import Ledger
 from srn_deploy.inference.plan import Job, plan_jobs
 from srn_deploy.inference.setup import Fp32Fallback, Setup
+from srn_deploy.inference.shards import is_single
+from srn_deploy.inference.shared_run import identity_of, run_claimed, run_shared
 from srn_deploy.inference.sizing import upscale_array
 from srn_deploy.inference.upscale import OnTile, no_progress
 from srn_deploy.inference.video_names import is_video_name
 from srn_deploy.open_model import OpenRequest, open_with_fallback
 from srn_deploy.spec import AS_RECOGNISED, Corrections, ModelSpec
-from srn_deploy.system.arguments import check_callable, check_kind
+from srn_deploy.system.arguments import as_path, check_callable, check_kind
 from srn_deploy.tiling.windows import ONE_BY_ONE, ImageBatching, TileOptions
 from srn_deploy.video.files import need_video_packages
 from srn_deploy.video.options import OnFrame, VideoOptions, ignore_frame
@@ -111,13 +114,12 @@ class Upscaler:
         quality: of JPEG and WebP, 1..100. effort: fast, normal or small, for PNG and lossless WebP. max_megapixels:
         larger images are refused before they are decoded. jobs: how many images are decoded and encoded at once; by
         default as many as there are CPU threads. memory: what the images on their way may take, in bytes or as in "4G";
-        by default half of what is free.
+        by default half of what is free. ledger: of an output that other runs share, open; see `ledger`.
 
         Raises OptionError for values that cannot work, and MissingPackage at once where a job is a video and PyAV is
         not installed.
         """
-        for job in (given := list(planned) if isinstance(planned, Iterable) else [planned]):
-            check_kind(job, Job, "A job", remedy="Give what plan_jobs returned.")
+        given = _checked_jobs(planned)
         check_callable(on_tile, "on_tile")
         check_callable(on_times, "on_times")
         chosen = FileOptions(**options)
@@ -128,14 +130,30 @@ class Upscaler:
         def pictures(some: Sequence[Job]) -> Iterator[Outcome]:
             return run_jobs(some, setup, chosen, on_times)
 
-        if not any(is_video_name(job.source) for job in given):
-            return pictures(given)
-        need_video_packages()
-        from srn_deploy.video.jobs import run_mixed, run_video  # here, because images do without PyAV
+        def one_video(job: Job) -> Outcome:
+            from srn_deploy.video.jobs import run_video  # here, because images do without PyAV
 
-        return run_mixed(given, pictures, lambda job: run_video(
-            job, replace(setup, on_tile=no_progress), video or VideoOptions(), max_megapixels=chosen.max_megapixels,
-            on_frame=on_frame))
+            return run_video(job, replace(setup, on_tile=no_progress), video or VideoOptions(),
+                             max_megapixels=chosen.max_megapixels, on_frame=on_frame)
+
+        return _in_order(given, pictures, one_video, chosen.ledger)
+
+    def ledger(self, planned: Iterable[Job], target: str | Path, *, video: VideoOptions | None = None,
+               **options: Unpack[FileKeywords]) -> Ledger:
+        """The ledger of an output that several runs share, on this or other machines, each with the same call.
+
+        Open it as a context manager and give it to `upscale_jobs`: each file is then done by one of the runs that are
+        alive, what a run leaves that dies is done by another, and what is finished is not done again, until its
+        source changes or its result is gone. target: what the jobs were planned for. The options are those of
+        `upscale_jobs`, which have to be the same in every run.
+
+        Opening it raises OtherRun where they, the model or the version of srn-deploy are not the same, DamagedLedger
+        where it cannot be read, and LedgerError where it cannot be written.
+        """
+        jobs, out = _checked_jobs(planned), as_path(target, "target")
+        check_kind(video, (VideoOptions, NoneType), "video", remedy="Give a VideoOptions, or None.")
+        return Ledger(out, identity_of(jobs, self._setup, FileOptions(**options), video or VideoOptions()),
+                      is_single=is_single(jobs, out))
 
     def close(self) -> None:
         """Free the backend and the FP32 fallback."""
@@ -150,6 +168,33 @@ class Upscaler:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
         self.close()
+
+
+def _checked_jobs(planned: Iterable[Job]) -> list[Job]:
+    given = list(planned) if isinstance(planned, Iterable) else [planned]
+    for job in given:
+        check_kind(job, Job, "A job", remedy="Give what plan_jobs returned.")
+    return given
+
+
+def _in_order(jobs: Sequence[Job], pictures: Callable[[Sequence[Job]], Iterator[Outcome]],
+              one_video: Callable[[Job], Outcome], ledger: Ledger | None) -> Iterator[Outcome]:
+    """The outcomes of images and videos; raises MissingPackage at once where there are videos and no PyAV."""
+    if any(is_video_name(job.source) for job in jobs):
+        need_video_packages()
+    if ledger is None:
+        return _mixed(jobs, pictures, one_video)
+    return run_shared(jobs, lambda some: _mixed(some, pictures, lambda job: run_claimed(job, ledger, one_video)),
+                      ledger)
+
+
+def _mixed(jobs: Sequence[Job], pictures: Callable[[Sequence[Job]], Iterator[Outcome]],
+           one_video: Callable[[Job], Outcome]) -> Iterator[Outcome]:
+    if not any(is_video_name(job.source) for job in jobs):
+        return pictures(jobs)
+    from srn_deploy.video.jobs import run_mixed  # here, because images do without PyAV
+
+    return run_mixed(jobs, pictures, one_video)
 
 
 def load(model: str | Path | None = None, *, device: str = "auto", precision: str = "auto",

@@ -43,6 +43,9 @@ SrnDeployError
 │   ├── ModelNotServed        the server does not have the model, or it is not ready
 │   ├── OtherContract         what the server calls by that name is no model of ours, or of another version
 │   └── RequestRefused        the server did not upscale an image, and said why
+├── LedgerError               the ledger of a shared output cannot be written
+│   ├── OtherRun              the output is shared by runs of another model, other options or another version
+│   └── DamagedLedger         the ledger cannot be read
 └── TrainingError             a recipe and its data do not fit together
 """
 
@@ -260,6 +263,18 @@ class OtherContract(ServingError):
 
 class RequestRefused(ServingError):
     """The server did not upscale an image, and said why."""
+
+
+class LedgerError(SrnDeployError):
+    """The ledger beside an output that several runs share cannot be used."""
+
+
+class OtherRun(LedgerError):
+    """The ledger was begun by a run with another model, other options or another version."""
+
+
+class DamagedLedger(LedgerError):
+    """The ledger is not what a run has written."""
 
 
 class TrainingError(SrnDeployError):

@@ -14,7 +14,7 @@ DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", 
              "benchmarks/README.md", "benchmarks/ablation.md", "docs/training.md", "docs/benchmarks.md",
              "docs/README.md", "docs/tutorial.md", "docs/howto.md", "docs/cli.md", "docs/tiling.md", "docs/models.md",
              "docs/troubleshooting.md", "docs/pictures.md", "docs/guard.md", "docs/install.md", "docs/networks.md",
-             "docs/status.md", "docs/video.md", "docs/serving.md")
+             "docs/status.md", "docs/video.md", "docs/serving.md", "docs/cluster.md")
 
 EXECUTED = {
     "README.md": ("demo_x4.png", "large/demo.png", "mine_x4.png"),
@@ -29,6 +29,8 @@ EXECUTED = {
     "docs/guard.md": ("watched.png", "repaired.png"),
     "docs/models.md": ("models.json", "clean_x4.png"),
     "docs/networks.md": ("mine.onnx", "mine_x2.png"),
+    "docs/cluster.md": ("large/demo.png", "from_python/demo.png", "slurm/badge.png", "slurm/curves.png",
+                        "slurm/demo.png", "slurm/texture.png"),
     "docs/video.md": ("large.mp4", "upscaled/demo.png", "upscaled/clip.mp4", "small.mkv", "archive.mkv",
                       "from_python.mkv"),
 }
@@ -46,6 +48,8 @@ NOT_RUN_HERE = {
         "fetches pictures that are no part of the project",
     ("docs/training.md", "DIV2K_train_HR/0001.png     DIV2K_train_LR_bicubic/X4/0001x4.png     DIV2K_valid_HR/…"):
         "a list of paths; tests/test_training_layout.py recognises them",
+    ("docs/cluster.md", "*/10 * * * *  srn-deploy upscale /data/incoming /data/large --share"):
+        "a line of a timer; tests/test_shared_runs.py starts runs beside one another",
     ("docs/pictures.md",
      ("Warning: holiday.jpg: left behind: APP11 (C2PA content credentials), 18,204 bytes; gain map "
       "(the result is the SDR image), 96,112 bytes.")):

@@ -18,6 +18,7 @@ INDENT = 4  # "├── " and "│   " are four characters a level
 BESIDES = {
     "PassingFault",  # of a download; the fetch catches it and tries again
     "NotCaptured",  # why there is no CUDA graph; the runner catches it and goes on without
+    "DoneElsewhere",  # a file that another run has; `inference/jobs` makes an outcome of it
     "InvalidPickle",  # a damaged pickle; `torch_file` translates it
     "ValueError",  # a caller inside the project broke a promise
     "AttributeError",  # Python's own protocol for a name that a module does not have

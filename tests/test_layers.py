@@ -40,9 +40,10 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "engine": ("library monitor options", "identity", "manifest", "store", "caches load", "build contexts"),
     "backends": ("compiled_models cuda_graph cuda_session first_run protocol pytorch_clock pytorch_graph", "batch",
                  "onnx_runtime open_vino pytorch tensor_rt", "open_vino_products trial_run"),
-    "inference": ("guard naming result_options source_rows stage_times stages upscale video_names", "plan",
-                  "earlier_results large_results setup", "memory_budget repair", "arrays file_options pipeline",
-                  "guarded_rows sizing", "bands", "jobs"),
+    "inference": (("guard ledger_identity naming result_options run_presence source_rows stage_times stages upscale "
+                   "video_names"), "plan",
+                  "earlier_results large_results setup shards", "ledger memory_budget repair",
+                  "arrays file_options pipeline sharing", "guarded_rows sizing", "bands", "jobs", "shared_run"),
     "video": ("files layout options segments", "colour library", "conversion planes scan", "probing",
               "decoding encoders", "encoding output", "segment_file", "frames joining rehearsal work_folder",
               "upscaling", "jobs"),
@@ -64,7 +65,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "training": (("curve device interruption jpeg_codec layout muon pixel_file recipe_store recipes/__init__ "
                   "stress weight_init"), "data degradation recipe", "batches evaluation losses run_folder schedule",
                  "earlier_run", "initialization options teacher", "trainer"),
-    "cli": ("messages signals values", "file_options options",
+    "cli": ("messages signals values", "file_options options sharing_options",
             ("bench_view build_engine compare doctor engines evaluate export info models recipes run_report "
              "result_options train triton_repository verify"), "bench progress tune_view", "upscale", "tune"),
 }

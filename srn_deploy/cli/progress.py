@@ -13,7 +13,7 @@ import click
 
 from srn_deploy.api import Upscaler
 from srn_deploy.cli.messages import above, say
-from srn_deploy.cli.run_report import bottleneck_sentence, run_as_json
+from srn_deploy.cli.run_report import Counts, bottleneck_sentence, run_as_json
 from srn_deploy.cli.signals import interrupted
 from srn_deploy.inference.file_options import FileOptions
 from srn_deploy.inference.jobs import OnTimes, Outcome
@@ -57,35 +57,36 @@ class UpscaleRun:
 def show(run: UpscaleRun, *, as_json: bool = False) -> None:
     """Consume a run and report it; exits with code 1 if an image failed, as `stopped` does after Ctrl-C."""
     began, times, outcomes = time.monotonic(), list[StageTimes](), list[Outcome]()
-    written = failed = 0
+    counts = Counts()
     try:
         with _display(len(run.jobs), shows_results=not as_json) as display:
             for outcome in run.outcomes(display, times.append):
-                failed += outcome.error is not None
-                written += outcome.error is None
+                counts.add(outcome)
                 display.on_outcome(outcome)
                 if as_json:
                     outcomes.append(outcome)
     except KeyboardInterrupt:
-        raise stopped(written, len(run.jobs), run.resume) from None
+        raise stopped(counts.written, len(run.jobs), run.resume) from None
     finally:
         if as_json:
             click.echo(json.dumps(run_as_json(outcomes, StageTimes.total(times)), indent=2))
-    _summarise(run, written, failed, time.monotonic() - began)
-    if written > 1 and (sentence := bottleneck_sentence(StageTimes.total(times), run.jobs, run.files)):
+    _summarise(run, counts, time.monotonic() - began)
+    if counts.written > 1 and (sentence := bottleneck_sentence(StageTimes.total(times), run.jobs, run.files)):
         click.echo(sentence, err=True)
-    if failed:
+    if counts.failed:
         raise click.exceptions.Exit(1)
 
 
-def _summarise(run: UpscaleRun, written: int, failed: int, seconds: float) -> None:
+def _summarise(run: UpscaleRun, counts: Counts, seconds: float) -> None:
     total = len(run.jobs)
     if total + run.skipped > 1:
-        click.echo(f"{written} written, {failed} failed, {run.skipped} skipped, in {seconds:.1f} s "
-                   f"({written / max(seconds, 1e-9):.2f} files/s).", err=True)
-    if written + failed < total:
-        click.echo(f"{total - written - failed} were not started, because the disk is full. Free space, then: "
-                   f"{run.resume}", err=True)
+        click.echo(f"{counts.written} written, {counts.failed} failed, {run.skipped + counts.finished} skipped, in "
+                   f"{seconds:.1f} s ({counts.written / max(seconds, 1e-9):.2f} files/s).", err=True)
+    if counts.elsewhere:
+        click.echo(f"{counts.elsewhere} left to other runs that are at work: give the same command again to see them "
+                   "finished.", err=True)
+    if (left := total - counts.all) > 0:
+        click.echo(f"{left} were not started, because the disk is full. Free space, then: {run.resume}", err=True)
 
 
 def stopped(done: int, total: int, resume: str) -> click.exceptions.Exit:
@@ -96,6 +97,8 @@ def stopped(done: int, total: int, resume: str) -> click.exceptions.Exit:
 
 def _print(outcome: Outcome, result: Callable[[str], None]) -> None:
     """The written file as a result; an error with its remedy on stderr. Warnings were logged before."""
+    if outcome.elsewhere is not None:
+        return
     if outcome.error is None:
         result(str(outcome.job.target))
         return

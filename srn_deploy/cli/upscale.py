@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
-from srn_deploy.cli import file_options, options, result_options, values
+from srn_deploy.cli import file_options, options, result_options, sharing_options, values
 
 if TYPE_CHECKING:
+    from srn_deploy.api import Upscaler
+    from srn_deploy.cli.sharing_options import Sharing
     from srn_deploy.inference.file_options import FileOptions
     from srn_deploy.inference.plan import Job
     from srn_deploy.inference.result_options import ResultOptions
@@ -55,11 +59,12 @@ def _two_at_least(context: click.Context, parameter: click.Parameter, paths: tup
               help="Skip images whose output exists: resumes a folder. Outputs that are outdated are named: older than "
                    "the image, of another size than this run gives, or not whole.")
 @click.option("--update", is_flag=True, help="As --skip-existing, and replace outdated outputs.")
+@sharing_options.sharing
 @options.as_json
 def upscale(paths: tuple[str, ...], model: str | None, device: str, precision: str, tile: int | str | None,
             halo: int | None, guard: str, suffix: str | None, skip_existing: bool, update: bool, threads: int | None,
             corrections: Corrections, wanted: ResultOptions, name: str | None, files: FileOptions, video: VideoOptions,
-            as_json: bool) -> None:
+            sharing: Sharing, as_json: bool) -> None:
     """Upscale images and videos: one, several, or all of a folder (the tree is kept).
 
     OUT is a file, or a folder: one that exists, ends in a slash, or is for several INs, each of which keeps its name in
@@ -77,28 +82,43 @@ def upscale(paths: tuple[str, ...], model: str | None, device: str, precision: s
     from srn_deploy.tiling.windows import TileOptions
 
     tiles = TileOptions(tile=tile, halo=halo)
-    planned = plan_jobs(paths[:-1], paths[-1], suffix, wanted=wanted, name=name, factor=0)
+    whole = plan_jobs(paths[:-1], paths[-1], suffix, wanted=wanted, name=name, factor=0)
+    planned = sharing.part_of(whole, paths[-1])
+    if not planned and not as_json:
+        return
     _check_video_packages(planned)
-    clear_leftovers(planned)  # here too: a folder may be finished except for them
+    if not sharing.is_shared:
+        clear_leftovers(planned)  # here too: a folder may be finished except for them
     kept = skip_existing or update
     missing = pending(planned)
-    resume = _how_to_resume(update=update, all_are_ours=kept or missing == planned)
+    request = OpenRequest(device=device, precision=precision, corrections=corrections, pixels=_pixels(
+        whole if sharing.is_shared else missing if skip_existing and not update else planned))
     try:
         with cpu_threads(threads):
-            upscaler = load_as(model, OpenRequest(
-                device=device, precision=precision, corrections=corrections,
-                pixels=_pixels(missing if skip_existing and not update else planned)), tiles, guard=guard)
+            upscaler = load_as(model, request, tiles, guard=guard)
     except KeyboardInterrupt:
-        raise stopped(0, len(missing if kept else planned), resume) from None
-    with upscaler:
+        raise stopped(0, len(missing if kept else planned), _how_to_resume(
+            sharing, update=update, all_are_ours=kept or missing == planned)) from None
+    with upscaler, _ledger(upscaler, sharing, planned, paths[-1], files, video) as files:
         planned, missing = _with_factor(planned, missing, name, upscaler.spec.scale)
-        resume = _how_to_resume(update=update, all_are_ours=kept or missing == planned)
+        resume = _how_to_resume(sharing, update=update, all_are_ours=kept or missing == planned)
         jobs = _left_to_do(planned, upscaler.spec.scale, update=update) if kept and missing != planned else planned
         if not jobs and not as_json:
             return
         _warn_of_what_does_nothing(jobs, files)
         show(UpscaleRun(upscaler=upscaler, jobs=jobs, files=files, video=video, skipped=len(planned) - len(jobs),
                  resume=resume), as_json=as_json)
+
+
+@contextmanager
+def _ledger(upscaler: Upscaler, sharing: Sharing, planned: list[Job], out: str, files: FileOptions,
+            video: VideoOptions) -> Iterator[FileOptions]:
+    """The options of files, with the ledger of the output where runs share it, which is open while the block runs."""
+    if not sharing.is_shared:
+        yield files
+        return
+    with upscaler.ledger(planned, out, video=video, **files.as_keywords()) as ledger:
+        yield replace(files, ledger=ledger)
 
 
 def _check_video_packages(planned: list[Job]) -> None:
@@ -119,7 +139,9 @@ def _warn_of_what_does_nothing(jobs: list[Job], files: FileOptions) -> None:
         _log.warning("--effort does nothing to %s.", ", ".join(others))
 
 
-def _how_to_resume(*, update: bool, all_are_ours: bool) -> str:
+def _how_to_resume(sharing: Sharing, *, update: bool, all_are_ours: bool) -> str:
+    if sharing.is_shared:
+        return "Continue with the same command."
     if all_are_ours:
         return f"Continue with {'--update' if update else '--skip-existing'}."
     return "Some outputs existed before this run: run it again without --skip-existing."

@@ -8,6 +8,7 @@ from typing import TypedDict
 
 from srn_deploy.errors import OptionError
 from srn_deploy.image import MAX_MEGAPIXELS, Effort, check_megapixels, check_quality
+from srn_deploy.inference.ledger import Ledger
 from srn_deploy.inference.memory_budget import SHARE_OF_FREE
 from srn_deploy.system.arguments import check_kind
 from srn_deploy.system.memory import available_bytes, parsed_size
@@ -22,6 +23,7 @@ class FileKeywords(TypedDict, total=False):
     max_megapixels: float
     jobs: int | None
     memory: int | str | None
+    ledger: Ledger | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,8 @@ class FileOptions:
     memory: int | str | None = None
     """What images take at most between their files, in bytes or as in "4G"; None: half of what is free at the start.
     An image that takes more is upscaled while there is no other. The network's own memory is not part of it."""
+    ledger: Ledger | None = None
+    """Of an output that other runs share: files are done that no other run has, and that are not finished."""
 
     def __post_init__(self) -> None:
         check_quality(self.quality)
@@ -47,13 +51,14 @@ class FileOptions:
         check_megapixels(self.max_megapixels)
         check_threads(self.jobs)
         check_kind(self.memory, (int, str, NoneType), "memory", remedy='Give bytes, or text as in "4G".')
+        check_kind(self.ledger, (Ledger, NoneType), "ledger", remedy="Give that of Upscaler.ledger, or None.")
         if self.memory is not None and self.most_bytes() == 0:
             raise OptionError(f"A memory of {self.memory} bytes is not possible.", remedy="Give at least one byte.")
 
     def as_keywords(self) -> FileKeywords:
         """The same as keywords."""
         return FileKeywords(quality=self.quality, effort=self.effort, max_megapixels=self.max_megapixels,
-                            jobs=self.jobs, memory=self.memory)
+                            jobs=self.jobs, memory=self.memory, ledger=self.ledger)
 
     def most_bytes(self) -> int | None:
         """What `memory` says in bytes, or its default; None where the system does not say what is free."""

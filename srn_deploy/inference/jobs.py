@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from srn_deploy.errors import OutOfMemory, SrnDeployError, UnwritableImage
+from srn_deploy.errors import LedgerError, OutOfMemory, SrnDeployError, UnwritableImage
 from srn_deploy.image import (
     WITH_EFFORT,
     WITH_QUALITY,
@@ -25,10 +25,12 @@ from srn_deploy.image.reading import UndecodedImage, open_image
 from srn_deploy.image.writing import EncodedImage, encode_image, store_image
 from srn_deploy.inference.bands import LargeImage, large_file, large_image, upscale_by_bands
 from srn_deploy.inference.file_options import FileOptions
+from srn_deploy.inference.ledger import UnitState
 from srn_deploy.inference.memory_budget import BY_BANDS_BYTES, RESULT_COPIES, MemoryBudget, bytes_on_the_way
 from srn_deploy.inference.pipeline import Pipeline
 from srn_deploy.inference.plan import Job
 from srn_deploy.inference.setup import Setup
+from srn_deploy.inference.sharing import DoneElsewhere, shared_stages
 from srn_deploy.inference.sizing import Upscaled, needs_network, upscaled, upscaled_alike
 from srn_deploy.inference.stage_times import StageTimes
 from srn_deploy.inference.stages import Computed, Finished, Group, Grouping, Reserve, Sentences, Stages
@@ -50,7 +52,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """The result of a job: its target is whole, or there is an error."""
+    """The result of a job: its target is whole, or there is an error, or it is done elsewhere."""
 
     job: Job
     error: SrnDeployError | None = None
@@ -58,6 +60,8 @@ class Outcome:
     """What reading changed, and what of the source the target's format cannot hold."""
     findings: Sentences = ()
     """What the guard found."""
+    elsewhere: UnitState | None = None
+    """Where runs share their output: it was finished before or another run has it, and nothing was done here."""
 
 
 def formats_without_quality(jobs: Iterable[Job]) -> tuple[str, ...]:
@@ -103,10 +107,13 @@ def run_jobs(jobs: Iterable[Job], setup: Setup, options: FileOptions | None = No
     killed runs are removed first. On a full disk the run ends early: images that were not started have no outcome.
     """
     jobs, chosen = list(jobs), options or FileOptions()
-    clear_leftovers(jobs)
+    if chosen.ledger is None or chosen.ledger.is_alone():  # where a disk has no locks, theirs look like leftovers
+        clear_leftovers(jobs)
     memory = MemoryBudget(chosen.most_bytes())
-    pipeline = Pipeline(jobs, _Files(setup, chosen, memory).stages(), workers=chosen.jobs or setup.threads,
-                        memory=memory)
+    stages = _Files(setup, chosen, memory).stages()
+    if chosen.ledger is not None:
+        stages = shared_stages(stages, chosen.ledger)
+    pipeline = Pipeline(jobs, stages, workers=chosen.jobs or setup.threads, memory=memory)
     finished = pipeline.run()
     try:
         for each in finished:
@@ -222,7 +229,7 @@ def _bytes_of(pixels: Pixels | None) -> int:
 
 
 def _is_full(error: Exception) -> bool:
-    cause = error.__cause__ if isinstance(error, UnwritableImage) else None
+    cause = error.__cause__ if isinstance(error, UnwritableImage | LedgerError) else None
     return isinstance(cause, OSError) and cause.errno in _NOTHING_FITS
 
 
@@ -269,6 +276,8 @@ def _outcome(finished: Finished[Job]) -> Outcome:
         return Outcome(job=job, losses=finished.losses, findings=finished.findings)
     if isinstance(error, SrnDeployError):
         return Outcome(job=job, error=error)
+    if isinstance(error, DoneElsewhere):
+        return Outcome(job=job, elsewhere=error.state)
     if not isinstance(error, MemoryError):
         raise error
     shortage = OutOfMemory(f"There is not enough memory for {job.source} and its result.",

@@ -1,0 +1,62 @@
+"""Options of several runs that divide the files of one output, which a command receives as one `sharing`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from srn_deploy.cli import values
+
+if TYPE_CHECKING:
+    from srn_deploy.inference.plan import Job
+    from srn_deploy.inference.shards import Shard
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sharing:
+    """Whether other runs write into the same output, and which part of the files is for this one."""
+
+    is_shared: bool
+    shard: Shard | None
+
+    def part_of(self, planned: list[Job], out: str) -> list[Job]:
+        """The files of this run; says so where there are none."""
+        if self.shard is None:
+            return planned
+        part = self.shard.of(planned, Path(out))
+        if not part:
+            click.echo(f"Nothing to do: none of {len(planned)} files is in shard {self.shard}.", err=True)
+        return part
+
+
+def sharing(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --shard and --share."""
+    @functools.wraps(command)
+    def with_sharing(*args: Any, shard: Shard | None, share: bool, **others: Any) -> Any:
+        return command(*args, sharing=Sharing(is_shared=share or shard is not None, shard=shard), **others)
+
+    for option in (
+            click.option("--share", is_flag=True,
+                         help="Share the files with other runs of this command into the folder OUT, on this or other "
+                              "machines: each is done by one of them, and what a run leaves that dies by another. "
+                              "What is finished is noted in OUT/.srn-ledger and not done again."),
+            click.option("--shard", metavar="I/N", callback=_shard,
+                         help="Do one part of N of the files, as in 2/8, the same part on every machine; as --share "
+                              "within it.")):
+        with_sharing = option(with_sharing)
+    return with_sharing
+
+
+def _shard(context: click.Context, parameter: click.Parameter, value: str | None) -> Shard | None:
+    """Parse the value of --shard."""
+    if value is None:
+        return None
+    from srn_deploy.inference.shards import Shard
+
+    with values.wrong_usage():
+        return Shard.parse(value)
