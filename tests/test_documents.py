@@ -19,7 +19,7 @@ DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", 
 EXECUTED = {
     "README.md": ("demo_x4.png", "large/demo.png", "mine_x4.png"),
     "docs/training.md": ("runs/mine/model.safetensors",),
-    "docs/benchmarks.md": ("before.json", "scores.csv", "upscaled/demo.png"),
+    "docs/benchmarks.md": ("before.json", "scores.csv", "upscaled/demo.png", "report.html"),
     "docs/tutorial.md": ("demo_x4.png", "mine.onnx", "mine.onnx.certificate.json"),
     "docs/howto.md": ("large/demo.png", "mine.onnx", "deep_x4.png", "deep-int8.onnx", "from_python.png",
                       "ci.png", "after.json"),

@@ -19,7 +19,7 @@ PACKAGE = "srn_deploy"
 PACKAGES = ("errors", "grid", "spec", "system", "image", "tiling", "registry", "architectures", "graph", "engine",
             "backends", "inference", "video", "quality", "measurement", "quantized_graphs", "verification", "external",
             "quantization", "automatic", "tuning", "open_model", "engine_request", "describe", "api", "serving",
-            "benchmark", "doctor", "training", "cli")
+            "benchmark", "doctor", "training", "report", "cli")
 """Packages and top-level modules, lowest first: each imports only from those before it."""
 
 PUBLIC_FACE = "__init__"
@@ -57,9 +57,9 @@ HOMES = {
     "pynvml": {"benchmark/machine"},
     "pillow_heif": {"image/heic"}, "pillow_jxl": {"image/jpeg_xl"},
     "click": {"cli"}, "rich": {"cli"},
-    "spandrel": {"external/spandrel_bridge"},
-    "packaging": {"doctor/requirements"},
+    "spandrel": {"external/spandrel_bridge"}, "packaging": {"doctor/requirements"},
     "av": {"video"}, "tritonclient": {"serving"}, "triton_python_backend_utils": {"serving/server_model"},
+    "jinja2": {"report/page"}, "markdown_it": {"report/page"}, "markupsafe": {"report/page"},
     "numpy": {*PACKAGES, "doctor/probe"},
 }
 """Library to the packages, or single files, that may import it."""

@@ -29,6 +29,7 @@ WORK = {
     "eval": ("srn_deploy.open_model.open_model", ["--hr", "."]),
     "bench": ("srn_deploy.benchmark.steady_state.run_steady", ["--device", "cpu"]),
     "compare": ("srn_deploy.benchmark.records.Record.load", ["a.json", "b.json"]),
+    "report": ("srn_deploy.report.report", ["a.json"]),
     "info": ("srn_deploy.describe.described", []),
     "models": ("srn_deploy.registry.pull.pull", ["pull", "edsr-x2"]),
     "recipes": ("srn_deploy.training.recipe_store.shipped_recipes", []),

@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from srn_deploy.cli import main
 
 NEEDED = {"upscale": ["in.png", "out.png"], "eval": ["--hr", "originals"], "compare": ["a.json", "b.json"],
-          "triton-repository": ["models"], "train": ["compact-x4", "--data", "images"], "models pull": ["rlfn-x4"]}
+          "report": ["a.json"], "triton-repository": ["models"], "train": ["compact-x4", "--data", "images"],
+          "models pull": ["rlfn-x4"]}
 """Arguments without which a command is wrong already. No such files exist: nothing gets as far as them."""
 
 WRONG_TEXTS = {"--tile": ["many", "-32", "0", "1", "3.5", ""], "--for": ["24", "no.png", ""],

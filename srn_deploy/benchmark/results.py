@@ -111,6 +111,28 @@ class EvaluationResults(msgspec.Struct, frozen=True, kw_only=True):
     ssim: float
 
 
+class PictureScore(msgspec.Struct, frozen=True, kw_only=True):
+    """The figures of one image."""
+
+    name: str
+    psnr_db: float | None
+    """None where nothing differs."""
+    ssim: float
+
+
+class PictureScores(msgspec.Struct, frozen=True, kw_only=True):
+    """Of `eval`, with every image."""
+
+    lr: str
+    """The folder of the small images, or how they were made."""
+    measured: str
+    """What the figures were taken on, as in EvaluationResults."""
+    psnr_db: float | None
+    """None where one of the images does not differ at all."""
+    ssim: float
+    pictures: list[PictureScore]
+
+
 class TimedSeries(msgspec.Struct, frozen=True, kw_only=True):
     """The samples of one candidate or network."""
 

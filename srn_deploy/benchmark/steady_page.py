@@ -25,11 +25,15 @@ def page(record: Record) -> str:
 
 def preface(record: Record) -> list[str]:
     """The paragraphs before the table: a heading, the measured ceilings and what to be careful about."""
-    ceilings = record.environment.ceilings
-    limits = f"Ceilings measured here: {_in_words(ceilings)}." if ceilings is not None and ceilings.are_known else \
-        "The machine's ceilings were not measured."
-    return [f"# {record.title}", limits,
+    return [f"# {record.title}", ceilings_line(record),
             *(f"Caution: {caution}" for caution in record.results_as(SteadyResults).cautions)]
+
+
+def ceilings_line(record: Record) -> str:
+    """The most that the machine was seen to do, as one sentence."""
+    ceilings = record.environment.ceilings
+    return f"Ceilings measured here: {_in_words(ceilings)}." if ceilings is not None and ceilings.are_known else \
+        "The machine's ceilings were not measured."
 
 
 def _in_words(ceilings: Ceilings) -> str:
