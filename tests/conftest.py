@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
@@ -14,6 +15,9 @@ from srn_deploy.backends.first_run import run_without_trial
 from srn_deploy.system.cuda_driver import why_no_gpu
 from tests.run_folder import make_run_folder, run_folder
 from tests.shared_exports import share_exports
+
+if TYPE_CHECKING:
+    from tests.banded import BothWays
 
 # Before any library reads it: as many workers run as there are processors, and the networks are tiny.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -42,6 +46,14 @@ def data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data: {folder} is not there; point SRN_DATA at it")
     return folder
+
+
+@pytest.fixture
+def run_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> BothWays:
+    """Upscales a file whole and by bands."""
+    from tests.banded import BothWays
+
+    return BothWays(tmp_path, monkeypatch, caplog)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -26,64 +25,21 @@ from srn_deploy.image.effort import Effort
 from srn_deploy.inference import guarded_rows, jobs, large_results
 from srn_deploy.inference.file_options import FileOptions
 from srn_deploy.inference.guard import Guard
-from srn_deploy.inference.jobs import Outcome, run_jobs
+from srn_deploy.inference.jobs import run_jobs
 from srn_deploy.inference.plan import Job
 from srn_deploy.inference.setup import Fp32Fallback, Setup
 from srn_deploy.tiling.interpolation import Geometry
 from srn_deploy.tiling.windows import TileOptions
+from tests.banded import BothWays, assert_same, waves
 from tests.fakes import NearestBackend
 from tests.picture_table import INFORMATION, KINDS, Information, Kind
-from tests.test_guarded_upscaling import HALF, POISON, PRECISE, DivergingBackend
-
-RunBoth = Callable[[Path, str, Setup], tuple[Outcome, Outcome]]
-
-
-@pytest.fixture
-def run_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> RunBoth:
-    """Upscales a file whole to `whole` and by bands to `bands`, and makes sure that it did."""
-    def run(source: Path, suffix: str, setup: Setup) -> tuple[Outcome, Outcome]:
-        outcomes: list[Outcome] = []
-        for name, limit in (("whole", math.inf), ("bands", 0)):
-            monkeypatch.setattr(large_results, "LARGE_RESULT_BYTES", limit)
-            with caplog.at_level("INFO"):
-                caplog.clear()
-                outcomes += run_jobs([Job(source=source, target=tmp_path / f"{name}{suffix}")], setup)
-            assert ("is written by bands" in caplog.text) == (name == "bands")
-        return outcomes[0], outcomes[1]
-
-    return run
-
-
-def waves(height: int, width: int, kind: Kind, *, poisoned: bool = False) -> Image:
-    """A soft image of a kind, with places that make the fake network diverge if it is poisoned, and soft alpha."""
-    rows, cols = np.mgrid[0:height, 0:width]
-    wave = 100 + 40 * np.sin(rows / 17) + 40 * np.cos(cols / 23)
-    colour = np.stack([wave, wave * 0.9, wave * 0.8], axis=2)[..., :kind.colours]
-    if poisoned:
-        for row, col in ((60, 20), (61, 100), (130, 70), (190, 30), (255, 0), (height - 10, width - 9)):
-            colour[row:row + 22, col:col + 24] = [POISON, 190, 190][:kind.colours]
-    alpha = np.clip(300 * np.sin(rows / 40) * np.cos(cols / 31), 0, 255)[..., None] if kind.alpha else None
-
-    def levels(values: NDArray[Any]) -> NDArray[Any]:
-        eight = values.astype(np.uint8)
-        return eight.astype(np.uint16) * np.uint16(257) if kind.bits == 16 else eight
-
-    return Image(pixels=levels(colour), alpha=None if alpha is None else levels(alpha))
-
-
-def assert_same(first: Path, second: Path) -> None:
-    one, other = read_image(first), read_image(second)
-    np.testing.assert_array_equal(one.pixels, other.pixels)
-    assert (one.alpha is None) == (other.alpha is None)
-    if one.alpha is not None and other.alpha is not None:
-        np.testing.assert_array_equal(one.alpha, other.alpha)
-    assert one.metadata == other.metadata
+from tests.test_guarded_upscaling import HALF, PRECISE, DivergingBackend
 
 
 @pytest.mark.parametrize("guard", list(Guard))
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_bands_give_the_pixels_and_findings_of_the_whole(tmp_path: Path, run_both: RunBoth, kind: Kind, suffix: str,
+def test_bands_give_the_pixels_and_findings_of_the_whole(tmp_path: Path, run_both: BothWays, kind: Kind, suffix: str,
                                                          guard: Guard) -> None:
     write_image(source := tmp_path / "in.tif", waves(331, 150, kind, poisoned=True))
     fallback = Fp32Fallback(lambda: NearestBackend(PRECISE))
@@ -96,7 +52,7 @@ def test_bands_give_the_pixels_and_findings_of_the_whole(tmp_path: Path, run_bot
 
 
 @pytest.mark.parametrize("tile", [32, 100])
-def test_what_the_network_breaks_for_good_is_interpolated_as_in_the_whole(tmp_path: Path, run_both: RunBoth,
+def test_what_the_network_breaks_for_good_is_interpolated_as_in_the_whole(tmp_path: Path, run_both: BothWays,
                                                                           tile: int) -> None:
     write_image(source := tmp_path / "in.png", waves(400, 150, KINDS[2], poisoned=True))
     setup = Setup(DivergingBackend(HALF), tiles=TileOptions(tile=tile), guard=Guard.REPAIR,
@@ -109,7 +65,7 @@ def test_what_the_network_breaks_for_good_is_interpolated_as_in_the_whole(tmp_pa
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 @pytest.mark.parametrize("level", [0, 255])
-def test_alpha_that_is_the_same_everywhere_needs_no_network(tmp_path: Path, run_both: RunBoth, suffix: str,
+def test_alpha_that_is_the_same_everywhere_needs_no_network(tmp_path: Path, run_both: BothWays, suffix: str,
                                                             level: int) -> None:
     picture = waves(120, 90, KINDS[2])
     write_image(source := tmp_path / "in.png", Image(pixels=picture.pixels,
@@ -123,7 +79,7 @@ def test_alpha_that_is_the_same_everywhere_needs_no_network(tmp_path: Path, run_
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 @pytest.mark.parametrize("information", INFORMATION, ids=lambda information: information.name)
-def test_bands_keep_the_metadata_of_the_whole(tmp_path: Path, run_both: RunBoth, suffix: str,
+def test_bands_keep_the_metadata_of_the_whole(tmp_path: Path, run_both: BothWays, suffix: str,
                                               information: Information) -> None:
     holder = {"PNG": ".png", "JPE": ".jpg"}.get(information.name[:3], suffix)
     write_image(source := tmp_path / f"in{holder}",
@@ -134,7 +90,7 @@ def test_bands_keep_the_metadata_of_the_whole(tmp_path: Path, run_both: RunBoth,
     assert_same(tmp_path / f"whole{suffix}", tmp_path / f"bands{suffix}")
 
 
-def test_a_network_with_esa_gives_the_same_bits_by_bands(tmp_path: Path, run_both: RunBoth) -> None:
+def test_a_network_with_esa_gives_the_same_bits_by_bands(tmp_path: Path, run_both: BothWays) -> None:
     write_image(source := tmp_path / "in.png", waves(163, 131, KINDS[2]))
     with srn_deploy.load("srn-s-b4-x4", device="cpu", tiles=TileOptions(tile=48)) as upscaler:
         run_both(source, ".png", upscaler._setup)
@@ -295,5 +251,5 @@ def test_a_result_that_is_encoded_whole_is_refused_before_the_work_where_memory_
     backend = NearestBackend()
     outcome, = run_jobs([Job(source=source, target=tmp_path / f"out{suffix}")], Setup(backend))
     assert isinstance(outcome.error, OutOfMemory)
-    assert "Write a .png or .tif in the size" in outcome.error.remedy
+    assert "Write a .png or .tif, which" in outcome.error.remedy
     assert backend.shapes == []

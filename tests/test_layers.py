@@ -26,8 +26,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
               "bmp cmyk frames heic jpeg jpeg_xl opencv_codec sidecars trial_image webp", "avif tiff",
               "reading writing",
               "bands/encoding bands/png_filters bands/source bands/source_file",
-              "bands/png_rows bands/png_stream bands/tiff_rows bands/tiff_stream", "bands/files bands/writing", "sizes",
-              "bands/__init__"),
+              "bands/png_rows bands/png_stream bands/reducing bands/tiff_rows bands/tiff_stream",
+              "bands/files bands/writing", "sizes", "bands/__init__"),
     "tiling": ("interpolation shapes", "tiles", "rows windows"),
     "registry": ("download file_content published shipped", "pull resolve"),
     "architectures": (("activations complexity esa forms image_residual luma signature window_form "
@@ -42,8 +42,9 @@ LAYERS: dict[str, tuple[str, ...]] = {
                  "onnx_runtime open_vino pytorch tensor_rt", "open_vino_products trial_run"),
     "inference": (("guard ledger_identity naming result_options run_presence source_rows stage_times stages upscale "
                    "video_names"), "plan",
-                  "earlier_results large_results setup shards", "ledger memory_budget repair",
-                  "arrays file_options pipeline sharing", "guarded_rows sizing", "bands", "jobs", "shared_run"),
+                  "earlier_results memory_budget setup shards", "ledger repair",
+                  "arrays file_options pipeline sharing", "guarded_rows sizing", "large_results", "memory_needs",
+                  "bands", "jobs", "shared_run"),
     "video": ("files layout options segments", "colour library", "conversion planes scan", "probing",
               "decoding encoders", "encoding output", "segment_file", "frames joining rehearsal work_folder",
               "upscaling", "jobs"),

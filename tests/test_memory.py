@@ -10,9 +10,12 @@ import pytest
 from srn_deploy.errors import OptionError
 from srn_deploy.image import Image, write_image
 from srn_deploy.image.reading import unpack_checked
-from srn_deploy.inference.memory_budget import bytes_on_the_way
+from srn_deploy.inference.memory_needs import bytes_on_the_way
 from srn_deploy.inference.plan import Job
+from srn_deploy.inference.setup import Setup
 from srn_deploy.system.memory import parsed_size, size_in_words
+from srn_deploy.tiling.windows import TileOptions
+from tests.fakes import NearestBackend
 
 
 @pytest.mark.parametrize(("text", "size_bytes"), [
@@ -40,13 +43,13 @@ def test_an_image_takes_its_pixels_twice_and_its_result_three_times(
     write_image(tmp_path / "a.png", Image(pixels=np.zeros((20, 30, channels), dtype)))
     unpacked = unpack_checked(tmp_path / "a.png")
     job = Job(source=tmp_path / "a.png", target=tmp_path / "b.png")
-    taken = bytes_on_the_way(unpacked, job, 4) - len(unpacked.without_metadata)
-    assert taken == 20 * 30 * per_px * (2 + 3 * 16)
+    taken = bytes_on_the_way(unpacked, job, Setup(NearestBackend())) - len(unpacked.without_metadata)
+    assert taken == 20 * 30 * per_px * (2 + 3 * 4)
 
 
 def test_a_result_that_is_written_by_bands_takes_no_more_than_a_large_one(tmp_path: Path) -> None:
-    write_image(tmp_path / "a.png", Image(pixels=np.zeros((3000, 3000, 3), np.uint8)))
-    unpacked = unpack_checked(tmp_path / "a.png")
-    by_bands, whole = (bytes_on_the_way(unpacked, Job(source=tmp_path / "a.png", target=tmp_path / name), 4)
+    write_image(tmp_path / "a.png", Image(pixels=np.zeros((6000, 6000, 3), np.uint8)))
+    unpacked, setup = unpack_checked(tmp_path / "a.png"), Setup(NearestBackend(), tiles=TileOptions(tile=96), threads=2)
+    by_bands, whole = (bytes_on_the_way(unpacked, Job(source=tmp_path / "a.png", target=tmp_path / name), setup)
                        for name in ("b.png", "b.webp"))
     assert by_bands < 400 * 2**20 < 2**30 < whole

@@ -57,7 +57,7 @@ def test_what_overshoots_is_clipped() -> None:
 
 def test_bands_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = reduced(PIXELS, 37, 50)
-    monkeypatch.setattr(reduction, "_BAND_PIXELS", 83 * 5)
+    monkeypatch.setattr(reduction, "PART_PIXELS", 83 * 5)
     # The place of a pixel is computed from another origin, so a half may round the other way.
     assert np.abs(reduced(PIXELS, 37, 50).astype(int) - whole).max() <= 1
 

@@ -20,8 +20,8 @@ from srn_deploy.errors import SrnDeployError, UnreadableImage
 from srn_deploy.image import Image, read_image, write_image
 from srn_deploy.image.bands import files, tiff_rows
 from srn_deploy.image.bands.files import RowFile, row_file
+from tests.banded import waves
 from tests.picture_table import INFORMATION, KINDS, Information, Kind
-from tests.test_bands import waves
 from tests.test_image import chunk, png
 
 HEIGHT, WIDTH = 77, 53

@@ -40,7 +40,8 @@ def files(command: Callable[..., Any]) -> Callable[..., Any]:
                          help="Images that are decoded and encoded at once.  [default: one for each CPU thread]"),
             click.option("--memory", metavar="SIZE", callback=_size,
                          help="What images may take on their way from file to file, as in 4G; one that takes more is "
-                              "upscaled while there is no other. The network's memory is not part of it.  "
+                              "upscaled while there is no other, and one whose bands take more is refused. The "
+                              "network's memory is not part of it.  "
                               "[default: half of what is free]"))):
         with_files = option(with_files)
     return with_files

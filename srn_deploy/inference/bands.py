@@ -1,39 +1,45 @@
-"""Images whose results are large: upscaled and written by bands of rows, so that memory does not grow with them."""
+"""Large images: upscaled, reduced and written by bands of rows, so that memory does not grow with them."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 
 from srn_deploy.errors import OutOfMemory
-from srn_deploy.image import MAX_MEGAPIXELS, Image, container_of
+from srn_deploy.image import MAX_MEGAPIXELS, Image
 from srn_deploy.image.bands.files import row_file
-from srn_deploy.image.bands.source import RowSource, WholeImage, shape_only
-from srn_deploy.image.bands.writing import ENCODERS, writing_bands
+from srn_deploy.image.bands.reducing import reduced_rows
+from srn_deploy.image.bands.source import ColourAndAlpha, RowSource, WholeImage, shape_only
+from srn_deploy.image.bands.writing import writing_bands
 from srn_deploy.image.effort import Effort
 from srn_deploy.image.writing import losses
 from srn_deploy.inference.guarded_rows import Total, guarded_rows
-from srn_deploy.inference.large_results import check_memory, is_large, result_bytes
+from srn_deploy.inference.large_results import (
+    is_large,
+    is_taken_by_bands,
+    is_written_by_bands,
+    pixel_bytes,
+    size_before_reduction,
+)
 from srn_deploy.inference.plan import Job
 from srn_deploy.inference.setup import Setup
-from srn_deploy.inference.sizing import needs_network
-from srn_deploy.inference.source_rows import AlphaRows, ColourRows, plain_alpha, visible_colour
+from srn_deploy.inference.sizing import Upscaled
+from srn_deploy.inference.source_rows import AlphaRows, ColourRows, bands_of, plain_alpha, visible_colour
 from srn_deploy.inference.stages import Sentences
 from srn_deploy.inference.upscale import fits
 from srn_deploy.tiling.rows import Rows
-from srn_deploy.tiling.tiles import PixelArray
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LargeImage:
-    """An image whose result is written by bands."""
+    """An image that is upscaled by bands."""
 
     job: Job
     header: Image
@@ -41,41 +47,34 @@ class LargeImage:
     open_rows: Callable[[], RowSource]
     """Opens the pixels, which the caller closes."""
 
+    @property
+    def is_written_by_bands(self) -> bool:
+        """Whether the result is; otherwise it is held whole, and what it is reduced from is not."""
+        return is_written_by_bands(self.job)
+
 
 def large_file(job: Job, setup: Setup, *, max_megapixels: float = MAX_MEGAPIXELS) -> LargeImage | None:
-    """The image of a file that can be read by rows, to be written by bands; None for others, and for small results.
+    """The image of a file that can be read by rows, to be taken by bands; None for others, and for small results.
 
-    Raises the errors of `read_image`, but for damage of pixels, which is found when they are decoded.
+    Raises the errors of `read_image`, but for damage of pixels, which is found when they are decoded, and those of
+    `is_taken_by_bands`.
     """
     scale = setup.backend.spec.scale
 
     def is_wanted(height: int, width: int) -> bool:
         return is_large(3 * height * width * scale**2) and fits(height, width, setup.backend)
 
-    if container_of(job.target) not in ENCODERS:
+    if job.size.is_free and not is_written_by_bands(job):
         return None
     found = row_file(job.source, is_wanted, max_megapixels=max_megapixels)
-    if found is None or _is_reduced(job, found.header, scale):
+    if found is None or not is_taken_by_bands(job, found.header, setup):
         return None
     return LargeImage(job=job, header=found.header, open_rows=found.open)
 
 
-def _is_reduced(job: Job, image: Image, scale: int) -> bool:
-    """Whether the result is not of the size that the network gives."""
-    return job.size.of(image.height, image.width, factor=scale) != (image.height * scale, image.width * scale)
-
-
 def large_image(job: Job, image: Image, setup: Setup) -> LargeImage | None:
-    """The same image, to be written by bands; None where its result is small, reduced, or cannot be written so.
-
-    Raises OutOfMemory where it can be written neither by bands nor whole.
-    """
-    scale = setup.backend.spec.scale
-    if not is_large(result_bytes(image, scale)) or not fits(image.height, image.width, setup.backend):
-        return None
-    if _is_reduced(job, image, scale) or container_of(job.target) not in ENCODERS:
-        if needs_network(job.size, image.height, image.width, factor=scale):
-            check_memory(job, image, scale)
+    """The same image, to be taken by bands; None where that is not to be. Raises the errors of `is_taken_by_bands`."""
+    if not is_taken_by_bands(job, image, setup):
         return None
     return LargeImage(job=job, header=image, open_rows=partial(WholeImage, image))
 
@@ -83,56 +82,97 @@ def large_image(job: Job, image: Image, setup: Setup) -> LargeImage | None:
 def upscale_by_bands(large: LargeImage, setup: Setup, effort: Effort = Effort.NORMAL) -> tuple[Sentences, Sentences]:
     """Upscale a large image and write it, completely or not at all; returns what it loses and what the guard found.
 
-    Every pixel and all metadata are as if it had been upscaled and written whole. Raises UnwritableImage,
+    Every pixel and all metadata are as if it had been upscaled, reduced and written whole. Raises UnwritableImage,
     UnreadableImage where the source changes meanwhile, OutOfMemory and other errors of the backend.
     """
-    job, scale = large.job, setup.backend.spec.scale
-    header = large.header
-    result = header.enlarged(*shape_only(
-        height=header.height * scale, width=header.width * scale, channels=header.pixels.shape[2],
-        dtype=header.pixels.dtype, has_alpha=header.alpha is not None))
-    _log.info("%s: the result, %d x %d px (%.1f GB), is written by bands.", job.source, result.width, result.height,
-              result_bytes(header, scale) / 1e9)
-    found = {"image": Total(), "transparency": Total()}
-    source = large.open_rows()
+    job, header = large.job, large.header
+    height, width = _size_of_result(large, setup)
+    result = header.enlarged(*shape_only(height=height, width=width, channels=header.pixels.shape[2],
+                                         dtype=header.pixels.dtype, has_alpha=header.alpha is not None))
+    _log.info("%s: the result, %d x %d px (%.1f GB), is written by bands.", job.source, width, height,
+              pixel_bytes(header, height, width) / 1e9)
+    found = _Totals()
+    with (_rows_of_result(large, setup, found) as rows,
+          writing_bands(job.target, result, setup.threads, effort) as writer):
+        for colour, alpha in rows:
+            writer.write(colour, alpha)
+            del colour, alpha
+    return header.remarks + losses(job.target, result), found.sentences()
+
+
+def reduce_by_bands(large: LargeImage, setup: Setup) -> tuple[Upscaled, Sentences]:
+    """A large image whose result is held whole, in its size; and what the guard found.
+
+    What it is reduced from is held by bands alone. The pixels are those of `upscaled`; raises what `upscale_by_bands`
+    does.
+    """
+    header, found = large.header, _Totals()
+    height, width = _size_of_result(large, setup)
+    _log.info("%s: %d x %d px are reduced to %d x %d px by bands.", large.job.source,
+              *size_before_reduction(large.job, header, setup.backend.spec.scale)[::-1], width, height)
+    colour = np.empty((height, width, header.pixels.shape[2]), header.pixels.dtype)
+    alpha = None if header.alpha is None else np.empty((height, width, 1), header.pixels.dtype)
+    top = 0
+    with _rows_of_result(large, setup, found) as rows:
+        for band in rows:
+            bottom = top + len(band.colour)
+            colour[top:bottom] = band.colour
+            if alpha is not None:
+                alpha[top:bottom] = band.alpha
+            top = bottom
+            del band
+    return Upscaled(original=header, colour=colour, alpha=alpha, height=height, width=width), found.sentences()
+
+
+def _size_of_result(large: LargeImage, setup: Setup) -> tuple[int, int]:
+    return large.job.size.of(large.header.height, large.header.width, factor=setup.backend.spec.scale)
+
+
+class _Totals:
+    """What the guard finds."""
+
+    def __init__(self) -> None:
+        self.totals = {"image": Total(), "transparency": Total()}
+
+    def sentences(self) -> Sentences:
+        return tuple(filter(None, (total.findings.sentence(what) for what, total in self.totals.items())))
+
+
+@contextmanager
+def _rows_of_result(large: LargeImage, setup: Setup, found: _Totals) -> Iterator[Iterator[ColourAndAlpha]]:
+    """The result from top to bottom, in its size."""
+    header, scale = large.header, setup.backend.spec.scale
+    before = size_before_reduction(large.job, header, scale)
     try:
-        with writing_bands(job.target, result, setup.threads, effort) as writer:
-            for colour, alpha in _upscaled(source, setup, found):
-                writer.write(colour, alpha)
-                del colour, alpha
+        with closing(large.open_rows()) as source:
+            is_source = before == (header.height, header.width)
+            rows = bands_of(source) if is_source else _upscaled(source, setup, found.totals)
+            with closing(reduced_rows(rows, before, _size_of_result(large, setup), setup.threads)) as reduced:
+                yield reduced
     except MemoryError as error:
-        raise OutOfMemory(f"There is not enough memory for a band of {job.source}.",
+        raise OutOfMemory(f"There is not enough memory for a band of {large.job.source}.",
                           remedy="Free memory, or give a smaller --tile: a band is as high as a tile.") from error
-    finally:
-        source.close()
-    return (header.remarks + losses(job.target, result),
-            tuple(filter(None, (total.findings.sentence(what) for what, total in found.items()))))
 
 
-class _Band(NamedTuple):
-    colour: PixelArray
-    alpha: PixelArray | None
-
-
-def _upscaled(source: RowSource, setup: Setup, found: dict[str, Total]) -> Iterator[_Band]:
+def _upscaled(source: RowSource, setup: Setup, found: dict[str, Total]) -> Iterator[ColourAndAlpha]:
     """The result from top to bottom; see `upscale_colour_and_alpha` for what becomes of hidden colour and alpha."""
     scale, width = setup.backend.spec.scale, source.header.width
     plain = plain_alpha(source)
     colours = ColourRows(source, None if source.header.alpha is None or plain is not None else visible_colour(source))
     if source.header.alpha is None:
         for rows in guarded_rows(colours, setup, found["image"]):
-            yield _Band(rows.pixels, None)
+            yield ColourAndAlpha(rows.pixels, None)
             del rows
     elif plain is not None:
         for rows in guarded_rows(colours, setup, found["image"]):
-            yield _Band(rows.pixels, np.full((len(rows.pixels), width * scale, 1), plain, rows.dtype))
+            yield ColourAndAlpha(rows.pixels, np.full((len(rows.pixels), width * scale, 1), plain, rows.dtype))
             del rows
     else:
         alphas, both = AlphaRows(source), _progress_of_two(setup)
         for colour, alpha in _paired(guarded_rows(colours, both[0], found["image"]),
                                      guarded_rows(alphas, both[1], found["transparency"])):
             alphas.flatten(alpha, scale)
-            yield _Band(colour.pixels, alpha.pixels)
+            yield ColourAndAlpha(colour.pixels, alpha.pixels)
             del colour, alpha
 
 

@@ -23,10 +23,12 @@ from srn_deploy.image import (
 )
 from srn_deploy.image.reading import UndecodedImage, open_image
 from srn_deploy.image.writing import EncodedImage, encode_image, store_image
-from srn_deploy.inference.bands import LargeImage, large_file, large_image, upscale_by_bands
+from srn_deploy.inference.bands import LargeImage, large_file, large_image, reduce_by_bands, upscale_by_bands
 from srn_deploy.inference.file_options import FileOptions
+from srn_deploy.inference.large_results import check_memory_for_whole
 from srn_deploy.inference.ledger import UnitState
-from srn_deploy.inference.memory_budget import BY_BANDS_BYTES, RESULT_COPIES, MemoryBudget, bytes_on_the_way
+from srn_deploy.inference.memory_budget import MemoryBudget
+from srn_deploy.inference.memory_needs import RESULT_COPIES, bytes_by_bands, bytes_on_the_way, check_memory_for_bands
 from srn_deploy.inference.pipeline import Pipeline
 from srn_deploy.inference.plan import Job
 from srn_deploy.inference.setup import Setup
@@ -128,7 +130,6 @@ class _Files:
 
     def __init__(self, setup: Setup, options: FileOptions, memory: MemoryBudget) -> None:
         self._setup, self._options, self._memory = setup, options, memory
-        self._scale = setup.backend.spec.scale
         self._effort = Effort.named(options.effort or Effort.NORMAL)
         self._has_said = self._is_one_by_one = False
 
@@ -143,16 +144,26 @@ class _Files:
     def _decode(self, job: Job, reserve: Reserve) -> Image | LargeImage | None:
         most = self._options.max_megapixels
         if job.wanted.frame is None and (large := large_file(job, self._setup, max_megapixels=most)):
-            if not reserve(BY_BANDS_BYTES):
+            if not reserve(bytes_by_bands(job, large.header, self._setup)):
                 return None
             _check(job, large.header, self._setup)
-            return large
+            return self._with_memory(large)
         undecoded = open_image(job.source, max_megapixels=most, frame=job.wanted.frame)
-        if not reserve(needed := bytes_on_the_way(undecoded.unpacked, job, self._scale)):
+        if not reserve(needed := bytes_on_the_way(undecoded.unpacked, job, self._setup)):
             return None
         self._say_if_alone(job, needed)
         image = decode_checked(job, undecoded, self._setup)
-        return large_image(job, image, self._setup) or image
+        if large := large_image(job, image, self._setup):
+            return self._with_memory(large)
+        check_memory_for_whole(job, image, self._setup)
+        return image
+
+    def _with_memory(self, large: LargeImage) -> LargeImage:
+        """The same; raises OutOfMemory where there is less memory than its bands take."""
+        allowed = None if self._options.memory is None else self._memory.most_bytes
+        check_memory_for_bands(large.job, large.header, self._setup, allowed)
+        check_memory_for_whole(large.job, large.header, self._setup)
+        return large
 
     def _say_if_alone(self, job: Job, needed_bytes: int) -> None:
         most = self._memory.most_bytes
@@ -170,6 +181,8 @@ class _Files:
 
     def _computed(self, job: Job, image: Image | LargeImage) -> Computed[Upscaled]:
         if isinstance(image, LargeImage):
+            if not image.is_written_by_bands:
+                return _result_of(job, image.header, *reduce_by_bands(image, self._setup))
             lost, findings = upscale_by_bands(image, self._setup, self._effort)
             _warn(job, findings)
             return Computed(large=None, losses=lost + _times_kept(job), findings=findings)
@@ -180,7 +193,7 @@ class _Files:
         setup = self._setup
         if (self._is_one_by_one or isinstance(image, LargeImage) or image.alpha is not None
                 or not takes(image.pixels.dtype, setup.backend.spec)
-                or not needs_network(job.size, image.height, image.width, factor=self._scale)):
+                or not needs_network(job.size, image.height, image.width, factor=setup.backend.spec.scale)):
             return None
         most = images_at_once(image.height, image.width, setup.backend, setup.tiles, setup.batching)
         return Group((image.pixels.shape, image.pixels.dtype), most) if most > 1 else None

@@ -32,14 +32,17 @@ class ColourRows:
         self._source, self._everywhere = source, everywhere
         self.shape: tuple[int, int, int] = source.header.pixels.shape
         self.dtype: np.dtype[Any] = source.header.pixels.dtype
+        self._last = Rows(np.empty((0, *self.shape[1:]), self.dtype))
 
     def between(self, start: int, stop: int) -> PixelArray:
-        """Rows (rows, W, C)."""
+        """Rows (rows, W, C); those that were asked for last are remembered, because every tile of a row asks again."""
         stop = min(stop, self.shape[0])
         if self._everywhere is None:
             return self._source.read(start, stop).colour
-        return np.concatenate([self._filled(top, min(top + BAND_ROWS, stop), self._everywhere)
-                               for top in range(start, stop, BAND_ROWS)])
+        if not self._last.top <= start < stop <= self._last.bottom:
+            self._last = Rows(np.concatenate([self._filled(top, min(top + BAND_ROWS, stop), self._everywhere)
+                                              for top in range(start, stop, BAND_ROWS)]), start)
+        return self._last.between(start, stop)
 
     def _filled(self, start: int, stop: int, everywhere: Values) -> PixelArray:
         top = max(start - REACH_PX, 0)

@@ -97,19 +97,31 @@ def _whole_number(name: str, value: object) -> int:
 
 def choose_tile_px(spec: ModelSpec, limits: Limits, height: int, width: int, options: TileOptions) -> int | None:
     """The tile side for an image by the memory it may take; None runs the whole image at once."""
+    tile_px = _tile_px(spec, limits, height, width, options)
+    if options.tile == "auto" and tile_px is not None:
+        window_px = tile_px + 2 * options.halo_of(spec)
+        allowed = options.activation_bytes or limits.activation_bytes
+        if _working_bytes(spec, min(window_px, height), min(window_px, width)) > allowed:
+            _log.warning("The smallest sensible tile (%d px and its halo) takes more memory than the bound.", tile_px)
+    return tile_px
+
+
+def row_of_tiles_px(spec: ModelSpec, limits: Limits, height: int, width: int, options: TileOptions) -> int:
+    """The most rows of an image that a row of its tiles contributes; raises TilingError as `planned_windows`."""
+    tile_px = _tile_px(spec, limits, height, width, options)
+    tiles = planned_windows(spec, limits, height, width, tile_px, options)
+    return max(tile.rows.core_stop - tile.rows.core_start for tile in tiles)
+
+
+def _tile_px(spec: ModelSpec, limits: Limits, height: int, width: int, options: TileOptions) -> int | None:
     if options.tile is None or isinstance(options.tile, int):
         return options.tile
     allowed = options.activation_bytes or limits.activation_bytes
     is_one_row = height <= _most_rows_px(spec, width) or not is_tileable(spec) or spec.pools_whole_picture
     if is_one_row and _working_bytes(spec, height, width) <= allowed:
         return None
-    halo_px = options.halo_of(spec)
-    tile_px = largest_tile_px(budget_bytes=allowed // options.tiles_per_batch, halo_px=halo_px,
-                              bytes_per_px=spec.activation_bytes_per_px, alignment_px=spec.window_step_px)
-    window_px = tile_px + 2 * halo_px
-    if _working_bytes(spec, min(window_px, height), min(window_px, width)) > allowed:
-        _log.warning("The smallest sensible tile (%d px and its halo) takes more memory than the bound.", tile_px)
-    return tile_px
+    return largest_tile_px(budget_bytes=allowed // options.tiles_per_batch, halo_px=options.halo_of(spec),
+                           bytes_per_px=spec.activation_bytes_per_px, alignment_px=spec.window_step_px)
 
 
 def whole_images_at_once(spec: ModelSpec, limits: Limits, height: int, width: int, options: TileOptions) -> int:
