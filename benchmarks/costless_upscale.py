@@ -1,6 +1,6 @@
 """What huge_pictures.py runs to see reading and writing alone: `upscale` with a network that costs nothing.
 
-    python benchmarks/costless_upscale.py IN OUT
+    python benchmarks/costless_upscale.py IN OUT [SCALE]
 
 It repeats every pixel four times each way, in tiles as large as those of a network with the figures of SPEC.
 """
@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from srn_deploy.image.output_size import OutputSize
 from srn_deploy.inference.jobs import run_jobs
 from srn_deploy.inference.plan import Job
+from srn_deploy.inference.result_options import ResultOptions
 from srn_deploy.inference.setup import Setup
 from srn_deploy.spec import Form, ModelSpec, PixelType
 from srn_deploy.tiling.interpolation import Geometry
@@ -50,9 +52,10 @@ class CostlessBackend:
         """There is nothing to free."""
 
 
-def main(source: str, target: str) -> None:
-    """Upscale one file; raises what went wrong."""
-    for outcome in run_jobs([Job(source=Path(source), target=Path(target))], Setup(CostlessBackend())):
+def main(source: str, target: str, scale: str = "") -> None:
+    """Upscale one file; raises what went wrong. scale: of the result; empty: that of SPEC."""
+    wanted = ResultOptions(size=OutputSize(scale=float(scale) if scale else None))
+    for outcome in run_jobs([Job(source=Path(source), target=Path(target), wanted=wanted)], Setup(CostlessBackend())):
         if outcome.error is not None:
             raise outcome.error
 

@@ -97,6 +97,19 @@ def test_a_network_with_esa_gives_the_same_bits_by_bands(tmp_path: Path, run_bot
     assert_same(tmp_path / "whole.png", tmp_path / "bands.png")
 
 
+@pytest.mark.parametrize("suffix", [".avif", ".heic", ".jxl"])
+def test_a_file_that_is_decoded_whole_has_its_result_written_by_bands(tmp_path: Path, run_both: BothWays,
+                                                                      suffix: str) -> None:
+    if suffix == ".avif":
+        write_image(source := tmp_path / "in.avif", waves(70, 50, KINDS[2]))
+    else:
+        module = pytest.importorskip("tests.test_heic" if suffix == ".heic" else "tests.test_jpeg_xl")
+        (source := tmp_path / f"in{suffix}").write_bytes(module.made(waves(70, 50, KINDS[2]).pixels))
+    _, banded = run_both(source, ".png", Setup(NearestBackend(), tiles=TileOptions(tile=32)))
+    assert banded.error is None
+    assert_same(tmp_path / "whole.png", tmp_path / "bands.png")
+
+
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 @pytest.mark.parametrize("guard", [Guard.WARN, Guard.REPAIR])
 def test_a_file_is_read_only_as_far_as_it_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str,
@@ -242,7 +255,7 @@ def test_a_small_result_is_written_whole(tmp_path: Path, caplog: pytest.LogCaptu
     assert "bands" not in caplog.text
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".webp", ".bmp"])
+@pytest.mark.parametrize("suffix", [".jpg", ".webp", ".bmp", ".avif"])
 def test_a_result_that_is_encoded_whole_is_refused_before_the_work_where_memory_does_not_suffice(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
     write_image(source := tmp_path / "in.png", waves(70, 50, KINDS[2]))

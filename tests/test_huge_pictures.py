@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import huge_pictures
-from benchmarks.huge_pictures import KIND, MOST_BYTES, MOST_GROWTH, huge_picture_tables
+from benchmarks.huge_pictures import KIND, MOST_BYTES, MOST_GROWTH, huge_picture_tables, scale_of
 from benchmarks.inputs import RECORDS
 from benchmarks.render import load_records, of_kind, section
 from srn_deploy.benchmark.records import Record
@@ -25,9 +25,12 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Record:
 
 def test_every_run_is_recorded_with_its_figures(study: Record) -> None:
     runs = study.results["runs"]
-    assert [(run["side_px"], run["backend"], run["suffix"]) for run in runs] == [
+    assert [(run["side_px"], run["backend"], run["suffix"], run["scale"]) for run in runs] == [
         (side, *run) for side in (40, 60)
-        for run in (("costless", ".png"), ("costless", ".tif"), ("default", ".png"))]
+        for run in (("costless", ".png", 4), ("costless", ".tif", 4), ("costless", ".png", 1.5),
+                    ("costless", ".tif", 1.5), ("default", ".png", 4))]
+    assert all(run["target_bytes"] > other["target_bytes"] for run, other in zip(runs, runs[2:], strict=False)
+               if (run["scale"], other["scale"]) == (4, 1.5))
     assert all(min(run[figure] for figure in ("seconds", "peak_bytes", "source_bytes", "target_bytes")) > 0
                for run in runs)
 
@@ -50,10 +53,10 @@ def test_a_picture_is_drawn_in_bands_without_a_seam(tmp_path: Path, monkeypatch:
 
 def test_the_recorded_runs_stay_within_the_memory_that_is_promised() -> None:
     (record,) = of_kind(load_records(RECORDS), KIND)
-    peaks: dict[tuple[str, str], dict[int, int]] = {}
+    peaks: dict[tuple[str, str, float], dict[int, int]] = {}
     for run in record.results["runs"]:
-        peaks.setdefault((run["backend"], run["suffix"]), {})[run["side_px"]] = run["peak_bytes"]
-    assert {("costless", ".png"), ("costless", ".tif"), ("default", ".png")} <= peaks.keys()
+        peaks.setdefault((run["backend"], run["suffix"], scale_of(run)), {})[run["side_px"]] = run["peak_bytes"]
+    assert {("costless", ".png", 4), ("costless", ".tif", 4), ("default", ".png", 4)} <= peaks.keys()
     for by_side in peaks.values():
         assert max(by_side.values()) <= MOST_BYTES
         assert max(by_side.values()) - min(by_side.values()) <= MOST_GROWTH * max(by_side.values())
