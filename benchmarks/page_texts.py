@@ -6,9 +6,10 @@ COMMAND = "python -m benchmarks.render"
 
 INTRODUCTION = f"""# Benchmarks
 
-This page and its plots are rendered by `{COMMAND}` from the records in [records/](records);
-a test fails when they are stale. A record is the figures of one run with its environment. All commands run in
-the root of a checkout with the `dev` extra installed. Images come from the folder that `SRN_DATA` names."""
+This page, its plots and [report.html](report.html), the same with charts and tables that can be sorted, are
+rendered by `{COMMAND}` from the records in [records/](records); a test fails when they are stale. A
+record is the figures of one run with its environment. All commands run in the root of a checkout
+with the `dev` extra installed. Images come from the folder that `SRN_DATA` names."""
 
 TILING = """## Tiles against the whole image
 

@@ -27,14 +27,16 @@ from benchmarks.gpu_table import report_table
 from benchmarks.inputs import BENCHMARKS, PLOTS, RECORDS
 from benchmarks.page_texts import ABLATION, FILE_TO_FILE, GPU, INTRODUCTION, MEMORY, PAPER, PHOTO, TILING
 from benchmarks.plots import digest, draw_tiling
+from benchmarks.report_page import PAGE as REPORT_PAGE
+from benchmarks.report_page import rendered_report
 from benchmarks.zoo_results import KIND as ZOO
-from srn_deploy.benchmark.environment import Environment
 from srn_deploy.benchmark.figure import draw_figure_1
 from srn_deploy.benchmark.paper_page import page as paper_page
 from srn_deploy.benchmark.records import Record
 from srn_deploy.benchmark.summary import doubts, summarise
 from srn_deploy.benchmark.tables import markdown_table
 from srn_deploy.registry.shipped import shipped_models
+from srn_deploy.report.circumstances import busy, environment_line
 from srn_deploy.system.atomic import replacing
 
 TILING_PLOT = "tiling.png"
@@ -50,10 +52,6 @@ EXAMPLE_PX, LARGE_PX = 510 * 339, 4000 * 3000
 
 TIMED = ("file-to-file", "memory", "cpu-process", "pipeline", "video", huge_pictures.KIND)
 """Kinds of records whose figures other programs spoil."""
-
-BUSY_LOAD = 0.5
-"""Times with two threads show it when other programs take half a core."""
-
 
 def main() -> None:
     """Write the pages and the plots."""
@@ -84,8 +82,9 @@ def of_kind(records: Sequence[Record], kind: str) -> list[Record]:
 
 
 def pages(records: Sequence[Record]) -> dict[str, str]:
-    """File name to Markdown."""
+    """File name to text."""
     made = {"README.md": rendered(records)}
+    made[REPORT_PAGE] = rendered_report(made["README.md"], records)
     for record in of_kind(records, "ablation"):
         made["ablation.md"] = f"{rendered_ablation(record)}\n\n{environment_line(record.environment)}\n"
     return made
@@ -241,10 +240,7 @@ def cautions(record: Record) -> list[str]:
                         "ratio": results["time_ratios"]})
     if record.kind == "pipeline":
         reasons += doubts({row["name"]: row["shares"] for row in (*results["formats"], results["sleepers"])})
-    load = record.environment.load_1min
-    if record.kind in TIMED and load is not None and load > BUSY_LOAD:
-        reasons.append(f"Other programs were running (load {load:g} before the start): measure again without them.")
-    reasons += outdated(results)
+    reasons += [*(busy(record.environment) if record.kind in TIMED else []), *outdated(results)]
     return ["\n".join(f"- Careful: {doubt}" for doubt in reasons)] if reasons else []
 
 
@@ -256,16 +252,6 @@ def outdated(results: Mapping[str, Any]) -> list[str]:
     shipped = shipped_models()
     return [f"{name} has other weights by now: measure again." for name, sha256 in measured.items()
             if name in shipped and sha256 not in (shipped[name].checkpoint.sha256, shipped[name].graph.sha256)]
-
-
-def environment_line(environment: Environment) -> str:
-    """The whole environment as one sentence."""
-    memory = "memory unknown" if environment.memory_gib is None else f"{environment.memory_gib} GiB"
-    load = "" if environment.load_1min is None else f", load {environment.load_1min:g} before the start"
-    versions = ", ".join(f"{library} {version}" for library, version in environment.versions.items())
-    return (f"Environment: {environment.date}; {environment.cpu}, {environment.threads} threads on "
-            f"{environment.logical_cores} logical cores, {memory}{load}; GPU: {environment.gpu}; {environment.system}; "
-            f"Python {environment.python}, {versions}.")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import json
 import re
 from pathlib import Path
@@ -16,6 +17,8 @@ from markupsafe import escape
 from msgspec.structs import replace
 
 from benchmarks.inputs import RECORDS
+from benchmarks.render import NOT_MEASURED, load_records, pages
+from benchmarks.report_page import PAGE
 from srn_deploy.benchmark.records import Record
 from srn_deploy.cli import main
 from srn_deploy.errors import MissingPackage, OptionError
@@ -26,17 +29,20 @@ from srn_deploy.report.studies import study_blocks, study_cautions
 from tests.environments import ENVIRONMENT
 from tests.report_records import STEADY, STUDY, TUNED, evaluation, write_all
 
+MOST_BYTES = 500_000
+"""Of the page of this project: it is part of every checkout."""
+
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return write_all(tmp_path_factory.mktemp("records"))
 
 
 @pytest.fixture(scope="module")
-def sections(pages: list[Path]) -> dict[str, ReportSection]:
-    return {section.title: section for section in sections_of(read_documents(pages))}
+def sections(files: list[Path]) -> dict[str, ReportSection]:
+    return {section.title: section for section in sections_of(read_documents(files))}
 
 
 def tables(section: ReportSection) -> list[DataTable]:
@@ -99,14 +105,28 @@ def test_a_study_becomes_tables_with_units_and_bars_of_its_samples(sections: dic
     assert rows.rows[1][2] == "–"
     (chart,) = charts(sections[STUDY.title])
     assert (chart.unit, [(row.name, row.low, row.middle, row.high) for row in chart.rows]) == (
-        "s", [("rows · granite · wall", 1.0, 3.0, 5.0), ("rows · basalt · wall", 2.0, 2.0, 2.0)])
-    assert any("wall, s: the quartiles lie" in caution for caution in sections[STUDY.title].cautions)
+        "s", [("granite · wall", 1.0, 3.0, 5.0), ("basalt · wall", 2.0, 2.0, 2.0)])
+    assert any("granite · wall: the quartiles lie" in caution for caution in sections[STUDY.title].cautions)
 
 
 def test_every_record_of_this_project_can_be_reported() -> None:
     found = sections_of(read_documents(sorted(RECORDS.glob("*.json"))))
     assert len(found) > 10
     assert all(section.blocks for section in found)
+
+
+def test_the_page_of_this_project_has_the_chapters_of_its_readme_with_charts_and_is_small() -> None:
+    records = load_records(RECORDS)
+    made = pages(records)
+    page = made[PAGE]
+    chapters = map(html.unescape, re.findall("<h2>(.*?)</h2>", page))
+    assert list(chapters) == [*re.findall("^## (.*)$", made["README.md"], flags=re.M), "Quality"]
+    assert page.count("<svg") > 10
+    assert "Figure 1" in page
+    assert len(page) < MOST_BYTES
+    empty = pages([])[PAGE]
+    assert empty.count(NOT_MEASURED) == pages([])["README.md"].count(NOT_MEASURED) > 0
+    assert "<svg" not in empty
 
 
 def test_the_papers_tables_come_with_figure_1_and_the_quality_that_was_measured() -> None:
@@ -119,12 +139,12 @@ def test_the_papers_tables_come_with_figure_1_and_the_quality_that_was_measured(
     assert quality.title == "Quality"
 
 
-def test_the_same_records_give_the_same_file(pages: list[Path]) -> None:
-    assert report(pages) == report(pages)
+def test_the_same_records_give_the_same_file(files: list[Path]) -> None:
+    assert report(files) == report(files)
 
 
-def test_a_file_that_is_named_twice_is_shown_once(pages: list[Path]) -> None:
-    assert report([pages[0], pages[0]]) == report([pages[0]])
+def test_a_file_that_is_named_twice_is_shown_once(files: list[Path]) -> None:
+    assert report([files[0], files[0]]) == report([files[0]])
 
 
 def test_records_of_different_environments_are_told(tmp_path: Path) -> None:
@@ -146,8 +166,8 @@ def test_nothing_that_stands_in_a_record_becomes_html(tmp_path: Path) -> None:
     assert "<img" not in page
 
 
-def test_the_file_names_no_address_and_forbids_itself_every_request(pages: list[Path]) -> None:
-    page = report(pages)
+def test_the_file_names_no_address_and_forbids_itself_every_request(files: list[Path]) -> None:
+    page = report(files)
     assert "default-src 'none'" in page
     assert re.findall(r"https?:|//[a-z]", re.sub(r"<script>.*?</script>", "", page, flags=re.S)) == []
     assert re.findall(r'(?:src|href)="(?!#|data:)', page) == []
@@ -184,29 +204,29 @@ def test_a_missing_file_a_folder_and_none_at_all_are_refused(tmp_path: Path) -> 
         report([])
 
 
-def test_without_the_extra_its_install_line_is_the_remedy(monkeypatch: pytest.MonkeyPatch, pages: list[Path]) -> None:
+def test_without_the_extra_its_install_line_is_the_remedy(monkeypatch: pytest.MonkeyPatch, files: list[Path]) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "jinja2" else name)
     with pytest.raises(MissingPackage, match="needs jinja2") as caught:
-        report(pages)
+        report(files)
     assert ".[report]" in caught.value.remedy
 
 
-def test_the_command_writes_the_file_into_a_new_folder_and_says_so(tmp_path: Path, pages: list[Path]) -> None:
+def test_the_command_writes_the_file_into_a_new_folder_and_says_so(tmp_path: Path, files: list[Path]) -> None:
     target = tmp_path / "new" / "page.html"
-    ended = CliRunner().invoke(main, ["report", *map(str, pages), "-o", str(target)])
+    ended = CliRunner().invoke(main, ["report", *map(str, files), "-o", str(target)])
     assert ended.exit_code == 0, ended.output
-    assert target.read_text(encoding="utf-8") == report(pages)
+    assert target.read_text(encoding="utf-8") == report(files)
     assert str(target) in ended.stderr
 
 
 def test_a_file_in_the_way_of_the_folder_is_wrong_usage_and_a_bad_record_leaves_what_was_there(
-        tmp_path: Path, pages: list[Path]) -> None:
+        tmp_path: Path, files: list[Path]) -> None:
     (tmp_path / "file").touch()
-    ended = CliRunner().invoke(main, ["report", str(pages[0]), "-o", str(tmp_path / "file" / "page.html")])
+    ended = CliRunner().invoke(main, ["report", str(files[0]), "-o", str(tmp_path / "file" / "page.html")])
     assert ended.exit_code == 2
     (tmp_path / "page.html").write_text("before", encoding="utf-8")
     (tmp_path / "odd.json").write_text("{", encoding="utf-8")
-    ended = CliRunner().invoke(main, ["report", str(pages[0]), str(tmp_path / "odd.json"), "-o",
+    ended = CliRunner().invoke(main, ["report", str(files[0]), str(tmp_path / "odd.json"), "-o",
                                       str(tmp_path / "page.html")])
     assert ended.exit_code == 1
     assert "odd.json" in ended.stderr

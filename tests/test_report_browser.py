@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmarks.inputs import BENCHMARKS
+from benchmarks.report_page import PAGE
 from srn_deploy.report import report
 from tests.chromium import chromium, needs_chromium
 from tests.report_records import write_all, write_pictures
@@ -116,6 +118,21 @@ def test_printed_it_is_a_pdf_with_all_candidates_side_by_side_and_without_the_sl
     page.emulate_media(media="print")
     assert page.locator(".slider").is_hidden()
     assert page.locator(".strip img").count() == 4
+
+
+@pytest.mark.parametrize("width", [390, 1600])
+def test_the_page_of_this_project_opens_without_a_request_and_fits(browser: Browser, width: int) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 900})
+    page = context.new_page()
+    told: list[str] = []
+    page.on("console", lambda message: told.append(message.text))
+    page.on("request", lambda asked: told.append(asked.url))
+    address = (BENCHMARKS / PAGE).as_uri()
+    page.goto(address)
+    assert told == [address]
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.locator("th button").count() > 100
+    context.close()
 
 
 def test_without_a_script_everything_is_there(browser: Browser, file: Path) -> None:

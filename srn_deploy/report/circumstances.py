@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from srn_deploy.benchmark.environment import Environment, differences
 
+BUSY_LOAD = 0.5
+"""Times with two threads show it when other programs take half a core."""
+
 
 def environment_line(environment: Environment) -> str:
     """The whole environment as one sentence."""
@@ -29,3 +32,11 @@ def mixed_environments(environments: Sequence[Environment]) -> list[str]:
     sentence = (f"These records were not measured in one environment; they differ in {', '.join(sorted(fields))}. "
                 "Compare figures of one record, or records of one environment.")
     return [sentence]
+
+
+def busy(environment: Environment) -> list[str]:
+    """One sentence where other programs were running before times were taken; else none."""
+    load = environment.load_1min
+    if load is None or load <= BUSY_LOAD:
+        return []
+    return [f"Other programs were running (load {load:g} before the start): measure again without them."]

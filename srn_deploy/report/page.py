@@ -26,6 +26,9 @@ from srn_deploy.report.content import (
 )
 from srn_deploy.report.drawing import Drawing, draw_scatter, draw_spreads
 
+_SCROLLED = '<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>'
+"""A wide table scrolls by itself, so that the page does not; texts cannot hold its mark, because they are escaped."""
+
 _KINDS = {Paragraph: "paragraph", MarkdownText: "markdown", DataTable: "table", SpreadChart: "chart",
           ScatterChart: "chart", PictureComparison: "pictures"}
 
@@ -73,4 +76,5 @@ def _markdown(text: str) -> Markup:
             if inner.type == "image":
                 inner.type, inner.tag = "html_inline", ""
                 inner.content = Markup('<a href="{}">{}</a>').format(inner.attrs.get("src", ""), inner.content)
-    return Markup(parser.renderer.render(tokens, parser.options, {}))
+    made = parser.renderer.render(tokens, parser.options, {})
+    return Markup(made.replace("<table>", _SCROLLED).replace("</table>", "</table></div>"))

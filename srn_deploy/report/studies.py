@@ -10,10 +10,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from srn_deploy.benchmark.environment import Environment
 from srn_deploy.benchmark.records import Record
 from srn_deploy.benchmark.summary import FEW_SAMPLES, doubts, summarise
 from srn_deploy.report.axes import in_digits
+from srn_deploy.report.circumstances import busy
 from srn_deploy.report.content import Block, DataTable, Paragraph, SpreadChart, SpreadRow
 
 _UNITS = {"ms": "ms", "s": "s", "seconds": "s", "db": "dB", "px": "px", "bytes": "MiB", "mib": "MiB", "gib": "GiB",
@@ -24,14 +24,17 @@ _PER_UNIT = {"bytes": 2**20}
 
 _OF_TIME = ("ms", "s")
 
+_WITHOUT_UNIT = ("ratio", "ratios", "share", "shares", "samples")
+"""Words in the names of samples that have none."""
+
+_UNNAMED = ("rows", "networks")
+"""Names of lists that say nothing."""
+
 LONGEST_CELL = 80
 """Characters; what is longer is cut, as a list of names can be."""
 
 MOST_BARS = 24
 """In one chart."""
-
-BUSY_LOAD = 0.5
-"""Times with two threads show it when other programs take half a core."""
 
 
 def study_blocks(record: Record) -> list[Block]:
@@ -49,29 +52,19 @@ def study_blocks(record: Record) -> list[Block]:
 
 
 def study_charts(record: Record) -> list[SpreadChart]:
-    """One chart for each unit in which there are series of samples; those of one sample count as none."""
+    """One chart for each unit in which there are series of samples, and one for ratios and shares."""
     series: dict[str, dict[str, Sequence[float]]] = {}
     for path, samples in _series(record.results, ()):
-        name, unit = _split(path[-1])
-        measured = next((unit for part in reversed(path) if (unit := _split(part)[1])), unit)
-        words = [part for part in (*map(_title, path[:-1]), name) if part]
-        series.setdefault(measured, {})[" · ".join(words)] = samples
+        unit = _unit_of(path)
+        if unit or any(word in path[-1].split("_") for word in _WITHOUT_UNIT):
+            series.setdefault(unit, {})[_name_of(path)] = samples
     return [_chart(unit, found) for unit, found in series.items()]
 
 
 def study_cautions(record: Record) -> list[str]:
     """Few samples or wide spreads of times, and other programs that were running while times were taken."""
-    timed = {" · ".join(map(_title, path)): samples for path, samples in _series(record.results, ())
-             if any(_split(part)[1] in _OF_TIME for part in path)}
+    timed = {_name_of(path): samples for path, samples in _series(record.results, ()) if _unit_of(path) in _OF_TIME}
     return [*doubts(timed), *(busy(record.environment) if timed else [])]
-
-
-def busy(environment: Environment) -> list[str]:
-    """One sentence where other programs were running before times were taken; else none."""
-    load = environment.load_1min
-    if load is None or load <= BUSY_LOAD:
-        return []
-    return [f"Other programs were running (load {load:g} before the start): measure again without them."]
 
 
 def _chart(unit: str, series: Mapping[str, Sequence[float]]) -> SpreadChart:
@@ -89,11 +82,22 @@ def _series(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
     if isinstance(value, Mapping):
         for name, inner in value.items():
             yield from _series(inner, (*path, str(name)))
-    elif _is_samples(value):
+    elif path and _is_samples(value, path[-1]):
         yield path, [sample / _divisor(path[-1]) for sample in value]
     elif isinstance(value, list):
         for number, inner in enumerate(value, 1):
             yield from _series(inner, (*path, _row_name(inner, number)))
+
+
+def _unit_of(path: Sequence[str]) -> str:
+    """Of the last name on the way that has one."""
+    return next((unit for part in reversed(path) if (unit := _split(part)[1])), "")
+
+
+def _name_of(path: Sequence[str]) -> str:
+    """The names on the way to samples, without units."""
+    names = [_split(part)[0] for part in path if part not in _UNNAMED]
+    return " · ".join(name for name in names if name)
 
 
 def _row_name(row: Any, number: int) -> str:
@@ -129,9 +133,12 @@ def _flat(row: Mapping[str, Any], before: str = "") -> dict[str, Any]:
     return flat
 
 
-def _is_samples(value: Any) -> bool:
-    return isinstance(value, list) and len(value) > 1 and all(
-        isinstance(one, int | float) and not isinstance(one, bool) and math.isfinite(one) for one in value)
+def _is_samples(value: Any, name: str) -> bool:
+    """Several numbers that were measured. Whole numbers are sizes, seeds and settings, unless they count bytes."""
+    if not isinstance(value, list) or len(value) < 2:
+        return False
+    is_number = all(isinstance(one, int | float) and not isinstance(one, bool) and math.isfinite(one) for one in value)
+    return is_number and (name.endswith("bytes") or any(isinstance(one, float) for one in value))
 
 
 def _cell(value: Any, name: str = "") -> str:
@@ -145,7 +152,7 @@ def _cell(value: Any, name: str = "") -> str:
         return in_digits(value)
     if isinstance(value, int):
         return f"{value:,}" if divisor == 1 else in_digits(value / divisor)
-    if _is_samples(value):
+    if _is_samples(value, name):
         summary = summarise([one / divisor for one in value])
         few = f", {summary.samples} samples" if summary.samples < FEW_SAMPLES else ""
         return f"{in_digits(summary.median)} ({in_digits(summary.minimum)} … {in_digits(summary.maximum)}{few})"
