@@ -72,6 +72,35 @@ def test_it_gives_what_onnx_runtime_gives_for_batches_of_any_size(graphs: dict[s
         assert np.abs(ours.run(batch).astype(np.float64) - theirs.run(batch)).max() <= bound
 
 
+class CountingModel:
+    """A compiled model that counts how often its memory is given back."""
+
+    def __init__(self, model: Any) -> None:
+        self.model, self.released = model, 0
+
+    def release_memory(self) -> None:
+        self.released += 1
+        self.model.release_memory()
+
+
+@needs_openvino
+def test_memory_of_a_large_run_is_kept_for_the_next_of_its_shape_and_given_back_for_another(
+        graphs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = open_backend(graphs["deploy"], "openvino")
+    model = CountingModel(vars(backend)["_model"])
+    monkeypatch.setattr(backend, "_model", model)
+    monkeypatch.setattr("srn_deploy.backends.batch._KEPT_BYTES", 40 * 51 * backend.spec.activation_bytes_per_px)
+    large, small = PICTURE[None], PICTURE[None, :24, :24]
+    first = backend.run(large)
+    np.testing.assert_array_equal(backend.run(large), first)
+    assert model.released == 0
+    backend.run(small)
+    assert model.released == 1
+    backend.run(small)
+    np.testing.assert_array_equal(backend.run(large), first)
+    assert model.released == 1
+
+
 @needs_openvino
 def test_what_was_taken_is_said(graphs: dict[str, Path], caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "srn_deploy")

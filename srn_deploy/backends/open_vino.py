@@ -64,6 +64,7 @@ class OpenVinoBackend:
         """Of the compiled model; a certificate of it holds for equal ones."""
         self._spec, self._model = _opened(path, self.identity, self._threads)
         self._request: Any = self._model.create_infer_request()
+        self._large_shape: tuple[int, ...] | None = None
         sides = [side.get_length() if side.is_static else None for side in self._model.inputs[0].partial_shape]
         self._limits = fixed_limits(sides, self._spec)
 
@@ -83,9 +84,8 @@ class OpenVinoBackend:
         check_batch(batch, geometry, self._spec, self._limits)
         pixels = to_portable(batch) if portable else batch
         with self._working():
+            self._keep_memory_for(pixels)
             upscaled = _Pass(self._request, pixels, matrices_of(batch, geometry, self._spec), self._spec).run()
-            if is_large_run(pixels, self._spec):
-                self._model.release_memory()
         return from_portable(upscaled, batch.dtype) if portable else upscaled
 
     def prepare(self, shape: tuple[int, int, int]) -> Callable[[], None]:
@@ -100,6 +100,12 @@ class OpenVinoBackend:
                 one.run()
 
         return step
+
+    def _keep_memory_for(self, pixels: Batch) -> None:
+        """Give back the memory of a large run unless this one has its shape: the tiles of an image share theirs."""
+        if self._large_shape not in (None, pixels.shape):
+            self._model.release_memory()
+        self._large_shape = pixels.shape if is_large_run(pixels, self._spec) else None
 
     def close(self) -> None:
         """Free the model; calling it twice is harmless."""

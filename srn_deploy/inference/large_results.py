@@ -11,8 +11,9 @@ from srn_deploy.inference.sizing import needs_network
 from srn_deploy.inference.upscale import fits
 from srn_deploy.system.memory import available_bytes
 
-LARGE_RESULT_BYTES = 2**28
-"""From this size on a result is made by bands: 256 MiB, a photograph of 5.6 megapixels four times as large."""
+LARGE_RESULT_BYTES = 2**26
+"""From this size on a result is made by bands: 64 MiB, a photograph of 1.4 megapixels four times as large. Bands are
+encoded on every core while the network works; what is encoded whole waits for the network, and takes one core."""
 
 SHARE_OF_MEMORY = 8
 """A result is also large if it takes more than one part in this many of the memory that is available."""
