@@ -19,7 +19,7 @@ from srn_deploy.system.cuda_driver import why_no_gpu
 from tests.test_installation import fresh_environment
 
 OF_EXTRAS = ("torch", "onnx-", "onnxscript", "onnx_ir", "safetensors", "matplotlib", "mpl_", "cuda",
-             "openvino", "tensorrt", "pycuda", "nvidia", "pynvml")
+             "openvino", "tensorrt", "pycuda", "nvidia", "pynvml", "av")
 """How names in the folder of libraries begin that the base installation does not bring; and `onnx` itself."""
 
 OWN_KEYS = {"feature", "name", "state", "detail", "fix"}
@@ -117,11 +117,15 @@ def test_a_bare_installation_works_and_each_extra_is_named_with_the_command_that
     done = run("--json", "--device", "cpu", python=python, cwd=repository)
     assert done.returncode == 0, done.stdout + done.stderr
     found = by_name(json.loads(done.stdout))
-    for name in ("torch", "onnx", "onnxscript", "safetensors", "matplotlib", "openvino", "pycuda", "cuda-bindings"):
+    for name in ("torch", "onnx", "onnxscript", "safetensors", "matplotlib", "openvino", "pycuda", "cuda-bindings",
+                 "av"):
         assert found[name]["state"] == "optional", found[name]
     assert found["onnx"]["fix"].endswith("pip install -e '.[torch]'")
     assert "for export, train" in found["torch"]["detail"]
     assert found["openvino"]["fix"].endswith("pip install -e '.[openvino]'")
+    assert (found["av"]["feature"], found["av"]["detail"]) == (
+        "Videos (PyAV)", "not installed; needed for upscale of videos (it is PyAV)")
+    assert found["av"]["fix"].endswith("pip install -e '.[video]'")
     assert "install 'tensorrt>=10.15,<12'" in found["tensorrt"]["fix"]
     assert "'pycuda>=2025.1'" in found["pycuda"]["fix"]
 

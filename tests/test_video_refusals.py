@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from srn_deploy.errors import OptionError, SrnDeployError, UnreadableVideo, UnsupportedVideo, UnwritableVideo
-from srn_deploy.video import scan
+from srn_deploy.system.cuda_driver import why_no_gpu
+from srn_deploy.video import encoders, scan
 from srn_deploy.video import segments as cutting
 from srn_deploy.video.colour import BT2020, PQ, SMPTE170M, FrameColour
 from srn_deploy.video.decoding import SegmentReader
@@ -134,6 +135,28 @@ def test_an_encoder_that_is_not_there_or_does_not_fit_is_refused(tmp_path: Path,
     kind = UnwritableVideo if codec == "libx264" else OptionError
     assert ("transparency" if codec == "libx264" else told) in refused(
         source, tmp_path / "out.mkv", kind, VideoOptions(codec=codec))
+
+
+@pytest.mark.parametrize(("codec", "instead"), [("h264_nvenc", "libx264"), ("hevc_nvenc", "libx265"),
+                                                ("av1_nvenc", "libsvtav1")])
+def test_nvenc_without_a_gpu_says_what_it_needs_before_any_encoder_is_opened(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str, instead: str) -> None:
+    source = make_clip(tmp_path / "in.mkv")
+    monkeypatch.setattr(encoders, "why_no_gpu", lambda: "no NVIDIA driver on this machine")
+    told = refused(source, tmp_path / "out.mkv", UnwritableVideo, VideoOptions(codec=codec))
+    assert told == (f"{codec} cannot encode here: no NVIDIA driver on this machine.\nIt needs an NVIDIA GPU that has "
+                    f"NVENC, and its driver. Use --codec {instead}, which encodes on the CPU.")
+
+
+@pytest.mark.skipif(not why_no_gpu(), reason="the GPU may have NVENC")
+@pytest.mark.skipif("h264_nvenc" not in av.codecs_available, reason="this PyAV has no NVENC")
+def test_nvenc_that_does_not_open_says_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU without NVENC: the driver is there, and the encoder does not open."""
+    source = make_clip(tmp_path / "in.mkv")
+    monkeypatch.setattr(encoders, "why_no_gpu", lambda: "")
+    told = refused(source, tmp_path / "out.mkv", UnwritableVideo, VideoOptions(codec="h264_nvenc"))
+    assert told.startswith("h264_nvenc cannot encode here: ")
+    assert "It needs an NVIDIA GPU that has NVENC" in told
 
 
 def test_a_decoder_that_pyav_lacks_is_an_error_with_its_remedy(tmp_path: Path) -> None:

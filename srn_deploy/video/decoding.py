@@ -110,8 +110,10 @@ class SegmentReader:
                                   remedy="Fetch it again, or conceal the damage: "
                                          "ffmpeg -i IN -c:v ffv1 -c:a copy OUT.mkv")
         if (frame.height, frame.width) != (self._picture.height, self._picture.width):
-            raise UnsupportedVideo(f"{self._path}: its frames change from {self._picture.width} x "
-                                   f"{self._picture.height} to {frame.width} x {frame.height} pixels.",
+            (height, width), (new_height, new_width) = self._picture.upright, self._picture.turned(frame.height,
+                                                                                                   frame.width)
+            raise UnsupportedVideo(f"{self._path}: its frames change from {width} x {height} to {new_width} x "
+                                   f"{new_height} pixels.",
                                    remedy="Give it one size first: ffmpeg -i IN -vf scale=W:H OUT")
         check_progressive(self._path, frame, self._context)
 

@@ -17,6 +17,7 @@ from av.format import ContainerFormat
 from av.format import Flags as FormatFlags
 
 from srn_deploy.errors import OptionError, UnwritableVideo
+from srn_deploy.system.cuda_driver import why_no_gpu
 from srn_deploy.video.colour import FrameColour, as_yuv
 from srn_deploy.video.files import VideoContainer, container_of
 from srn_deploy.video.layout import ColourModel, PixelLayout, closest
@@ -40,6 +41,9 @@ _FIXED: dict[str, dict[str, str]] = {
 
 _ANY_SIZE = frozenset(("ffv1", "libvpx-vp9", "prores_ks", "libx264rgb"))
 """Encoders that take odd sides with subsampled chroma."""
+
+_NVENC = {"h264_nvenc": "libx264", "hevc_nvenc": "libx265", "av1_nvenc": "libsvtav1"}
+"""Encoders of NVIDIA's GPUs, to one of the same format that encodes on the CPU."""
 
 _GLOBAL_HEADER: int = FormatFlags.global_header.value  # type: ignore[assignment]  # a flag, by PyAV's annotations
 
@@ -81,11 +85,13 @@ def plan_encoding(target: Path, picture: Picture, size: tuple[int, int], rate: F
     """Choose encoder and layout for frames that become (height, width) large.
 
     Raises OptionError for an encoder or an option that does not exist, and UnwritableVideo where no encoder of the
-    container holds the frames.
+    container holds the frames, and for one of NVIDIA's where there is no GPU.
     """
     container = container_of(target)
     height, width = size
     encoder, layout = _chosen(container, picture.layout, size, options)
+    if is_nvenc(encoder) and (reason := why_no_gpu()):
+        raise no_nvenc(encoder, reason)
     colour = as_yuv(picture.colour) if layout.kind is not ColourModel.RGB else picture.colour
     return Encoding(encoder=encoder, layout=layout, colour=colour, height=height, width=width,
                     rate=_simple(rate), sample_aspect=picture.sample_aspect, threads=threads,
@@ -144,6 +150,18 @@ def layouts_of(encoder: str) -> list[PixelLayout]:
                     for has_alpha, names in _INTERLEAVED.items() if offered & set(names)]
 
 
+def is_nvenc(encoder: str) -> bool:
+    """Whether an encoder is one of NVIDIA's GPUs."""
+    return encoder in _NVENC
+
+
+def no_nvenc(encoder: str, reason: str) -> UnwritableVideo:
+    """The error for such an encoder where there is no GPU, or one that refuses; reason: a clause."""
+    return UnwritableVideo(f"{encoder} cannot encode here: {reason}.",
+                           remedy=f"It needs an NVIDIA GPU that has NVENC, and its driver. Use --codec "
+                                  f"{_NVENC[encoder]}, which encodes on the CPU.")
+
+
 def _unknown(encoder: str) -> OptionError:
     ours = [name for name in (*_QUALITY, "prores_ks", "ffv1", "mpeg4") if name in av.codecs_available]
     return OptionError(f"This PyAV has no encoder of videos called {encoder!r}.",
@@ -187,10 +205,11 @@ def encoder_of(encoding: Encoding, target: Path) -> av.VideoCodecContext:
     try:
         context.open()
     except (av.error.FFmpegError, ValueError) as error:
+        if is_nvenc(encoding.encoder):
+            raise no_nvenc(encoding.encoder, reason_of(error)) from error
         raise UnwritableVideo(f"{encoding.encoder} cannot write {encoding.width} x {encoding.height} pixels in "
                               f"{encoding.layout.described()} here: {reason_of(error)}.",
-                              remedy="Check --encoder-option and --crf, or choose another --codec; NVENC needs an "
-                                     "NVIDIA GPU with its driver.") from error
+                              remedy="Check --encoder-option and --crf, or choose another --codec.") from error
     return context
 
 

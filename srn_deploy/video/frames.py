@@ -73,8 +73,7 @@ class FramePipeline:
         self._decode, self._encode = ThreadPoolExecutor(1, "decode"), ThreadPoolExecutor(1, "encode")
         self._convert = ThreadPoolExecutor(AHEAD, "convert")
         self._writing: deque[Future[None]] = deque()
-        self._runs_network = needs_network(work.job.size, work.picture.height, work.picture.width,
-                                           factor=work.setup.backend.spec.scale)
+        self._runs_network = needs_network(work.job.size, *work.picture.upright, factor=work.setup.backend.spec.scale)
 
     def upscale(self, frames: Iterator[TimedPlanes], path: Path, on_frame: Callable[[], None]) -> None:
         """Upscale and encode the frames of one segment; it is written to `path`, whole, by the end of the next one.

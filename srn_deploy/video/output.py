@@ -17,7 +17,7 @@ from av.stream import AttachmentStream, Disposition, Stream
 
 from srn_deploy.errors import UnwritableVideo
 from srn_deploy.inference.video_names import FORMATS
-from srn_deploy.video.encoders import Encoding, check_options, configure
+from srn_deploy.video.encoders import Encoding, check_options, configure, is_nvenc, no_nvenc
 from srn_deploy.video.files import container_of
 from srn_deploy.video.library import reason_of
 from srn_deploy.video.scan import Scan
@@ -98,6 +98,9 @@ def start_output(container: OutputContainer, source: InputContainer, scanned: Sc
     try:
         container.start_encoding()
     except (av.error.FFmpegError, ValueError) as error:
+        for encoder in (each.encoding.encoder for each in targets.values()):
+            if is_nvenc(encoder):
+                raise no_nvenc(encoder, reason_of(error)) from error
         raise UnwritableVideo(f"{target}: {target.suffix} does not hold what {scanned.path} has: {reason_of(error)}.",
                               remedy=_elsewhere(target)) from error
     return Output(container=container, videos=videos, copied=copied, copied_from=tuple(kept))

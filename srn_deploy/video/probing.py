@@ -45,6 +45,17 @@ class Picture:
     alpha_decoder: str | None = None
     """The decoder to take instead of FFmpeg's own."""
 
+    @property
+    def upright(self) -> tuple[int, int]:
+        """(height, width) of a frame as it is shown."""
+        return self.turned(self.height, self.width)
+
+    def turned(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of stored frames as they are shown, or the other way round."""
+        matrix = self.display_matrix
+        is_sideways = matrix is not None and abs(matrix[1]) > abs(matrix[0])
+        return (width, height) if is_sideways else (height, width)
+
 
 def probe(path: Path, index: int) -> Picture:
     """Decode the first frame of a stream. Raises UnreadableVideo or UnsupportedVideo."""

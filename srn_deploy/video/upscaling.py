@@ -74,8 +74,9 @@ def plan_video(job: Job, setup: Setup, options: VideoOptions, *, max_megapixels:
     for stream in scanned.streams:
         picture = probe(job.source, stream.index)
         if picture.height * picture.width > max_megapixels * _MEGA:
-            raise UnsupportedVideo(f"{job.source}: its frames of {picture.width} x {picture.height} pixels are larger "
-                                   f"than {max_megapixels:g} megapixels.", remedy="Allow it with --max-megapixels.")
+            height, width = picture.upright
+            raise UnsupportedVideo(f"{job.source}: its frames of {width} x {height} pixels are larger than "
+                                   f"{max_megapixels:g} megapixels.", remedy="Allow it with --max-megapixels.")
         if not setup.fallback:
             check_takes(picture.layout.dtype, setup.backend.spec)
         size = _size_of(job, picture, setup.backend.spec.scale)
@@ -92,8 +93,9 @@ def plan_video(job: Job, setup: Setup, options: VideoOptions, *, max_megapixels:
 
 
 def _size_of(job: Job, picture: Picture, factor: int) -> tuple[int, int]:
-    """(height, width) of the result; one that was asked for is rounded down to whole groups of chroma."""
-    height, width = job.size.of(picture.height, picture.width, factor=factor)
+    """(height, width) of the stored result; one that was asked for is that of the frames as they are shown, and rounded
+    down to whole groups of chroma."""
+    height, width = picture.turned(*job.size.of(*picture.upright, factor=factor))
     if job.size.is_free:
         return height, width
     vertical, horizontal = picture.layout.vertical, picture.layout.horizontal
