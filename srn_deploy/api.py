@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import NoneType, TracebackType
-from typing import Self, Unpack, cast
+from typing import Self, TypedDict, Unpack, cast
 
 from srn_deploy.backends import Backend
 from srn_deploy.image.output_size import AS_THE_MODEL_GIVES, OutputSize
@@ -17,6 +17,7 @@ from srn_deploy.inference.guard import Guard
 from srn_deploy.inference.jobs import OnTimes, Outcome, not_timed, run_jobs
 from srn_deploy.inference.ledger import Ledger
 from srn_deploy.inference.plan import Job, plan_jobs
+from srn_deploy.inference.result_options import ResultOptions
 from srn_deploy.inference.setup import Fp32Fallback, Setup
 from srn_deploy.inference.shards import is_single
 from srn_deploy.inference.shared_run import identity_of, run_claimed, run_shared
@@ -31,6 +32,26 @@ from srn_deploy.video.files import need_video_packages
 from srn_deploy.video.options import OnFrame, VideoOptions, ignore_frame
 
 _log = logging.getLogger(__name__)
+
+
+class JobKeywords(FileKeywords, total=False):
+    """Options of `Upscaler.upscale_jobs`."""
+
+    video: VideoOptions | None
+    on_frame: OnFrame
+
+
+class ResultKeywords(TypedDict, total=False):
+    """What is wanted of each result: the fields of ResultOptions, and the pattern of its name."""
+
+    size: OutputSize
+    keep_times: bool
+    frame: int | None
+    name: str | None
+
+
+class UpscaleKeywords(JobKeywords, ResultKeywords, total=False):
+    """Options of `Upscaler.upscale_files`."""
 
 
 class Upscaler:
@@ -86,16 +107,25 @@ class Upscaler:
 
     def upscale_files(self, source: str | Path | Iterable[str | Path], target: str | Path, *, suffix: str | None = None,
                       on_tile: OnTile = no_progress, on_times: OnTimes = not_timed,
-                      **options: Unpack[FileKeywords]) -> Iterator[Outcome]:
+                      **options: Unpack[UpscaleKeywords]) -> Iterator[Outcome]:
         """Upscale a file, several, or all of a folder, images and videos; yield an Outcome for each as it is finished.
 
         target: a file, or a folder: one that exists, ends in a slash, or is for several sources, each of which keeps
-        its name in it. Missing folders are made. suffix: replaces that of every target, as in ".png". For results of
-        a certain size give `upscale_jobs` what `plan_jobs` plans with it. The other
-        options, and what is yielded, are those of `upscale_jobs`. Raises OptionError, UnreadableImage or
-        UnwritableImage at once where the paths do not fit together; no source is ever overwritten.
+        its name in it. Missing folders are made. suffix: replaces that of every target, as in ".png".
+
+        size: of each result, as in OutputSize(width=1600). keep_times: each result has the modification time of its
+        source. frame: which frame of an animation, or page of a TIFF, is upscaled, from 1; then the animations of a
+        folder are taken too. name: what results in a folder are called, as in "{stem}_x{scale}{suffix}". The other
+        options, and what is yielded, are those of `upscale_jobs`.
+
+        Raises OptionError, UnreadableImage or UnwritableImage at once where the paths do not fit together, and
+        OptionError for values that cannot work; no source is ever overwritten.
         """
-        return self.upscale_jobs(plan_jobs(source, target, suffix), on_tile=on_tile, on_times=on_times, **options)
+        wanted = ResultOptions(size=options.pop("size", AS_THE_MODEL_GIVES), frame=options.pop("frame", None),
+                               keep_times=options.pop("keep_times", False))
+        planned = plan_jobs(source, target, suffix, wanted=wanted, name=options.pop("name", None),
+                            factor=self.spec.scale)
+        return self.upscale_jobs(planned, on_tile=on_tile, on_times=on_times, **cast(JobKeywords, options))
 
     def upscale_jobs(self, planned: Iterable[Job], /, *, on_tile: OnTile = no_progress, on_times: OnTimes = not_timed,
                      video: VideoOptions | None = None, on_frame: OnFrame = ignore_frame,

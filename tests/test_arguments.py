@@ -148,6 +148,9 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "upscale_files source": lambda wrong: list(upscaler().upscale_files(wrong, "out.png")),
     "upscale_files target": lambda wrong: list(upscaler().upscale_files("nothing.png", wrong)),
     "upscale_files suffix": lambda wrong: list(upscaler().upscale_files("nothing.png", "out.png", suffix=wrong)),
+    **{f"upscale_files {option}": lambda wrong, option=option: list(  # type: ignore[misc]
+        upscaler().upscale_files("nothing.png", "out.png", **{option: wrong}))
+       for option in ("size", "keep_times", "frame", "name")},
     "upscale_jobs jobs": lambda wrong: list(upscaler().upscale_jobs(wrong)),
     "upscale_jobs quality": lambda wrong: list(upscaler().upscale_jobs([], quality=wrong)),
     "upscale_jobs max_megapixels": lambda wrong: list(upscaler().upscale_jobs([], max_megapixels=wrong)),

@@ -8,7 +8,8 @@ from pathlib import Path
 from srn_deploy.errors import UnreadableImage, UnwritableImage
 from srn_deploy.image.containers import FORMATS, Container
 
-__all__ = ["FORMATS", "SUFFIXES", "container_of", "is_image_name", "read_bytes", "with_written_suffix"]
+__all__ = ["FORMATS", "SUFFIXES", "container_of", "is_animation_name", "is_image_name", "read_bytes",
+           "with_written_suffix"]
 
 _USUAL = {".png": Container.PNG, ".jpg": Container.JPEG, ".jpeg": Container.JPEG, ".webp": Container.WEBP,
           ".tif": Container.TIFF, ".tiff": Container.TIFF, ".bmp": Container.BMP,
@@ -20,6 +21,9 @@ _CONTAINERS = _USUAL | dict.fromkeys((".jfif", ".jpe", ".jfi", ".jif", ".pjpeg",
 _READ_ONLY = dict.fromkeys((".heic", ".heif", ".hif"), "pillow_heif") | {".jxl": "pillow_jxl"}
 """Suffixes of formats that are read and not written, to the package that reads them, an extra."""
 
+_ANIMATIONS = frozenset((".gif", ".apng", ".avifs"))
+"""Suffixes of animations alone: of them one frame is read where one is asked for."""
+
 SUFFIXES = tuple(_USUAL)
 """The usual suffixes of the formats that are read and written; those of `is_image_name` are all."""
 
@@ -30,9 +34,15 @@ def is_image_name(path: Path) -> bool:
     return suffix in _CONTAINERS or (suffix in _READ_ONLY and find_spec(_READ_ONLY[suffix]) is not None)
 
 
+def is_animation_name(path: Path) -> bool:
+    """Whether the suffix of a path is that of animations alone; PNG, WebP and AVIF may be images or animations."""
+    return path.suffix.lower() in _ANIMATIONS
+
+
 def with_written_suffix(path: Path) -> Path:
     """The path of the result of an image in a folder: its own, or one in .png where its format is not written."""
-    return path.with_suffix(".png") if path.suffix.lower() in _READ_ONLY else path
+    suffix = path.suffix.lower()
+    return path.with_suffix(".png") if suffix in _READ_ONLY or suffix in _ANIMATIONS else path
 
 
 def read_bytes(path: Path) -> bytes:

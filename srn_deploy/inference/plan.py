@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import NoneType
@@ -43,7 +43,8 @@ def plan_jobs(sources: str | Path | Iterable[str | Path], target: str | Path, su
 
     One file is written to the path `target`, or into it where it is a folder or ends in a slash; the images of one
     folder into `target`. Of several sources each keeps its name in the folder `target`, as `cp` has it. Missing folders
-    are made when something is written. A source that does not exist and has `*`, `?` or `[` is a pattern.
+    are made when something is written. A source that does not exist and has `*`, `?` or `[` is a pattern. Where
+    `wanted` names a frame, GIF and other animations of a folder are among its images.
 
     suffix: replaces that of every image, as in ".png"; the name of a single target file is kept. name: what each
     result in a folder is called, as in "{stem}_x{scale}{suffix}" (`NamePattern`); factor: that of the model, for
@@ -66,7 +67,8 @@ def plan_jobs(sources: str | Path | Iterable[str | Path], target: str | Path, su
     if suffix is not None:
         container_of(Path(f"any{suffix}"))
     try:
-        jobs = _with_suffix(_planned(named, target), Path(target), suffix)
+        also = is_video_name if wanted.frame is None else _is_video_or_animation
+        jobs = _with_suffix(_planned(named, target, also), Path(target), suffix)
         if len(jobs) == 1 and jobs[0].target == Path(target):
             if not is_video_name(jobs[0].source):  # of videos the run says which containers are written
                 container_of(jobs[0].target)
@@ -116,7 +118,8 @@ class PixelCounts:
             yield height * width
 
 
-def _planned(named: Sequence[Path], target: str | Path) -> list[Job]:
+def _planned(named: Sequence[Path], target: str | Path, also: Callable[[Path], bool]) -> list[Job]:
+    """also: which files of a folder are upscaled beside images, by their names."""
     into = Path(target)
     for source in named:
         _check_exists(source)
@@ -124,9 +127,9 @@ def _planned(named: Sequence[Path], target: str | Path) -> list[Job]:
         return [Job(source=named[0], target=into)]
     _check_is_for_folder(target, named)
     if len(named) == 1:
-        return list(_of_folder(named[0], into, into) if named[0].is_dir() else _of_file(named[0], into))
+        return list(_of_folder(named[0], into, into, also) if named[0].is_dir() else _of_file(named[0], into))
     jobs = [job for source in _distinct(named, into) for job in (
-        _of_folder(source, into / _name(source), into) if source.is_dir() else _of_file(source, into))]
+        _of_folder(source, into / _name(source), into, also) if source.is_dir() else _of_file(source, into))]
     if not jobs:
         raise UnreadableImage(f"None of the {len(named)} inputs is or contains an image.",
                               remedy=f"Give files or folders of {FORMATS}.")
@@ -189,9 +192,13 @@ def _of_file(source: Path, into: Path) -> Iterator[Job]:
     yield Job(source=source, target=into / source.name)
 
 
-def _of_folder(source: Path, into: Path, results: Path) -> Iterator[Job]:
+def _is_video_or_animation(path: Path) -> bool:
+    return is_video_name(path) or files.is_animation_name(path)
+
+
+def _of_folder(source: Path, into: Path, results: Path, also: Callable[[Path], bool]) -> Iterator[Job]:
     """Jobs for the files of a folder; results: of an earlier run too, which are not inputs where they lie inside."""
-    found = find_images(source, without=results, also=is_video_name)
+    found = find_images(source, without=results, also=also)
     if not found and into == results:
         raise UnreadableImage(f"{source} contains no image.", remedy=f"Give a folder with files of {FORMATS}.")
     if not found:
