@@ -14,7 +14,7 @@ from srn_deploy.image.pixels import Pixels
 
 # libwebp's method 0..6 and quality 0..100, which for lossless files is effort too. The record of
 # benchmarks/effort_table.py has the time and the size of each.
-METHOD_AND_QUALITY = {Effort.FAST: (0, 20), Effort.NORMAL: (3, 0), Effort.SMALL: (6, 75)}
+METHOD_AND_QUALITY = {Effort.FAST: (0, 20), Effort.NORMAL: (1, 0), Effort.SMALL: (6, 75)}
 
 
 def encode_lossless(path: Path, colour: Pixels, alpha: Pixels | None, effort: Effort) -> bytes:

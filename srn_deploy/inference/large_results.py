@@ -41,7 +41,7 @@ def is_large(size_bytes: int) -> bool:
     """Whether pixels of this size are made by bands where that is possible."""
     if size_bytes >= LARGE_RESULT_BYTES:
         return True
-    free_bytes = available_bytes() if size_bytes >= LARGE_RESULT_BYTES // SHARE_OF_MEMORY else None
+    free_bytes = available_bytes() if size_bytes >= LARGE_RESULT_BYTES // 2 else None
     return free_bytes is not None and size_bytes > free_bytes // SHARE_OF_MEMORY
 
 

@@ -70,6 +70,15 @@ def upscale_rgb(image_hwc: PixelArray, backend: Backend, options: TileOptions | 
     tile does not fit.
     """
     padded = _padded(Rows(image_hwc), backend)
+    if _is_one_window(padded, backend, options):
+        try:
+            (upscaled,) = upscale_alike([image_hwc], backend, options, finish)
+        except OutOfMemory as error:
+            options = replace(options or TileOptions(), tile=_smaller_tile_px(error, None, padded, backend.spec),
+                              tiles_per_batch=1)
+        else:
+            on_tile(1, 1)
+            return upscaled
     scale, channels = backend.spec.scale, finish(padded.between(0, 1)[:, :1]).shape[2]
     canvas = np.empty((padded.shape[0] * scale, padded.shape[1] * scale, channels), dtype=padded.dtype)
 
@@ -78,6 +87,13 @@ def upscale_rgb(image_hwc: PixelArray, backend: Backend, options: TileOptions | 
 
     deque(upscale_rows(padded, backend, options, on_tile, finish, place), maxlen=0)
     return canvas[:image_hwc.shape[0] * scale, :image_hwc.shape[1] * scale]
+
+
+def _is_one_window(padded: RowReader, backend: Backend, options: TileOptions | None) -> bool:
+    """Whether nothing is to be joined."""
+    height, width = padded.shape[:2]
+    tile_px = choose_tile_px(backend.spec, backend.limits, height, width, options or TileOptions())
+    return len(planned_windows(backend.spec, backend.limits, height, width, tile_px, options or TileOptions())) == 1
 
 
 def upscale_rows(image: RowReader, backend: Backend, options: TileOptions | None, on_tile: OnTile, finish: Finish,
@@ -109,12 +125,19 @@ def upscale_rows(image: RowReader, backend: Backend, options: TileOptions | None
                 finished = bottom
                 del canvas
                 yield finished
-        except OutOfMemory:
-            tile_px = min(tile_px or height + width, max(height, width)) // 2
-            if tile_px < SMALLEST_TILE_PX or not is_tileable(spec):
-                raise
+        except OutOfMemory as error:
+            tile_px = _smaller_tile_px(error, tile_px, image, spec)
             chosen = replace(chosen, tiles_per_batch=1)
-            _log.warning("Memory ran out: continuing with tiles of %d px.", tile_px)
+
+
+def _smaller_tile_px(error: OutOfMemory, tile_px: int | None, image: RowReader, spec: ModelSpec) -> int:
+    """Half the side of the tile that memory did not suffice for; raises the error where it would be too small."""
+    height, width = image.shape[:2]
+    halved_px = min(tile_px or height + width, max(height, width)) // 2
+    if halved_px < SMALLEST_TILE_PX or not is_tileable(spec):
+        raise error
+    _log.warning("Memory ran out: continuing with tiles of %d px.", halved_px)
+    return halved_px
 
 
 def images_at_once(height: int, width: int, backend: Backend, options: TileOptions, batching: ImageBatching) -> int:
@@ -139,8 +162,9 @@ def upscale_alike(images_hwc: Sequence[PixelArray], backend: Backend, options: T
     sides = padded[0].shape[:2]
     tiles = planned_windows(spec, backend.limits, *sides, choose_tile_px(spec, backend.limits, *sides, chosen), chosen)
     height, width = (side * spec.scale for side in images_hwc[0].shape[:2])
-    return [finish(_converted_back(window, dtype))[:height, :width].copy()  # or one would keep the whole batch
+    kept = [finish(_converted_back(window, dtype))[:height, :width]
             for window in _run(padded, tiles * len(padded), backend)]
+    return [window.copy() for window in kept] if len(kept) > 1 else kept  # or one would keep the whole batch
 
 
 def fits(height: int, width: int, backend: Backend) -> bool:
