@@ -101,7 +101,7 @@ def settings() -> Iterator[tuple[str, str, str, Encode]]:
             cv2.IMWRITE_PNG_FILTER, getattr(cv2, f"IMWRITE_PNG_FILTER_{named}")))
     yield "WebP", "OpenCV", "", partial(_by_opencv, ".webp", (
         cv2.IMWRITE_WEBP_LOSSLESS_MODE, cv2.IMWRITE_WEBP_LOSSLESS_PRESERVE_COLOR))
-    for method, quality in ((0, 0), (0, 20), (1, 0), (3, 0), (3, 20), (4, 0), (4, 75), (6, 0), (6, 75)):
+    for method, quality in ((0, 0), (0, 20), (1, 0), (2, 0), (3, 0), (3, 20), (4, 0), (4, 75), (6, 0), (6, 75)):
         yield "WebP", f"libwebp, method {method}, quality {quality}", "", partial(_by_libwebp, method, quality)
 
 
