@@ -46,6 +46,7 @@ SrnDeployError
 ├── LedgerError               the ledger of a shared output cannot be written
 │   ├── OtherRun              the output is shared by runs of another model, other options or another version
 │   └── DamagedLedger         the ledger cannot be read
+├── PageError                 the local page cannot be served, or takes no more
 └── TrainingError             a recipe and its data do not fit together
 """
 
@@ -275,6 +276,10 @@ class OtherRun(LedgerError):
 
 class DamagedLedger(LedgerError):
     """The ledger is not what a run has written."""
+
+
+class PageError(SrnDeployError):
+    """The local page cannot be served at this address, or takes no more work or files."""
 
 
 class TrainingError(SrnDeployError):

@@ -14,7 +14,7 @@ DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", 
              "benchmarks/README.md", "benchmarks/ablation.md", "docs/training.md", "docs/benchmarks.md",
              "docs/README.md", "docs/tutorial.md", "docs/howto.md", "docs/cli.md", "docs/tiling.md", "docs/models.md",
              "docs/troubleshooting.md", "docs/pictures.md", "docs/guard.md", "docs/install.md", "docs/networks.md",
-             "docs/status.md", "docs/video.md", "docs/serving.md", "docs/cluster.md")
+             "docs/status.md", "docs/video.md", "docs/serving.md", "docs/cluster.md", "docs/web.md")
 
 EXECUTED = {
     "README.md": ("demo_x4.png", "large/demo.png", "mine_x4.png"),
@@ -33,10 +33,13 @@ EXECUTED = {
                         "slurm/demo.png", "slurm/texture.png"),
     "docs/video.md": ("large.mp4", "upscaled/demo.png", "upscaled/clip.mp4", "small.mkv", "archive.mkv",
                       "from_python.mkv"),
+    "docs/web.md": ("demo_x4.png",),
 }
 """Documents whose blocks are run in order, and files that are there afterwards."""
 
 INSTALLS = "fetches packages; tests/test_installation.py installs, and the next test looks up the targets"
+
+SERVES = "serves until Ctrl-C; tests/test_web_server.py and tests/test_web_page.py do, and look at it"
 
 NOT_RUN_HERE = {
     ("README.md", "make demo"): INSTALLS,
@@ -59,6 +62,7 @@ NOT_RUN_HERE = {
     ("docs/tutorial.md", "pip install torch --index-url https://download.pytorch.org/whl/cpu"): INSTALLS,
     ("docs/models.md", "srn-deploy models pull srn-official rlfn-x4"):
         "fetches files; tests/test_fetch_ways.py fetches from a server of its own",
+    ("docs/web.md", "srn-deploy web"): SERVES, ("docs/web.md", "srn-deploy web --host 0.0.0.0"): SERVES,
     ("CONTRIBUTING.md", "cp srn_deploy/architectures/espcn.py srn-deploy-espcn/srn_deploy_espcn.py"):
         "tests/test_registered_networks.py runs it, with a folder to install into",
     ("docs/serving.md", "models/srn-s-b6-x2/config.pbtxt          shapes, instances, queue, warm-up, versions"):

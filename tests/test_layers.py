@@ -67,9 +67,11 @@ LAYERS: dict[str, tuple[str, ...]] = {
                   "stress weight_init"), "data degradation recipe", "batches evaluation losses run_folder schedule",
                  "earlier_run", "initialization options teacher", "trainer"),
     "report": ("axes circumstances content documents", "commands drawing paper pictures studies", "page"),
+    "web": ("access folders options packages wanted", "one_model uploads", "runs", "line views visitors", "wording",
+            "page", "server"),
     "cli": ("messages signals values", "file_options options sharing_options",
             ("bench_view build_engine compare doctor engines evaluate export info models recipes report run_report "
-             "result_options train triton_repository verify"), "bench progress tune_view", "upscale", "tune"),
+             "result_options train triton_repository verify web"), "bench progress tune_view", "upscale", "tune"),
 }
 """Package to its layers, lowest first. A package's own `__init__` is the top one: it collects what the others offer."""
 

@@ -24,6 +24,8 @@ WRONG_TEXTS = {"--tile": ["many", "-32", "0", "1", "3.5", ""], "--for": ["24", "
                "--shard": ["4/3", "0/3", "x", "1", "1/0", "-1/3", "1/3/5", "1/ 3", ""],
                "--memory": ["4X", "many", "-4G", "0", "nan", ""],
                "--name": ["{stem}", "{stem}.png", "../{stem}{suffix}", "{what}{suffix}", "{", "{stem:9}{suffix}", ""],
+               "--host": ["", "a/b", "http://here"], "--token": ["", "short", "has a space in it, and commas"],
+               "--max-file": ["4X", "many", "-4G", "nan", ""],
                "--lr-pattern": ["{", "{what}", "same", ""], "--set": ["residual", "=1", ""],
                "--onnxruntime": ["new", "1", "1.x", ""], "--tensorrt": ["new", "10", ""],
                "--network": ["Net", ":Net", "net.py:", "net.py:a-b", ""]}

@@ -15,7 +15,7 @@ from srn_deploy.errors import OptionError, SrnDeployError
 from srn_deploy.system.atomic import DISK_IS_FULL
 
 COMMANDS = ("upscale", "export", "build-engine", "engines", "verify", "eval", "bench", "tune", "compare", "report",
-            "info", "models", "recipes", "train", "triton-repository", "doctor")
+            "info", "models", "recipes", "train", "triton-repository", "web", "doctor")
 """The commands in the order in which they are used; each is a function in the module of its name in this folder."""
 
 _MODULES = {"eval": "evaluate"}

@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from srn_deploy.cli import values
-from srn_deploy.system.memory import parsed_size
 from srn_deploy.system.threads import MOST_THREADS
 
 EFFORTS = ("fast", "normal", "small")
@@ -38,18 +37,10 @@ def files(command: Callable[..., Any]) -> Callable[..., Any]:
                          help="Refuse larger images before decoding them.  [default: 200]"),
             click.option("--jobs", type=click.IntRange(min=1, max=MOST_THREADS), metavar="N",
                          help="Images that are decoded and encoded at once.  [default: one for each CPU thread]"),
-            click.option("--memory", metavar="SIZE", callback=_size,
+            click.option("--memory", metavar="SIZE", callback=values.size,
                          help="What images may take on their way from file to file, as in 4G; one that takes more is "
                               "upscaled while there is no other, and one whose bands take more is refused. The "
                               "network's memory is not part of it.  "
                               "[default: half of what is free]"))):
         with_files = option(with_files)
     return with_files
-
-
-def _size(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
-    """Parse the value of --memory to bytes."""
-    if value is None:
-        return None
-    with values.wrong_usage():
-        return parsed_size(value)

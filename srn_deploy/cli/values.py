@@ -144,3 +144,31 @@ def settings(context: click.Context, parameter: click.Parameter, value: tuple[st
     with wrong_usage():
         Corrections.parse(value)
     return value
+
+
+def size(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    """Parse an amount of memory or disk, as in 4G, to bytes."""
+    if value is None:
+        return None
+    from srn_deploy.system.memory import parsed_size
+
+    with wrong_usage():
+        return parsed_size(value)
+
+
+def listening_host(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """Check that an address to listen on can be one."""
+    from srn_deploy.web.options import PageOptions
+
+    with wrong_usage():
+        return PageOptions(host=value).host
+
+
+def token(context: click.Context, parameter: click.Parameter, value: str | None) -> str:
+    """Check that a token is long enough, and can stand in an address; without one it is empty."""
+    from srn_deploy.web.options import PageOptions, checked_token
+
+    if value is None:
+        return ""
+    with wrong_usage():
+        return PageOptions(token=checked_token(value)).token

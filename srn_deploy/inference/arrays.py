@@ -116,6 +116,7 @@ def _inspected(image_hwc: PixelArray, upscaled: PixelArray, backend: Backend,
 def _guarded(rgb: PixelArray, upscaled: PixelArray, backend: Backend, setup: Setup) -> GuardFindings:
     """What the guard finds; it repairs `upscaled` in place."""
     verdict, left = inspect(rgb, upscaled, backend.spec.scale), None
+    setup.on_verdict(verdict)
     if setup.guard is Guard.REPAIR and verdict.broken.any():
         left = repair(Rows(rgb), Rows(upscaled), verdict, backend, setup)
     return findings_of(verdict, backend.spec.scale, left)

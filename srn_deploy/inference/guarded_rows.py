@@ -115,6 +115,7 @@ class _Bands:
         verdict, left = inspect_rows(self.image, band, self._scale, self._edges[first:last + 1]), None
         if self._setup.guard is Guard.REPAIR and verdict.broken.any():
             left = repair(self.image, band, verdict, self._backend, self._setup).part(*counted)
+        self._setup.on_verdict(verdict.part(*counted))
         found.add(findings_of(verdict.part(*counted), self._scale, left))
 
     def _edge(self, row: int) -> int:

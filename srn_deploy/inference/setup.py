@@ -10,10 +10,17 @@ from typing import Any
 import numpy as np
 
 from srn_deploy.backends.protocol import Backend
-from srn_deploy.inference.guard import Guard
+from srn_deploy.inference.guard import Guard, Verdict
 from srn_deploy.inference.upscale import OnTile, check_takes, no_progress, takes
 from srn_deploy.system.threads import threads_in_use
 from srn_deploy.tiling.windows import ONE_BY_ONE, ImageBatching, TileOptions
+
+OnVerdict = Callable[[Verdict], None]
+"""Called with the guard's verdict on the blocks of an image, or of the rows of it that are done, before any repair."""
+
+
+def ignore_verdict(verdict: Verdict) -> None:
+    """The OnVerdict of those who do not draw it."""
 
 
 class Fp32Fallback:
@@ -55,6 +62,7 @@ class Setup:
     guard: Guard = Guard.WARN
     fallback: Fp32Fallback = field(default_factory=Fp32Fallback)
     on_tile: OnTile = no_progress
+    on_verdict: OnVerdict = ignore_verdict
     threads: int = field(default_factory=threads_in_use)
     """CPU threads, which the codecs follow too."""
 

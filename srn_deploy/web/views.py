@@ -1,0 +1,183 @@
+"""What is shown of a picture: before and after in one size, whole or pixel for pixel, with what the guard found.
+
+These are pictures for the eye alone, of 8 bits; the result itself is never made from them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srn_deploy.errors import PageError
+from srn_deploy.image import Image, image_size, read_image, write_image
+from srn_deploy.image.containers import MetadataKind
+from srn_deploy.image.reduction import reduced_with_alpha
+from srn_deploy.inference.guard import Verdict
+
+SIDE_PX = 1600
+"""The longer side of a whole picture that is shown."""
+
+MOST_CUT_PX = 4096
+"""The longest side of a part that is shown pixel for pixel: more than any screen shows."""
+
+MOST_SHOWN_PIXELS = 150_000_000
+"""Larger results are not decoded to be shown: they would take the memory that the network needs."""
+
+MARK_RGB = (255, 0, 200)
+"""The outline of what the guard found: a colour that photographs hardly have."""
+
+_SQUARE_PX, _LIGHT, _DARK = 8, 255, 204
+_OUTLINE_PX = 2
+_CONTEXT_PX = 4
+
+ShownPart = tuple[int, int, int, int]
+"""Top, left, height and width in pixels of the result."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """Which part is shown: all, or `width` x `height` pixels of the result around a place."""
+
+    is_whole: bool = True
+    across: float = 0.5
+    down: float = 0.5
+    """Where the middle of the part lies, 0..1 of the result."""
+    height: int = 480
+    width: int = 640
+
+    def part(self, height: int, width: int) -> ShownPart:
+        """Of a result of this size."""
+        if self.is_whole:
+            return 0, 0, height, width
+        rows, columns = min(self.height, height, MOST_CUT_PX), min(self.width, width, MOST_CUT_PX)
+        return _start(self.down, rows, height), _start(self.across, columns, width), rows, columns
+
+
+class Shown:
+    """Makes views, and keeps the last picture decoded, so that moving over it costs little. Any thread may use it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: tuple[tuple[Path, Path], Image, Image] | None = None
+
+    def write(self, source: Path, target: Path, view: View, folder: Path,
+              marked: Sequence[Verdict] = ()) -> tuple[Path, Path]:
+        """Write before and after as PNG files of one size into a folder, and return their paths.
+
+        marked: verdicts whose broken blocks are outlined in both. Raises PageError for a result that is too large to
+        be shown, and what `read_image` raises.
+        """
+        with self._lock:
+            before, after = self._decoded(source, target)
+            part = view.part(after.height, after.width)
+            size = _shown_size(part, is_whole=view.is_whole)
+            pictures = _enlarged(before, after, part, size), _as_shown(_cut(after, part), *size)
+            mask = _mask(marked, before, after)[part[0]:part[0] + part[2], part[1]:part[1] + part[3]]
+            folder.mkdir(parents=True, exist_ok=True)
+            paths = folder / "before.png", folder / "after.png"
+            for path, picture in zip(paths, pictures, strict=True):
+                write_image(path, _outlined(picture, mask) if mask.any() else picture, effort="fast")
+            return paths
+
+    def forget(self) -> None:
+        """Free the last picture."""
+        with self._lock:
+            self._known = None
+
+    def _decoded(self, source: Path, target: Path) -> tuple[Image, Image]:
+        if self._known is None or self._known[0] != (source, target):
+            self._known = None
+            height, width = image_size(target)
+            if height * width > MOST_SHOWN_PIXELS:
+                raise PageError(f"{target.name} has {width} x {height} pixels, too many to be shown here.",
+                                remedy="Download it: the file is complete.")
+            self._known = (source, target), read_image(source), read_image(target)
+        return self._known[1:]
+
+
+def _start(share: float, length: int, side: int) -> int:
+    return max(0, min(round(share * side - length / 2), side - length))
+
+
+def _shown_size(part: ShownPart, *, is_whole: bool) -> tuple[int, int]:
+    """(height, width) of what is shown."""
+    longest = max(part[2:])
+    if not is_whole or longest <= SIDE_PX:
+        return part[2:]
+    return max(1, part[2] * SIDE_PX // longest), max(1, part[3] * SIDE_PX // longest)
+
+
+def _cut(image: Image, part: ShownPart) -> Image:
+    rows, columns = slice(part[0], part[0] + part[2]), slice(part[1], part[1] + part[3])
+    return replace(image, pixels=image.pixels[rows, columns],
+                   alpha=None if image.alpha is None else image.alpha[rows, columns])
+
+
+def _enlarged(before: Image, after: Image, part: ShownPart, size: tuple[int, int]) -> Image:
+    """The part of the original that a part of the result stands for, enlarged by bicubic interpolation."""
+    tall, wide = Fraction(after.height, before.height), Fraction(after.width, before.width)
+    top, bottom = _around(part[0], part[2], tall, before.height)
+    left, right = _around(part[1], part[3], wide, before.width)
+    window = _cut(before, (top, left, bottom - top, right - left))
+    if (part[2], part[3]) != size:  # a whole picture that is reduced
+        return _as_shown(window, *size)
+    grown = _as_shown(window, round((bottom - top) * tall), round((right - left) * wide))
+    start = round(part[0] - top * tall), round(part[1] - left * wide)
+    return _cut(grown, (max(0, min(start[0], grown.height - size[0])), max(0, min(start[1], grown.width - size[1])),
+                        *size))
+
+
+def _around(start: int, length: int, ratio: Fraction, side: int) -> tuple[int, int]:
+    """The pixels of the original, with some around them, that a part of the result is made of."""
+    return (max(0, int(start / ratio) - _CONTEXT_PX), min(side, int((start + length) / ratio) + 1 + _CONTEXT_PX))
+
+
+def _as_shown(image: Image, height: int, width: int) -> Image:
+    """In a size, of 8 bits and opaque: transparent parts lie on squares; with its colour profile."""
+    colour, alpha = reduced_with_alpha(image.pixels, image.alpha, height, width)
+    levels = colour if colour.dtype == np.uint8 else (colour / 257).round().astype(np.uint8)
+    if alpha is not None:
+        share = alpha.astype(np.float32) / np.iinfo(alpha.dtype).max
+        levels = np.rint(levels * share + _squares(height, width) * (1 - share)).astype(np.uint8)
+    kept = tuple(block for block in image.metadata if block[0] in (MetadataKind.ICC, MetadataKind.PNG_COLOUR))
+    return Image(pixels=levels, metadata=kept)
+
+
+def _squares(height: int, width: int) -> NDArray[np.float32]:
+    rows, columns = np.arange(height)[:, None] // _SQUARE_PX, np.arange(width)[None, :] // _SQUARE_PX
+    return np.where((rows + columns) % 2 == 0, _LIGHT, _DARK).astype(np.float32)[..., None]
+
+
+def _mask(verdicts: Sequence[Verdict], before: Image, after: Image) -> NDArray[np.bool_]:
+    """(H, W) of the result, true where a block is broken."""
+    mask = np.zeros((before.height, before.width), bool)
+    for verdict in verdicts:
+        mask[verdict.row_edges[0]:verdict.row_edges[-1]] |= verdict.mask()
+    rows = np.arange(after.height) * before.height // after.height
+    columns = np.arange(after.width) * before.width // after.width
+    return mask[rows[:, None], columns[None, :]] if mask.any() else np.zeros((after.height, after.width), bool)
+
+
+def _outlined(image: Image, mask: NDArray[np.bool_]) -> Image:
+    """The picture in RGB with a line around what is masked; the mask may be larger than the picture."""
+    rows = np.arange(image.height) * mask.shape[0] // image.height
+    columns = np.arange(image.width) * mask.shape[1] // image.width
+    inside = mask[rows[:, None], columns[None, :]]
+    core = np.pad(inside, _OUTLINE_PX, mode="constant")
+    kept = inside.copy()
+    for step in range(1, _OUTLINE_PX + 1):
+        middle = slice(_OUTLINE_PX, -_OUTLINE_PX)
+        for shift in (slice(_OUTLINE_PX - step, -_OUTLINE_PX - step), slice(_OUTLINE_PX + step, core.shape[0])):
+            kept &= core[shift, middle][:image.height]
+        for shift in (slice(_OUTLINE_PX - step, -_OUTLINE_PX - step), slice(_OUTLINE_PX + step, core.shape[1])):
+            kept &= core[middle, shift][:, :image.width]
+    pixels = image.as_rgb8()
+    pixels[inside & ~kept] = MARK_RGB
+    is_grey = image.pixels.shape[2] == 1  # its profile would be one of grey
+    return Image(pixels=pixels, metadata=() if is_grey else image.metadata)

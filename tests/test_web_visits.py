@@ -1,0 +1,204 @@
+"""The local page when things go wrong or many come at once, in a real browser."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from srn_deploy.web.access import POLICY
+from tests.browser import Served, Visit, needs_browser, opened_browser, served, visit
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+pytestmark = needs_browser
+
+SLOW_PX = 320
+"""Side of a picture that `slow` takes some hundred windows for."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with opened_browser() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(tmp_path_factory.mktemp("page"), models=["slow", "broken"], max_megapixels=0.2,
+                max_file_bytes=2**20, max_waiting=1) as found:
+        yield found
+
+
+@pytest.fixture
+def tab(browser: Browser, page: Served) -> Iterator[Visit]:
+    with visit(browser, page.address) as found:
+        yield found
+
+
+def picture(path: Path, side: int = 40) -> Path:
+    Pillow.fromarray(np.full((side, side, 3), 90, np.uint8)).save(path)
+    return path
+
+
+def until(holds: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it does not happen"
+        time.sleep(0.1)
+
+
+def test_a_wrong_file_says_why_and_the_others_go_on(tab: Visit, tmp_path: Path) -> None:
+    (tmp_path / "notes.png").write_text("no picture <b>at all</b>")
+    tab.drop(tmp_path / "notes.png", picture(tmp_path / "good.png"))
+    tab.choose("model", "broken")
+    tab.start()
+    assert tab.says("Done") == "Done: 1 of 2 upscaled, 1 failed."
+    rows = tab.page.locator("#results tbody tr").all_inner_texts()
+    assert "notes.png is a text file, not an image" in rows[0]
+    assert "srn-deploy-web-" not in rows[0]
+    assert "Download good.png" in rows[1]
+
+
+def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(tab: Visit, tmp_path: Path) -> None:
+    tab.drop(picture(tmp_path / "wide.png", 500))
+    tab.choose("model", "broken")
+    tab.start()
+    assert tab.says("Done") == "Done: 0 of 1 upscaled, 1 failed."
+    assert "megapixels" in tab.page.inner_text("#results")
+
+
+def test_a_file_of_too_many_bytes_is_refused_while_it_is_sent(tab: Visit, page: Served, tmp_path: Path) -> None:
+    (tmp_path / "huge.png").write_bytes(bytes(3 * 2**20))
+    tab.page.set_input_files("#pictures input[type=file]", str(tmp_path / "huge.png"))
+    tab.page.get_by_text("exceed the maximum allowed size").first.wait_for()
+    tab.start()
+    assert "There is nothing to upscale" in tab.says("Drop a picture")
+    assert [path for path in page.files() if path.stat().st_size >= 2**20] == []
+
+
+def test_a_size_that_is_none_is_said_before_the_work(tab: Visit, tmp_path: Path) -> None:
+    tab.drop(picture(tmp_path / "good.png"))
+    tab.choose("size", "Factor")
+    tab.page.fill("#size-text textarea, #size-text input", "twice")
+    tab.start()
+    assert "'twice' is not a number" in tab.says("not a number")
+
+
+def test_a_run_shows_how_long_it_takes_and_is_stopped_after_the_current_tile(tab: Visit, tmp_path: Path) -> None:
+    tab.drop(picture(tmp_path / "a.png"), picture(tmp_path / "b.png", SLOW_PX))
+    tab.choose("model", "slow")
+    tab.start()
+    tab.says("Upscaling b.png, 2 of 2")
+    tab.page.locator("#bar", has_text="left").wait_for()
+    tab.page.click("#stop")
+    assert tab.says("Stopped") == "Stopped: 1 of 2 upscaled."
+    assert tab.page.locator("#results a", has_text="Download a.png").count() == 1
+    tab.choose("model", "broken")
+    tab.start()
+    tab.says("Done: 2 of 2")
+
+
+def test_two_tabs_take_turns_and_a_third_is_told_to_come_again(browser: Browser, page: Served, tab: Visit,
+                                                               tmp_path: Path) -> None:
+    source = picture(tmp_path / "same.png", SLOW_PX)
+    with visit(browser, page.address) as second, visit(browser, page.address) as third:
+        for one in (tab, second, third):
+            one.drop(source)
+            one.choose("model", "slow")
+        opened = page.said().count("opened slow")
+        tab.start()
+        tab.says("Upscaling")
+        second.start()
+        assert second.says("Waiting") == "Waiting: 1 run is before yours."
+        third.start()
+        assert "no more are taken" in third.says("no more")
+        tab.page.click("#stop")
+        tab.says("Stopped")
+        second.says("Upscaling")
+        second.page.click("#stop")
+        second.says("Stopped")
+        assert page.said().count("opened slow") - opened <= 1
+
+
+def test_what_a_tab_sent_and_was_given_is_removed_when_it_is_closed(browser: Browser, page: Served,
+                                                                    tmp_path: Path) -> None:
+    with visit(browser, page.address) as one, visit(browser, page.address) as other:
+        for tab in (one, other):
+            tab.drop(picture(tmp_path / "shared.png"))
+        one.choose("model", "broken")
+        one.start()
+        one.says("Done")
+        assert {path.name for path in page.files()} >= {"shared.png"}
+        one.page.context.close()
+        until(lambda: [path.name for path in page.files()] == ["shared.png"])  # the other tab has it, too
+        other.choose("model", "broken")
+        other.start()
+        other.says("Done")
+    until(lambda: page.files() == [])
+
+
+def test_closing_a_tab_ends_its_run(browser: Browser, page: Served, tab: Visit, tmp_path: Path) -> None:
+    with visit(browser, page.address) as gone:
+        gone.drop(picture(tmp_path / "long.png", SLOW_PX))
+        gone.choose("model", "slow")
+        gone.start()
+        gone.says("Upscaling")
+    tab.drop(picture(tmp_path / "short.png"))
+    tab.choose("model", "broken")
+    tab.start()
+    tab.says("Done: 1 of 1")
+
+
+def test_everything_has_a_name_and_is_reached_by_tab(tab: Visit, tmp_path: Path) -> None:
+    tab.drop(picture(tmp_path / "good.png"))
+    tab.choose("model", "broken")
+    tab.start()
+    tab.says("Done")
+    tab.page.get_by_role("slider", name="Line between before and after").wait_for()
+    unnamed = tab.page.evaluate("""() => [...document.querySelectorAll('button, input, select, textarea, img, a')]
+      .filter(one => one.checkVisibility() && !one.closest('[aria-hidden=true]'))
+      .filter(one => !(one.getAttribute('aria-label') || one.getAttribute('aria-labelledby') || one.alt ||
+                       one.textContent.trim() || one.title || [...(one.labels || [])].some(l => l.textContent.trim())))
+      .map(one => one.outerHTML.slice(0, 120))""")
+    assert unnamed == []
+    parts = ["pictures", "model", "size", "format", "guard", "start", "stop", "results", "compare", "view", "mark"]
+    reached = []
+    tab.page.focus("#pictures button")
+    for _ in range(30):
+        reached += tab.page.evaluate("parts => parts.filter(one => document.activeElement.closest('#' + one))", parts)
+        tab.page.keyboard.press("Tab")
+    assert list(dict.fromkeys(reached)) == parts
+    assert tab.page.locator("#status").get_attribute("role") == "status"
+
+
+@pytest.mark.parametrize("width", [390, 1600])
+def test_nothing_is_wider_than_the_screen(browser: Browser, page: Served, tmp_path: Path, width: int) -> None:
+    with visit(browser, page.address, width=width, height=844) as tab:
+        tab.drop(picture(tmp_path / ("a_name_that_has_no_space_to_break_it_" * 3 + ".png")))
+        tab.choose("model", "broken")
+        tab.start()
+        tab.says("Done")
+        tab.page.get_by_role("img", name="The picture after").wait_for()
+        assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
+        assert tab.others == []
+
+
+def test_a_server_that_ends_while_it_works_leaves_nothing_and_the_page_says_so(browser: Browser,
+                                                                               tmp_path: Path) -> None:
+    with served(tmp_path / "page", models=["slow"]) as own, visit(browser, own.address) as tab:
+        headers = tab.page.request.get(own.address).headers
+        assert headers["content-security-policy"] == POLICY
+        tab.drop(picture(tmp_path / "long.png", SLOW_PX))
+        tab.start()
+        tab.says("Upscaling")
+        assert own.end() == 130
+        assert list(own.temporary.iterdir()) == []
+        assert "Traceback" not in own.said()
+        tab.page.locator("#gone", has_text="has ended").wait_for()
