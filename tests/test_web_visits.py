@@ -47,10 +47,14 @@ def picture(path: Path, side: int = 40) -> Path:
     return path
 
 
-def until(holds: Callable[[], bool], seconds: float = 20) -> None:
+def names(page: Served) -> list[str]:
+    return [path.name for path in page.files()]
+
+
+def until(holds: Callable[[], bool], found: Callable[[], object], seconds: float = 40) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < deadline, "it does not happen"
+        assert time.monotonic() < deadline, found()
         time.sleep(0.1)
 
 
@@ -124,6 +128,9 @@ def test_two_tabs_take_turns_and_a_third_is_told_to_come_again(browser: Browser,
         second.says("Upscaling")
         second.page.click("#stop")
         second.says("Stopped")
+        third.choose("model", "broken")
+        third.start()
+        third.says("Done: 1 of 1")
         assert page.said().count("opened slow") - opened <= 1
 
 
@@ -137,11 +144,11 @@ def test_what_a_tab_sent_and_was_given_is_removed_when_it_is_closed(browser: Bro
         one.says("Done")
         assert {path.name for path in page.files()} >= {"shared.png"}
         one.page.context.close()
-        until(lambda: [path.name for path in page.files()] == ["shared.png"])  # the other tab has it, too
+        until(lambda: names(page) == ["shared.png"], lambda: names(page))  # the other tab has it, too
         other.choose("model", "broken")
         other.start()
         other.says("Done")
-    until(lambda: page.files() == [])
+    until(lambda: names(page) == [], lambda: names(page))
 
 
 def test_closing_a_tab_ends_its_run(browser: Browser, page: Served, tab: Visit, tmp_path: Path) -> None:

@@ -32,10 +32,12 @@ class Line:
         """Put a run at the end; raises PageError where too many wait, and after the end."""
         with self._changed:
             if self._is_closed:
+                run.give_up()
                 raise PageError("The page is ending.", remedy="Start it again: srn-deploy web")
             if len(self._waiting) >= self._max_waiting + (self._running is None):
-                raise PageError(f"{len(self._waiting)} runs are waiting already, and no more are taken.",
-                                remedy="Try again when some are done.")
+                run.give_up()
+                raise PageError(f"{len(self._waiting)} {'run is' if len(self._waiting) == 1 else 'runs are'} waiting "
+                                "already, and no more are taken.", remedy="Try again when some are done.")
             self._waiting.append(run)
             self._changed.notify_all()
 
