@@ -15,13 +15,14 @@ from PIL import ImageCms
 
 from srn_deploy.image import Image, read_image, write_image
 from srn_deploy.web.views import MARK_RGB
-from tests.browser import Served, Visit, needs_browser, opened_browser, served, visit
+from tests.chromium import chromium
 from tests.commands import srn_deploy
+from tests.page_visits import Served, Visit, needs_page, served, visit
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-pytestmark = needs_browser
+pytestmark = needs_page
 
 MODEL = "srn-s-b6-x2"
 
@@ -31,7 +32,7 @@ NOW = "document.querySelector('#compare [role=slider]').getAttribute('aria-value
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with opened_browser() as found:
+    with chromium() as found:
         yield found
 
 

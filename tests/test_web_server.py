@@ -19,7 +19,7 @@ from srn_deploy.cli import main
 from srn_deploy.errors import OptionError
 from srn_deploy.web.folders import PREFIX, private_folder
 from srn_deploy.web.options import PageOptions
-from tests.browser import Served, needs_gradio, served
+from tests.page_visits import Served, needs_gradio, served
 
 TOKEN = "0123456789abcdefTOKEN"
 

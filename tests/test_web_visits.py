@@ -12,12 +12,13 @@ import pytest
 from PIL import Image as Pillow
 
 from srn_deploy.web.access import POLICY
-from tests.browser import Served, Visit, needs_browser, opened_browser, served, visit
+from tests.chromium import chromium
+from tests.page_visits import Served, Visit, needs_page, served, visit
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-pytestmark = needs_browser
+pytestmark = needs_page
 
 SLOW_PX = 320
 """Side of a picture that `slow` takes some hundred windows for."""
@@ -25,7 +26,7 @@ SLOW_PX = 320
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with opened_browser() as found:
+    with chromium() as found:
         yield found
 
 

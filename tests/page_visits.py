@@ -1,11 +1,10 @@
-"""A real browser for tests of pages: Debian's chromium. It reaches this machine alone; what else it tried is kept."""
+"""The local page in a process of its own, and tabs of a real browser that visit it and reach this machine alone."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,10 +17,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.chromium import needs_chromium
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -30,10 +29,7 @@ START_LIMIT_S = 60
 needs_gradio = pytest.mark.skipif(importlib.util.find_spec("gradio") is None,
                                   reason="needs Gradio: pip install '.[web]'")
 
-needs_browser = [
-    needs_gradio,
-    pytest.mark.skipif(importlib.util.find_spec("playwright") is None, reason="needs Playwright: pip install '.[dev]'"),
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")]
+needs_page = [needs_gradio, needs_chromium]
 """Marks for tests that open a page."""
 
 _OWN = {"127.0.0.1", "localhost", ""}
@@ -122,17 +118,6 @@ class Visit:
         target = folder / coming.value.suggested_filename
         coming.value.save_as(target)
         return target
-
-
-@contextmanager
-def opened_browser() -> Iterator[Browser]:
-    """Chromium, without a window."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as tools:
-        browser = tools.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @contextmanager
