@@ -57,7 +57,7 @@ HOMES = {
     "matplotlib": {"training", "benchmark/figure"},
     "pynvml": {"benchmark/machine"}, "pillow_heif": {"image/heic"}, "pillow_jxl": {"image/jpeg_xl"},
     "click": {"cli"}, "rich": {"cli"}, "spandrel": {"external/spandrel_bridge"}, "packaging": {"doctor/requirements"},
-    "gradio": {"web/page", "web/server"}, **dict.fromkeys(("uvicorn", "fastapi", "starlette"), {"web/server"}),
+    "gradio": {"web/page", "web/server"}, **{name: {"web/server"} for name in ("uvicorn", "fastapi", "starlette")},
     "av": {"video"}, "tritonclient": {"serving"}, "triton_python_backend_utils": {"serving/server_model"},
     "jinja2": {"report/page"}, "markdown_it": {"report/page"}, "markupsafe": {"report/page"},
     "numpy": {*PACKAGES, "doctor/probe"},
