@@ -1,10 +1,9 @@
 """How much of the machine's codecs a run over many files uses, with a backend that costs nothing.
 
-    python -m benchmarks.pipeline [--pictures N] [--pairs N] [--many N]
+    python -m benchmarks.pipeline [--pictures N] [--pairs N]
 
-Three questions: how many pictures per second `run_jobs` writes against the same decoders and encoders alone on the same
-threads; the same for stages that only sleep, on 32 workers; and whether memory stays flat over thousands of pictures.
-Let nothing else run meanwhile.
+Two questions: how many pictures per second `run_jobs` writes against the same decoders and encoders alone on the same
+threads; and the same for stages that only sleep, on 32 workers. Let nothing else run meanwhile.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import argparse
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -49,13 +48,8 @@ SLEEPERS = 32
 DECODE_S, ENCODE_S = 0.005, 0.045
 """What the stand-in of a codec sleeps: the times of a PNG of 510 x 339 px and of its fourfold enlargement."""
 
-SMALL_SIDE_PX = 160
-"""Of the pictures whose number is large."""
-
 SPEC = ModelSpec(architecture="costless", options={}, scale=4, value_range=1.0, form=Form.DEPLOY,
                  pixel_type=PixelType.UINT8, activation_bytes_per_px=1)
-
-MIB = 2**20
 
 
 class CostlessBackend:
@@ -84,7 +78,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--picture", type=Path, help=f"default: {EXAMPLE_PICTURE} of the real data")
     parser.add_argument("--pictures", type=int, default=48, help="in one pass of a format")
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--many", type=int, default=3000, help="small pictures, to see whether memory grows")
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--records", type=Path, default=RECORDS, help="folder of the record")
     options = parser.parse_args(arguments)
@@ -92,10 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     picture = read_image(options.picture or data_path(EXAMPLE_PICTURE)).as_rgb8()
     with tempfile.TemporaryDirectory() as folder:
         formats = [of_format(name, picture, Path(folder), options) for name in FORMATS]
-        memory = memory_over(picture[:SMALL_SIDE_PX, :SMALL_SIDE_PX], Path(folder), options.many, options.threads)
     results = {"threads": options.threads, "height_px": picture.shape[0], "width_px": picture.shape[1],
                "pictures": options.pictures, "pairs": options.pairs, "formats": formats,
-               "sleepers": of_sleepers(options.pairs), "memory": memory}
+               "sleepers": of_sleepers(options.pairs)}
     Record(kind="pipeline", title="Pictures per second with a network that costs nothing", environment=environment,
            results=results).save(options.records / "pipeline.json")
     for row in (*formats, results["sleepers"]):
@@ -189,30 +181,6 @@ def of_sleepers(pairs: int, workers: int = SLEEPERS, count: int = 1280) -> dict[
                 raise finished.error
 
     return {**_compared(f"sleep, {workers} workers", alone, whole, count, pairs), "workers": workers}
-
-
-def memory_over(picture: NDArray[np.uint8], folder: Path, count: int, threads: int) -> list[dict[str, float]]:
-    """The resident memory of this process while one run writes many pictures."""
-    result = np.ascontiguousarray(picture.repeat(SPEC.scale, 0).repeat(SPEC.scale, 1))
-    jobs = copies(picture, folder / "many", ".jpg", count)
-    setup = Setup(CostlessBackend(result[None]), guard=Guard.OFF, threads=threads)
-    samples = list(_sampled(jobs, setup, every=max(1, count // 30)))
-    print(f"memory: {[round(sample['resident_mib']) for sample in samples]} MiB", flush=True)
-    return samples
-
-
-def _sampled(jobs: Sequence[Job], setup: Setup, *, every: int) -> Iterator[dict[str, float]]:
-    for number, outcome in enumerate(run_jobs(jobs, setup, FileOptions(jobs=setup.threads)), start=1):
-        if outcome.error is not None:
-            raise outcome.error
-        if number % every == 0:
-            yield {"pictures": number, "resident_mib": resident_bytes() / MIB}
-
-
-def resident_bytes() -> int:
-    """Of this process, now; Linux alone."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * 4096
 
 
 if __name__ == "__main__":

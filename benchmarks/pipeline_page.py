@@ -22,13 +22,13 @@ Measure: `python -m benchmarks.pipeline` on a machine that does nothing else."""
 
 
 def pipeline_tables(results: Mapping[str, Any]) -> list[str]:
-    """Pictures per second of each format, and the memory over many pictures."""
+    """Pictures per second of each format."""
     head = ("stages", "alone, pictures/s", "whole run, pictures/s", "share (lowest … highest)",
             f"at least {100 * REQUIRED_SHARE:.0f} %")
     rows = [_row(row) for row in (*results["formats"], results["sleepers"])]
     sentence = (f"{results['width_px']} × {results['height_px']} px to four times that, on {results['threads']} "
                 f"threads; {results['pictures']} pictures in a pass, {results['pairs']} pairs of passes.")
-    return [sentence, markdown_table([head, *rows]), *_memory(results["memory"])]
+    return [sentence, markdown_table([head, *rows])]
 
 
 def _row(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -37,13 +37,3 @@ def _row(row: Mapping[str, Any]) -> tuple[str, ...]:
             f"{row['pictures'] / median(row['whole_s']):.1f}",
             f"{100 * median(shares):.0f} % ({100 * min(shares):.0f} … {100 * max(shares):.0f})",
             "yes" if median(shares) >= REQUIRED_SHARE else "no")
-
-
-def _memory(samples: list[Mapping[str, float]]) -> list[str]:
-    if not samples:
-        return []
-    chosen = [samples[0], samples[len(samples) // 2], samples[-1]]
-    return ["Resident memory of the process in one run over many small pictures:",
-            markdown_table([("pictures written", *(f"{sample['pictures']:,}" for sample in chosen), "highest"),
-                            ("MiB", *(f"{sample['resident_mib']:.0f}" for sample in chosen),
-                             f"{max(sample['resident_mib'] for sample in samples):.0f}")])]

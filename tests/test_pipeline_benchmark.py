@@ -15,11 +15,11 @@ from tests.networks import large_picture
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Record:
-    """Three pictures of a format in a pass, two pairs, twenty small ones."""
+    """Three pictures of a format in a pass, two pairs."""
     folder = tmp_path_factory.mktemp("pipeline")
     write_image(folder / "in.png", Image(pixels=np.rint(large_picture(40, 60) * 255).astype(np.uint8)))
-    pipeline.main(["--picture", str(folder / "in.png"), "--pictures", "3", "--pairs", "2", "--many", "20",
-                   "--threads", "2", "--records", str(folder)])
+    pipeline.main(["--picture", str(folder / "in.png"), "--pictures", "3", "--pairs", "2", "--threads", "2",
+                   "--records", str(folder)])
     return Record.load(folder / "pipeline.json")
 
 
@@ -29,10 +29,6 @@ def test_each_format_is_measured_in_pairs_and_the_stages_of_a_run_are_kept(measu
         assert row["stages"]["images"] == 3
         assert row["stages"]["spent_s"]["encode"] > 0
     assert [row["name"] for row in measured.results["formats"]] == list(pipeline.FORMATS)
-
-
-def test_memory_is_sampled_to_the_last_picture(measured: Record) -> None:
-    assert measured.results["memory"][-1]["pictures"] == 20
 
 
 @pytest.mark.parametrize(("share", "met"), [(0.92, "yes"), (0.919, "no")])
