@@ -24,6 +24,9 @@ from tests.model_tables import DOCUMENT, filled, tables
 
 PUBLISHED = sorted(published_models())
 
+SCORED_ELSEWHERE = ("efdn-x4", "fmen-x4", "bsrn-s-x4", "bsrn-x4", "spanv2-x4")
+"""Files that the real data may lack: tests/test_challenge_networks.py compares what they scored with their authors."""
+
 ADDRESS = re.compile(r"https://raw\.githubusercontent\.com/([\w.-]+/[\w.-]+)/[0-9a-f]{40}/[\w./%-]+\.(pt|pth)")
 
 
@@ -52,6 +55,8 @@ def entry(data: Path, name: str) -> dict[str, Any]:
     """What the index of the real data says of a model's file."""
     model = published_models()[name]
     found = [one for one in json.loads((data / "checkpoints/index.json").read_text()) if one["sha256"] == model.sha256]
+    if not found and name in SCORED_ELSEWHERE:
+        pytest.skip(f"the real data do not hold {name}")
     assert len(found) == 1
     return dict(found[0])
 

@@ -14,12 +14,13 @@ BLOCK = re.compile(r"^```(?P<kind>python|diff) file=(?P<file>\S+)\n(?P<text>.*?)
 
 
 def apply_diff(old: str, diff: str) -> str:
-    """Replace each `-` line, which must occur once, by the `+` line after it."""
-    lines = diff.splitlines()
-    for removed, added in zip(lines[::2], lines[1::2], strict=True):
-        assert (removed[:1], added[:1]) == ("-", "+")
-        assert old.count(removed[1:] + "\n") == 1, f"not in the file as it stands: {removed[1:]}"
-        old = old.replace(removed[1:], added[1:])
+    """Replace each `-` line, which must occur once, by the `+` lines after it."""
+    for change in re.split("^-", diff, flags=re.M)[1:]:
+        removed, *added = change.splitlines()
+        assert added
+        assert {line[:1] for line in added} == {"+"}
+        assert old.count(f"\n{removed}\n") == 1, f"not in the file as it stands: {removed}"
+        old = old.replace(f"\n{removed}\n", "".join(f"\n{line[1:]}" for line in added) + "\n")
     return old
 
 

@@ -35,7 +35,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
                       "families options recognition/trial weights/inert_pickle", "weights/stored_tensors weights/sets",
                       "weights/averaged_forms weights/fit weights/torch_file", "weights/file", "weights/choice",
                       "checkpoint", "recognition/judgement recognition/trial_store", "recognition/recognise",
-                      "ecbsr edsr fsrcnn imdn rfdn rlfn srcnn srn vdsr", "carn dipnet"),
+                      "ecbsr edsr efdn fmen fsrcnn imdn rfdn rlfn spanv2 srcnn srn vdsr", "bsrn carn dipnet"),
     "graph": ("live_memory onnx_file pruning", "float_pixels grid_probe", "exact_tiling", "export"),
     "engine": ("library monitor options", "identity", "manifest", "store", "caches load", "build contexts"),
     "backends": ("compiled_models cuda_graph cuda_session first_run protocol pytorch_clock pytorch_graph", "batch",

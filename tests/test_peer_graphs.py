@@ -35,6 +35,12 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "carn": ("carn", {"scale": 3, "channels": 8}),
     "carn_m": ("carn", {"scale": 4, "channels": 16, "mobile": True, "groups": 4}),
     "ecbsr": ("ecbsr", {"scale": 2, "channels": 8, "blocks": 2}),
+    "efdn": ("efdn", {"scale": 2, "channels": 8, "distilled_channels": 4, "esa_channels": 4}),
+    "fmen": ("fmen", {"scale": 2, "channels": 8, "blocks": 1, "attention_channels": 4}),
+    "bsrn": ("bsrn", {"scale": 2, "channels": 8, "distilled_channels": 4, "esa_channels": 4, "blocks": 1}),
+    "bsrn_s": ("bsrn", {"scale": 4, "channels": 8, "distilled_channels": 4, "esa_channels": 4, "blocks": 1,
+                        "variant": "challenge"}),
+    "spanv2": ("spanv2", {"scale": 2, "channels": 8, "blocks": 2}),
 }
 
 

@@ -140,10 +140,19 @@ def test_a_network_that_pools_the_whole_image_warns_of_its_tiles_once_per_image(
     assert ONE_LEVEL < np.abs(tiled - whole).max() < 0.5  # another picture, though near
 
 
+OF_CHALLENGES: list[tuple[str, dict[str, Any]]] = [
+    ("efdn", {"distilled_channels": 8, "esa_channels": 4}), ("efdn", {"distilled_channels": 16}),
+    ("fmen", {"attention_channels": 8, "blocks": 1}), ("fmen", {"first_attention_channels": 16, "blocks": 1}),
+    ("spanv2", {"blocks": 2}), *(("bsrn", {"distilled_channels": distilled, "esa_channels": 4, "blocks": blocks,
+                                           "variant": variant})
+                                 for distilled, blocks in ((8, 1), (16, 1), (8, 6))
+                                 for variant in ("paper", "challenge"))]
+
 MEASURED = [
     *((name, options | {"blocks": blocks, "scale": scale}) for blocks in (1, 3) for scale in (2, 4)
       for name, options in (("rlfn", RLFN), ("dipnet", RLFN), ("rfdn", RFDN), ("imdn", IMDN))),
     *(("carn", {"scale": scale, "channels": 8}) for scale in (2, 3, 4)), ("ecbsr", {"scale": 2, "channels": 32}),
+    *((name, options | {"scale": scale, "channels": 16}) for scale in (2, 4) for name, options in OF_CHALLENGES),
 ]
 
 

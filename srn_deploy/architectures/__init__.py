@@ -9,14 +9,30 @@ from __future__ import annotations
 
 from torch import nn
 
-from srn_deploy.architectures import carn, dipnet, ecbsr, edsr, fsrcnn, imdn, rfdn, rlfn, srcnn, srn, vdsr
+from srn_deploy.architectures import (
+    bsrn,
+    carn,
+    dipnet,
+    ecbsr,
+    edsr,
+    efdn,
+    fmen,
+    fsrcnn,
+    imdn,
+    rfdn,
+    rlfn,
+    spanv2,
+    srcnn,
+    srn,
+    vdsr,
+)
 from srn_deploy.architectures.families import Families
 from srn_deploy.architectures.signature import Architecture, StateDict
 from srn_deploy.errors import UnknownNetwork
 from srn_deploy.spec import ModelSpec
 
 ARCHITECTURES = Families(module.ARCHITECTURE for module in (
-    srn, edsr, rlfn, dipnet, rfdn, imdn, carn, ecbsr, srcnn, fsrcnn, vdsr))
+    srn, edsr, rlfn, dipnet, rfdn, imdn, carn, ecbsr, srcnn, fsrcnn, vdsr, efdn, fmen, bsrn, spanv2))
 """Family by name, those of other packages included. To add one, write a module here and name it in this line, or make a
 package of its own (see CONTRIBUTING.md)."""
 
