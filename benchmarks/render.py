@@ -19,6 +19,7 @@ from benchmarks import (
     many_pictures,
     pipeline_page,
     recognition_page,
+    service_page,
     spandrel_study,
     video_page,
     zoo_page,
@@ -51,7 +52,7 @@ MIB, GIB = 2**20, 2**30
 EXAMPLE_PX, LARGE_PX = 510 * 339, 4000 * 3000
 """Pixels of the images that the requirements on time and on memory name."""
 
-TIMED = ("file-to-file", "memory", "cpu-process", "pipeline", "video", huge_pictures.KIND)
+TIMED = ("file-to-file", "memory", "cpu-process", "pipeline", "video", "service", huge_pictures.KIND)
 """Kinds of records whose figures other programs spoil."""
 
 def main() -> None:
@@ -103,6 +104,7 @@ def rendered(records: Sequence[Record]) -> str:
              FILE_TO_FILE, *section(of_kind(records, "file-to-file"), file_to_file_tables),
              cpu_page.INTRODUCTION, *section(of_kind(records, "cpu-process"), cpu_page.cpu_tables),
              video_page.INTRODUCTION, *section(of_kind(records, "video"), video_page.video_tables),
+             service_page.INTRODUCTION, *section(of_kind(records, "service"), service_page.service_tables),
              MEMORY, *section(of_kind(records, "memory"), memory_tables), huge_pictures.INTRODUCTION,
              *section(of_kind(records, huge_pictures.KIND), huge_pictures.huge_picture_tables),
              pipeline_page.INTRODUCTION, *section(of_kind(records, "pipeline"), pipeline_page.pipeline_tables),

@@ -78,6 +78,11 @@ class Upscaler:
         return self._setup.backend.spec
 
     @property
+    def scale(self) -> int:
+        """How many times larger its results are."""
+        return self.spec.scale
+
+    @property
     def setup(self) -> Setup:
         """What it upscales with; it stays the Upscaler's, which closes it."""
         return self._setup

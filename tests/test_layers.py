@@ -44,7 +44,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
                    "video_names"), "plan",
                   "earlier_results memory_budget setup shards", "ledger repair",
                   "arrays file_options pipeline sharing", "guarded_rows sizing", "large_results", "memory_needs",
-                  "bands", "jobs", "shared_run"),
+                  "bands", "file_results", "jobs", "shared_run"),
     "video": ("files layout options segments", "colour library", "conversion planes scan", "probing",
               "decoding encoders", "encoding output", "segment_file", "frames joining rehearsal work_folder",
               "upscaling", "jobs"),
@@ -57,7 +57,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "quantization": ("channel_groups drawn_images", "calibration nncf_quantizer", "bias_correction equalization",
                      "int8_graph", "export"),
     "tuning": ("choice", "opening"),
-    "serving": ("contract options", "bare_models model_config served", "repository server_model"),
+    "serving": ("address contract options", "bare_models client model_config served", "remote repository server_model"),
     "benchmark": ("environment inputs results summary tables", "candidates machine records",
                   "comparison evaluation_record paper steady_page tuning_work ways", "tuning_images",
                   "figure paper_page paper_protocol steady_state tuning"),
@@ -71,7 +71,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
             "page", "server"),
     "cli": ("messages signals values", "file_options options sharing_options",
             ("bench_view build_engine compare doctor engines evaluate export info models recipes report run_report "
-             "result_options train triton_repository verify web"), "bench progress tune_view", "upscale", "tune"),
+             "result_options server_option train triton_repository verify web"),
+            "bench progress tune_view", "upscale", "tune"),
 }
 """Package to its layers, lowest first. A package's own `__init__` is the top one: it collects what the others offer."""
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ import pytest
 from numpy.typing import NDArray
 
 import srn_deploy
+from benchmarks.triton_process import Address, is_ready, metrics
 from srn_deploy.serving.contract import TENSORS
-from tests.triton_server import MODEL, Address, is_ready, metrics, needs_server, shared_server
+from tests.triton_server import BROKEN, MODEL, broken_graph, needs_server, shared_server
 
 Pixels = NDArray[Any]
 
@@ -49,13 +51,13 @@ def client(address: Address) -> Any:
 
 
 def answer(opened: Any, image: Pixels, name: str | None = None, kind: str | None = None,
-           guard: str | None = None) -> tuple[Pixels, list[str]]:
+           guard: str | None = None, model: str = MODEL) -> tuple[Pixels, list[str]]:
     from tritonclient.grpc import InferInput
 
     tensors = next(each for each in TENSORS if each.dtype == str(image.dtype))
     given = InferInput(name or tensors.image, list(image.shape), kind or tensors.triton_type)
     given.set_data_from_numpy(image)
-    result = opened.infer(MODEL, [given], parameters=None if guard is None else {"guard": guard})
+    result = opened.infer(model, [given], parameters=None if guard is None else {"guard": guard})
     return result.as_numpy(tensors.upscaled), json.loads(result.as_numpy("FINDINGS").tobytes())
 
 
@@ -144,9 +146,18 @@ def test_a_request_without_an_image_or_with_two_is_refused(address: Address) -> 
             client(address).infer(MODEL, inputs)
 
 
-def test_what_the_guard_finds_is_told_as_here(address: Address, caplog: pytest.LogCaptureFixture) -> None:
-    assert answer(client(address), noise((20, 20, 3)), guard="warn")[1] == []
-    assert answer(client(address), noise((20, 20, 3)), guard="repair")[1] == []
+@pytest.mark.parametrize("guard", [None, "off", "warn", "repair"])
+def test_what_the_guard_finds_is_told_and_repaired_as_here(
+        address: Address, tmp_path: Path, caplog: pytest.LogCaptureFixture, guard: str | None) -> None:
+    image = noise((40, 40, 3)) // 2 + 100
+    with srn_deploy.load(broken_graph(tmp_path / "black.onnx"), device="cpu", guard=guard or "warn") as here:
+        caplog.clear()
+        expected = here.upscale(image)
+    large, findings = answer(client(address), image, model=BROKEN, guard=guard)
+    np.testing.assert_array_equal(large, expected)
+    assert findings == [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert bool(findings) == (guard != "off")
+    assert bool(large.any()) == (guard == "repair")
 
 
 def test_metrics_count_the_requests(address: Address) -> None:

@@ -28,6 +28,7 @@ WRONG_TEXTS = {"--tile": ["many", "-32", "0", "1", "3.5", ""], "--for": ["24", "
                "--max-file": ["4X", "many", "-4G", "nan", ""],
                "--lr-pattern": ["{", "{what}", "same", ""], "--set": ["residual", "=1", ""],
                "--onnxruntime": ["new", "1", "1.x", ""], "--tensorrt": ["new", "10", ""],
+               "--server": ["localhost:8001", "http://localhost:8001", "grpc://localhost", "grpc://:8001", ""],
                "--network": ["Net", ":Net", "net.py:", "net.py:a-b", ""]}
 """Of options that are read as text and have a form; `--set` names are those of the network, which only a file says."""
 

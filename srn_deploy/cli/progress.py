@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,12 +16,19 @@ from srn_deploy.api import Upscaler
 from srn_deploy.cli.messages import above, say
 from srn_deploy.cli.run_report import Counts, bottleneck_sentence, run_as_json
 from srn_deploy.cli.signals import interrupted
+from srn_deploy.errors import ModelNotServed, NoServer
 from srn_deploy.inference.file_options import FileOptions
 from srn_deploy.inference.jobs import OnTimes, Outcome
 from srn_deploy.inference.plan import Job
 from srn_deploy.inference.stage_times import StageTimes
 from srn_deploy.inference.upscale import OnTile, no_progress
 from srn_deploy.video.options import OnFrame, VideoOptions
+
+if TYPE_CHECKING:
+    from srn_deploy.serving.remote import RemoteUpscaler
+
+SHOWN_MISSING = 5
+"""Names of images that were not started."""
 
 FRAMES_EVERY_S = 30.0
 """Between two lines about the frames of a video, where there is no terminal."""
@@ -39,7 +47,7 @@ class Display:
 class UpscaleRun:
     """What is to be done."""
 
-    upscaler: Upscaler
+    upscaler: Upscaler | RemoteUpscaler
     jobs: Sequence[Job]
     files: FileOptions
     video: VideoOptions
@@ -50,6 +58,8 @@ class UpscaleRun:
 
     def outcomes(self, display: Display, on_times: OnTimes) -> Iterator[Outcome]:
         """Start the work, which reports each tile and frame, and yield what became of each file."""
+        if not isinstance(self.upscaler, Upscaler):
+            return self.upscaler.upscale_jobs(self.jobs, on_times=on_times, **self.files.as_keywords())
         return self.upscaler.upscale_jobs(self.jobs, on_tile=display.on_tile, on_times=on_times, video=self.video,
                                           on_frame=display.on_frame, **self.files.as_keywords())
 
@@ -63,15 +73,18 @@ def show(run: UpscaleRun, *, as_json: bool = False) -> None:
             for outcome in run.outcomes(display, times.append):
                 counts.add(outcome)
                 display.on_outcome(outcome)
-                if as_json:
-                    outcomes.append(outcome)
+                outcomes.append(outcome)
     except KeyboardInterrupt:
         raise stopped(counts.written, len(run.jobs), run.resume) from None
     finally:
         if as_json:
             click.echo(json.dumps(run_as_json(outcomes, StageTimes.total(times)), indent=2))
     _summarise(run, counts, time.monotonic() - began)
-    if counts.written > 1 and (sentence := bottleneck_sentence(StageTimes.total(times), run.jobs, run.files)):
+    if counts.all < len(run.jobs):
+        click.echo(_not_started(run, outcomes), err=True)
+    is_here = isinstance(run.upscaler, Upscaler)
+    if counts.written > 1 and is_here and (sentence := bottleneck_sentence(
+            StageTimes.total(times), run.jobs, run.files)):
         click.echo(sentence, err=True)
     if counts.failed:
         raise click.exceptions.Exit(1)
@@ -85,8 +98,18 @@ def _summarise(run: UpscaleRun, counts: Counts, seconds: float) -> None:
     if counts.elsewhere:
         click.echo(f"{counts.elsewhere} left to other runs that are at work: give the same command again to see them "
                    "finished.", err=True)
-    if (left := total - counts.all) > 0:
-        click.echo(f"{left} were not started, because the disk is full. Free space, then: {run.resume}", err=True)
+
+
+def _not_started(run: UpscaleRun, outcomes: Sequence[Outcome]) -> str:
+    """What is missing after a run that ended early, and how to go on."""
+    why, cure = "the disk is full", "Free space"
+    if any(isinstance(outcome.error, NoServer | ModelNotServed) for outcome in outcomes):
+        why, cure = "the server was lost", "Start it again"
+    begun = {outcome.job for outcome in outcomes}
+    left = [job for job in run.jobs if job not in begun]
+    named = ", ".join(str(job.source) for job in left[:SHOWN_MISSING])
+    more = f" and {len(left) - SHOWN_MISSING} more" if len(left) > SHOWN_MISSING else ""
+    return f"{len(left)} were not started, because {why}: {named}{more}. {cure}, then: {run.resume}"
 
 
 def stopped(done: int, total: int, resume: str) -> click.exceptions.Exit:

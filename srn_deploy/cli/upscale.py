@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from srn_deploy.cli import file_options, options, result_options, sharing_options, values
+from srn_deploy.cli import file_options, options, result_options, server_option, sharing_options, values
 
 if TYPE_CHECKING:
     from srn_deploy.api import Upscaler
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from srn_deploy.inference.file_options import FileOptions
     from srn_deploy.inference.plan import Job
     from srn_deploy.inference.result_options import ResultOptions
+    from srn_deploy.open_model import OpenRequest
+    from srn_deploy.serving.remote import RemoteUpscaler
     from srn_deploy.spec import Corrections
+    from srn_deploy.tiling.windows import TileOptions
     from srn_deploy.video.options import VideoOptions
 
 SUFFIXES = {"png": ".png", "jpeg": ".jpg", "jpg": ".jpg", "webp": ".webp", "tiff": ".tif", "tif": ".tif",
@@ -60,11 +63,12 @@ def _two_at_least(context: click.Context, parameter: click.Parameter, paths: tup
                    "the image, of another size than this run gives, or not whole.")
 @click.option("--update", is_flag=True, help="As --skip-existing, and replace outdated outputs.")
 @sharing_options.sharing
+@server_option.server
 @options.as_json
 def upscale(paths: tuple[str, ...], model: str | None, device: str, precision: str, tile: int | str | None,
             halo: int | None, guard: str, suffix: str | None, skip_existing: bool, update: bool, threads: int | None,
             corrections: Corrections, wanted: ResultOptions, name: str | None, files: FileOptions, video: VideoOptions,
-            sharing: Sharing, as_json: bool) -> None:
+            sharing: Sharing, server: str | None, as_json: bool) -> None:
     """Upscale images and videos: one, several, or all of a folder (the tree is kept).
 
     OUT is a file, or a folder: one that exists, ends in a slash, or is for several INs, each of which keeps its name in
@@ -72,13 +76,11 @@ def upscale(paths: tuple[str, ...], model: str | None, device: str, precision: s
     format. Originals are never overwritten. Of a video (MKV, MP4, MOV, WebM, TS, AVI) every frame is upscaled and all
     else is copied; a run that was stopped goes on where it was when the same command is given again.
     """
-    from srn_deploy.api import load_as
     from srn_deploy.cli.progress import UpscaleRun, show, stopped
     from srn_deploy.inference.earlier_results import pending
     from srn_deploy.inference.jobs import clear_leftovers
     from srn_deploy.inference.plan import plan_jobs
     from srn_deploy.open_model import OpenRequest
-    from srn_deploy.system.threads import cpu_threads
     from srn_deploy.tiling.windows import TileOptions
 
     tiles = TileOptions(tile=tile, halo=halo)
@@ -94,15 +96,15 @@ def upscale(paths: tuple[str, ...], model: str | None, device: str, precision: s
     request = OpenRequest(device=device, precision=precision, corrections=corrections, pixels=_pixels(
         whole if sharing.is_shared else missing if skip_existing and not update else planned))
     try:
-        with cpu_threads(threads):
-            upscaler = load_as(model, request, tiles, guard=guard)
+        upscaler = server_option.connected(server, model, planned) if server is not None else _opened_here(
+            model, request, tiles, guard, threads)
     except KeyboardInterrupt:
         raise stopped(0, len(missing if kept else planned), _how_to_resume(
             sharing, update=update, all_are_ours=kept or missing == planned)) from None
     with upscaler, _ledger(upscaler, sharing, planned, paths[-1], files, video) as files:
-        planned, missing = _with_factor(planned, missing, name, upscaler.spec.scale)
+        planned, missing = _with_factor(planned, missing, name, upscaler.scale)
         resume = _how_to_resume(sharing, update=update, all_are_ours=kept or missing == planned)
-        jobs = _left_to_do(planned, upscaler.spec.scale, update=update) if kept and missing != planned else planned
+        jobs = _left_to_do(planned, upscaler.scale, update=update) if kept and missing != planned else planned
         if not jobs and not as_json:
             return
         _warn_of_what_does_nothing(jobs, files)
@@ -110,11 +112,22 @@ def upscale(paths: tuple[str, ...], model: str | None, device: str, precision: s
                  resume=resume), as_json=as_json)
 
 
+def _opened_here(model: str | None, request: OpenRequest, tiles: TileOptions, guard: str,
+                 threads: int | None) -> Upscaler:
+    from srn_deploy.api import load_as
+    from srn_deploy.system.threads import cpu_threads
+
+    with cpu_threads(threads):
+        return load_as(model, request, tiles, guard=guard)
+
+
 @contextmanager
-def _ledger(upscaler: Upscaler, sharing: Sharing, planned: list[Job], out: str, files: FileOptions,
+def _ledger(upscaler: Upscaler | RemoteUpscaler, sharing: Sharing, planned: list[Job], out: str, files: FileOptions,
             video: VideoOptions) -> Iterator[FileOptions]:
     """The options of files, with the ledger of the output where runs share it, which is open while the block runs."""
-    if not sharing.is_shared:
+    from srn_deploy.api import Upscaler
+
+    if not sharing.is_shared or not isinstance(upscaler, Upscaler):
         yield files
         return
     with upscaler.ledger(planned, out, video=video, **files.as_keywords()) as ledger:

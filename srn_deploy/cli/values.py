@@ -121,6 +121,16 @@ def version(context: click.Context, parameter: click.Parameter, value: str | Non
     return value
 
 
+def server_address(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Check that the address of a server has a form that can be connected to."""
+    from srn_deploy.serving.address import host_and_port
+
+    with wrong_usage():
+        if value is not None:
+            host_and_port(value)
+    return value
+
+
 def lr_pattern(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """Check that a pattern of small images can be filled in."""
     from srn_deploy.image.pairing import checked_pattern

@@ -2,52 +2,50 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from srn_deploy.errors import LedgerError, OutOfMemory, SrnDeployError, UnwritableImage
+from srn_deploy.errors import OutOfMemory, SrnDeployError
 from srn_deploy.image import (
     WITH_EFFORT,
     WITH_QUALITY,
     Effort,
     Image,
-    Pixels,
     check_writable,
     container_of,
     is_image_name,
-    losses,
 )
 from srn_deploy.image.reading import UndecodedImage, open_image
 from srn_deploy.image.writing import EncodedImage, encode_image, store_image
 from srn_deploy.inference.bands import LargeImage, large_file, large_image, reduce_by_bands, upscale_by_bands
 from srn_deploy.inference.file_options import FileOptions
+from srn_deploy.inference.file_results import (
+    OF_ONE_IMAGE,
+    disk_is_full,
+    result_of,
+    times_kept,
+    warn,
+    warn_of_losses,
+)
 from srn_deploy.inference.large_results import check_memory_for_whole
 from srn_deploy.inference.ledger import UnitState
 from srn_deploy.inference.memory_budget import MemoryBudget
-from srn_deploy.inference.memory_needs import RESULT_COPIES, bytes_by_bands, bytes_on_the_way, check_memory_for_bands
+from srn_deploy.inference.memory_needs import bytes_by_bands, bytes_on_the_way, check_memory_for_bands
 from srn_deploy.inference.pipeline import Pipeline
 from srn_deploy.inference.plan import Job
 from srn_deploy.inference.setup import Setup
 from srn_deploy.inference.sharing import DoneElsewhere, shared_stages
 from srn_deploy.inference.sizing import Upscaled, needs_network, upscaled, upscaled_alike
 from srn_deploy.inference.stage_times import StageTimes
-from srn_deploy.inference.stages import Computed, Finished, Group, Grouping, Reserve, Sentences, Stages
+from srn_deploy.inference.stages import AnyDecoded, Computed, Finished, Group, Grouping, Reserve, Sentences, Stages
 from srn_deploy.inference.upscale import check_takes, images_at_once, takes
-from srn_deploy.system.atomic import DISK_IS_FULL, sweep
-from srn_deploy.system.file_times import kept_time
+from srn_deploy.system.atomic import sweep
 from srn_deploy.system.memory import size_in_words
 
 OnTimes = Callable[[StageTimes], None]
-
-_NOTHING_FITS = {*DISK_IS_FULL, errno.EROFS}
-"""Errors of a whole disk: images after them would be computed for nothing."""
-
-_OF_ONE_IMAGE = (SrnDeployError, MemoryError)
-"""Errors that say something about an image; all others are raised."""
 
 _log = logging.getLogger(__name__)
 
@@ -115,7 +113,11 @@ def run_jobs(jobs: Iterable[Job], setup: Setup, options: FileOptions | None = No
     stages = _Files(setup, chosen, memory).stages()
     if chosen.ledger is not None:
         stages = shared_stages(stages, chosen.ledger)
-    pipeline = Pipeline(jobs, stages, workers=chosen.jobs or setup.threads, memory=memory)
+    yield from outcomes_of(Pipeline(jobs, stages, workers=chosen.jobs or setup.threads, memory=memory), on_times)
+
+
+def outcomes_of(pipeline: Pipeline[Job, AnyDecoded, Upscaled, EncodedImage], on_times: OnTimes) -> Iterator[Outcome]:
+    """Run a pipeline of image files, and yield what became of each as `run_jobs` does."""
     finished = pipeline.run()
     try:
         for each in finished:
@@ -136,8 +138,8 @@ class _Files:
     def stages(self) -> Stages[Job, Image | LargeImage, Upscaled, EncodedImage]:
         return Stages(decode=self._decode, compute=self._compute, encode=self._encode,
                       encoded_bytes=lambda encoded: len(encoded.data),
-                      store=lambda job, encoded: store_image(job.target, encoded) + _times_kept(job),
-                      is_error=lambda error: isinstance(error, _OF_ONE_IMAGE), ends_run=_is_full,
+                      store=lambda job, encoded: store_image(job.target, encoded) + times_kept(job),
+                      is_error=lambda error: isinstance(error, OF_ONE_IMAGE), ends_run=disk_is_full,
                       grouping=Grouping(most=most, group_of=self._group_of, compute=self._compute_alike)
                       if (most := self._setup.batching.images) > 1 else None)
 
@@ -176,17 +178,17 @@ class _Files:
 
     def _compute(self, job: Job, image: Image | LargeImage) -> Computed[Upscaled]:
         """What is written by bands is written when this returns."""
-        _warn_of_losses(job, image)
+        warn_of_losses(job, image)
         return self._computed(job, image)
 
     def _computed(self, job: Job, image: Image | LargeImage) -> Computed[Upscaled]:
         if isinstance(image, LargeImage):
             if not image.is_written_by_bands:
-                return _result_of(job, image.header, *reduce_by_bands(image, self._setup))
+                return result_of(job, image.header, *reduce_by_bands(image, self._setup))
             lost, findings = upscale_by_bands(image, self._setup, self._effort)
-            _warn(job, findings)
-            return Computed(large=None, losses=lost + _times_kept(job), findings=findings)
-        return _result_of(job, image, *upscaled(image, self._setup, job.size))
+            warn(job, findings)
+            return Computed(large=None, losses=lost + times_kept(job), findings=findings)
+        return result_of(job, image, *upscaled(image, self._setup, job.size))
 
     def _group_of(self, job: Job, image: Image | LargeImage) -> Group | None:
         """Images of one shape without alpha, each a single window of the model."""
@@ -202,61 +204,28 @@ class _Files:
         """Several images at once; where that fails, each by itself, and no more batches in this run."""
         images = [(job, image) for job, image in work if isinstance(image, Image)]  # as `_group_of` has it
         for job, image in images:
-            _warn_of_losses(job, image)
+            warn_of_losses(job, image)
         try:
             found = [] if self._is_one_by_one else upscaled_alike([(image, job.size) for job, image in images],
                                                                   self._setup)
-        except _OF_ONE_IMAGE as error:
+        except OF_ONE_IMAGE as error:
             self._is_one_by_one = True
             _log.warning("%d images of %d x %d px could not be run at once (%s): images are run one by one.",
                          len(images), images[0][1].width, images[0][1].height,
                          error.message.rstrip(".") if isinstance(error, SrnDeployError) else "out of memory")
         if self._is_one_by_one:
             return [self._computed_or_error(job, image) for job, image in images]
-        return [_result_of(job, image, *result) for (job, image), result in zip(images, found, strict=True)]
+        return [result_of(job, image, *result) for (job, image), result in zip(images, found, strict=True)]
 
     def _computed_or_error(self, job: Job, image: Image) -> Computed[Upscaled] | Exception:
         try:
             return self._computed(job, image)
-        except _OF_ONE_IMAGE as error:
+        except OF_ONE_IMAGE as error:
             return error
 
     def _encode(self, job: Job, large: Upscaled) -> EncodedImage:
         return encode_image(job.target, large.finished(), quality=self._options.quality,
                             effort=self._effort)
-
-
-def _result_of(job: Job, image: Image, large: Upscaled, findings: Sentences) -> Computed[Upscaled]:
-    _warn(job, findings)
-    return Computed(large=large, large_bytes=RESULT_COPIES * (large.colour.nbytes + _bytes_of(large.alpha)),
-                    losses=image.remarks, findings=findings)
-
-
-def _times_kept(job: Job) -> Sentences:
-    """Give a result that is written the time of its image where that is wanted; a sentence where it fails."""
-    return kept_time(job.source, job.target) if job.wanted.keep_times else ()
-
-
-def _bytes_of(pixels: Pixels | None) -> int:
-    return 0 if pixels is None else pixels.nbytes
-
-
-def _is_full(error: Exception) -> bool:
-    cause = error.__cause__ if isinstance(error, UnwritableImage | LedgerError) else None
-    return isinstance(cause, OSError) and cause.errno in _NOTHING_FITS
-
-
-def _warn_of_losses(job: Job, image: Image | LargeImage) -> None:
-    """Log what a result will lack of its image."""
-    header = image.header if isinstance(image, LargeImage) else image
-    _warn(job, header.remarks + losses(job.target, header))
-
-
-def _warn(job: Job, sentences: Sentences) -> None:
-    """Log each sentence, with the file where the sentence does not name it."""
-    for sentence in sentences:
-        named = "" if str(job.source) in sentence else f"{job.source}: "
-        _log.warning("%s%s", named, sentence)
 
 
 def decode_checked(job: Job, undecoded: UndecodedImage, setup: Setup) -> Image:
@@ -271,9 +240,16 @@ def decode_checked(job: Job, undecoded: UndecodedImage, setup: Setup) -> Image:
 
 def _check(job: Job, image: Image, setup: Setup) -> None:
     """Raise the errors of `decode_checked` for an image, of whose pixels only the shape is used."""
-    scale = setup.backend.spec.scale
     if not setup.fallback:
         check_takes(image.pixels.dtype, setup.backend.spec)
+    check_result(job, image, setup.backend.spec.scale)
+
+
+def check_result(job: Job, image: Image, scale: int) -> None:
+    """Raise UnwritableImage, before the network runs, where the target cannot hold the result.
+
+    scale: of the model. Of the pixels of the image only the shape is used.
+    """
     height, width = job.size.of(image.height, image.width, factor=scale)
     check_writable(job.target, height=height, width=width,
                    has_alpha=image.alpha is not None, bits=8 * image.pixels.dtype.itemsize)

@@ -58,14 +58,23 @@ _SMALLER = (512, 384, 256, 192, 128, 96, 64, SMALLEST_TILE_PX)
 
 def bytes_on_the_way(unpacked: Unpacked, job: Job, setup: Setup) -> int:
     """The most memory that an image takes that is decoded whole."""
-    image, scale = _like(unpacked), setup.backend.spec.scale
+    image = _like(unpacked)
+    if not is_taken_by_bands(job, image, setup):
+        return bytes_held_whole(unpacked, job, setup.backend.spec.scale)
+    return _bytes_decoded(unpacked, image) + bytes_by_bands(job, image, setup)
+
+
+def bytes_held_whole(unpacked: Unpacked, job: Job, scale: int) -> int:
+    """The same where its result is held whole, too. scale: of the model."""
+    image = _like(unpacked)
     before = size_before_reduction(job, image, scale)
     after = job.size.of(image.height, image.width, factor=scale)
-    if is_taken_by_bands(job, image, setup):
-        result = bytes_by_bands(job, image, setup)
-    else:
-        result = RESULT_COPIES * pixel_bytes(image, *after) + (pixel_bytes(image, *before) if before != after else 0)
-    return len(unpacked.without_metadata) + DECODED_COPIES * pixel_bytes(image, *image.pixels.shape[:2]) + result
+    result = RESULT_COPIES * pixel_bytes(image, *after) + (pixel_bytes(image, *before) if before != after else 0)
+    return _bytes_decoded(unpacked, image) + result
+
+
+def _bytes_decoded(unpacked: Unpacked, image: Image) -> int:
+    return len(unpacked.without_metadata) + DECODED_COPIES * pixel_bytes(image, *image.pixels.shape[:2])
 
 
 def bytes_by_bands(job: Job, image: Image, setup: Setup) -> int:

@@ -1,7 +1,7 @@
 """What Triton's Python backend runs: one opened model for each instance, images of any size, errors in words.
 
 Triton imports this through the `model.py` of the repository. Pixels go through DLPack in both directions: the tensors
-of earlier servers do not understand the arrays of NumPy 2.
+of earlier servers do not understand the arrays of NumPy 2. What is logged goes to stderr, which is the server's.
 """
 
 from __future__ import annotations
@@ -42,16 +42,6 @@ _set_name.argtypes = (ctypes.py_object, ctypes.c_char_p)
 _log = logging.getLogger(__name__)
 
 
-class ServerLog(logging.Handler):
-    """Sentences of the library, in the log of the server."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Hand a record on, on its level."""
-        say = (triton.Logger.log_error if record.levelno >= logging.ERROR else
-               triton.Logger.log_warn if record.levelno >= logging.WARNING else triton.Logger.log_info)
-        say(self.format(record))
-
-
 class TritonPythonModel:
     """The interface of Triton's Python backend; one object for each instance, in a process of its own."""
 
@@ -62,9 +52,7 @@ class TritonPythonModel:
         """Open the model of the version that is loaded; an exception is why the server does not load it."""
         os.environ[_VISIBLE_GPUS] = visible_gpu(args["model_instance_kind"], args["model_instance_device_id"],
                                                 os.environ.get(_VISIBLE_GPUS, ""))
-        logger = logging.getLogger("srn_deploy")
-        logger.addHandler(ServerLog())
-        logger.setLevel(logging.INFO)
+        log_to_stderr(args["model_instance_name"])
         folder = Path(args["model_repository"], args["model_version"])
         self._served = ServedModel.read(folder)
         self._upscaler = self._served.open(folder)
@@ -112,6 +100,15 @@ class TritonPythonModel:
         if image.nbytes * self._served.scale**2 > MOST_RESULT_BYTES:
             raise OptionError(f"The result of {width} x {height} px is more than the 2 GiB of one answer.",
                               remedy="Send the image in parts, or upscale it without a server.")
+
+
+def log_to_stderr(instance: str) -> None:
+    """Show what the library says, INFO and above, beside the lines of the server."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(f"srn-deploy {instance}: %(levelname)s: %(message)s"))
+    logger = logging.getLogger("srn_deploy")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
 
 
 def visible_gpu(kind: str, number: str, visible: str) -> str:
