@@ -40,7 +40,7 @@ _NOT_SERVED = "Request for unknown model"
 _LOST = ("StatusCode.UNAVAILABLE", "StatusCode.CANCELLED", "StatusCode.DEADLINE_EXCEEDED")
 """What a server that ends, or that is not there, leaves behind."""
 
-Answer = TypeVar("Answer")
+Replied = TypeVar("Replied")
 
 
 class ServedModelClient:
@@ -117,7 +117,7 @@ class ServedModelClient:
             f"srn-deploy {said.get(Parameter.VERSION, 'of an unknown version')}, and this program version {CONTRACT}.",
             remedy="Use the same version of srn-deploy on both sides, and write the repository again.")
 
-    def _patiently(self, call: Callable[[InferenceServerClient], Answer]) -> Answer:
+    def _patiently(self, call: Callable[[InferenceServerClient], Replied]) -> Replied:
         """As `_ask`; where the queue of the server is full the request is sent again for a while."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
@@ -130,7 +130,7 @@ class ServedModelClient:
                         remedy="Try again later, or serve the model with a longer --queue.") from None
                 time.sleep(PAUSE_S)
 
-    def _ask(self, call: Callable[[InferenceServerClient], Answer]) -> Answer:
+    def _ask(self, call: Callable[[InferenceServerClient], Replied]) -> Replied:
         try:
             return call(self._client())
         except InferenceServerException as error:
