@@ -104,12 +104,12 @@ def command(repository: Path, backends: Path, address: Address) -> list[str]:
     local = [f"--{name}-address=127.0.0.1" for name in asdict(address)]
     return [str(source / "bin" / "tritonserver"), f"--model-repository={repository}", f"--backend-directory={backends}",
             f"--backend-config=python,shm-default-byte-size={SHARED_MEMORY_BYTES}",
-            f"--backend-config=python,shm-region-prefix-name={_prefix(address)}", "--rate-limit=execution_count",
+            f"--backend-config=python,shm-region-prefix-name={shared_memory_names(address)}", "--rate-limit=execution_count",
             *ports, *local]
 
 
-def _prefix(address: Address) -> str:
-    """Of the names of its shared memory, which a server that is killed leaves behind."""
+def shared_memory_names(address: Address) -> str:
+    """How the names of its shared memory begin, in /dev/shm, which a server that is killed leaves behind."""
     return f"srn-deploy-{address.grpc}-"
 
 
@@ -132,7 +132,7 @@ def running(started: list[str], address: Address, log: Path,
     finally:
         os.killpg(process.pid, signal.SIGKILL)  # the processes that run the models too
         process.wait()
-        for left in _SHARED_MEMORY.glob(f"{_prefix(address)}*"):
+        for left in _SHARED_MEMORY.glob(f"{shared_memory_names(address)}*"):
             left.unlink(missing_ok=True)
 
 

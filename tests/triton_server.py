@@ -20,6 +20,7 @@ from benchmarks.triton_process import (
     is_ready,
     make_environment,
     running,
+    shared_memory_names,
     variables,
     wait_until_ready,
     why_no_server,
@@ -31,6 +32,9 @@ from tests.run_folder import open_lifeline, run_folder
 FIRST = ["nice", "-n", "-10"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
 """The server goes before the tests where that is allowed: while its processes get no processor time for a second, it
 takes those of its models for dead, and has aborted."""
+
+_UNTIL_THE_RUN_ENDS = '"$@" & cat >&2; kill $!; wait $!; rm -f /dev/shm/"$NAMES"*'
+"""For sh: `cat` reads the lifeline, which ends with the run."""
 
 MODEL = "srn-s-b6-x2"
 
@@ -111,9 +115,9 @@ def _started(folder: Path) -> Address:
     if not repository.exists():
         make_repository(repository, make_environment(environment), MODEL, str(broken_graph(folder / f"{BROKEN}.onnx")))
     started = command(repository, folder / "backends", address)
-    with open_lifeline() as lifeline, log.open("wb") as output:  # `cat` ends when the run does
-        process = subprocess.Popen(["sh", "-c", '"$@" & cat >&2; kill $!; wait $!', "sh", *FIRST, *started],
-                                   env=variables(), stdin=lifeline, stdout=output, stderr=output,
+    with open_lifeline() as lifeline, log.open("wb") as output:
+        process = subprocess.Popen(["sh", "-c", _UNTIL_THE_RUN_ENDS, "sh", *FIRST, *started],
+                                   env=variables() | {"NAMES": shared_memory_names(address)}, stdin=lifeline, stdout=output, stderr=output,
                                    start_new_session=True)
     wait_until_ready(address, process, log)
     process.returncode = 0  # it outlives this process
