@@ -104,8 +104,8 @@ def command(repository: Path, backends: Path, address: Address) -> list[str]:
     local = [f"--{name}-address=127.0.0.1" for name in asdict(address)]
     return [str(source / "bin" / "tritonserver"), f"--model-repository={repository}", f"--backend-directory={backends}",
             f"--backend-config=python,shm-default-byte-size={SHARED_MEMORY_BYTES}",
-            f"--backend-config=python,shm-region-prefix-name={shared_memory_names(address)}", "--rate-limit=execution_count",
-            *ports, *local]
+            f"--backend-config=python,shm-region-prefix-name={shared_memory_names(address)}",
+            "--rate-limit=execution_count", *ports, *local]
 
 
 def shared_memory_names(address: Address) -> str:

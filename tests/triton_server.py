@@ -117,8 +117,8 @@ def _started(folder: Path) -> Address:
     started = command(repository, folder / "backends", address)
     with open_lifeline() as lifeline, log.open("wb") as output:
         process = subprocess.Popen(["sh", "-c", _UNTIL_THE_RUN_ENDS, "sh", *FIRST, *started],
-                                   env=variables() | {"NAMES": shared_memory_names(address)}, stdin=lifeline, stdout=output, stderr=output,
-                                   start_new_session=True)
+                                   stdin=lifeline, stdout=output, stderr=output, start_new_session=True,
+                                   env=variables() | {"NAMES": shared_memory_names(address)})
     wait_until_ready(address, process, log)
     process.returncode = 0  # it outlives this process
     return address
