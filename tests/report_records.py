@@ -43,6 +43,7 @@ def evaluation(name: str, psnr_db: float) -> Record:
 
 STUDY = Record(kind="stones", title="Stones per bag", environment=ENVIRONMENT, results={
     "bags": 3, "heaviest": None, "is_full": True, "peak_bytes": 3 * 2**20, "share": 0.125,
+    "sack": {"colour": "a" * 64, "wall_s": [1.0, 3.0]},
     "rows": [{"stone": "granite", "wall_s": [1.0, 2.0, 3.0, 4.0, 5.0], "at": {"depth_px": 4}},
              {"stone": "basalt", "wall_s": [2.0, 2.0, 2.0, 2.0, 2.0]}]})
 

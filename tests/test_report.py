@@ -99,13 +99,14 @@ def test_a_certificate_that_did_not_pass_is_a_caution(sections: dict[str, Report
 def test_a_study_becomes_tables_with_units_and_bars_of_its_samples(sections: dict[str, ReportSection]) -> None:
     single, rows = tables(sections[STUDY.title])
     assert single.rows == (("bags", "3"), ("heaviest", "–"), ("is full", "yes"), ("peak, MiB", "3.000"),
-                           ("share", "0.1250"))
+                           ("share", "0.1250"), ("sack · colour", "aaaaaaaaaaaa…"),
+                           ("sack · wall, s", "2.000 (1.000 … 3.000, 2 samples)"))
     assert rows.head == ("stone", "wall, s", "at · depth, px")
     assert rows.rows[0] == ("granite", "3.000 (1.000 … 5.000)", "4")
     assert rows.rows[1][2] == "–"
     (chart,) = charts(sections[STUDY.title])
     assert (chart.unit, [(row.name, row.low, row.middle, row.high) for row in chart.rows]) == (
-        "s", [("granite · wall", 1.0, 3.0, 5.0), ("basalt · wall", 2.0, 2.0, 2.0)])
+        "s", [("sack · wall", 1.0, 2.0, 3.0), ("granite · wall", 1.0, 3.0, 5.0), ("basalt · wall", 2.0, 2.0, 2.0)])
     assert any("granite · wall: the quartiles lie" in caution for caution in sections[STUDY.title].cautions)
 
 

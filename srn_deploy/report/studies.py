@@ -7,6 +7,7 @@ the largest. Units stand in the names of values: `wall_s`, `psnr_y_db`, `peak_by
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,9 @@ _UNITS = {"ms": "ms", "s": "s", "seconds": "s", "db": "dB", "px": "px", "bytes":
 
 _PER_UNIT = {"bytes": 2**20}
 """What values of a name are divided by; 1 where nothing else is said."""
+
+_HASH = re.compile(r"\b[0-9a-f]{40,}\b")
+"""SHA-1 and longer: the beginning tells them apart."""
 
 _OF_TIME = ("ms", "s")
 
@@ -40,7 +44,8 @@ MOST_BARS = 24
 def study_blocks(record: Record) -> list[Block]:
     """All results of a record, whatever they are."""
     results = record.results
-    single = [(_title(name), _cell(value, name)) for name, value in results.items() if not _is_table(value)]
+    single = [(_title(name), _cell(value, name)) for name, value in
+              _flat({name: value for name, value in results.items() if not _is_table(value)}).items()]
     blocks: list[Block] = []
     if single:
         blocks.append(DataTable(head=("value", "measured"), rows=tuple(single)))
@@ -161,7 +166,7 @@ def _cell(value: Any, name: str = "") -> str:
     elif isinstance(value, Mapping):
         text = ", ".join(f"{name} {_cell(inner)}" for name, inner in value.items()) or "–"
     else:
-        text = str(value)
+        text = _HASH.sub(lambda found: f"{found[0][:12]}…", str(value))
     return text if len(text) <= LONGEST_CELL else f"{text[:LONGEST_CELL - 1]}…"
 
 
