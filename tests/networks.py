@@ -16,7 +16,8 @@ from srn_deploy.verification.sample_images import sample_images
 
 OUTPUT_LAYERS = {"srn": "tail", "rlfn": "upsampler.0", "dipnet": "upsampler.0", "rfdn": "upsampler.0",
                  "imdn": "upsampler.0", "carn": "exit", "efdn": "tail.0", "fmen": "tail.0",
-                 "bsrn": "upsampler.upsampleOneStep.0", "spanv2": "pointwise_conv"}
+                 "bsrn": "upsampler.upsampleOneStep.0", "spanv2": "pointwise_conv",
+                 "span": "upsampler.0", "rrdbnet": "conv_last"}
 """The last convolution of each family that is run as if it had been trained."""
 
 AMPLIFIED = ("conv2", "conv3", "conv_max")

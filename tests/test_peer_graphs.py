@@ -41,6 +41,10 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "bsrn_s": ("bsrn", {"scale": 4, "channels": 8, "distilled_channels": 4, "esa_channels": 4, "blocks": 1,
                         "variant": "challenge"}),
     "spanv2": ("spanv2", {"scale": 2, "channels": 8, "blocks": 2}),
+    "srvgg": ("srvgg", {"scale": 2, "channels": 8, "blocks": 2}),
+    "rrdbnet": ("rrdbnet", {"scale": 4, "channels": 8, "growth": 4, "blocks": 1}),
+    "rrdbnet_x2": ("rrdbnet", {"scale": 2, "channels": 8, "growth": 4, "blocks": 1, "unshuffle": 2}),
+    "span": ("span", {"scale": 2, "channels": 8}),
 }
 
 

@@ -153,6 +153,9 @@ MEASURED = [
       for name, options in (("rlfn", RLFN), ("dipnet", RLFN), ("rfdn", RFDN), ("imdn", IMDN))),
     *(("carn", {"scale": scale, "channels": 8}) for scale in (2, 3, 4)), ("ecbsr", {"scale": 2, "channels": 32}),
     *((name, options | {"scale": scale, "channels": 16}) for scale in (2, 4) for name, options in OF_CHALLENGES),
+    ("srvgg", {"scale": 4, "channels": 16}), ("srvgg", {"scale": 2, "channels": 32}), ("span", {"channels": 24}),
+    ("span", {"channels": 8}), *(("rrdbnet", {"channels": 16, "growth": 8, "blocks": 2, **options}) for options in (
+        {"scale": 4}, {"scale": 2, "unshuffle": 2}, {"scale": 1}, {"scale": 8})),
 ]
 
 

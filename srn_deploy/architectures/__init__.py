@@ -21,9 +21,12 @@ from srn_deploy.architectures import (
     imdn,
     rfdn,
     rlfn,
+    rrdbnet,
+    span,
     spanv2,
     srcnn,
     srn,
+    srvgg,
     vdsr,
 )
 from srn_deploy.architectures.families import Families
@@ -32,7 +35,8 @@ from srn_deploy.errors import UnknownNetwork
 from srn_deploy.spec import ModelSpec
 
 ARCHITECTURES = Families(module.ARCHITECTURE for module in (
-    srn, edsr, rlfn, dipnet, rfdn, imdn, carn, ecbsr, srcnn, fsrcnn, vdsr, efdn, fmen, bsrn, spanv2))
+    srn, edsr, rlfn, dipnet, rfdn, imdn, carn, ecbsr, srcnn, fsrcnn, vdsr, efdn, fmen, bsrn, spanv2, srvgg, rrdbnet,
+    span))
 """Family by name, those of other packages included. To add one, write a module here and name it in this line, or make a
 package of its own (see CONTRIBUTING.md)."""
 

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from srn_deploy.architectures.luma import LumaNetwork
-from srn_deploy.architectures.options import checked, filters, scale_from_tail
+from srn_deploy.architectures.options import checked, filters, scale_from_tail, stored_tensor
 from srn_deploy.architectures.signature import Architecture, OtherForm, Signature, StateDict
 from srn_deploy.errors import OptionError
 from srn_deploy.spec import Colour, ModelSpec, Scalar
@@ -106,34 +106,25 @@ def _read_options(state: StateDict) -> dict[str, Scalar]:
     ))
 
 
-def _branch(state: StateDict, key: str, *shape: int) -> Tensor:
-    """One tensor of the training form in double precision; raises OptionError if it is missing or has another shape."""
-    tensor = state.get(key)
-    # An expanded tensor can claim any size without storing it.
-    if tensor is None or tensor.shape != shape or tensor.untyped_storage().nbytes() < tensor.nbytes:
-        raise OptionError(f"{key} is missing or does not have the shape {shape}.",
-                          remedy="Save the complete training form, or the folded one.")
-    return tensor.double()
-
-
 def _folded_layer(state: StateDict, layer: str, *, identity: bool) -> dict[str, Tensor]:
     """Fold all branches of one block into one convolution."""
     leaving, entering = state[f"{layer}.conv3x3.weight"].shape[:2]
-    kernel = _branch(state, f"{layer}.conv3x3.weight", leaving, entering, 3, 3)
-    bias = _branch(state, f"{layer}.conv3x3.bias", leaving)
+    kernel = stored_tensor(state, f"{layer}.conv3x3.weight", leaving, entering, 3, 3)
+    bias = stored_tensor(state, f"{layer}.conv3x3.bias", leaving)
     pair = f"{layer}.conv1x1_3x3"
     middle = filters(state, f"{pair}.k0") if f"{pair}.k0" in state else 0
-    narrow = _branch(state, f"{pair}.k0", middle, entering, 1, 1)
-    wide = _branch(state, f"{pair}.k1", leaving, middle, 3, 3)
+    narrow = stored_tensor(state, f"{pair}.k0", middle, entering, 1, 1)
+    wide = stored_tensor(state, f"{pair}.k1", leaving, middle, 3, 3)
     kernel = kernel + torch.einsum("omyx,mi->oiyx", wide, narrow[:, :, 0, 0])
-    bias = bias + wide.sum(dim=(2, 3)) @ _branch(state, f"{pair}.b0", middle) + _branch(state, f"{pair}.b1", leaving)
+    bias = bias + wide.sum(dim=(2, 3)) @ stored_tensor(state, f"{pair}.b0", middle)
+    bias = bias + stored_tensor(state, f"{pair}.b1", leaving)
     for edge in (f"{layer}.conv1x1_{name}" for name in ("sbx", "sby", "lpl")):
-        mix = _branch(state, f"{edge}.k0", leaving, entering, 1, 1)[:, :, 0, 0]
-        strength = _branch(state, f"{edge}.scale", leaving, 1, 1, 1)
-        filtered = (strength * _branch(state, f"{edge}.mask", leaving, 1, 3, 3))[:, 0]
+        mix = stored_tensor(state, f"{edge}.k0", leaving, entering, 1, 1)[:, :, 0, 0]
+        strength = stored_tensor(state, f"{edge}.scale", leaving, 1, 1, 1)
+        filtered = (strength * stored_tensor(state, f"{edge}.mask", leaving, 1, 3, 3))[:, 0]
         kernel = kernel + torch.einsum("oyx,oi->oiyx", filtered, mix)
-        bias = bias + filtered.sum(dim=(1, 2)) * _branch(state, f"{edge}.b0", leaving)
-        bias = bias + _branch(state, f"{edge}.bias", leaving)
+        bias = bias + filtered.sum(dim=(1, 2)) * stored_tensor(state, f"{edge}.b0", leaving)
+        bias = bias + stored_tensor(state, f"{edge}.bias", leaving)
     if identity and entering == leaving:
         kernel[:, :, 1, 1] += torch.eye(leaving, dtype=kernel.dtype)
     return {f"{layer}.conv3x3.weight": kernel.float(), f"{layer}.conv3x3.bias": bias.float()}

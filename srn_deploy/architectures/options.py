@@ -15,6 +15,7 @@ from srn_deploy.errors import OptionError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+    from torch import Tensor
 
 Options = TypeVar("Options", bound="DataclassInstance")
 
@@ -101,3 +102,13 @@ def scale_from_tail(state: StateDict, key: str, colours: int = 3) -> int:
         raise OptionError(f"{key} has {found} filters, which no scale gives.",
                           remedy=f"A tail has {colours} x scale x scale filters: 12, 27 or 48.")
     return scale
+
+
+def stored_tensor(state: StateDict, key: str, *shape: int) -> Tensor:
+    """One tensor in double precision, to be folded; raises OptionError if it is missing or has another shape."""
+    tensor = state.get(key)
+    # An expanded tensor can claim any size without storing it.
+    if tensor is None or tensor.shape != shape or tensor.untyped_storage().nbytes() < tensor.nbytes:
+        raise OptionError(f"{key} is missing or does not have the shape {shape}.",
+                          remedy="Save the complete training form, or the folded one.")
+    return tensor.double()

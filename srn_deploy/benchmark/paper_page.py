@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.benchmark.candidates import ratios
-from srn_deploy.benchmark.paper import TABLES, QuotedQuality, Row, paper_rows
+from srn_deploy.benchmark.paper import TABLES, QuotedQuality, Row, paper_rows, peer_rows
 from srn_deploy.benchmark.records import Record
 from srn_deploy.benchmark.results import EvaluationResults, NetworkResult, PaperResults
 from srn_deploy.benchmark.tables import Table, markdown_table
@@ -17,6 +17,11 @@ SETS = ("Set5", "Set14", "BSD100", "Urban100")
 TITLES = {"table1": "Table 1", "table2": "Table 2: ESA", "table3": "Table 3: residuals",
           "table4": "Table 4: distillation", "table5": "Table 5: the challenge"}
 
+PEERS = "Networks after the paper, ×4"
+
+_BESIDE = ("SRN", "SRN-S", "RLFN")
+"""Of Table 1, to compare the others with."""
+
 LEGEND = """m: measured here. q: quoted from the paper. Ratios: RLFN's time over the row's, so more is faster; ours
 pair by pair, median and quartiles. PSNR in dB / SSIM on Y."""
 
@@ -26,11 +31,16 @@ Evaluations = Sequence[EvaluationResults]
 
 
 def tables(record: Record, evaluations: Sequence[Record] = ()) -> dict[str, Table]:
-    """Title to table, all rows of Tables 1 to 5; evaluations: records of `srn-deploy eval`."""
+    """Title to table: all rows of Tables 1 to 5, and of the networks after them where one was run.
+
+    evaluations: records of `srn-deploy eval`.
+    """
     networks = record.results_as(PaperResults).networks
     measured = read_evaluations(evaluations)
-    return {TITLES[name] + part: _table(name, rows, networks, measured)
-            for name in TABLES for part, rows in _parts(name)}
+    found = {TITLES[name] + part: _table(name, rows, networks, measured)
+             for name in TABLES for part, rows in _parts(name)}
+    peers = [row for row in peer_rows() if row.network in networks]
+    return found | ({PEERS: _peer_table(peers, networks)} if peers else {})
 
 
 def page(record: Record, evaluations: Sequence[Record] = ()) -> str:
@@ -69,6 +79,17 @@ def _table(name: str, rows: Sequence[Row], networks: Networks, evaluations: Eval
     head = ("model", "params, K q", "params, K m", "ms q", "ms m", *ratio_heads, *SETS)
     peer = next((row for row in rows if row.model == "RLFN"), None)
     return [head, *(_row(row, peer if with_ratios else None, networks, evaluations) for row in rows)]
+
+
+def _peer_table(peers: Sequence[Row], networks: Networks) -> Table:
+    """Only measured figures; the rows of Table 1 that stand beside them come first."""
+    beside = [row for row in paper_rows() if row.table == "table1" and row.scale == 4 and row.model in _BESIDE]
+    rlfn = next(row for row in beside if row.model == "RLFN")
+    return [("model", "params, K m", "FLOPs, G m", "ms m", "ratio m"),
+            *((row.model, _count(network, lambda one: one.parameters / 1000, ".1f"),
+               _count(network, lambda one: one.flops / 1e9, ".2f"), _mean_ms(row, network),
+               _measured_ratio(network, networks.get(rlfn.network)))
+              for row in (*beside, *peers) for network in [networks.get(row.network)])]
 
 
 def _row(row: Row, peer: Row | None, networks: Networks, evaluations: Evaluations) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from srn_deploy.benchmark.candidates import cautions
 from srn_deploy.benchmark.environment import GpuState, current_environment, with_gpu
 from srn_deploy.benchmark.inputs import InputPixels, Inputs
 from srn_deploy.benchmark.machine import PeakMemory, gpu_state, throttling
-from srn_deploy.benchmark.paper import PROTOCOL, Row, noise, paper_rows
+from srn_deploy.benchmark.paper import PROTOCOL, Row, noise, paper_rows, peer_rows
 from srn_deploy.benchmark.records import Record
 from srn_deploy.benchmark.results import NetworkResult, PaperResults
 from srn_deploy.benchmark.summary import FEW_SAMPLES
@@ -58,8 +58,11 @@ class _Run:
     interrupted: bool = False
 
 
-def run_paper(inputs: Inputs, device: str = "cpu", *, on_pass: OnPass = lambda done, total: None) -> Record:
+def run_paper(inputs: Inputs, device: str = "cpu", *, peers: bool = False,
+              on_pass: OnPass = lambda done, total: None) -> Record:
     """Time all networks of Tables 1 to 5 on all inputs, one after the other on each; raises DeviceUnavailable.
+
+    peers: the networks of `peer_rows` too.
 
     After Ctrl-C the networks are kept that have run on at least FEW_SAMPLES inputs, and the results say that the run
     was interrupted; where there are none, KeyboardInterrupt is raised.
@@ -69,7 +72,7 @@ def run_paper(inputs: Inputs, device: str = "cpu", *, on_pass: OnPass = lambda d
     torch.set_num_threads(fitting_threads(torch.get_num_threads()))
     threads = torch.get_num_threads() if device == "cpu" else usable_cores()
     environment = with_gpu(current_environment(threads=threads), gpu_state())
-    rows = {row.network: row for row in paper_rows() if row.is_runnable}
+    rows = {row.network: row for row in [*paper_rows(), *(peer_rows() if peers else ())] if row.is_runnable}
     run = _Run(device, on_pass, total=len(rows) * len(inputs.pictures))
     with _authors_settings():
         for scale in sorted({row.scale for row in rows.values()}, reverse=True):

@@ -30,6 +30,8 @@ DEFAULT_BATCHES = (1,)
 @click.command(short_help="Measure time: models in steady state, or the paper's tables.")
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @click.option("--paper", is_flag=True, help="The paper's protocol and tables, its peers included.")
+@click.option("--peers", is_flag=True,
+              help="--paper: also SPAN, SRVGGNetCompact and RRDBNet, which came later; RRDBNet is slow on a CPU.")
 @click.option("--images", type=options.FILE, metavar="DIR",
               help="--paper: inputs at x4.  [default: synthetic, of the sizes of DIV2K's test inputs]")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="--paper: only the first N inputs.")
@@ -60,10 +62,10 @@ DEFAULT_BATCHES = (1,)
 @click.option("--markdown", type=options.OUTPUT, metavar="FILE",
               help="Write the page to a file instead of printing it; - prints Markdown on a terminal too.")
 @options.as_json
-def bench(models: tuple[str, ...], paper: bool, images: Path | None, limit: int | None, quality: tuple[Path, ...],
-          plot: Path | None, size: str, batches: tuple[int, ...], budget: float | None, rounds: int | None,
-          every_way: bool, device: str, precision: str, weights: str | None, save: Path | None, csv_file: Path | None,
-          markdown: Path | None, as_json: bool) -> None:
+def bench(models: tuple[str, ...], paper: bool, peers: bool, images: Path | None, limit: int | None,
+          quality: tuple[Path, ...], plot: Path | None, size: str, batches: tuple[int, ...], budget: float | None,
+          rounds: int | None, every_way: bool, device: str, precision: str, weights: str | None, save: Path | None,
+          csv_file: Path | None, markdown: Path | None, as_json: bool) -> None:
     """Measure MODELs (default: the default model) in every way this machine has, warmed up and in turn.
 
     Tables are drawn on a terminal and printed as Markdown elsewhere. Ctrl-C keeps what was measured, if it is enough.
@@ -72,8 +74,8 @@ def bench(models: tuple[str, ...], paper: bool, images: Path | None, limit: int 
     """
     if paper and models:
         raise click.UsageError("--paper runs the networks of its tables; leave MODEL out.")
-    if not paper and (images or limit or quality or plot):
-        raise click.UsageError("--images, --limit, --quality and --plot belong to --paper.")
+    if not paper and (peers or images or limit or quality or plot):
+        raise click.UsageError("--peers, --images, --limit, --quality and --plot belong to --paper.")
     if paper and (weights or budget or rounds or every_way or size != DEFAULT_SIZE or batches != DEFAULT_BATCHES):
         raise click.UsageError("--size, --batch, --budget, --rounds, --weights and --all do not belong to --paper.")
     if paper and (device == "openvino" or precision != "auto"):
@@ -86,7 +88,7 @@ def bench(models: tuple[str, ...], paper: bool, images: Path | None, limit: int 
     chosen = _chosen_device(device)
     try:
         if paper:
-            report = _paper(chosen, images, limit, quality, plot, save)
+            report = _paper(chosen, peers, images, limit, quality, plot, save)
         else:
             report = _steady(_resolved(models, weights), chosen, precision, size, batches, budget, rounds, every_way,
                              save)
@@ -122,7 +124,7 @@ def _chosen_device(device: str) -> str:
     return "cpu" if reason else "cuda"
 
 
-def _paper(device: str, images: Path | None, limit: int | None, quality: tuple[Path, ...],
+def _paper(device: str, peers: bool, images: Path | None, limit: int | None, quality: tuple[Path, ...],
            plot: Path | None, save: Path | None) -> _Report:
     from srn_deploy.benchmark import paper_page
     from srn_deploy.benchmark.inputs import open_inputs
@@ -137,7 +139,7 @@ def _paper(device: str, images: Path | None, limit: int | None, quality: tuple[P
 
         check_plot(plot)
     with bench_view.progress() as show:
-        record = run_paper(open_inputs(images, limit), device,
+        record = run_paper(open_inputs(images, limit), device, peers=peers,
                            on_pass=lambda done, total: show("Measuring: passes", done, total))
     if save is not None:  # before all else: what fails after this does not cost the run
         record.save(save)
