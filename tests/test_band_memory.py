@@ -73,7 +73,7 @@ def out_of_memory(source: Path, *, tile: int | None, free_bytes: int, monkeypatc
 @pytest.mark.parametrize("suffix", [".tif", ".jpg"])
 def test_less_free_memory_than_the_bands_take_is_an_error_before_the_work_with_a_tile_that_fits(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
-    write_image(source := tmp_path / f"in{suffix}", waves(700, 3000, KINDS[2]))
+    write_image(source := tmp_path / f"in{suffix}", waves(1200, 3000, KINDS[2]))
     outcome, _ = out_of_memory(source, tile=None, free_bytes=110 * MIB, monkeypatch=monkeypatch)
     assert isinstance(outcome.error, OutOfMemory)
     found = re.search(r"takes about (\d+) MiB of memory, more than the 110 MiB that are free", outcome.error.message)
@@ -88,15 +88,25 @@ def test_less_free_memory_than_the_bands_take_is_an_error_before_the_work_with_a
 
 
 def test_where_no_tile_is_small_enough_the_advice_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_image(source := tmp_path / "in.tif", waves(100, 90, KINDS[2]))
+    write_image(source := tmp_path / "in.tif", waves(400, 390, KINDS[2]))
     outcome, _ = out_of_memory(source, tile=64, free_bytes=MIB, monkeypatch=monkeypatch)
     assert isinstance(outcome.error, OutOfMemory)
     assert "allow more with --memory" in outcome.error.remedy
 
 
+def test_an_image_that_would_fit_whole_is_not_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (large_results, memory_needs):
+        monkeypatch.setattr(module, "available_bytes", lambda: 6 * MIB)
+    write_image(source := tmp_path / "in.tif", waves(400, 390, KINDS[2]))
+    setup, job = Setup(NearestBackend(), threads=1), Job(source=source, target=tmp_path / "out.png")
+    assert bytes_by_bands(job, waves(400, 390, KINDS[2]), setup) > 6 * MIB > 3 * 800 * 780 * 3
+    outcome, = run_jobs([job], setup)
+    assert outcome.error is None
+
+
 def test_an_allowance_below_what_the_bands_take_is_an_error_although_more_is_free(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_image(source := tmp_path / "in.tif", waves(700, 3000, KINDS[2]))
+    write_image(source := tmp_path / "in.tif", waves(1200, 3000, KINDS[2]))
     outcome, _ = out_of_memory(source, tile=None, free_bytes=2**40, monkeypatch=monkeypatch,
                                options=FileOptions(memory="110M"))
     assert isinstance(outcome.error, OutOfMemory)

@@ -99,13 +99,14 @@ def paper_rows() -> list[Row]:
 
 
 def peer_rows() -> list[Row]:
-    """Networks that came after the paper's, at x4, which its tables do not have: nothing of them is quoted."""
+    """Networks that the paper's tables do not have, most of them later ones, at x4: nothing of them is quoted."""
     return [Row(table="peers", quoted=Quoted(model=model, architecture=architecture, options={"scale": 4, **options},
                                              runtime_ms=None)) for model, architecture, options in _PEERS]
 
 
 _PEERS: tuple[tuple[str, str, dict[str, Scalar]], ...] = (
-    ("SPAN", "span", {}), ("SRVGGNetCompact, 16 convolutions", "srvgg", {}),
+    ("EFDN", "efdn", {}), ("FMEN", "fmen", {}), ("BSRN", "bsrn", {}), ("SPAN", "span", {}),
+    ("SPANV2", "spanv2", {}), ("SRVGGNetCompact, 16 convolutions", "srvgg", {}),
     ("SRVGGNetCompact, 32 convolutions (realesr-general-x4v3)", "srvgg", {"blocks": 32}),
     ("RRDBNet, 6 blocks", "rrdbnet", {"blocks": 6}), ("RRDBNet (ESRGAN, RealESRGAN_x4plus)", "rrdbnet", {}))
 """Model, architecture and options."""

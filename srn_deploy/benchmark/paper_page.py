@@ -17,7 +17,7 @@ SETS = ("Set5", "Set14", "BSD100", "Urban100")
 TITLES = {"table1": "Table 1", "table2": "Table 2: ESA", "table3": "Table 3: residuals",
           "table4": "Table 4: distillation", "table5": "Table 5: the challenge"}
 
-PEERS = "Networks after the paper, ×4"
+PEERS = "Other networks, ×4"
 
 _BESIDE = ("SRN", "SRN-S", "RLFN")
 """Of Table 1, to compare the others with."""

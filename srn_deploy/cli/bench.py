@@ -31,7 +31,7 @@ DEFAULT_BATCHES = (1,)
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @click.option("--paper", is_flag=True, help="The paper's protocol and tables, its peers included.")
 @click.option("--peers", is_flag=True,
-              help="--paper: also SPAN, SRVGGNetCompact and RRDBNet, which came later; RRDBNet is slow on a CPU.")
+              help="--paper: also EFDN, FMEN, BSRN, SPAN, SPANV2, SRVGGNetCompact and RRDBNet, which is slow on a CPU.")
 @click.option("--images", type=options.FILE, metavar="DIR",
               help="--paper: inputs at x4.  [default: synthetic, of the sizes of DIV2K's test inputs]")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="--paper: only the first N inputs.")

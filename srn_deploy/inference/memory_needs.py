@@ -67,10 +67,7 @@ def bytes_on_the_way(unpacked: Unpacked, job: Job, setup: Setup) -> int:
 def bytes_held_whole(unpacked: Unpacked, job: Job, scale: int) -> int:
     """The same where its result is held whole, too. scale: of the model."""
     image = _like(unpacked)
-    before = size_before_reduction(job, image, scale)
-    after = job.size.of(image.height, image.width, factor=scale)
-    result = RESULT_COPIES * pixel_bytes(image, *after) + (pixel_bytes(image, *before) if before != after else 0)
-    return _bytes_decoded(unpacked, image) + result
+    return _bytes_decoded(unpacked, image) + _bytes_whole(job, image, scale)
 
 
 def _bytes_decoded(unpacked: Unpacked, image: Image) -> int:
@@ -99,15 +96,22 @@ def bytes_by_bands(job: Job, image: Image, setup: Setup) -> int:
     return needed + RESULT_COPIES * pixel_bytes(image, *after)
 
 
+def _bytes_whole(job: Job, image: Image, scale: int) -> int:
+    """What the result takes, and what it is reduced from."""
+    before = size_before_reduction(job, image, scale)
+    after = job.size.of(image.height, image.width, factor=scale)
+    return RESULT_COPIES * pixel_bytes(image, *after) + (pixel_bytes(image, *before) if before != after else 0)
+
+
 def check_memory_for_bands(job: Job, image: Image, setup: Setup, most_bytes: int | None) -> None:
     """Raise OutOfMemory, before the network runs, where there is less memory than the bands of an image take.
 
-    most_bytes: what the user allows; None: what is free.
+    An image that would fit whole is not refused. most_bytes: what the user allows; None: what is free.
     """
     needed, free_bytes = bytes_by_bands(job, image, setup), available_bytes()
     bounds = [(most_bytes, "that images may take"), (free_bytes, "that are free")]
     bound, whose = min(((size, whose) for size, whose in bounds if size is not None), default=(None, ""))
-    if bound is None or needed <= bound:
+    if bound is None or min(needed, _bytes_whole(job, image, setup.backend.spec.scale)) <= bound:
         return
     raise OutOfMemory(f"{job.source}: by bands its result takes about {size_in_words(needed)} of memory, more than the "
                       f"{size_in_words(bound)} {whose}.", remedy=_remedy(job, image, setup, bound))
