@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner, Result
 
 from srn_deploy.architectures import ARCHITECTURES
-from srn_deploy.benchmark import machine, paper, paper_page, paper_protocol
+from srn_deploy.benchmark import machine, paper_page
 from srn_deploy.benchmark.candidates import alternated, cautions, ratios, statistics_of, warm_up
 from srn_deploy.benchmark.environment import Ceilings, GpuState
 from srn_deploy.benchmark.figure import draw_figure_1
@@ -175,29 +174,6 @@ def test_a_run_of_the_paper_has_every_network_and_every_row(paper_record: Record
     tables = paper_page.tables(paper_record)
     assert [len(table) - 1 for table in tables.values()] == [9, 9, 6, 4, 5, 5]
     assert "Only 2 inputs" in paper_record.results["cautions"][-1]
-
-
-def test_networks_beside_the_papers_are_timed_where_that_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
-    small = (("SPAN", "span", {"channels": 4}), ("RRDBNet", "rrdbnet", {"channels": 4, "growth": 2, "blocks": 1}))
-    monkeypatch.setattr(paper, "_PEERS", small)
-    monkeypatch.setattr(paper_protocol, "paper_rows", lambda: [
-        row for row in paper_rows() if row.table == "table1" and row.scale == 4 and row.model in ("SRN-S", "RLFN")])
-    picture = np.random.default_rng(0).integers(0, 256, (20, 24, 3), dtype=np.uint8)
-    record = run_paper(Inputs(label="tiny", pictures=(picture,) * 2), peers=True)
-    head, *rows = paper_page.tables(record)["Other networks, ×4"]
-    cells = {row[0]: dict(zip(head, row, strict=True)) for row in rows}
-    assert set(cells) == {"RLFN", "SRN", "SRN-S", "SPAN", "RRDBNet"}
-    assert cells["RLFN"]["ratio m"].startswith("1.000")
-    assert cells["SRN"]["ms m"] == "not run"
-    assert all(float(cells[model]["ms m"]) > 0 for model in ("SRN-S", "SPAN", "RRDBNet"))
-
-
-def test_every_network_beside_the_papers_can_be_built_and_has_a_row_of_its_own() -> None:
-    rows, others = paper.peer_rows(), {row.network for row in paper_rows()}
-    assert len({row.network for row in rows} - others) == len(rows)
-    with torch.device("meta"):
-        for row in rows:
-            ARCHITECTURES[str(row.architecture)].build(row.options)
 
 
 def test_what_is_quoted_and_what_is_measured_is_never_mixed_up(paper_record: Record) -> None:

@@ -78,7 +78,7 @@ class AttentionBlock(nn.Module):
         return (last + features) * (torch.sigmoid(last) - 0.5), first
 
 
-class Span(nn.Module):
+class SpanNetwork(nn.Module):
     """Head, a chain of blocks of which four features are joined, sub-pixel reconstruction."""
 
     def __init__(self, options: SpanOptions) -> None:
@@ -143,7 +143,7 @@ def _folded(state: StateDict, given: Mapping[str, Any]) -> StateDict:
 
 
 def _build(options: Mapping[str, Any]) -> nn.Module:
-    return Span(checked(SpanOptions, options))
+    return SpanNetwork(checked(SpanOptions, options))
 
 
 def _describe(options: Mapping[str, Any]) -> ModelSpec:
