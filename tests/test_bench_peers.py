@@ -11,6 +11,8 @@ from srn_deploy.benchmark import paper, paper_page, paper_protocol
 from srn_deploy.benchmark.inputs import Inputs
 from srn_deploy.benchmark.paper import paper_rows
 from srn_deploy.benchmark.paper_protocol import run_paper
+from srn_deploy.report.content import SpreadChart
+from srn_deploy.report.paper import paper_charts
 
 
 def test_networks_beside_the_papers_are_timed_where_that_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,6 +28,8 @@ def test_networks_beside_the_papers_are_timed_where_that_is_wanted(monkeypatch: 
     assert cells["RLFN"]["ratio m"].startswith("1.000")
     assert cells["SRN"]["ms m"] == "not run"
     assert all(float(cells[model]["ms m"]) > 0 for model in ("SRN-S", "SPAN", "RRDBNet"))
+    bars = [chart for chart in paper_charts(record) if isinstance(chart, SpreadChart)]
+    assert [row.name for chart in bars for row in chart.rows] == ["RLFN, ×4", "SRN-S, ×4", "SPAN, ×4", "RRDBNet, ×4"]
 
 
 def test_every_network_beside_the_papers_can_be_built_and_has_a_row_of_its_own() -> None:

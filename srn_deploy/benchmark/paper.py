@@ -105,8 +105,10 @@ def peer_rows() -> list[Row]:
 
 
 _PEERS: tuple[tuple[str, str, dict[str, Scalar]], ...] = (
-    ("EFDN", "efdn", {}), ("FMEN", "fmen", {}), ("BSRN", "bsrn", {}), ("SPAN", "span", {}),
-    ("SPANV2", "spanv2", {}), ("SRVGGNetCompact, 16 convolutions", "srvgg", {}),
+    ("EFDN", "efdn", {}), ("FMEN", "fmen", {}), ("BSRN", "bsrn", {}),
+    ("BSRN-S", "bsrn", {"variant": "challenge", "channels": 48, "distilled_channels": 24, "blocks": 5,
+                        "esa_channels": 12}),
+    ("SPAN", "span", {}), ("SPANV2", "spanv2", {}), ("SRVGGNetCompact, 16 convolutions", "srvgg", {}),
     ("SRVGGNetCompact, 32 convolutions (realesr-general-x4v3)", "srvgg", {"blocks": 32}),
     ("RRDBNet, 6 blocks", "rrdbnet", {"blocks": 6}), ("RRDBNet (ESRGAN, RealESRGAN_x4plus)", "rrdbnet", {}))
 """Model, architecture and options."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from srn_deploy.benchmark import paper_page
-from srn_deploy.benchmark.paper import paper_rows
+from srn_deploy.benchmark.paper import QuotedQuality, paper_rows, peer_rows
 from srn_deploy.benchmark.records import Record
 from srn_deploy.benchmark.results import PaperResults
 from srn_deploy.benchmark.summary import summarise
@@ -38,7 +38,7 @@ def paper_section(record: Record, evaluations: Sequence[Record]) -> ReportSectio
 
 
 def paper_charts(record: Record) -> list[SpreadChart | ScatterChart]:
-    """Figure 1 with measured times, and the times of the networks of Table 1; nothing for a network that did not run.
+    """Figure 1 with measured times, and the times of Table 1 and of later networks; nothing for what did not run.
 
     Figure 1: PSNR on Urban100 as quoted over the mean time as measured, at x4; the area of a point is the number of
     parameters.
@@ -46,11 +46,11 @@ def paper_charts(record: Record) -> list[SpreadChart | ScatterChart]:
     results = record.results_as(PaperResults)
     charts: list[SpreadChart | ScatterChart] = []
     points, bars = [], []
-    for row in paper_rows():
+    for row in [*(row for row in paper_rows() if row.table == "table1"), *peer_rows()]:
         network = results.networks.get(row.network)
-        if row.table != "table1" or network is None or not network.samples_ms:
+        if network is None or not network.samples_ms:
             continue
-        psnr_db = row.quoted.quality["Urban100"].psnr_y_db
+        psnr_db = row.quoted.quality.get("Urban100", QuotedQuality()).psnr_y_db
         if row.scale == 4 and psnr_db is not None and network.mean_ms > 0:
             points.append(ScatterPoint(name=row.model, x=network.mean_ms, y=psnr_db, area=network.parameters,
                                        is_marked=row.model in OURS))
