@@ -33,9 +33,10 @@ STEADY = Record(kind="bench-steady", title="Steady state on Some CPU", environme
     "contestants": {"first": candidate(1.0), "second": candidate(9.0), "third": candidate(2.0)}})
 
 
-def evaluation(name: str, psnr_db: float) -> Record:
+def evaluation(name: str, psnr_db: float, sha256: str = "") -> Record:
     return Record(kind="eval", title=f"{name} x4 on Set", environment=ENVIRONMENT, results={
-        "spec": {"architecture": name, "scale": 4, "options": {}}, "set": "Set", "hr": "HR", "lr": "LR",
+        "spec": {"architecture": name, "scale": 4, "options": {}, "source_sha256": sha256},
+        "set": "Set", "hr": "HR", "lr": "LR",
         "measured": "Y", "psnr_db": psnr_db, "ssim": 0.9,
         "pictures": [{"name": "a.png", "psnr_db": psnr_db - 1, "ssim": 0.8},
                      {"name": "b.png", "psnr_db": psnr_db + 1, "ssim": 0.95}]})

@@ -83,6 +83,11 @@ def test_evaluations_stand_side_by_side_with_their_worst_and_best_image(sections
     assert [(row.low, row.middle, row.high) for row in chart.rows] == [(31.25, 32.25, 33.25), (30.5, 31.5, 32.5)]
 
 
+def test_evaluations_of_one_network_with_other_weights_are_told_apart_by_their_hashes() -> None:
+    (section,) = sections_of([evaluation("srn", 31.0, "a" * 64), evaluation("srn", 32.0, "b" * 64)])
+    assert [row[0] for row in tables(section)[0].rows] == ["srn x4 on Set (aaaaaaaa)", "srn x4 on Set (bbbbbbbb)"]
+
+
 def test_what_was_tuned_is_shown_with_the_fastest_way_first(sections: dict[str, ReportSection]) -> None:
     section = sections["a-model: the fastest way to run it"]
     (table,) = tables(section)

@@ -120,9 +120,17 @@ class PictureScore(msgspec.Struct, frozen=True, kw_only=True):
     ssim: float
 
 
+class EvaluatedFile(msgspec.Struct, frozen=True, kw_only=True):
+    """Which file was evaluated."""
+
+    source_sha256: str = ""
+    """Of the checkpoint; empty where the record does not say it."""
+
+
 class PictureScores(msgspec.Struct, frozen=True, kw_only=True):
     """Of `eval`, with every image."""
 
+    spec: EvaluatedFile = EvaluatedFile()
     lr: str
     """The folder of the small images, or how they were made."""
     measured: str

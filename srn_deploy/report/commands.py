@@ -37,23 +37,30 @@ def steady_section(record: Record) -> ReportSection:
 def evaluation_section(records: Sequence[Record]) -> ReportSection:
     """Of `eval`, all of them in one table, then the images of each. Raises OptionError for a damaged record."""
     found = [record.results_as(PictureScores) for record in records]
-    rows = [(record.title, one.measured, str(len(one.pictures)), _decibels(one.psnr_db), f"{one.ssim:.4f}", one.lr)
-            for record, one in zip(records, found, strict=True)]
+    names = _told_apart([record.title for record in records], [one.spec.source_sha256 for one in found])
+    rows = [(name, one.measured, str(len(one.pictures)), _decibels(one.psnr_db), f"{one.ssim:.4f}", one.lr)
+            for name, one in zip(names, found, strict=True)]
     blocks: list[Block] = [DataTable(head=("model and set", "measured on", "images", "PSNR, dB", "SSIM",
                                            "small images"), rows=tuple(rows))]
     spreads = []
-    for record, one in zip(records, found, strict=True):
+    for name, one in zip(names, found, strict=True):
         values = [picture.psnr_db for picture in one.pictures if picture.psnr_db is not None]
         if values and one.psnr_db is not None:
-            spreads.append(SpreadRow(name=record.title, low=min(values), middle=one.psnr_db, high=max(values)))
+            spreads.append(SpreadRow(name=name, low=min(values), middle=one.psnr_db, high=max(values)))
     if spreads:
         blocks.append(SpreadChart(title="PSNR: mean of the images, the worst and the best image", unit="dB",
                                   rows=tuple(spreads), from_zero=False))
-    for record, one in zip(records, found, strict=True):
-        blocks.append(DataTable(caption=record.title, head=("image", "PSNR, dB", "SSIM"), rows=tuple(
+    for name, one in zip(names, found, strict=True):
+        blocks.append(DataTable(caption=name, head=("image", "PSNR, dB", "SSIM"), rows=tuple(
             (picture.name, _decibels(picture.psnr_db), f"{picture.ssim:.4f}") for picture in one.pictures)))
     lines = dict.fromkeys(environment_line(record.environment) for record in records)
     return ReportSection(title="Quality", blocks=tuple(blocks), circumstances=tuple(lines))
+
+
+def _told_apart(titles: Sequence[str], hashes: Sequence[str]) -> list[str]:
+    """Titles; those that occur more than once with the beginning of the hash of their file."""
+    return [f"{title} ({sha256[:8]})" if titles.count(title) > 1 and sha256 else title
+            for title, sha256 in zip(titles, hashes, strict=True)]
 
 
 def tuning_section(tuned: Tuned) -> ReportSection:
