@@ -47,6 +47,10 @@ SrnDeployError
 │   ├── OtherRun              the output is shared by runs of another model, other options or another version
 │   └── DamagedLedger         the ledger cannot be read
 ├── PageError                 the local page cannot be served, or takes no more
+├── ClusterError
+│   ├── ClusterUnreachable    no Ray cluster answers at the address, or it has no room for a worker
+│   ├── UnsuitableWorker      a machine of the cluster has another version of srn-deploy
+│   └── WorkerFailed          processes of the cluster ended during a file, or all of them did
 └── TrainingError             a recipe and its data do not fit together
 """
 
@@ -98,12 +102,6 @@ def missing_package(package: str, what: str, *, extra: str = "torch") -> Missing
     """The error for an optional package that is not installed: `what` needs it, and `extra` installs it."""
     return MissingPackage(f"{what} needs {package}, which is not installed.",
                           remedy=f"In the checkout run: pip install '.[{extra}]'")
-
-
-def not_correctable(name: str) -> OptionError:
-    """The error for --set, --value-range and --trust on a graph or an engine, which contains its spec."""
-    return OptionError(f"{name} cannot be corrected: its network was fixed when it was exported.",
-                       remedy="Correct its checkpoint instead, and export it again.")
 
 
 class UnknownModel(SrnDeployError):
@@ -280,6 +278,22 @@ class DamagedLedger(LedgerError):
 
 class PageError(SrnDeployError):
     """The local page cannot be served at this address, or takes no more work or files."""
+
+
+class ClusterError(SrnDeployError):
+    """A Ray cluster cannot be used, or a file could not be done on it."""
+
+
+class ClusterUnreachable(ClusterError):
+    """No Ray cluster answers at the address, it cannot be joined, or it has no room for a worker."""
+
+
+class UnsuitableWorker(ClusterError):
+    """A machine of the cluster has another version of srn-deploy, or none."""
+
+
+class WorkerFailed(ClusterError):
+    """Processes of the cluster ended while they worked on a file, or gave no answer."""
 
 
 class TrainingError(SrnDeployError):

@@ -29,7 +29,8 @@ HOME_SHOWN = "~/srn-deploy"
 """Where the reader's checkout lies in what the documents show."""
 
 NEEDED = {"srn-deploy export": "torch", "srn-deploy train": "torch", "srn-deploy verify": "torch",
-          "import av": "av", "srn-deploy bench": "torch", "srn-deploy build-engine": "tensorrt_rtx"}
+          "import av": "av", "--ray": "ray", "import cluster": "ray", "srn-deploy bench": "torch",
+          "srn-deploy build-engine": "tensorrt_rtx"}
 """Command to the optional package without which it says what to install."""
 
 SHOWS_SIZES = ("docs/howto.md",)

@@ -19,7 +19,7 @@ from srn_deploy.system.cuda_driver import why_no_gpu
 from tests.test_installation import fresh_environment
 
 OF_EXTRAS = ("torch", "onnx-", "onnxscript", "onnx_ir", "safetensors", "matplotlib", "mpl_", "cuda",
-             "openvino", "tensorrt", "pycuda", "nvidia", "pynvml", "av")
+             "openvino", "tensorrt", "pycuda", "nvidia", "pynvml", "av", "ray")
 """How names in the folder of libraries begin that the base installation does not bring; and `onnx` itself."""
 
 OWN_KEYS = {"feature", "name", "state", "detail", "fix"}

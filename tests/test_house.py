@@ -19,7 +19,7 @@ PACKAGE = "srn_deploy"
 PACKAGES = ("errors", "grid", "spec", "system", "image", "tiling", "registry", "architectures", "graph", "engine",
             "backends", "inference", "video", "quality", "measurement", "quantized_graphs", "verification", "external",
             "quantization", "automatic", "tuning", "open_model", "engine_request", "describe", "api", "serving",
-            "benchmark", "doctor", "training", "report", "web", "cli")
+            "cluster", "benchmark", "doctor", "training", "report", "web", "cli")
 """Packages and top-level modules, lowest first: each imports only from those before it."""
 
 PUBLIC_FACE = "__init__"
@@ -59,8 +59,8 @@ HOMES = {
     "click": {"cli"}, "rich": {"cli"}, "spandrel": {"external/spandrel_bridge"}, "packaging": {"doctor/requirements"},
     "gradio": {"web/page", "web/server"}, **{name: {"web/server"} for name in ("uvicorn", "fastapi", "starlette")},
     "av": {"video"}, "tritonclient": {"serving"}, "triton_python_backend_utils": {"serving/server_model"},
-    "jinja2": {"report/page"}, "markdown_it": {"report/page"}, "markupsafe": {"report/page"},
-    "numpy": {*PACKAGES, "doctor/probe"},
+    **{name: {"report/page"} for name in ("jinja2", "markdown_it", "markupsafe")}, "ray": {"cluster"},
+    "pyarrow": {"cluster"}, "numpy": {*PACKAGES, "doctor/probe"},
 }
 """Library to the packages, or single files, that may import it."""
 

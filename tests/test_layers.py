@@ -41,8 +41,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "engine": ("library monitor options", "identity", "manifest", "store", "caches load", "build contexts"),
     "backends": ("compiled_models cuda_graph cuda_session first_run protocol pytorch_clock pytorch_graph", "batch",
                  "onnx_runtime open_vino pytorch tensor_rt", "open_vino_products trial_run"),
-    "inference": (("guard ledger_identity naming result_options run_presence source_rows stage_times stages upscale "
-                   "video_names"), "plan",
+    "inference": (("file_state guard ledger_identity naming result_options run_presence source_rows stage_times stages "
+                   "upscale video_names"), "plan",
                   "earlier_results memory_budget setup shards", "ledger repair",
                   "arrays file_options pipeline sharing", "guarded_rows sizing", "large_results", "memory_needs",
                   "bands", "file_results", "jobs", "shared_run"),
@@ -59,6 +59,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
                      "int8_graph", "export"),
     "tuning": ("choice", "opening"),
     "serving": ("address contract options", "bare_models client model_config served", "remote repository server_model"),
+    "cluster": ("options", "connection reports", "worker", "run"),
     "benchmark": ("environment inputs results summary tables", "candidates machine records",
                   "comparison evaluation_record paper steady_page tuning_work ways", "tuning_images",
                   "figure paper_page paper_protocol steady_state tuning"),
@@ -73,7 +74,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "cli": ("messages signals values", "file_options options sharing_options",
             ("bench_view build_engine compare doctor engines evaluate export info models recipes report run_report "
              "result_options server_option train triton_repository verify web"),
-            "bench progress tune_view", "upscale", "tune"),
+            "bench progress tune_view", "running", "upscale", "tune"),
 }
 """Package to its layers, lowest first. A package's own `__init__` is the top one: it collects what the others offer."""
 

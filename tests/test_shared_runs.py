@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -184,6 +185,19 @@ def test_the_command_says_what_is_finished_and_what_belongs_to_others(tmp_path: 
     assert (other.returncode, "quality None there and 80 here" in other.stderr) == (1, True)
     last = srn_deploy(*command)
     assert (last.returncode, "1 written, 0 failed, 2 skipped" in last.stderr) == (0, True), last.stderr
+
+
+def test_the_command_of_the_kubernetes_job_in_the_document_shares(
+        repository: Path, tmp_path: Path) -> None:
+    text = (repository / "docs/cluster.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^ +command: (\[.+\])$", text, flags=re.M)
+    pictures(tmp_path / "photos", 3)
+    program, *arguments = json.loads(command)
+    assert program == "srn-deploy"
+    for written in (3, 0):
+        ended = srn_deploy(*arguments, "--device", "cpu", cwd=tmp_path)
+        assert f"{written} written, 0 failed, {3 - written} skipped" in ended.stderr
+    assert len(tree(tmp_path / "pods")) == 3
 
 
 def test_a_full_disk_under_the_ledger_ends_the_run_and_keeps_what_is_finished(

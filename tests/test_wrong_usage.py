@@ -22,6 +22,7 @@ WRONG_TEXTS = {"--tile": ["many", "-32", "0", "1", "3.5", ""], "--for": ["24", "
                "--fit": ["24", "0x5", "5x0", "24x", "4x4x4", "9999999x9", ""],
                "--crf": ["many", "-7", "nan", "", "999"], "--encoder-option": ["preset", "=slow", ""],
                "--shard": ["4/3", "0/3", "x", "1", "1/0", "-1/3", "1/3/5", "1/ 3", ""],
+               "--ray": ["ray://a:1", "a", "a:", ":1", "a b:1", "http://a:1", ""],
                "--memory": ["4X", "many", "-4G", "0", "nan", ""],
                "--name": ["{stem}", "{stem}.png", "../{stem}{suffix}", "{what}{suffix}", "{", "{stem:9}{suffix}", ""],
                "--host": ["", "a/b", "http://here"], "--token": ["", "short", "has a space in it, and commas"],

@@ -8,11 +8,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import click
 
-from srn_deploy.api import Upscaler
 from srn_deploy.cli.messages import above, say
 from srn_deploy.cli.run_report import Counts, bottleneck_sentence, run_as_json
 from srn_deploy.cli.signals import interrupted
@@ -22,10 +20,7 @@ from srn_deploy.inference.jobs import OnTimes, Outcome
 from srn_deploy.inference.plan import Job
 from srn_deploy.inference.stage_times import StageTimes
 from srn_deploy.inference.upscale import OnTile, no_progress
-from srn_deploy.video.options import OnFrame, VideoOptions
-
-if TYPE_CHECKING:
-    from srn_deploy.serving.remote import RemoteUpscaler
+from srn_deploy.video.options import OnFrame
 
 SHOWN_MISSING = 5
 """Names of images that were not started."""
@@ -47,21 +42,16 @@ class Display:
 class UpscaleRun:
     """What is to be done."""
 
-    upscaler: Upscaler | RemoteUpscaler
+    start: Callable[[Display, OnTimes], Iterator[Outcome]]
+    """Starts the work, which reports each tile and frame, and yields what became of each file."""
+    is_here: bool
+    """The network runs in this process."""
     jobs: Sequence[Job]
     files: FileOptions
-    video: VideoOptions
     skipped: int
     """Files whose output exists."""
     resume: str
     """How to continue, said after Ctrl-C and on a full disk."""
-
-    def outcomes(self, display: Display, on_times: OnTimes) -> Iterator[Outcome]:
-        """Start the work, which reports each tile and frame, and yield what became of each file."""
-        if not isinstance(self.upscaler, Upscaler):
-            return self.upscaler.upscale_jobs(self.jobs, on_times=on_times, **self.files.as_keywords())
-        return self.upscaler.upscale_jobs(self.jobs, on_tile=display.on_tile, on_times=on_times, video=self.video,
-                                          on_frame=display.on_frame, **self.files.as_keywords())
 
 
 def show(run: UpscaleRun, *, as_json: bool = False) -> None:
@@ -70,7 +60,7 @@ def show(run: UpscaleRun, *, as_json: bool = False) -> None:
     counts = Counts()
     try:
         with _display(len(run.jobs), shows_results=not as_json) as display:
-            for outcome in run.outcomes(display, times.append):
+            for outcome in run.start(display, times.append):
                 counts.add(outcome)
                 display.on_outcome(outcome)
                 outcomes.append(outcome)
@@ -82,8 +72,7 @@ def show(run: UpscaleRun, *, as_json: bool = False) -> None:
     _summarise(run, counts, time.monotonic() - began)
     if counts.all < len(run.jobs):
         click.echo(_not_started(run, outcomes), err=True)
-    is_here = isinstance(run.upscaler, Upscaler)
-    if counts.written > 1 and is_here and (sentence := bottleneck_sentence(
+    if counts.written > 1 and run.is_here and (sentence := bottleneck_sentence(
             StageTimes.total(times), run.jobs, run.files)):
         click.echo(sentence, err=True)
     if counts.failed:

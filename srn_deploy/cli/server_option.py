@@ -37,9 +37,9 @@ def connected(address: str, model: str | None, jobs: Iterable[Job]) -> RemoteUps
     if typed := [option for parameter, option in OF_THE_NETWORK.items() if is_typed(parameter)]:
         raise click.UsageError(f"{typed[0]} is not for --server: how the network runs is chosen where the model is "
                                "served, by `srn-deploy triton-repository`.")
-    if any(is_typed(parameter) for parameter in ("share", "shard")):
+    if any(is_typed(parameter) for parameter in ("share", "shard", "ray")):
         raise click.UsageError("Runs that share an output do not send their images to a server: leave out --server, "
-                               "or --share and --shard.")
+                               "or --share, --shard and --ray.")
     options.need_triton("Upscaling on a server")
     from srn_deploy.serving.remote import RemoteUpscaler, refuse_videos
 

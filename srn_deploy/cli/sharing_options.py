@@ -17,12 +17,19 @@ if TYPE_CHECKING:
     from srn_deploy.inference.shards import Shard
 
 
+_MOST_WORKERS = 100_000
+"""`cluster.options` has the same; importing it would load numpy for the help text."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sharing:
     """Whether other runs write into the same output, and which part of the files is for this one."""
 
     is_shared: bool
     shard: Shard | None
+    ray: str | None
+    """The address of a cluster."""
+    workers: int | None
 
     def part_of(self, planned: list[Job], out: str) -> list[Job]:
         """The files of this run; says so where there are none."""
@@ -35,12 +42,22 @@ class Sharing:
 
 
 def sharing(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --shard and --share."""
+    """Add --shard, --share, --ray and --workers."""
     @functools.wraps(command)
-    def with_sharing(*args: Any, shard: Shard | None, share: bool, **others: Any) -> Any:
-        return command(*args, sharing=Sharing(is_shared=share or shard is not None, shard=shard), **others)
+    def with_sharing(*args: Any, shard: Shard | None, share: bool, ray: str | None, workers: int | None,
+                     **others: Any) -> Any:
+        if workers is not None and ray is None:
+            raise click.UsageError("--workers are those of --ray, which is not given.")
+        given = Sharing(is_shared=share or shard is not None or ray is not None, shard=shard, ray=ray, workers=workers)
+        return command(*args, sharing=given, **others)
 
     for option in (
+            click.option("--workers", type=click.IntRange(min=1, max=_MOST_WORKERS), metavar="N",
+                         help="Workers on the Ray cluster; --threads are those of each.  [default: one for each GPU, "
+                              "else for each group of cores]"),
+            click.option("--ray", metavar="local|auto|HOST:PORT", callback=_address,
+                         help="Upscale on a Ray cluster: one that is started here for the run, that of this machine, "
+                              "or the one with this head node. All machines see IN and OUT; as --share with others."),
             click.option("--share", is_flag=True,
                          help="Share the files with other runs of this command into the folder OUT, on this or other "
                               "machines: each is done by one of them, and what a run leaves that dies by another. "
@@ -50,6 +67,16 @@ def sharing(command: Callable[..., Any]) -> Callable[..., Any]:
                               "within it.")):
         with_sharing = option(with_sharing)
     return with_sharing
+
+
+def _address(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Check the form of an address."""
+    if value is None:
+        return None
+    from srn_deploy.cluster.options import checked_address
+
+    with values.wrong_usage():
+        return checked_address(value)
 
 
 def _shard(context: click.Context, parameter: click.Parameter, value: str | None) -> Shard | None:

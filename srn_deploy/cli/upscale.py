@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -13,15 +11,12 @@ import click
 from srn_deploy.cli import file_options, options, result_options, server_option, sharing_options, values
 
 if TYPE_CHECKING:
-    from srn_deploy.api import Upscaler
+    from srn_deploy.cli.running import WayToStart
     from srn_deploy.cli.sharing_options import Sharing
     from srn_deploy.inference.file_options import FileOptions
     from srn_deploy.inference.plan import Job
     from srn_deploy.inference.result_options import ResultOptions
-    from srn_deploy.open_model import OpenRequest
-    from srn_deploy.serving.remote import RemoteUpscaler
     from srn_deploy.spec import Corrections
-    from srn_deploy.tiling.windows import TileOptions
     from srn_deploy.video.options import VideoOptions
 
 SUFFIXES = {"png": ".png", "jpeg": ".jpg", "jpg": ".jpg", "webp": ".webp", "tiff": ".tif", "tif": ".tif",
@@ -76,71 +71,53 @@ def upscale(paths: tuple[str, ...], model: str | None, device: str, precision: s
     format. Originals are never overwritten. Of a video (MKV, MP4, MOV, WebM, TS, AVI) every frame is upscaled and all
     else is copied; a run that was stopped goes on where it was when the same command is given again.
     """
+    from srn_deploy.cli import running
     from srn_deploy.cli.progress import UpscaleRun, show, stopped
+    from srn_deploy.cluster.options import ClusterWork
     from srn_deploy.inference.earlier_results import pending
     from srn_deploy.inference.jobs import clear_leftovers
     from srn_deploy.inference.plan import plan_jobs
-    from srn_deploy.open_model import OpenRequest
     from srn_deploy.tiling.windows import TileOptions
 
-    tiles = TileOptions(tile=tile, halo=halo)
+    work = ClusterWork(model=model, device=device, precision=precision, corrections=corrections,
+                       tiles=TileOptions(tile=tile, halo=halo), guard=guard, video=video)
     whole = plan_jobs(paths[:-1], paths[-1], suffix, wanted=wanted, name=name, factor=0)
     planned = sharing.part_of(whole, paths[-1])
     if not planned and not as_json:
         return
-    _check_video_packages(planned)
+    _check_packages(planned, sharing)
     if not sharing.is_shared:
         clear_leftovers(planned)  # here too: a folder may be finished except for them
     kept = skip_existing or update
     missing = pending(planned)
-    request = OpenRequest(device=device, precision=precision, corrections=corrections, pixels=_pixels(
-        whole if sharing.is_shared else missing if skip_existing and not update else planned))
+    pixels = _pixels(whole if sharing.is_shared else missing if skip_existing and not update else planned)
+    given = running.Wanted(work=work, threads=threads, files=files, sharing=sharing, server=server, out=paths[-1])
     try:
-        upscaler = server_option.connected(server, model, planned) if server is not None else _opened_here(
-            model, request, tiles, guard, threads)
-    except KeyboardInterrupt:
+        with running.opened(given, planned, pixels) as way:
+            planned, missing = _with_factor(planned, missing, name, way)
+            jobs = _left_to_do(planned, way.factor(), update=update) if kept and missing != planned else planned
+            if not jobs and not as_json:
+                return
+            _warn_of_what_does_nothing(jobs, files)
+            show(UpscaleRun(start=way.start(jobs), is_here=way.is_here, jobs=jobs, files=files,
+                            skipped=len(planned) - len(jobs), resume=_how_to_resume(
+                                sharing, update=update, all_are_ours=kept or missing == planned)), as_json=as_json)
+    except KeyboardInterrupt:  # while the model is opened: `show` ends otherwise
         raise stopped(0, len(missing if kept else planned), _how_to_resume(
             sharing, update=update, all_are_ours=kept or missing == planned)) from None
-    with upscaler, _ledger(upscaler, sharing, planned, paths[-1], files, video) as files:
-        planned, missing = _with_factor(planned, missing, name, upscaler.scale)
-        resume = _how_to_resume(sharing, update=update, all_are_ours=kept or missing == planned)
-        jobs = _left_to_do(planned, upscaler.scale, update=update) if kept and missing != planned else planned
-        if not jobs and not as_json:
-            return
-        _warn_of_what_does_nothing(jobs, files)
-        show(UpscaleRun(upscaler=upscaler, jobs=jobs, files=files, video=video, skipped=len(planned) - len(jobs),
-                 resume=resume), as_json=as_json)
 
 
-def _opened_here(model: str | None, request: OpenRequest, tiles: TileOptions, guard: str,
-                 threads: int | None) -> Upscaler:
-    from srn_deploy.api import load_as
-    from srn_deploy.system.threads import cpu_threads
-
-    with cpu_threads(threads):
-        return load_as(model, request, tiles, guard=guard)
-
-
-@contextmanager
-def _ledger(upscaler: Upscaler | RemoteUpscaler, sharing: Sharing, planned: list[Job], out: str, files: FileOptions,
-            video: VideoOptions) -> Iterator[FileOptions]:
-    """The options of files, with the ledger of the output where runs share it, which is open while the block runs."""
-    from srn_deploy.api import Upscaler
-
-    if not sharing.is_shared or not isinstance(upscaler, Upscaler):
-        yield files
-        return
-    with upscaler.ledger(planned, out, video=video, **files.as_keywords()) as ledger:
-        yield replace(files, ledger=ledger)
-
-
-def _check_video_packages(planned: list[Job]) -> None:
-    """Raise MissingPackage, before a model is opened, where there are videos and PyAV is not installed."""
+def _check_packages(planned: list[Job], sharing: Sharing) -> None:
+    """Raise MissingPackage, before a model is opened, where there are videos and PyAV is missing, or for Ray."""
+    from srn_deploy.cluster.options import need_ray_packages
     from srn_deploy.inference.video_names import is_video_name
     from srn_deploy.video.files import need_video_packages
 
     if any(is_video_name(job.source) for job in planned):
         need_video_packages()
+    if sharing.ray is not None:
+        need_ray_packages()
+
 
 
 def _warn_of_what_does_nothing(jobs: list[Job], files: FileOptions) -> None:
@@ -161,7 +138,7 @@ def _how_to_resume(sharing: Sharing, *, update: bool, all_are_ours: bool) -> str
 
 
 def _with_factor(planned: list[Job], missing: list[Job], name: str | None,
-                 factor: int) -> tuple[list[Job], list[Job]]:
+                 way: WayToStart) -> tuple[list[Job], list[Job]]:
     """The jobs, and those without an output, under the names that only the factor of the model completes."""
     from srn_deploy.inference.earlier_results import pending
     from srn_deploy.inference.naming import NamePattern
@@ -169,7 +146,7 @@ def _with_factor(planned: list[Job], missing: list[Job], name: str | None,
 
     if name is None or not planned or not NamePattern(name).needs_model(planned[0].wanted.size):
         return planned, missing
-    named = renamed(planned, NamePattern(name), factor)
+    named = renamed(planned, NamePattern(name), way.factor())
     return named, pending(named)
 
 

@@ -16,13 +16,13 @@ DISTRIBUTION = "srn-deploy"
 BASE = ""
 """Stands for the requirements without an extra, which are always installed."""
 
-EXTRAS = (BASE, "torch", "openvino", "tensorrt-rtx", "tensorrt", "video", "bench")
+EXTRAS = (BASE, "torch", "openvino", "tensorrt-rtx", "tensorrt", "video", "ray", "bench")
 """The extras for users; a package of several extras belongs to the first."""
 
 FEATURES = {BASE: "Every command", "torch": "Export, training, checkpoints (PyTorch)",
             "openvino": "Faster on a CPU (OpenVINO)",
             "tensorrt-rtx": "Engines (TensorRT-RTX, TensorRT)", "tensorrt": "Engines (TensorRT-RTX, TensorRT)",
-            "video": "Videos (PyAV)", "bench": "Records of benchmarks"}
+            "video": "Videos (PyAV)", "ray": "Many machines (Ray)", "bench": "Records of benchmarks"}
 
 OPENCV = ("opencv-python-headless", "opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless")
 ONNX_RUNTIME = ("onnxruntime-gpu", "onnxruntime", "onnxruntime-directml", "onnxruntime-openvino",
@@ -41,7 +41,7 @@ _NEEDED_FOR = {
     "openvino": "--device openvino",
     "tensorrt-rtx": "build-engine, without a GPU too", "tensorrt": "build-engine on the GPU that the engine is for",
     "pycuda": "running an engine", "cuda-bindings": "running an engine by CUDA graphs",
-    "av": "upscale of videos (it is PyAV)",
+    "av": "upscale of videos (it is PyAV)", "ray": "upscale --ray",
     "nvidia-ml-py": "clocks and temperature of the GPU in records of bench",
 }
 

@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import secrets
-import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +22,7 @@ from types import TracebackType
 from typing import Self
 
 from srn_deploy.errors import DamagedLedger, LedgerError, OtherRun
+from srn_deploy.inference.file_state import FileState, plain_text, state_of
 from srn_deploy.inference.ledger_identity import LedgerIdentity
 from srn_deploy.inference.plan import Job
 from srn_deploy.inference.run_presence import LeaseTimes, Life, RunPresence
@@ -36,18 +36,13 @@ FOLDER = ".srn-ledger"
 
 _ABOUT, _RUNS, _CLAIMS = "run.json", "runs", "claims"
 
+_FAILED = b"null\n"
+"""The second line of a claim whose file could not be done."""
+
 _HALF_WRITTEN_S = 2.0
 """For so long a file may be empty that another run is just writing."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileState:
-    """What tells whether a file is still the same."""
-
-    bytes: int
-    modified_ns: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +81,7 @@ class UnitState:
     attempts: int = 0
     """How often this run began it, this time included."""
     run: str = ""
-    """Which other run has it; empty where the claim cannot be read."""
+    """Which run has or had it; empty for this one that begins it, and where the claim cannot be read."""
     claim: Path | None = None
     finished: FinishedUnit | None = None
 
@@ -129,8 +124,8 @@ class Ledger:
             self._presence.close()
 
     def is_alone(self) -> bool:
-        """Whether no other run is at work or may be."""
-        return all(self._presence.life_of(run) is Life.DEAD for run in self._presence.others() if run != self.run)
+        """Whether no other run is at work or may be; a process that works for a run has others beside it."""
+        return not self._is_member and all(self._presence.life_of(run) is Life.DEAD for run in self._presence.others())
 
     def claim(self, job: Job) -> UnitState:
         """Take a file for this process of this run, unless it is finished or another run has it."""
@@ -142,12 +137,12 @@ class Ledger:
                 if self._make(path, job):
                     self._ours[job.target] = path, state_of(job.source)
                     return UnitState(standing=Standing.OURS, attempts=attempts + 1)
-                claim, finished = self._read(path)
-                attempts += finished is None and claim is not None and claim.run == self.run
+                claim, finished, has_ended = self._read(path)
+                attempts += not has_ended and claim is not None and claim.run == self.run
                 if self._path(job, number + 1).exists():
                     continue
                 if finished is not None and _still_holds(job, finished):
-                    return UnitState(standing=Standing.FINISHED, finished=finished)
+                    return UnitState(standing=Standing.FINISHED, run=claim.run if claim else "", finished=finished)
                 if finished is not None:
                     continue
                 if claim is not None and (claim.run, claim.worker) == (self.run, self._worker):
@@ -155,14 +150,34 @@ class Ledger:
                 if not self._is_left(path, claim):
                     return UnitState(standing=Standing.ELSEWHERE, run=claim.run if claim else "", claim=path)
 
+    def attempts(self, job: Job) -> int:
+        """How often processes of this run ended while they worked on a file. Claims nothing."""
+        number = found = 0
+        while True:
+            number += 1
+            claim, finished, has_ended = self._read(self._path(job, number))
+            if finished is not None and _still_holds(job, finished):
+                return 0
+            if claim is None:
+                return found
+            found += claim.run == self.run and not has_ended
+
     def finish(self, job: Job, losses: Sentences = (), findings: Sentences = ()) -> None:
         """Note that the result of a file of ours is whole; what was lost and found is kept for whoever asks."""
         path, source = self._ours.pop(job.target)
         if source is None:  # a pipe, or gone: nothing to compare a later one with
             return
-        done = FinishedUnit(source=source, losses=tuple(map(_text, losses)), findings=tuple(map(_text, findings)))
+        done = FinishedUnit(source=source, losses=tuple(map(plain_text, losses)),
+                            findings=tuple(map(plain_text, findings)))
         with self._writing(), path.open("ab") as file:
             file.write(json.dumps(to_builtins(done)).encode() + b"\n")
+
+    def fail(self, job: Job) -> None:
+        """Note that a file of ours could not be done; it stays claimed while this run is alive."""
+        path, _ = self._ours.pop(job.target, (None, None))
+        if path is not None:
+            with self._writing(), path.open("ab") as file:
+                file.write(_FAILED)
 
     def who(self, state: UnitState) -> str:
         """The run that has a file, in words."""
@@ -186,7 +201,8 @@ class Ledger:
 
     def _make(self, path: Path, job: Job) -> bool:
         """Make a claim, exclusively; False where it exists."""
-        claim = UnitClaim(target=_text(within(job.target, self._out).as_posix()), run=self.run, worker=self._worker)
+        target = plain_text(within(job.target, self._out).as_posix())
+        claim = UnitClaim(target=target, run=self.run, worker=self._worker)
         line = json.dumps(to_builtins(claim)).encode() + b"\n"
         for is_last in (False, True):
             try:
@@ -205,15 +221,15 @@ class Ledger:
             os.close(file)
         return True
 
-    def _read(self, path: Path) -> tuple[UnitClaim | None, FinishedUnit | None]:
-        """A claim and its end; None for what is not there or cannot be read."""
-        claim, finished = None, None
+    def _read(self, path: Path) -> tuple[UnitClaim | None, FinishedUnit | None, bool]:
+        """A claim, its end if the result is whole, and whether it ended in any way; None for what cannot be read."""
+        claim, finished, rest = None, None, b""
         with suppress(OSError, LedgerError):
             first, _, rest = path.read_bytes().partition(b"\n")
             claim = decode_json(first, UnitClaim, self._damaged)
-            if rest.endswith(b"\n"):
+            if rest.endswith(b"\n") and rest != _FAILED:
                 finished = decode_json(rest.splitlines()[-1], FinishedUnit, self._damaged)
-        return claim, finished
+        return claim, finished, finished is not None or rest == _FAILED
 
     def _check_identity(self, ours: LedgerIdentity) -> None:
         """Compare this run with the one that began the ledger; the first to come writes it."""
@@ -256,20 +272,6 @@ class Ledger:
             raise LedgerError(f"The ledger {self.folder} cannot be written: {error.strerror}.",
                               remedy="Free space, or check the permissions of the output; what is finished stays."
                               ) from error
-
-
-def _text(text: str) -> str:
-    """Text without the bytes of a file name that is not valid text, which no JSON can hold."""
-    return text.encode(errors="replace").decode()
-
-
-def state_of(path: Path) -> FileState | None:
-    """Size and time of a file; None for one that is gone, and for what is no file."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return FileState(bytes=found.st_size, modified_ns=found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
 
 
 def _still_holds(job: Job, finished: FinishedUnit) -> bool:

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from types import NoneType
 
-from srn_deploy.errors import GraphError, UnknownModel, not_correctable
+from srn_deploy.errors import GraphError, OptionError, UnknownModel
 from srn_deploy.registry.file_content import Content, content_of, holds
 from srn_deploy.registry.published import PublishedModel, check_downloaded, published_models, published_with
 from srn_deploy.registry.shipped import ShippedFile, ShippedModel, default_model, shipped_models, shipped_with
@@ -193,7 +193,7 @@ def _check_corrections(corrections: Corrections) -> None:
 def _corrected(path: Path, kind: ModelKind, known: Corrections, given: Corrections,
                published: PublishedModel | None = None) -> ResolvedModel:
     if given and (kind is ModelKind.ENGINE or (kind is ModelKind.GRAPH and holds(path, SPEC_KEY.encode()))):
-        raise not_correctable(path.name)
+        raise _not_correctable(path.name)
     return ResolvedModel(path=path, kind=kind, corrections=known.corrected_by(given), published=published)
 
 
@@ -211,3 +211,9 @@ def _shipped(name: str | Path | None) -> ShippedModel:
         raise UnknownModel(f"There is no file and no model {str(name)!r}.",
                            remedy=f"Shipped are: {', '.join(models)}. Known, to be pulled: "
                                   f"{', '.join(published_models())}. Or give the path of a file.") from error
+
+
+def _not_correctable(name: str) -> OptionError:
+    """The error for --set, --value-range and --trust on a graph or an engine, which contains its spec."""
+    return OptionError(f"{name} cannot be corrected: its network was fixed when it was exported.",
+                       remedy="Correct its checkpoint instead, and export it again.")

@@ -1,0 +1,115 @@
+"""A worker: the same code as on a single machine, for one batch of files after another."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from srn_deploy.api import Upscaler, load_as
+from srn_deploy.cluster.reports import (
+    Assignment,
+    ToldError,
+    UnitReport,
+    finished_here,
+    on_this_machine,
+)
+from srn_deploy.errors import SrnDeployError, UnsuitableWorker, WorkerFailed
+from srn_deploy.inference.jobs import Outcome
+from srn_deploy.inference.ledger import Ledger, Standing
+from srn_deploy.inference.plan import Job
+from srn_deploy.inference.shared_run import identity_of
+from srn_deploy.open_model import OpenRequest
+from srn_deploy.system.installed import installed_versions
+from srn_deploy.system.threads import cpu_threads
+from srn_deploy.video.options import VideoOptions
+
+UNIT, SOURCE, TARGET, REPORT = "unit", "source", "target", "report"
+"""Columns of the rows."""
+
+MOST_ATTEMPTS = 3
+"""A file during which so many processes ended is not tried again."""
+
+
+class UpscaleWorker:
+    """Opens the model once and does batches of rows; it never raises, so that its process stays with its model."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        self._assignment = assignment
+        self._open = ExitStack()
+        self._refusal: SrnDeployError | None = None
+        self._threads = cpu_threads(assignment.cpus)  # Ray sets OMP_NUM_THREADS, to one where no CPU is asked for
+        try:
+            self._upscaler, self._ledger = self._opened()
+        except SrnDeployError as error:
+            self._open.close()
+            self._refusal = error
+
+    def __call__(self, rows: Mapping[str, Any]) -> dict[str, list[Any]]:
+        """rows: columns `unit` (a number), `source` and `target` (paths as bytes). Returns `unit` and `report`."""
+        jobs = [Job(source=Path(os.fsdecode(source)), target=Path(os.fsdecode(target)),
+                    wanted=self._assignment.wanted)
+                for source, target in zip(rows[SOURCE], rows[TARGET], strict=True)]
+        units = [int(unit) for unit in rows[UNIT]]
+        reports = {}
+        try:
+            for outcome in self._outcomes(jobs):
+                reports[outcome.job.target] = UnitReport.of(outcome)
+        except SrnDeployError as error:  # of no file alone
+            reports[jobs[-1].target] = UnitReport(error=ToldError.of(on_this_machine(error)), ends_run=True)
+        done = [(unit, reports[job.target].to_json()) for unit, job in zip(units, jobs, strict=True)
+                if job.target in reports]  # a full disk ends a batch early
+        return {UNIT: [unit for unit, _ in done], REPORT: [report for _, report in done]}
+
+    def close(self) -> None:
+        """Free the model."""
+        self._open.close()
+
+    def _opened(self) -> tuple[Upscaler, Ledger]:
+        given = self._assignment
+        here = installed_versions(("srn-deploy",)).get("srn-deploy", "")
+        if here != given.version:
+            raise UnsuitableWorker(f"srn-deploy is there in version {here or 'unknown'}, and the run was started by "
+                                   f"version {given.version}.",
+                                   remedy="Install the same version on every machine; what is finished stays.")
+        work = given.work
+        request = OpenRequest(device=work.device, precision=work.precision, corrections=work.corrections,
+                              pixels=(given.pixels,))
+        with self._threads:
+            upscaler = self._open.enter_context(load_as(work.model, request, work.tiles, guard=work.guard))
+        identity = identity_of([Job(source=given.out, target=given.out, wanted=given.wanted)], upscaler.setup,
+                               given.files, work.video or VideoOptions())
+        ledger = Ledger(given.out, identity, is_single=given.is_single, member_of=given.run)
+        return upscaler, self._open.enter_context(ledger)
+
+    def _outcomes(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+        """Files during which a process of this run ended come last and one by one, so that one of them alone is
+        counted when it happens again."""
+        if self._refusal is not None:
+            raise self._refusal
+        attempts = {job: self._ledger.attempts(job) for job in jobs}
+        yield from self._upscaled([job for job in jobs if not attempts[job]])
+        for job in jobs:
+            if attempts[job] >= MOST_ATTEMPTS:
+                yield Outcome(job=job, error=WorkerFailed(
+                    f"{job.source}: the process that worked on it ended {attempts[job]} times.",
+                    remedy="Upscale it alone on one machine to see the cause; the next run tries it again."))
+            elif attempts[job]:
+                yield from self._upscaled([job])
+
+    def _upscaled(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
+        given = self._assignment
+        options = given.files.as_keywords()
+        options["ledger"] = self._ledger
+        options["jobs"] = given.files.jobs or given.cpus
+        for outcome in self._upscaler.upscale_jobs(jobs, video=given.work.video, **options):
+            state = outcome.elsewhere
+            if outcome.error is not None:
+                self._ledger.fail(outcome.job)  # or it would count as what ended this process
+            if state is not None and state.standing is Standing.FINISHED and state.run == self._ledger.run \
+                    and state.finished is not None:
+                yield finished_here(outcome.job, state.finished)
+            else:
+                yield outcome
