@@ -66,8 +66,9 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "doctor": ("findings fixes probe_reports subprocesses", "packages", "engines machine requirements",
                "gpu probe processor tuned", "verdict", "examination"),
     "training": (("curve device interruption jpeg_codec layout muon pixel_file recipe_store recipes/__init__ "
-                  "stress weight_init"), "data degradation recipe", "batches evaluation losses run_folder schedule",
-                 "earlier_run", "initialization options teacher", "trainer"),
+                  "stress warm_start weight_init"), "data degradation recipe",
+                 "batches evaluation losses run_folder schedule", "earlier_run", "initialization options teacher",
+                 "trainer"),
     "report": ("axes circumstances content documents", "commands drawing paper pictures studies", "page"),
     "web": ("access folders options packages wanted", "one_model uploads", "runs", "line views visitors", "wording",
             "page", "server"),

@@ -11,7 +11,7 @@ import pytest
 from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.errors import OptionError
 from srn_deploy.system.documents import to_builtins
-from srn_deploy.training.recipe import Recipe, load_recipe
+from srn_deploy.training.recipe import INITIAL, Recipe, load_recipe
 from srn_deploy.training.recipe_store import recipe_text, shipped_recipes
 from srn_deploy.training.schedule import Budget
 
@@ -22,10 +22,12 @@ RECIPE = Recipe(name="r", title="t", source="s", architecture="srn", options={"s
 @pytest.mark.parametrize("name", shipped_recipes())
 def test_every_shipped_recipe_loads_and_its_network_can_be_described(name: str) -> None:
     recipe = load_recipe(name)
+    assert recipe.source.strip()
+    if recipe.architecture == INITIAL:
+        return
     spec = ARCHITECTURES[recipe.architecture].describe(recipe.options)
     assert spec.scale == recipe.scale
     assert recipe.hr_patch_px >= spec.min_side_px * recipe.scale
-    assert recipe.source.strip()
 
 
 def test_at_least_one_recipe_is_shipped() -> None:

@@ -16,8 +16,12 @@ from srn_deploy.training.recipe_store import recipe_text
 _PROSE = ("name", "title", "source")
 """Fields that can be reworded without making it a different run."""
 
-_CHOICES = {"loss": ("l1", "l2"), "optimizer": ("adam", "muon"), "degradation": ("bicubic", "photo")}
+_CHOICES = {"loss": ("l1", "l2"), "optimizer": ("adam", "muon"), "degradation": ("bicubic", "photo"),
+            "warm_start": ("copy", "deepen", "rescale")}
 """The values of fields that have only a few."""
+
+INITIAL = "initial"
+"""As the architecture or the teacher of a recipe: that of the checkpoint which the run starts with."""
 
 LARGEST_SEED = 2**32
 """Multiplied by a million and increased by the step, this still fits into 64 bits."""
@@ -38,8 +42,9 @@ class Recipe:
     source: str
     """Where the numbers come from: a sentence of the paper, or a record."""
     architecture: str
+    """A known one, or `initial`: that of the checkpoint which the run starts with, its options and value range too."""
     options: dict[str, Any] = field(default_factory=dict)
-    value_range: float
+    value_range: float = 1.0
     """Largest pixel value that the network is trained with: 1.0 keeps activations far from the limits of FP16."""
     hr_patch_px: int
     batch: int
@@ -60,8 +65,12 @@ class Recipe:
     """Share of all patches that are stress patches: checkerboards, noise and the like with a bicubic target."""
     follows: str = ""
     """The recipe whose checkpoint this run starts with: every tensor of the same name and shape is copied."""
+    warm_start: str = "copy"
+    """What the initial weights become. copy: blocks and tails that they lack keep random weights. deepen: new blocks of
+    an SRN pass their input on (`warm_start.py`). rescale: a sub-pixel tail for the new scale is made of the old one."""
     teacher: str = ""
-    """The recipe whose checkpoint is the teacher of equation 4. Empty: only the distance to the original counts."""
+    """The recipe whose checkpoint is the teacher of equation 4, or `initial`. Empty: only the distance to the original
+    counts."""
     pixel_weight: float = 1.0
     distillation_weight: float = 1.0
     """Lambda_P and lambda_D of equation 4; "we set them to 1"."""

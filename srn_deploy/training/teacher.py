@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from srn_deploy.architectures.checkpoint import LoadedNetwork
 from srn_deploy.errors import OptionError
 from srn_deploy.training.earlier_run import EarlierRun
-from srn_deploy.training.recipe import Recipe
+from srn_deploy.training.recipe import INITIAL, Recipe
 
 
 class Teacher:
@@ -29,14 +29,18 @@ class Teacher:
         return sr.float() / self._range
 
 
-def load_teacher(recipe: Recipe, out: Path, given: Path | None, device: torch.device) -> Teacher | None:
+def load_teacher(recipe: Recipe, out: Path, given: Path | None, device: torch.device,
+                 initial: LoadedNetwork | None = None) -> Teacher | None:
     """Load the teacher from the given checkpoint, or else from the run of the recipe's teacher, next to `out`.
 
-    None where neither is named. Raises OptionError where the file is missing, or the teacher has another scale or
-    cannot take patches of this size; CheckpointError where it cannot be read.
+    initial: what the run starts with, for a recipe that learns from it. None where no teacher is named. Raises
+    OptionError where the file is missing, or the teacher has another scale or cannot take patches of this size;
+    CheckpointError where it cannot be read.
     """
     if given is None and not recipe.teacher:
         return None
+    if given is None and recipe.teacher == INITIAL and initial is not None:
+        return Teacher(initial, device)
     run = EarlierRun(recipe=recipe.teacher, purpose=f"Recipe {recipe.name} learns from", option="--teacher")
     path, loaded = run.load(out, given)
     if loaded.spec.scale != recipe.scale:

@@ -23,7 +23,7 @@ from srn_deploy.training.curve import draw_curve
 from srn_deploy.training.data import PatchBank, load_images
 from srn_deploy.training.device import choose_device, has_fast_bfloat16, memory_errors_translated
 from srn_deploy.training.evaluation import validation_psnr_y
-from srn_deploy.training.initialization import copy_weights, load_initial
+from srn_deploy.training.initialization import completed, load_initial, needs_checkpoint, start_with
 from srn_deploy.training.interruption import deferred_interrupt
 from srn_deploy.training.losses import training_loss
 from srn_deploy.training.muon import Muon
@@ -52,7 +52,8 @@ class Trainer:
         start, for example because another one is going on in the folder; nothing is written before everything is
         checked. The number of threads is left to the caller.
         """
-        self.recipe = recipe if options.seed is None else replace(recipe, seed=options.seed)
+        initial = load_initial(recipe, out, options.initial) if needs_checkpoint(recipe) else None
+        self.recipe = completed(recipe if options.seed is None else replace(recipe, seed=options.seed), initial)
         self.options = options
         self.device = choose_device(options.device)
         self._bfloat16 = has_fast_bfloat16(self.device)
@@ -62,18 +63,20 @@ class Trainer:
         self.folder = RunFolder(out)
         with ExitStack() as held, memory_errors_translated():
             held.callback(self.folder.release)
-            self._prepare(family, data)
+            self._prepare(family, data, initial)
             held.pop_all()  # until the end of `run`
 
-    def _prepare(self, family: Architecture, data: Sequence[Path]) -> None:
+    def _prepare(self, family: Architecture, data: Sequence[Path], needed: LoadedNetwork | None) -> None:
+        """needed: the checkpoint that the run starts with, if it is needed for more than that."""
         state, out = self._state_to_resume(), self.folder.path
-        initial = load_initial(self.recipe, out, self.options.initial) if state is None else None
-        self.teacher = load_teacher(self.recipe, out, self.options.teacher, self.device)
+        initial = needed or (load_initial(self.recipe, out, self.options.initial) if state is None else None)
+        self.recipe = completed(self.recipe, initial)
+        self.teacher = load_teacher(self.recipe, out, self.options.teacher, self.device, initial)
         self._check_teacher(state)
         self._load_images(data)
         if state is None:
             self.folder.create()  # after the images are loaded: a run that cannot start leaves nothing
-        self._build(family, initial)
+        self._build(family, initial if state is None else None)
         self.step, self.elapsed_s = 0, 0.0
         self._loss_sum, self._loss_count = torch.zeros((), device=self.device, dtype=torch.float64), 0
         if state is not None:
@@ -83,7 +86,7 @@ class Trainer:
         """The state to continue from, or None where a new run may start."""
         self.folder.check_not_running()
         if self.options.resume and self.folder.state.is_file():
-            if self.options.initial is not None:
+            if self.options.initial is not None and not needs_checkpoint(self.recipe):
                 _log.warning("The run continues with its own weights: --initial is not used.")
             return self.folder.resume(self.recipe)
         if self.options.resume:
@@ -128,7 +131,7 @@ class Trainer:
         self.initial_sha256 = ""
         if initial is not None:
             self.initial_sha256 = initial.spec.source_sha256
-            copy_weights(network, initial.network.state_dict())
+            start_with(network, initial, self.recipe)
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = average.to(self.device).eval().requires_grad_(False)
         self.average.load_state_dict(self.network.state_dict())
