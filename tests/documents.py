@@ -33,8 +33,8 @@ NEEDED = {"srn-deploy export": "torch", "srn-deploy train": "torch", "srn-deploy
           "srn-deploy build-engine": "tensorrt_rtx"}
 """Command to the optional package without which it says what to install."""
 
-SHOWS_SIZES = ("docs/howto.md",)
-"""Documents that show the size of the large image."""
+SHOWS_SIZES = ("docs/howto.md", "docs/benchmarks.md")
+"""Documents that show the size of the large image, or compare it with the small one."""
 
 _FENCED = re.compile(r"^(?P<fence>```+)(?P<info>[^\n`]*)\n(?P<text>.*?)^(?P=fence)$", flags=re.M | re.S)
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)+(?:e[+-]?\d+)?|\b\d+e[+-]?\d+\b")
