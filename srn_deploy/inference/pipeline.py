@@ -56,7 +56,7 @@ class Pipeline(Generic[AnyTask, AnyDecoded, Large, Encoded]):
         self._decoding = self._encoding = self._storing = 0
         self._parked: dict[int, int] = {}
         self._decoded: dict[int, tuple[AnyDecoded, Group | None]] = {}
-        self._kept_ready = max(KEPT_READY, 0 if stages.grouping is None else stages.grouping.most)
+        self._kept_ready = max(KEPT_READY, stages.most_ahead, 0 if stages.grouping is None else stages.grouping.most)
         self._large: dict[int, Large] = {}
         self._being_encoded: dict[int, Large] = {}
         self._said: dict[int, tuple[Sentences, Sentences]] = {}

@@ -67,6 +67,8 @@ class Stages(Generic[AnyTask, AnyDecoded, Large, Encoded]):
     """Whether an exception says something about the task; all others are raised."""
     ends_run: Callable[[Exception], bool]
     """Whether tasks that were not started would fail with this error too."""
+    most_ahead: int = 0
+    """So many tasks are decoded ahead at least, because the network works on all of them."""
     grouping: Grouping[AnyTask, AnyDecoded, Large] | None = None
     """None: every task is computed alone."""
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, Unpack
@@ -13,7 +12,6 @@ import numpy as np
 
 from srn_deploy.errors import ModelNotServed, NoServer, OptionError
 from srn_deploy.image import Effort, Image
-from srn_deploy.image.output_size import OutputSize
 from srn_deploy.image.reading import open_image
 from srn_deploy.image.writing import EncodedImage, encode_image, store_image
 from srn_deploy.inference.file_options import FileKeywords, FileOptions
@@ -25,23 +23,23 @@ from srn_deploy.inference.memory_needs import bytes_held_whole
 from srn_deploy.inference.pipeline import Pipeline
 from srn_deploy.inference.plan import Job
 from srn_deploy.inference.sizing import Upscaled, needs_network
-from srn_deploy.inference.stage_times import PipelineStage, StageTimes
 from srn_deploy.inference.stages import Computed, Reserve, Sentences, Stages
 from srn_deploy.inference.video_names import is_video_name
 from srn_deploy.registry.shipped import default_model
 from srn_deploy.serving.client import ServedModelClient
+from srn_deploy.system.threads import threads_in_use
+from srn_deploy.tiling.tiles import PixelArray
 
 IN_FLIGHT = 8
 """Requests that are under way at once by default: while the server computes, others are read, sent and written."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Received:
-    """An image, and what the server made of it."""
+class Sent:
+    """An image that is on its way to the server and back, or that needs no network."""
 
     image: Image
-    large: Upscaled
-    findings: Sentences
+    answer: Future[tuple[PixelArray, Sentences]] | None
 
 
 class RemoteUpscaler:
@@ -70,10 +68,17 @@ class RemoteUpscaler:
         jobs, chosen = list(planned), FileOptions(**options)
         refuse_videos(jobs)
         clear_leftovers(jobs)
-        memory = MemoryBudget(chosen.most_bytes())
-        files = _RemoteFiles(self._client, self._guard, chosen)
-        pipeline = Pipeline(jobs, files.stages(), workers=chosen.jobs or IN_FLIGHT, memory=memory)
-        return outcomes_of(pipeline, lambda times: on_times(files.with_requests(times)))
+        return self._outcomes(jobs, chosen, on_times)
+
+    def _outcomes(self, jobs: list[Job], options: FileOptions, on_times: OnTimes) -> Iterator[Outcome]:
+        in_flight, memory = options.jobs or IN_FLIGHT, MemoryBudget(options.most_bytes())
+        requests = ThreadPoolExecutor(max_workers=in_flight, thread_name_prefix="request")
+        files = _RemoteFiles(self._client, requests, self._guard, options)
+        try:
+            yield from outcomes_of(Pipeline(jobs, files.stages(in_flight), workers=threads_in_use(), memory=memory),
+                                   on_times)
+        finally:
+            requests.shutdown(wait=False, cancel_futures=True)
 
     def close(self) -> None:
         """Close the connection."""
@@ -96,55 +101,44 @@ def refuse_videos(jobs: Iterable[Job]) -> None:
 
 
 class _RemoteFiles:
-    """The stages of image files whose network runs on a server: a worker decodes an image and has it upscaled."""
+    """The stages of image files whose network runs on a server: a worker decodes an image and sends it off."""
 
-    def __init__(self, client: ServedModelClient, guard: Guard | None, options: FileOptions) -> None:
-        self._client, self._guard, self._options = client, guard, options
+    def __init__(self, client: ServedModelClient, requests: ThreadPoolExecutor, guard: Guard | None,
+                 options: FileOptions) -> None:
+        self._client, self._requests, self._guard, self._options = client, requests, guard, options
         self._effort = Effort.named(options.effort or Effort.NORMAL)
-        self._lock, self._requests_s = threading.Lock(), 0.0
 
-    def stages(self) -> Stages[Job, Received, Upscaled, EncodedImage]:
+    def stages(self, in_flight: int) -> Stages[Job, Sent, Upscaled, EncodedImage]:
         return Stages(decode=self._decode, compute=self._compute, encode=self._encode,
                       encoded_bytes=lambda encoded: len(encoded.data),
                       store=lambda job, encoded: store_image(job.target, encoded) + times_kept(job),
-                      is_error=lambda error: isinstance(error, OF_ONE_IMAGE),
+                      is_error=lambda error: isinstance(error, OF_ONE_IMAGE), most_ahead=in_flight,
                       ends_run=lambda error: disk_is_full(error) or isinstance(error, NoServer | ModelNotServed))
 
-    def with_requests(self, times: StageTimes) -> StageTimes:
-        """The times with those of requests as the network's, which the pipeline counts as decoding."""
-        times.spent_s[PipelineStage.DECODE] -= self._requests_s
-        times.spent_s[PipelineStage.NETWORK] += self._requests_s
-        return times
-
-    def _decode(self, job: Job, reserve: Reserve) -> Received | None:
+    def _decode(self, job: Job, reserve: Reserve) -> Sent | None:
         undecoded = open_image(job.source, max_megapixels=self._options.max_megapixels, frame=job.wanted.frame)
         if not reserve(bytes_held_whole(undecoded.unpacked, job, self._client.scale)):
             return None
         image = undecoded.decoded()
         check_result(job, image, self._client.scale)
-        large, findings = self._upscaled(image, job.size)
-        return Received(image=image, large=large, findings=findings)
+        if not needs_network(job.size, image.height, image.width, factor=self._client.scale):
+            return Sent(image=image, answer=None)
+        pixels = image.pixels if image.alpha is None else np.concatenate([image.pixels, image.alpha], axis=2)
+        return Sent(image=image, answer=self._requests.submit(self._client.upscale, pixels, self._guard))
 
-    def _upscaled(self, image: Image, size: OutputSize) -> tuple[Upscaled, Sentences]:
-        factor = self._client.scale
-        height, width = size.of(image.height, image.width, factor=factor)
-        colour, alpha = image.pixels, image.alpha
+    def _compute(self, job: Job, sent: Sent) -> Computed[Upscaled]:
+        """Waits for the answer, while others are under way."""
+        image = sent.image
         findings: Sentences = ()
-        if needs_network(size, image.height, image.width, factor=factor):
-            began = time.monotonic()
-            sent = colour if alpha is None else np.concatenate([colour, alpha], axis=2)
-            received, findings = self._client.upscale(sent, self._guard)
-            if alpha is None:
-                colour = received
-            else:
-                colour, alpha = received[..., :-1], received[..., -1:]
-            with self._lock:
-                self._requests_s += time.monotonic() - began
-        return Upscaled(original=image, colour=colour, alpha=alpha, height=height, width=width), findings
-
-    def _compute(self, job: Job, received: Received) -> Computed[Upscaled]:
-        warn_of_losses(job, received.image)
-        return result_of(job, received.image, received.large, received.findings)
+        warn_of_losses(job, image)
+        colour, alpha = image.pixels, image.alpha
+        if sent.answer is not None:
+            colour, findings = sent.answer.result()
+            if alpha is not None:
+                colour, alpha = colour[..., :-1], colour[..., -1:]
+        height, width = job.size.of(image.height, image.width, factor=self._client.scale)
+        large = Upscaled(original=image, colour=colour, alpha=alpha, height=height, width=width)
+        return result_of(job, image, large, findings)
 
     def _encode(self, job: Job, large: Upscaled) -> EncodedImage:
         return encode_image(job.target, large.finished(), quality=self._options.quality, effort=self._effort)
