@@ -63,7 +63,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "benchmark": ("environment inputs results summary tables", "candidates machine records",
                   "comparison evaluation_record paper steady_page tuning_work ways", "tuning_images",
                   "figure paper_page paper_protocol steady_state tuning"),
-    "doctor": ("findings fixes probe_reports subprocesses", "packages", "engines machine requirements",
+    "doctor": ("findings fixes probe_reports subprocesses", "packages", "conflicts", "engines machine requirements",
                "gpu probe processor tuned", "verdict", "examination"),
     "training": (("curve device interruption jpeg_codec layout muon pixel_file recipe_store recipes/__init__ "
                   "stress warm_start weight_init"), "data degradation recipe",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from srn_deploy.doctor import fixes
+from srn_deploy.doctor.conflicts import disagreements
 from srn_deploy.doctor.engines import library_finding, pycuda_finding
 from srn_deploy.doctor.findings import DoctorReport, Finding
 from srn_deploy.doctor.gpu import (
@@ -68,8 +69,8 @@ def examine(device: str = "auto", *, timeout_s: float = 60.0) -> DoctorReport:
     packages = read_packages(requirements)
     results = run_probes(_probes(packages), timeout_s)
     findings = [*machine_findings(), processor_finding(), metadata_finding(requirements),
-                *_package_findings(packages, results), *model_findings(), *pulled_findings(), *tuned_findings(),
-                cache_finding(), *engine_findings(results["engines"])]
+                *_package_findings(packages, results), *disagreements(results["conflicts"]), *model_findings(),
+                *pulled_findings(), *tuned_findings(), cache_finding(), *engine_findings(results["engines"])]
     works, verdict = judge(device, results, image_problem=_why_no_images(packages, results),
                            model_is_whole=default_is_whole())
     return DoctorReport(device=device, works=works, verdict=verdict, findings=_by_feature(findings))
@@ -82,6 +83,7 @@ def _probes(packages: Sequence[Package]) -> dict[str, tuple[str, ...]]:
         GRAPH_ON["cuda"]: ("graph", "cuda"), GRAPH_ON["cpu"]: ("graph", "cpu"),
         "tensorrt-rtx": ("engine_library", "tensorrt-rtx"), "tensorrt": ("engine_library", "tensorrt"),
         "driver": ("driver",), "libraries": ("cuda_libraries",), "pycuda": ("pycuda",), "engines": ("engines",),
+        "conflicts": ("conflicts",),
         **{import_probe(package): ("module", package.module) for package in packages
            if package.name not in _OWN_PROBES}}
 

@@ -32,6 +32,7 @@ from srn_deploy.doctor.probe_reports import (
 )
 
 if TYPE_CHECKING:
+    from srn_deploy.doctor.conflicts import ConflictsReport
     from srn_deploy.doctor.packages import RequirementsReport
 
 TINY_GRAPH = Path(__file__).with_name("tiny.onnx")
@@ -55,6 +56,14 @@ def packages() -> RequirementsReport:
     from srn_deploy.doctor.requirements import read_requirements
 
     return RequirementsReport(packages=read_requirements())
+
+
+def conflicts() -> ConflictsReport:
+    """Which of the installed packages do not fit together."""
+    from srn_deploy.doctor.conflicts import ConflictsReport
+    from srn_deploy.doctor.requirements import read_conflicts
+
+    return ConflictsReport(conflicts=read_conflicts())
 
 
 def driver() -> DriverReport:
@@ -180,8 +189,8 @@ def engines() -> EnginesReport:
 
 
 PROBES: Mapping[str, Callable[..., Any]] = {
-    probe.__name__: probe for probe in (module, packages, driver, graph, openvino_graph, cuda_libraries, torch,
-                                        engine_library, pycuda, engines)}
+    probe.__name__: probe for probe in (module, packages, conflicts, driver, graph, openvino_graph, cuda_libraries,
+                                        torch, engine_library, pycuda, engines)}
 
 
 def main(name: str, *arguments: str) -> None:
