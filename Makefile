@@ -1,9 +1,9 @@
 # make demo: upscale the shipped picture.  make test: lint, types and every test.
-# Everything lives in $(VENV); nothing outside this folder is changed.
+# Everything lives in $(VENV); outside this folder nothing is changed, but for what `system` installs for the tests.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-spandrel soak lint clean
+.PHONY: help demo test system extras test-spandrel soak lint clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -35,6 +35,7 @@ help:
 	@echo "make test   lint, type check and run every test"
 	@echo "make test-spandrel  the tests with the real spandrel, in $(SPANDREL_VENV), and their record"
 	@echo "make soak   the tests with long random loops, with their full counts"
+	@echo "make extras whether all extras fit into one environment; nothing is installed"
 	@echo "make lint   lint and type check only"
 	@echo "make clean  remove $(VENV), caches and the demo's result"
 
@@ -45,8 +46,15 @@ lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 
-test: lint $(TRITON_SERVER)/.made
+test: lint system $(TRITON_SERVER)/.made
 	$(VENV)/bin/python -m pytest -n $(TEST_PROCESSES) --dist worksteal $(PYTEST_ARGS)
+
+# A browser and libpython, where Debian has them and this may install them; else their tests are skipped.
+system: | $(VENV)/.made
+	@PYTHON=$(VENV)/bin/python sh .ci/system_packages
+
+extras: $(VENV)/.dev
+	$(VENV)/bin/python -m tests.extras
 
 test-spandrel:
 	$(MAKE) VENV=$(SPANDREL_VENV) $(SPANDREL_VENV)/.spandrel

@@ -35,7 +35,7 @@ def requirements() -> list[str]:
 def resolved(wanted: list[str], *options: str) -> subprocess.CompletedProcess[str]:
     """What pip makes of requirements."""
     return subprocess.run([sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--dry-run",
-                           "--quiet", "--retries", "1", *options, *wanted], capture_output=True, text=True, check=False)
+                           "--retries", "1", *options, *wanted], capture_output=True, text=True, check=False)
 
 
 def verdict(done: subprocess.CompletedProcess[str]) -> tuple[int, str]:
@@ -43,7 +43,8 @@ def verdict(done: subprocess.CompletedProcess[str]) -> tuple[int, str]:
     if done.returncode == 0:
         return 0, "All extras fit into one environment."
     if any(words in done.stderr for words in CONTRADICTION):
-        return 1, f"The extras do not fit into one environment:\n{done.stderr}"
+        why = done.stdout.partition("The conflict is caused by:")[2].strip()
+        return 1, f"The extras do not fit into one environment:\n{why}\n{done.stderr}"
     return 0, f"Whether all extras fit into one environment could not be checked:\n{done.stderr[-2000:]}"
 
 
