@@ -31,9 +31,6 @@ from srn_deploy.system.threads import threads_in_use
 PROVED, REFUSED = "proved", "refused"
 
 SMALL: dict[str, tuple[str, dict[str, Any]]] = {
-    "Compact": ("Compact", {"num_feat": 8, "num_conv": 2, "upscale": 2}),
-    "ESRGAN": ("ESRGAN", {"num_filters": 8, "num_blocks": 1, "scale": 2}),
-    "SPAN": ("SPAN", {"num_in_ch": 3, "num_out_ch": 3, "feature_channels": 8, "upscale": 2}),
     "PLKSR": ("PLKSR", {"dim": 16, "n_blocks": 2, "upscaling_factor": 2, "kernel_size": 5}),
     "RCAN": ("RCAN", {"n_resgroups": 1, "n_resblocks": 1, "n_feats": 8, "reduction": 4, "scale": 2}),
     "SAFMN": ("SAFMN", {"dim": 8, "n_blocks": 1, "upscaling_factor": 2}),
@@ -42,7 +39,7 @@ SMALL: dict[str, tuple[str, dict[str, Any]]] = {
     "DAT": ("DAT", {"embed_dim": 8, "split_size": [8, 8], "depth": [1], "num_heads": [2], "expansion_factor": 2,
                     "upscale": 2, "upsampler": "pixelshuffledirect"}),
 }
-"""Name of spandrel's package to the class in it, and its settings."""
+"""Name of spandrel's package to the class in it, and its settings: of networks that are not built in."""
 
 INTRODUCTION = """## Networks that spandrel knows
 

@@ -21,21 +21,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def network(folder: Path) -> torch.nn.Module:
-    """RealESRGAN Compact with random weights, which are saved as its authors publish theirs."""
+    """PLKSR with random weights, which are saved as its authors publish theirs."""
     torch.manual_seed(0)
-    compact: Any = importlib.import_module("spandrel.architectures.Compact").Compact
-    made: torch.nn.Module = compact(num_feat=8, num_conv=2, upscale=2)
-    torch.save({"params_ema": made.state_dict()}, folder / "compact.pth")
+    plksr: Any = importlib.import_module("spandrel.architectures.PLKSR").PLKSR
+    made: torch.nn.Module = plksr(dim=16, n_blocks=2, upscaling_factor=2, kernel_size=5)
+    torch.save({"params_ema": made.state_dict()}, folder / "plksr.pth")
     return made.eval()
 
 
 @pytest.fixture(scope="module")
 def graph(folder: Path, network: torch.nn.Module) -> Path:
-    made = folder / "compact.onnx"
-    done = srn_deploy("export", folder / "compact.pth", "-o", made, "--portable",
+    made = folder / "plksr.onnx"
+    done = srn_deploy("export", folder / "plksr.pth", "-o", made, "--portable",
                       environment={"SRN_CACHE": str(folder / "cache")})
     assert done.returncode == 0, done.stderr
-    assert "spandrel knows it: RealESRGAN Compact" in done.stderr
+    assert "spandrel knows it: PLKSR" in done.stderr
     return made
 
 
@@ -51,7 +51,7 @@ def test_the_exported_graph_computes_what_spandrels_network_computes(graph: Path
 def test_info_says_where_the_network_comes_from(graph: Path) -> None:
     done = srn_deploy("info", graph)
     assert done.returncode == 0, done.stderr
-    assert "spandrel: RealESRGAN Compact" in done.stdout
+    assert "spandrel: PLKSR" in done.stdout
 
 
 def test_a_shipped_model_is_not_asked_about() -> None:
