@@ -26,8 +26,10 @@ def pipeline_tables(results: Mapping[str, Any]) -> list[str]:
     head = ("stages", "alone, pictures/s", "whole run, pictures/s", "share (lowest … highest)",
             f"at least {100 * REQUIRED_SHARE:.0f} %")
     rows = [_row(row) for row in (*results["formats"], results["sleepers"])]
+    counts = ", ".join(f"{row['pictures']} {row['name']}" for row in results["formats"])
+    files = "in memory" if results["in_memory"] else "on the disk"
     sentence = (f"{results['width_px']} × {results['height_px']} px to four times that, on {results['threads']} "
-                f"threads; {results['pictures']} pictures in a pass, {results['pairs']} pairs of passes.")
+                f"threads; pictures in a pass: {counts}; {results['pairs']} pairs of passes; files {files}.")
     return [sentence, markdown_table([head, *rows])]
 
 
