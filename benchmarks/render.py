@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import (
+    cluster_page,
     cpu_page,
     effort_table,
     graph_versions,
@@ -53,7 +54,8 @@ MIB, GIB = 2**20, 2**30
 EXAMPLE_PX, LARGE_PX = 510 * 339, 4000 * 3000
 """Pixels of the images that the requirements on time and on memory name."""
 
-TIMED = ("file-to-file", "memory", "cpu-process", "pipeline", "video", "service", huge_pictures.KIND)
+TIMED = ("file-to-file", "memory", "cpu-process", "pipeline", "video", "service", "cluster",
+         huge_pictures.KIND)
 """Kinds of records whose figures other programs spoil."""
 
 def main() -> None:
@@ -111,6 +113,7 @@ def rendered(records: Sequence[Record]) -> str:
              pipeline_page.INTRODUCTION, *section(of_kind(records, "pipeline"), pipeline_page.pipeline_tables),
              many_pictures.INTRODUCTION, *section(of_kind(records, many_pictures.KIND),
                                                   many_pictures.many_picture_tables),
+             cluster_page.INTRODUCTION, *section(of_kind(records, "cluster"), cluster_page.cluster_tables),
              effort_table.INTRODUCTION, *section(of_kind(records, "effort"), effort_table.effort_tables),
              hardening.INTRODUCTION, *section(of_kind(records, hardening.KIND), hardening.hardening_tables),
              PHOTO, *section(of_kind(records, "photo"), photo_tables), *guard_section(records),
