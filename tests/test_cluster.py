@@ -162,6 +162,17 @@ def test_a_worker_has_the_threads_that_it_was_given_whatever_ray_sets(
         assert worker._upscaler.setup.threads == 3
 
 
+@pytest.mark.parametrize(("given", "cpus", "taken"), [
+    (None, 2, 1000), (None, 8, 4000), (None, 99, 4000), ("3K", 2, "3K")])
+def test_the_workers_of_a_machine_divide_its_memory(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None, cpus: int, taken: int | str) -> None:
+    monkeypatch.setattr("srn_deploy.cluster.worker.usable_cores", lambda: 8)
+    monkeypatch.setattr("srn_deploy.inference.file_options.available_bytes", lambda: 8000)
+    with Ledger(tmp_path, None) as run:
+        told = assigned(tmp_path, run.run, version="0", files=FileOptions(memory=given), cpus=cpus)
+        assert UpscaleWorker(told)._memory() == taken
+
+
 def test_videos_are_handed_out_one_by_one_and_images_in_batches_that_all_workers_share(tmp_path: Path) -> None:
     jobs = [Job(source=Path(f"{number}.{'mkv' if number % 10 == 0 else 'png'}"), target=Path("x"))
             for number in range(1000)]

@@ -23,7 +23,7 @@ from srn_deploy.inference.plan import Job
 from srn_deploy.inference.shared_run import identity_of
 from srn_deploy.open_model import OpenRequest
 from srn_deploy.system.installed import installed_versions
-from srn_deploy.system.threads import cpu_threads
+from srn_deploy.system.threads import cpu_threads, usable_cores
 from srn_deploy.video.options import VideoOptions
 
 UNIT, SOURCE, TARGET, REPORT = "unit", "source", "target", "report"
@@ -104,6 +104,7 @@ class UpscaleWorker:
         options = given.files.as_keywords()
         options["ledger"] = self._ledger
         options["jobs"] = given.files.jobs or given.cpus
+        options["memory"] = self._memory()
         for outcome in self._upscaler.upscale_jobs(jobs, video=given.work.video, **options):
             state = outcome.elsewhere
             if outcome.error is not None:
@@ -113,3 +114,10 @@ class UpscaleWorker:
                 yield finished_here(outcome.job, state.finished)
             else:
                 yield outcome
+
+    def _memory(self) -> int | str | None:
+        """What was asked for, or the part of this worker of what one process would take, as there are others here."""
+        files = self._assignment.files
+        if files.memory is not None or (most := files.most_bytes()) is None:
+            return files.memory
+        return max(1, most // max(1, usable_cores() // self._assignment.cpus))
