@@ -138,7 +138,7 @@ def test_one_to_one_shows_a_pixel_of_the_result_on_a_pixel_of_the_screen(tab: Vi
     tab.says("Done")
     tab.page.get_by_role("img", name="The picture after").wait_for()
     tab.page.click("text=Pixel for pixel")
-    tab.page.wait_for_function("document.querySelector('#compare img')?.naturalHeight === 480")
+    tab.page.wait_for_function("[...document.querySelectorAll('#compare img')].every(one => one.naturalHeight === 480)")
     natural, shown = tab.page.evaluate(
         "(() => { const one = document.querySelectorAll('#compare img')[1];"
         " return [one.naturalWidth, one.getBoundingClientRect().width] })()")
