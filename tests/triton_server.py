@@ -30,8 +30,8 @@ from srn_deploy.spec import Form, ModelSpec
 from tests.run_folder import open_lifeline, run_folder
 
 FIRST = ["nice", "-n", "-10"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-"""The server goes before the tests where that is allowed: while its processes get no processor time for a second, it
-takes those of its models for dead, and has aborted."""
+"""The server goes before the tests where that is allowed: on busy machines it has aborted now and then, it is not known
+why."""
 
 _UNTIL_THE_RUN_ENDS = '"$@" & cat >&2; kill $!; wait $!; rm -f /dev/shm/"$NAMES"*'
 """For sh: `cat` reads the lifeline, which ends with the run."""
