@@ -44,7 +44,8 @@ def test_a_killed_node_and_a_picture_that_kills_cost_what_was_in_flight_and_noth
     ended = subprocess.run([sys.executable, "-m", "tests.ray_workers", tmp_path / "in", tmp_path / "out"],
                            capture_output=True, text=True, timeout=LIMIT_S, check=False)
     assert ended.returncode == 0, ended.stderr
-    told = json.loads(ended.stdout.splitlines()[-1])
+    (line,) = [line for line in ended.stdout.splitlines() if line.startswith('{"outcomes"')]  # Ray prints there, too
+    told = json.loads(line)
     assert len(told["killed"]) == 1
     assert KILL_AFTER <= told["killed"][0] < PICTURES
     errors = {each["name"]: each["error"] for each in told["outcomes"] if each["error"]}
