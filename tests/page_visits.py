@@ -95,7 +95,7 @@ class Visit:
         """Give it files, and wait until they are there."""
         self.page.set_input_files("#pictures input[type=file]", [str(path) for path in paths])
         for path in paths:
-            self.page.locator("#pictures", has_text=path.stem).wait_for()
+            self.page.locator("#pictures .file-preview", has_text=path.stem).wait_for()  # not the list of uploads
 
     def choose(self, dropdown: str, option: str) -> None:
         """Choose by mouse in one of the lists."""

@@ -21,7 +21,7 @@ from srn_deploy.training.interruption import deferred_interrupt
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows sends none of these signals")
 
 WORK = {
-    "upscale": ("srn_deploy.api.load_as", ["in.png", "out.png"]),
+    "upscale": ("srn_deploy.cli.running.load_as", ["in.png", "out.png"]),
     "export": ("srn_deploy.registry.resolve.resolve", []),
     "build-engine": ("srn_deploy.engine_request.request_engine", []),
     "engines": ("srn_deploy.engine.store.EngineStore.engines", ["list"]),
@@ -33,6 +33,8 @@ WORK = {
     "info": ("srn_deploy.describe.described", []),
     "models": ("srn_deploy.registry.pull.pull", ["pull", "edsr-x2"]),
     "recipes": ("srn_deploy.training.recipe_store.shipped_recipes", []),
+    "triton-repository": ("srn_deploy.serving.repository.write_repository", ["folder"]),
+    "web": ("srn_deploy.web.server.serve", []),
     "train": ("srn_deploy.training.train", ["compact-x4", "--data", "."]),
     "tune": ("srn_deploy.benchmark.tuning.tune", []),
     "doctor": ("srn_deploy.doctor.examine", []),
