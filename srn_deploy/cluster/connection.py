@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,7 +69,7 @@ def connected(options: RayOptions) -> Iterator[None]:
     if address == AUTO:
         address = os.environ.get("RAY_ADDRESS", AUTO)
     if address not in (LOCAL, AUTO):
-        asyncio.run(_check_answers(address))
+        _check_answers(address)
     with _messages_in_our_log():
         _start_or_connect(address)
         try:
@@ -121,24 +121,19 @@ def _start_or_connect(address: str) -> None:
         raise ClusterUnreachable(f"Ray {where}: {lines[0].rstrip('.')}.", remedy=_REMEDY) from error
 
 
-async def _check_answers(address: str) -> None:
+def _check_answers(address: str) -> None:
     """Raise ClusterUnreachable unless what Ray speaks, HTTP/2, is spoken at an address."""
     host, _, port = address.rpartition(":")
     try:
-        async with asyncio.timeout(ANSWER_LIMIT_S):
-            reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
-            try:
-                writer.write(_HTTP2_PREFACE)
-                await writer.drain()
-                frame = await reader.readexactly(9)
-            finally:
-                writer.close()
-        if frame[3] == _SETTINGS:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_LIMIT_S) as connection:
+            connection.sendall(_HTTP2_PREFACE)
+            frame = connection.recv(9, socket.MSG_WAITALL)
+        if frame[3:4] == bytes([_SETTINGS]):
             return
-        reason = "what answers is no Ray"
+        reason = "what answers is no Ray" if frame else "the connection was refused or closed"
     except TimeoutError:
         reason = f"no answer within {ANSWER_LIMIT_S:g} s"
-    except (asyncio.IncompleteReadError, ConnectionError):
+    except ConnectionError:
         reason = "the connection was refused or closed"
     except (OSError, OverflowError, UnicodeError) as error:
         reason = str(error)
