@@ -234,7 +234,7 @@ def test_the_plain_packages_do_without_arrays(repository: Path) -> None:
 def test_one_file_reaches_the_network_and_one_command_uses_it(repository: Path) -> None:
     found = [(source.name, imported) for source in package_sources(repository) for imported in imports_of(source)]
     reaching = {name for name, imported in found if imported.library in NETWORK and imported.module != "urllib.parse"}
-    assert reaching == {"cluster/connection", "registry/download", "web/server"}  # taking addresses apart is no reaching
+    assert reaching == {"cluster/connection", "registry/download", "web/server"}  # addresses alone reach nowhere
     assert {name for name, imported in found if imported.module == f"{PACKAGE}.registry.download"} == {"registry/pull"}
     assert {name for name, imported in found if imported.module == f"{PACKAGE}.registry.pull"} == {"cli/models"}
 
