@@ -1,14 +1,16 @@
-"""Seeded networks of the family that behave like trained ones: signals pass, and attention matters."""
+"""Seeded networks: as they are built, and such that behave like trained ones: signals pass, and attention matters."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from srn_deploy.architectures import ARCHITECTURES
 from srn_deploy.architectures.checkpoint import LoadedNetwork
@@ -22,6 +24,40 @@ OUTPUT_LAYERS = {"srn": "tail", "rlfn": "upsampler.0", "dipnet": "upsampler.0", 
 
 AMPLIFIED = ("conv2", "conv3", "conv_max")
 """Layers that make attention vary over the picture, and what it weighs outlive it."""
+
+
+def seeded(name: str, options: Mapping[str, Any]) -> nn.Module:
+    """A network with the weights that it is built with, always the same."""
+    torch.manual_seed(0)
+    return ARCHITECTURES[name].build(options).eval()
+
+
+def saved(folder: Path, state: Mapping[str, Any]) -> Path:
+    """A checkpoint file of a state."""
+    torch.save(dict(state), folder / "net.pth")
+    return folder / "net.pth"
+
+
+def outputs(*networks: nn.Module, height: int = 20, width: int = 24) -> list[Tensor]:
+    """What each gives for one random image in 0..1."""
+    image = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        return [network(image) for network in networks]
+
+
+def reach_px(network: nn.Module, scale: int, folded: int = 1) -> int:
+    """How far to a side the input reaches on which a pixel depends, found by its gradient; the farthest one counts.
+
+    folded: the side of squares whose pixels are folded into channels, so that they reach differently far.
+    """
+    network, middle, farthest = network.double(), 92, 0
+    for at in range(middle, middle + folded):
+        image = torch.rand(1, 3, 8, 2 * middle, dtype=torch.float64).requires_grad_()
+        network(image)[..., scale * at:scale * (at + 1)].sum().backward()
+        assert image.grad is not None
+        cols = image.grad.abs().sum(dim=(0, 1, 2)).nonzero().flatten()
+        farthest = max(farthest, at - int(cols.min()), int(cols.max()) - at)
+    return farthest
 
 
 def seeded_network(architecture: str = "srn", *, seed: int = 0, **options: Any) -> LoadedNetwork:

@@ -24,7 +24,7 @@ from tests.model_tables import DOCUMENT, filled, tables
 
 PUBLISHED = sorted(published_models())
 
-SCORED_ELSEWHERE = ("efdn-x4", "fmen-x4", "bsrn-s-x4", "bsrn-x4", "spanv2-x4")
+SCORED_ELSEWHERE = ("efdn-x4", "fmen-x4", "bsrn-s-x4", "bsrn-x4", "spanv2-x4", "span-ntire-x4")
 """Files that the real data may lack: tests/test_challenge_networks.py compares what they scored with their authors."""
 
 ADDRESS = re.compile(r"https://raw\.githubusercontent\.com/([\w.-]+/[\w.-]+)/[0-9a-f]{40}/[\w./%-]+\.(pt|pth)")

@@ -17,9 +17,8 @@ from srn_deploy.benchmark.records import Record
 from srn_deploy.errors import OptionError
 from srn_deploy.registry.published import published_models
 from srn_deploy.tiling.windows import TileOptions
-from tests.networks import large_picture, seeded_network
+from tests.networks import large_picture, outputs, reach_px, saved, seeded, seeded_network
 from tests.test_peer_tiling import ONE_LEVEL, picture_of_several_tiles, worst_difference
-from tests.test_peers import outputs, saved, seeded
 
 EFDN: dict[str, Any] = {"scale": 2, "channels": 8, "distilled_channels": 4, "esa_channels": 4,
                         "image_residual": "none"}
@@ -52,7 +51,7 @@ def test_a_saved_network_comes_back_with_its_options_and_computes_the_same(
     network = seeded(name, options)
     loaded = load_checkpoint(saved(tmp_path, network.state_dict()))
     assert (loaded.spec.architecture, dict(loaded.spec.options)) == (name, options)
-    found, expected = outputs(loaded.network, network)
+    found, expected = outputs(loaded.network, network, height=19, width=23)
     assert torch.equal(found, expected)
     assert found.shape == (1, 3, 19 * options["scale"], 23 * options["scale"])
 
@@ -126,12 +125,8 @@ def test_without_such_attention_tiles_equal_the_whole_up_to_rounding(name: str, 
 
 @pytest.mark.parametrize(("name", "options"), [("fmen", FMEN), ("spanv2", SPANV2)])
 def test_the_halo_is_the_receptive_field(name: str, options: dict[str, Any]) -> None:
-    network, scale, centre = seeded(name, options).double(), options["scale"], 40
-    picture = torch.rand(1, 3, 81, 81, dtype=torch.float64).requires_grad_()
-    network(picture)[..., scale * centre:scale * (centre + 1), scale * centre:scale * (centre + 1)].sum().backward()
-    assert picture.grad is not None
-    rows = picture.grad.abs().sum(dim=(0, 1, 3)).nonzero().flatten()
-    assert max(centre - int(rows.min()), int(rows.max()) - centre) == ARCHITECTURES[name].describe(options).halo_px
+    halo_px = ARCHITECTURES[name].describe(options).halo_px
+    assert reach_px(seeded(name, options), options["scale"]) == halo_px
 
 
 def test_the_papers_bsrn_looks_at_the_whole_image_and_bsrn_s_does_not() -> None:
@@ -144,6 +139,10 @@ OF_AUTHORS = {
     "efdn-x4": ("Set5", 32.0796), "fmen-x4": ("Set5", 32.0330), "bsrn-s-x4": ("Set5", 32.0120),
     # Table 2 of the paper.
     "bsrn-x4": ("Set5", 32.35),
+    # What its authors' own code gives, run on a CPU (models/team38_SPAN.py of its repository at 4dcc654).
+    "span-ntire-x4": ("Set5", 31.7459),
+    # As that, in the form without its own kernel (models/team22_SPANV2_ESR.py, use_span_attn=False, at 4592ce6).
+    "spanv2-x4": ("Set5", 31.7702),
 }
 """Model of the catalogue to a test set and PSNR in dB."""
 

@@ -30,7 +30,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
               "bands/files bands/writing", "sizes", "bands/__init__"),
     "tiling": ("interpolation shapes", "tiles", "rows windows"),
     "registry": ("download file_content published shipped", "pull resolve"),
-    "architectures": (("activations complexity esa forms image_residual luma signature window_form "
+    "architectures": (("activations complexity esa forms image_residual layers luma signature window_form "
                        "recognition/__init__ weights/__init__ weights/pickled_names"),
                       "families options recognition/trial weights/inert_pickle", "weights/stored_tensors weights/sets",
                       "weights/averaged_forms weights/fit weights/torch_file", "weights/file", "weights/choice",

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from srn_deploy.architectures import ARCHITECTURES, detect
@@ -19,6 +19,7 @@ from srn_deploy.architectures.checkpoint import load_checkpoint, save_checkpoint
 from srn_deploy.architectures.complexity import count
 from srn_deploy.errors import MismatchedTensors, OptionError, UnknownNetwork
 from srn_deploy.spec import AS_RECOGNISED, Corrections
+from tests.networks import outputs, saved, seeded
 
 RLFN: dict[str, Any] = {"scale": 2, "channels": 8, "mid_channels": 8, "blocks": 2, "esa_channels": 4,
                         "negative_slope": 0.05, "inner_residual": True, "image_residual": "none"}
@@ -43,22 +44,6 @@ VARIED = [
 """What keys and shapes show is varied; what they do not has its default. A multi-scale CARN is given its scale."""
 
 
-def seeded(name: str, options: dict[str, Any]) -> nn.Module:
-    torch.manual_seed(0)
-    return ARCHITECTURES[name].build(options).eval()
-
-
-def saved(folder: Path, state: Mapping[str, Tensor]) -> Path:
-    torch.save(dict(state), folder / "net.pth")
-    return folder / "net.pth"
-
-
-def outputs(*networks: nn.Module) -> list[Tensor]:
-    image = torch.rand(1, 3, 19, 23, generator=torch.Generator().manual_seed(1))
-    with torch.no_grad():
-        return [network(image) for network in networks]
-
-
 @pytest.mark.parametrize(("name", "options"), VARIED)
 def test_a_saved_network_comes_back_with_its_options_and_computes_the_same(
         tmp_path: Path, name: str, options: dict[str, Any]) -> None:
@@ -66,7 +51,7 @@ def test_a_saved_network_comes_back_with_its_options_and_computes_the_same(
     corrections = Corrections(options={"scale": options["scale"]}) if options.get("multi_scale") else AS_RECOGNISED
     loaded = load_checkpoint(saved(tmp_path, network.state_dict()), corrections)
     assert (loaded.spec.architecture, dict(loaded.spec.options)) == (name, options)
-    found, expected = outputs(loaded.network, network)
+    found, expected = outputs(loaded.network, network, height=19, width=23)
     assert torch.equal(found, expected)
     assert found.shape == (1, 3, 19 * options["scale"], 23 * options["scale"])
 

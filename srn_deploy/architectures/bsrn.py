@@ -15,14 +15,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from srn_deploy.architectures.esa import stretch_cells
+from srn_deploy.architectures.esa import OldEsa
 from srn_deploy.architectures.image_residual import ImageResidual, enlarged_image, with_image
 from srn_deploy.architectures.imdn import ContrastAttention
+from srn_deploy.architectures.layers import named
 from srn_deploy.architectures.options import checked, filters, scale_from_tail
 from srn_deploy.architectures.signature import Architecture, OtherForm, Signature, StateDict
-from srn_deploy.errors import OptionError
 from srn_deploy.grid import ESA_GRID
 from srn_deploy.spec import ModelSpec, Scalar
 
@@ -55,12 +54,6 @@ class BsrnOptions:
     variant: BsrnVariant = BsrnVariant.PAPER
     image_residual: ImageResidual = ImageResidual.NONE
 
-    def __post_init__(self) -> None:
-        if min(self.scale, self.channels, self.distilled_channels, self.blocks, self.esa_channels,
-               self.squeezed_channels) < 1:
-            raise OptionError(f"BSRN cannot be built from {asdict(self)}.",
-                              remedy="Scale, blocks and all numbers of channels are at least 1.")
-
     @property
     def has_bias(self) -> bool:
         """Whether the 1x1 part of a separable convolution has a bias."""
@@ -81,29 +74,12 @@ class BlueprintConv(nn.Module):
         return refined
 
 
-class BlueprintEsa(nn.Module):
+def _esa(options: BsrnOptions) -> OldEsa:
     """The ESA of RFDN with separable convolutions on the cells, and GELU."""
-
-    def __init__(self, options: BsrnOptions) -> None:
-        super().__init__()
-        width, narrow, bias = options.channels, options.esa_channels, options.has_bias
-        self.conv1 = nn.Conv2d(width, narrow, 1)
-        self.conv_f = nn.Conv2d(narrow, narrow, 1)
-        self.conv_max = BlueprintConv(narrow, narrow, bias=bias)
-        self.conv2 = nn.Conv2d(narrow, narrow, 3, stride=2) if options.variant is BsrnVariant.CHALLENGE else \
-            BlueprintConv(narrow, narrow, bias=bias, stride=2, padding=0)
-        self.conv3 = BlueprintConv(narrow, narrow, bias=bias)
-        self.conv3_ = BlueprintConv(narrow, narrow, bias=bias)
-        self.conv4 = nn.Conv2d(narrow, width, 1)
-        self.activation = nn.GELU()
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Features (N, C, H, W), H and W at least 15, multiplied by an attention map in 0..1 of the same shape."""
-        squeezed = self.conv1(features)
-        cells = functional.max_pool2d(self.conv2(squeezed), kernel_size=7, stride=3)
-        cells = self.conv3_(self.activation(self.conv3(self.activation(self.conv_max(cells)))))
-        spread = stretch_cells(cells, squeezed)
-        return features * torch.sigmoid(self.conv4(spread + self.conv_f(squeezed)))
+    narrow, bias = options.esa_channels, options.has_bias
+    plain = nn.Conv2d(narrow, narrow, 3, stride=2) if options.variant is BsrnVariant.CHALLENGE else None
+    return OldEsa(options.channels, narrow, activation=nn.GELU(), on_cells=lambda: BlueprintConv(
+        narrow, narrow, bias=bias), to_cells=plain or BlueprintConv(narrow, narrow, bias=bias, stride=2, padding=0))
 
 
 class SeparableDistillationBlock(nn.Module):
@@ -117,7 +93,7 @@ class SeparableDistillationBlock(nn.Module):
             self.add_module(f"c{step}_r", BlueprintConv(width, width, bias=bias))
         self.c4 = BlueprintConv(width, distilled, bias=bias)
         self.c5 = nn.Conv2d(4 * distilled, width, 1)
-        self.esa = BlueprintEsa(options)
+        self.esa = _esa(options)
         self.activation = nn.GELU()
         self.variant = options.variant
         if options.variant is BsrnVariant.CHALLENGE:
@@ -142,19 +118,6 @@ class SeparableDistillationBlock(nn.Module):
         return joined
 
 
-class UpsampleOneStep(nn.Module):
-    """A 3x3 convolution and a sub-pixel shuffle, under the published key."""
-
-    def __init__(self, channels: int, scale: int) -> None:
-        super().__init__()
-        self.upsampleOneStep = nn.Sequential(nn.Conv2d(channels, 3 * scale**2, 3, padding=1), nn.PixelShuffle(scale))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, 3, scale*H, scale*W)."""
-        upscaled: Tensor = self.upsampleOneStep(features)
-        return upscaled
-
-
 class Bsrn(nn.Module):
     """Head on the image four times over, blocks whose outputs are concatenated, one long residual, reconstruction."""
 
@@ -169,7 +132,8 @@ class Bsrn(nn.Module):
         self.c1 = nn.Conv2d(options.blocks * width, width, 1)
         self.activation = nn.GELU()
         self.c2 = BlueprintConv(width, width, bias=options.has_bias)
-        self.upsampler = UpsampleOneStep(width, options.scale)
+        self.upsampler = named(upsampleOneStep=nn.Sequential(
+            nn.Conv2d(width, 3 * options.scale**2, 3, padding=1), nn.PixelShuffle(options.scale)))
 
     def forward(self, lr: Tensor) -> Tensor:
         """RGB (N, 3, H, W) in the trained value range to (N, 3, scale*H, scale*W), not clipped."""

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from srn_deploy.architectures.esa import OldEsa
 from srn_deploy.architectures.image_residual import ImageResidual, enlarged_image, with_image
+from srn_deploy.architectures.layers import named
 from srn_deploy.architectures.options import checked, filters, scale_from_tail
 from srn_deploy.architectures.signature import Architecture, Signature, StateDict
-from srn_deploy.errors import OptionError
 from srn_deploy.grid import ESA_GRID
 from srn_deploy.spec import ModelSpec, Scalar
 
@@ -43,39 +43,6 @@ class EfdnOptions:
     """Channels inside ESA: a quarter of all."""
     image_residual: ImageResidual = ImageResidual.NONE
 
-    def __post_init__(self) -> None:
-        if min(self.scale, self.channels, self.distilled_channels, self.esa_channels) < 1:
-            raise OptionError(f"EFDN cannot be built from {asdict(self)}.",
-                              remedy="Scale, channels, distilled_channels and esa_channels are at least 1.")
-
-
-class PointStep(nn.Module):
-    """A 1x1 convolution and PReLU, under the published keys."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv1x1 = nn.Conv2d(channels, channels, 1)
-        self.act = nn.PReLU(channels)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Features (N, C, H, W) to features of the same shape."""
-        refined: Tensor = self.act(self.conv1x1(features))
-        return refined
-
-
-class EdgeStep(nn.Module):
-    """A 3x3 convolution and PReLU: an edge-enhanced block of the paper, folded, under the published keys."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.rep_conv = nn.Conv2d(channels, channels, 3, padding=1)
-        self.act = nn.PReLU(channels)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Features (N, C, H, W) to features of the same shape."""
-        refined: Tensor = self.act(self.rep_conv(features))
-        return refined
-
 
 class EdgeDistillationCell(nn.Module):
     """The input and the output of three steps, each reduced by a 1x1, joined by another; then ESA and a residual."""
@@ -83,9 +50,9 @@ class EdgeDistillationCell(nn.Module):
     def __init__(self, options: EfdnOptions) -> None:
         super().__init__()
         width = options.channels
-        self.conv1 = PointStep(width)
-        self.conv2 = EdgeStep(width)
-        self.conv3 = EdgeStep(width)
+        self.conv1 = named(conv1x1=nn.Conv2d(width, width, 1), act=nn.PReLU(width))
+        self.conv2, self.conv3 = (named(rep_conv=nn.Conv2d(width, width, 3, padding=1), act=nn.PReLU(width))
+                                  for _ in range(2))  # edge-enhanced blocks of the paper, folded
         self.fuse = nn.Conv2d(4 * options.distilled_channels, width, 1)
         self.att = OldEsa(width, options.esa_channels)
         self.branch = nn.ModuleList(nn.Conv2d(width, options.distilled_channels, 1) for _ in range(4))

@@ -7,6 +7,8 @@ and stretched back over the image. The stretch depends on the size of the whole 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -57,21 +59,24 @@ class LightEsa(nn.Module):
 class OldEsa(nn.Module):
     """ESA before the paper's change, as in RFDN: three 3x3 with ReLU on the cells, and a 1x1 on the skip."""
 
-    def __init__(self, channels: int, esa_channels: int) -> None:
+    def __init__(self, channels: int, esa_channels: int, *, activation: nn.Module | None = None,
+                 on_cells: Callable[[], nn.Module] | None = None, to_cells: nn.Module | None = None) -> None:
+        """activation, on_cells, to_cells: instead of ReLU, of each 3x3 on the cells, and of the 3x3 with a stride."""
         super().__init__()
+        made = on_cells or (lambda: nn.Conv2d(esa_channels, esa_channels, 3, padding=1))
         self.conv1 = nn.Conv2d(channels, esa_channels, 1)
         self.conv_f = nn.Conv2d(esa_channels, esa_channels, 1)
-        self.conv_max = nn.Conv2d(esa_channels, esa_channels, 3, padding=1)
-        self.conv2 = nn.Conv2d(esa_channels, esa_channels, 3, stride=2)
-        self.conv3 = nn.Conv2d(esa_channels, esa_channels, 3, padding=1)
-        self.conv3_ = nn.Conv2d(esa_channels, esa_channels, 3, padding=1)
+        self.conv_max = made()
+        self.conv2 = to_cells or nn.Conv2d(esa_channels, esa_channels, 3, stride=2)
+        self.conv3 = made()
+        self.conv3_ = made()
         self.conv4 = nn.Conv2d(esa_channels, channels, 1)
-        self.relu = nn.ReLU()
+        self.activation = activation or nn.ReLU()
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (N, C, H, W), H and W at least 15, multiplied by an attention map in 0..1 of the same shape."""
         squeezed = self.conv1(features)
         cells = functional.max_pool2d(self.conv2(squeezed), kernel_size=7, stride=3)
-        cells = self.conv3_(self.relu(self.conv3(self.relu(self.conv_max(cells)))))
+        cells = self.conv3_(self.activation(self.conv3(self.activation(self.conv_max(cells)))))
         spread = stretch_cells(cells, squeezed)
         return features * torch.sigmoid(self.conv4(spread + self.conv_f(squeezed)))

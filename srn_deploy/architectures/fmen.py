@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from srn_deploy.architectures.image_residual import ImageResidual, enlarged_image, with_image
+from srn_deploy.architectures.layers import named
 from srn_deploy.architectures.options import SLOPES, checked, count_blocks, filters, scale_from_tail
 from srn_deploy.architectures.signature import Architecture, OtherForm, Signature, StateDict
-from srn_deploy.errors import OptionError
 from srn_deploy.spec import ModelSpec, Scalar
 
 VALUE_RANGE = 255.0
@@ -42,33 +42,13 @@ class FmenOptions:
     """The slope of every LeakyReLU (the authors' published code)."""
     image_residual: ImageResidual = ImageResidual.NONE
 
-    def __post_init__(self) -> None:
-        if min(self.scale, self.channels, self.blocks, self.attention_channels, self.attention_pairs,
-               self.first_attention_channels, self.first_attention_pairs) < 1:
-            raise OptionError(f"FMEN cannot be built from {asdict(self)}.",
-                              remedy="Scale and all numbers of channels, blocks and pairs are at least 1.")
-
-
-class FoldedConv(nn.Module):
-    """A 3x3 convolution under the published key."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.rep_conv = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Features (N, C, H, W) to features of the same shape."""
-        refined: Tensor = self.rep_conv(features)
-        return refined
-
 
 class ConvPair(nn.Module):
     """Two 3x3 convolutions with a LeakyReLU between them: a residual block of the paper, folded."""
 
     def __init__(self, channels: int, negative_slope: float) -> None:
         super().__init__()
-        self.conv1 = FoldedConv(channels)
-        self.conv2 = FoldedConv(channels)
+        self.conv1, self.conv2 = (named(rep_conv=nn.Conv2d(channels, channels, 3, padding=1)) for _ in range(2))
         self.activation = nn.LeakyReLU(negative_slope)
 
     def forward(self, features: Tensor) -> Tensor:

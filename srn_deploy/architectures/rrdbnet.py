@@ -32,6 +32,9 @@ NEGATIVE_SLOPE = 0.2
 RESIDUAL_SCALING = 0.2
 """Of every dense block and of every group of three (section 3.1 of ESRGAN's paper)."""
 
+MOST_STEPS = 5
+"""Enlargements by 2: of x8 after squares of 4 x 4 pixels were folded."""
+
 _GROUP, _CONVOLUTIONS = (1, 2, 3), (1, 2, 3, 4, 5)
 """Dense blocks of a group, and convolutions of a dense block."""
 
@@ -134,9 +137,11 @@ def _doubled(features: Tensor) -> Tensor:
 def _read_options(state: StateDict) -> dict[str, Scalar]:
     filters(state, "conv_first.weight")
     unshuffle = isqrt(int(state["conv_first.weight"].shape[1]) // 3)
-    enlarged = 2 ** len([key for key in state if re.fullmatch(r"conv_up[0-9]+\.weight", key)])
+    steps = len([key for key in state if re.fullmatch(r"conv_up[0-9]+\.weight", key)])
+    if steps > MOST_STEPS:
+        raise OptionError(f"There are {steps} enlargements by 2.", remedy=f"An RRDBNet has at most {MOST_STEPS}.")
     return asdict(RrdbNetOptions(
-        scale=enlarged // max(unshuffle, 1), channels=filters(state, "conv_first.weight"),
+        scale=2**steps // max(unshuffle, 1), channels=filters(state, "conv_first.weight"),
         growth=filters(state, "body.0.rdb1.conv1.weight"), blocks=count_blocks(state, "body."),
         unshuffle=unshuffle))
 
@@ -144,7 +149,7 @@ def _read_options(state: StateDict) -> dict[str, Scalar]:
 _OWN_NAMES = (("RRDB_trunk.", "body."), ("trunk_conv.", "conv_body."), ("upconv", "conv_up"), ("HRconv.", "conv_hr."))
 """Names of ESRGAN's code, and those of BasicSR."""
 
-_NUMBERED = re.compile(r"model\.([0-9]+)\.(weight|bias)")
+_NUMBERED = re.compile(r"model\.([0-9]{1,3})\.(weight|bias)")
 
 
 def _renamed(state: StateDict, given: Mapping[str, Any]) -> StateDict:
@@ -178,8 +183,9 @@ def _build(options: Mapping[str, Any]) -> nn.Module:
 
 
 MEASURED_HALO_PX = 48
-"""Of networks with drawn weights, of 6 and 23 blocks, tiles differ from 16 px on by rounding errors alone, 0.001 of a
-level; three times that, because trained weights may look further. The receptive field of 23 blocks has 349 px."""
+"""Tiles of networks with drawn weights, of 6 and 23 blocks, differ at 16 px by rounding errors alone, below a hundredth
+of a level (tests/test_todays_networks.py); three times that, because trained weights may look further. The receptive
+field of 23 blocks has 349 px."""
 
 
 def reach_px(options: RrdbNetOptions) -> int:

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from srn_deploy.architectures.edsr import DIV2K_MEAN_RGB
+from srn_deploy.architectures.layers import named
 from srn_deploy.architectures.options import checked, filters, scale_from_tail, stored_tensor
 from srn_deploy.architectures.signature import Architecture, OtherForm, Signature, StateDict
-from srn_deploy.errors import OptionError
 from srn_deploy.spec import ModelSpec, Scalar
 
 VALUE_RANGE = 1.0
@@ -44,23 +44,9 @@ class SpanOptions:
     """Whether the mean colour is taken from the input, which is widened; files of later programs that leave it out have
     a key `no_norm`."""
 
-    def __post_init__(self) -> None:
-        if min(self.scale, self.channels) < 1:
-            raise OptionError(f"SPAN cannot be built from {asdict(self)}.",
-                              remedy="Scale and channels are at least 1.")
 
-
-class FoldedConvolution(nn.Module):
-    """A 3x3 convolution under the published key."""
-
-    def __init__(self, entering: int, leaving: int) -> None:
-        super().__init__()
-        self.eval_conv = nn.Conv2d(entering, leaving, 3, padding=1)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, D, H, W)."""
-        result: Tensor = self.eval_conv(features)
-        return result
+def _convolution(entering: int, leaving: int) -> nn.Sequential:
+    return named(eval_conv=nn.Conv2d(entering, leaving, 3, padding=1))
 
 
 class AttentionBlock(nn.Module):
@@ -68,13 +54,16 @@ class AttentionBlock(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.c1_r, self.c2_r, self.c3_r = (FoldedConvolution(channels, channels) for _ in range(3))
+        self.c1_r, self.c2_r, self.c3_r = (_convolution(channels, channels) for _ in range(3))
         self.act1 = nn.SiLU()
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (N, C, H, W) to refined features and what the first convolution gave, both of the same shape."""
-        first = self.c1_r(features)
-        last = self.c3_r(self.act1(self.c2_r(self.act1(first))))
+        """Features (N, C, H, W) to refined features and the first convolution's, activated; both of the same shape.
+
+        The authors' activation writes over its input, so what they hand on is what it gives.
+        """
+        first = self.act1(self.c1_r(features))
+        last = self.c3_r(self.act1(self.c2_r(first)))
         return (last + features) * (torch.sigmoid(last) - 0.5), first
 
 
@@ -84,11 +73,11 @@ class SpanNetwork(nn.Module):
     def __init__(self, options: SpanOptions) -> None:
         super().__init__()
         width = options.channels
-        self.conv_1 = FoldedConvolution(3, width)
+        self.conv_1 = _convolution(3, width)
         for number in range(1, BLOCKS + 1):
             self.add_module(f"block_{number}", AttentionBlock(width))
         self.conv_cat = nn.Conv2d(4 * width, width, 1)
-        self.conv_2 = FoldedConvolution(width, width)
+        self.conv_2 = _convolution(width, width)
         self.upsampler = nn.Sequential(nn.Conv2d(width, 3 * options.scale**2, 3, padding=1),
                                        nn.PixelShuffle(options.scale))
         if options.norm:

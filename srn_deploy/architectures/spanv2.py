@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from srn_deploy.architectures.layers import named
 from srn_deploy.architectures.options import checked, count_blocks, filters, scale_from_tail
 from srn_deploy.architectures.signature import Architecture, Signature, StateDict
 from srn_deploy.errors import OptionError
@@ -38,17 +39,8 @@ class SpanV2Options:
                               remedy="Scale, channels and blocks are at least 1; channels are not 3.")
 
 
-class NamedConv(nn.Module):
-    """A 3x3 convolution without bias, under the published key."""
-
-    def __init__(self, entering: int, leaving: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(entering, leaving, 3, padding=1, bias=False)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, D, H, W)."""
-        refined: Tensor = self.conv(features)
-        return refined
+def _convolution(entering: int, leaving: int) -> nn.Sequential:
+    return named(conv=nn.Conv2d(entering, leaving, 3, padding=1, bias=False))
 
 
 class WideningBlock(nn.Module):
@@ -56,9 +48,9 @@ class WideningBlock(nn.Module):
 
     def __init__(self, entering: int, channels: int) -> None:
         super().__init__()
-        self.c1 = NamedConv(entering, channels)
-        self.c2 = NamedConv(channels, channels)
-        self.c3 = NamedConv(channels, channels)
+        self.c1 = _convolution(entering, channels)
+        self.c2 = _convolution(channels, channels)
+        self.c3 = _convolution(channels, channels)
         self.activation = nn.ReLU()
 
     def forward(self, features: Tensor) -> Tensor:
@@ -73,9 +65,9 @@ class GuidedBlock(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.c1 = NamedConv(channels, channels)
-        self.c2 = NamedConv(channels, channels)
-        self.c3 = NamedConv(channels, channels)
+        self.c1 = _convolution(channels, channels)
+        self.c2 = _convolution(channels, channels)
+        self.c3 = _convolution(channels, channels)
         self.guidance_map_conv = nn.Conv2d(channels, channels, 1)
         self.activation = nn.ReLU()
 

@@ -7,6 +7,7 @@ convolutions between the first and the last, `realesr-animevideov3` 16.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -16,7 +17,6 @@ from torch import Tensor, nn
 
 from srn_deploy.architectures.options import checked, filters, scale_from_tail
 from srn_deploy.architectures.signature import Architecture, Signature, StateDict
-from srn_deploy.errors import OptionError
 from srn_deploy.spec import ModelSpec, Scalar
 
 VALUE_RANGE = 1.0
@@ -44,11 +44,6 @@ class SrvggOptions:
     """Convolutions between the first and the last."""
     activation: SrvggActivation = SrvggActivation.PRELU
 
-    def __post_init__(self) -> None:
-        if min(self.scale, self.channels, self.blocks) < 1:
-            raise OptionError(f"SRVGGNetCompact cannot be built from {asdict(self)}.",
-                              remedy="Scale, channels and blocks are at least 1.")
-
 
 class Srvgg(nn.Module):
     """Convolutions, each with its activation; the last gives the sub-pixels."""
@@ -74,13 +69,17 @@ def _activation(options: SrvggOptions) -> nn.Module:
     return nn.ReLU() if options.activation is SrvggActivation.RELU else nn.LeakyReLU(NEGATIVE_SLOPE)
 
 
+_WEIGHT = re.compile(r"body\.([0-9]{1,4})\.weight")
+"""Of a convolution or of a PReLU, with its number."""
+
+
 def _read_options(state: StateDict) -> dict[str, Scalar]:
-    weights = {key: int(key.split(".")[1]) for key in state if key.startswith("body.") and key.endswith(".weight")
-               and key.split(".")[1].isdecimal() and state[key].dim() == 4}
+    channels = filters(state, "body.0.weight")  # first: below there is at least this one
+    convolutions = {int(found[1]): key for key in state if (found := _WEIGHT.fullmatch(key)) and state[key].dim() == 4}
     return asdict(SrvggOptions(
-        scale=scale_from_tail(state, max(weights, key=lambda key: weights[key])),
-        channels=filters(state, "body.0.weight"),
-        blocks=len(weights) - 2,
+        scale=scale_from_tail(state, convolutions[max(convolutions)]),
+        channels=channels,
+        blocks=len(convolutions) - 2,
         activation=SrvggActivation.PRELU if "body.1.weight" in state else SrvggActivation.RELU,
     ))
 
