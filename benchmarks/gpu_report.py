@@ -1,136 +1,162 @@
-"""Everything that a machine with a GPU can prove: one record and one table.
+"""Everything that a machine with a GPU can prove, in the minutes that there are, most valuable first.
 
-    python -m benchmarks.gpu_report [--records FOLDER] [--minutes 9]
+    python -m benchmarks.gpu_report --minutes 25 [--out FOLDER] [--earlier FOLDER]
 
-Each section uses what is installed (PyTorch, ONNX Runtime with CUDA, PyCUDA, TensorRT, TensorRT-RTX) and says
-what is missing. Each runs in a process of its own: one that fails or crashes is recorded with its reason and with
-what it had measured, and the others go on. Without a GPU the same sections run in a reduced form on the CPU, so that
-the report itself is known to work before the day it counts.
+It prints a plan, then runs the parts of `gpu_parts`, each in a process of its own: one that fails or crashes is
+recorded with its reason and with what it had measured, and the others go on. Every row is written to FOLDER/found.json
+as it comes, and a training's state is packed every two minutes, so that a call which is cut off brings back what it
+had. A further call does what is missing, trainings from where they were; on a new machine give it with --earlier the
+folder that the last one brought back. Without a GPU the same parts run in a reduced form on the CPU. See
+docs/benchmarks.md.
+
+    python -m benchmarks.gpu_report --collect FOLDER
+
+makes records of what a folder holds; `python -m benchmarks.render` shows them.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
+import os
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks import gpu_sections
+from benchmarks.gpu_outputs import OUT, WORK, Outputs, take_over, unpack_runs
+from benchmarks.gpu_parts import BY_NAME, PARTS
+from benchmarks.gpu_plan import PartCost, PlannedPart, plan, plan_table
+from benchmarks.gpu_process import PartProcess, StopRequest, print_row, stop_requests
+from benchmarks.gpu_records import collect
 from benchmarks.gpu_table import report_table
+from benchmarks.gpu_training import DATA
 from benchmarks.inputs import BENCHMARKS, RECORDS
-from srn_deploy.benchmark.environment import current_environment
-from srn_deploy.benchmark.records import Record
 from srn_deploy.errors import SrnDeployError
-from srn_deploy.system.cuda_driver import gpu_name, why_no_gpu
-from srn_deploy.system.threads import usable_cores
+from srn_deploy.system.cuda_driver import why_no_gpu
 
-Section = Callable[[gpu_sections.Scale], Iterator[dict[str, Any]]]
+DEFAULT_OUT = BENCHMARKS.parent / "build/gpu-report"
 
-SECTIONS: dict[str, Section] = {
-    "memory and copies (PyCUDA)": gpu_sections.copies,
-    "PyTorch": gpu_sections.pytorch,
-    "ONNX Runtime": gpu_sections.onnx_runtime,
-    "TensorRT": gpu_sections.tensorrt,
-    "TensorRT-RTX": gpu_sections.tensorrt_rtx,
-    "tests/gpu": gpu_sections.tests,
-}
-"""In the order of what matters: where time runs out the last ones are left."""
+CUT_OFF = "cut off"
 
-MOST_SECONDS = 240.0
-"""For one section."""
+RunPart = Callable[[str, float, StopRequest], None]
+"""Runs a part by its name for at most some seconds, or until it is to stop."""
 
 
-@dataclass(frozen=True)
-class SectionOutcome:
-    """What became of a section."""
-
-    rows: list[dict[str, Any]]
-    obstacle: str
-    seconds: float
-
-    def as_json(self) -> dict[str, Any]:
-        """For the record."""
-        return {"rows": self.rows, "obstacle": self.obstacle, "seconds": round(self.seconds, 1)}
-
-
-RunSection = Callable[[str, float], SectionOutcome]
-"""A section's name and the seconds it may take."""
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Read the arguments, run the sections, print the table, write the record."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--records", type=Path, default=RECORDS, help="folder of the record")
-    parser.add_argument("--minutes", type=float, default=9.0, help="for everything together")
-    parser.add_argument("--section", choices=list(SECTIONS), help="run this one alone and print its rows as JSON lines")
-    options = parser.parse_args(arguments)
-    if options.section:
-        print_rows(SECTIONS[options.section])
-        return
-    path = options.records / ("gpu-report-cpu.json" if why_no_gpu() else f"gpu-report-{_file_name(gpu_name())}.json")
-    record = report(options.minutes * 60, keep=lambda record: record.save(path))
-    print(f"{record.title}\n\n{report_table(record.results)}")
-    print(f"{path} written.")
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the arguments, plan, run, print the table; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    if options.part:
+        return print_rows(options.part)
+    if options.collect:
+        for path in collect(options.collect, options.records):
+            print(f"{path} written.")
+        return 0
+    out, work = options.out.absolute(), options.work.absolute()
+    if options.earlier:
+        take_over(options.earlier, out)
+    outputs = Outputs(out)
+    unpack_runs(out, work)
+    os.environ.update({OUT: str(out), WORK: str(work)})
+    if options.data:
+        os.environ[DATA] = os.pathsep.join(str(path.absolute()) for path in options.data)
+    costs = [part.cost for part in PARTS if not options.only or part.name in options.only]
+    print(plan_table(plan(costs, outputs.histories(), 60 * options.minutes), outputs.histories()), flush=True)
+    if options.plan:
+        return 0
+    return report(outputs, costs, 60 * options.minutes)
 
 
-def report(budget_seconds: float, names: Sequence[str] = tuple(SECTIONS), *, run: RunSection | None = None,
-           keep: Callable[[Record], None] = lambda record: None) -> Record:
-    """Run sections one after the other, each in a process of its own; `keep` gets the record after each."""
-    reason, began = why_no_gpu(), time.monotonic()
-    environment = current_environment(threads=usable_cores())
-    device = f"the CPU, reduced ({reason})" if reason else gpu_name()
-    results: dict[str, Any] = {}
-    record = Record(kind="gpu-report", title=f"What works on {device}", environment=environment,
-                    results={"device": device, "reduced": bool(reason), "sections": results})
-    for name in names:
-        left = budget_seconds - (time.monotonic() - began)
-        became = SectionOutcome([], "not begun: the time was up", 0.0) if left <= 0 else \
-            (run or in_a_process)(name, min(left, MOST_SECONDS))
-        results[name] = became.as_json()
-        print(f"{name}: {became.obstacle or 'done'} ({became.seconds:.1f} s)", flush=True)
-        keep(record)
-    return record
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_report", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    out = os.environ.get("OUT")
+    parser.add_argument("--minutes", type=float, default=9.0, help="for everything in this call")
+    parser.add_argument("--out", type=Path, default=Path(out) if out else DEFAULT_OUT,
+                        help="folder of what is found; default: $OUT, else build/gpu-report")
+    parser.add_argument("--earlier", type=Path, metavar="FOLDER", help="go on with what an earlier call brought back")
+    parser.add_argument("--work", type=Path, default=BENCHMARKS.parent / "build/gpu-work",
+                        help="working folder, which need not be brought back")
+    parser.add_argument("--data", type=Path, action="append", help="folder of training images; may be repeated")
+    parser.add_argument("--only", action="append", choices=list(BY_NAME), help="run this part; may be repeated")
+    parser.add_argument("--plan", action="store_true", help="print the plan and do nothing")
+    parser.add_argument("--records", type=Path, default=RECORDS, help="folder of the records")
+    parser.add_argument("--collect", type=Path, metavar="FOLDER", help="make records of what a folder holds")
+    parser.add_argument("--part", choices=list(BY_NAME), help="run this one in this process and print its rows as JSON")
+    return parser
 
 
-def in_a_process(name: str, seconds: float, *, command: Sequence[str] = ()) -> SectionOutcome:
-    """What a section printed before it ended, however it ended: a crash costs no other section."""
-    began = time.monotonic()
-    started = command or (sys.executable, "-m", "benchmarks.gpu_report", "--section", name)
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as lines:
-        try:
-            code = subprocess.run(started, cwd=BENCHMARKS.parent, stdout=lines, stderr=subprocess.DEVNULL,
-                                  check=False, timeout=seconds).returncode
-            obstacle = "" if code == 0 else f"the process ended with {code}"
-        except subprocess.TimeoutExpired:
-            obstacle = f"ended after {seconds:.0f} s"
-        lines.seek(0)
-        rows = [json.loads(line) for line in lines if line.startswith("{")]
-    obstacles = [row["obstacle"] for row in rows if set(row) == {"obstacle"}]
-    return SectionOutcome([row for row in rows if set(row) != {"obstacle"}], (obstacles or [obstacle])[0],
-                          time.monotonic() - began)
+def report(outputs: Outputs, costs: Sequence[PartCost], budget_s: float, run: RunPart | None = None) -> int:
+    """Run what fits into the budget, and plan anew after each part; returns 0, or 128 and the signal that ended it."""
+    deadline, tried = time.monotonic() + budget_s, set[str]()
+    run_part = run or (lambda name, seconds, stop: run_in_a_process(outputs, name, seconds, stop))
+    with stop_requests() as stop:
+        while stop.number is None and (part := _next(outputs, [cost for cost in costs if cost.name not in tried],
+                                                     deadline - time.monotonic())) is not None:
+            tried.add(part.name)
+            print(f"{part.name}: begun, up to {part.seconds:.0f} s", flush=True)
+            run_part(part.name, part.seconds, stop)
+            became = outputs.parts[part.name]
+            print(f"{part.name}: {became.obstacle or 'done'} ({became.seconds:.1f} s)", flush=True)
+    outputs.save()
+    print(report_table({"sections": {name: {"rows": part.rows, "obstacle": part.obstacle}
+                                     for name, part in outputs.parts.items()}}))
+    if stop.number is None:
+        return 0
+    print(f"Ended by signal {stop.number}: what was found is in {outputs.folder}.", flush=True)
+    return 128 + stop.number
 
 
-def print_rows(section: Section) -> None:
-    """Each row as it comes; what stands in the way as the last one."""
+def _next(outputs: Outputs, costs: Sequence[PartCost], left_s: float) -> PlannedPart | None:
+    return next((part for part in plan(costs, outputs.histories(), left_s) if part.seconds), None)
+
+
+def run_in_a_process(outputs: Outputs, name: str, seconds: float, stop: StopRequest, *,
+                     command: Sequence[str] = ()) -> None:
+    """Run a part for at most some seconds; its rows are written as they come, however its process ends.
+
+    A part that ends by itself is finished; one whose process fails is recorded with its last words, and is not run
+    again; one that is cut off is gone on with by a later call.
+    """
+    part, rows = outputs.begin(name), list[dict[str, Any]]()
+
+    def on_row(row: dict[str, Any]) -> None:
+        if set(row) == {"remaining_s"}:
+            part.remaining_s = row["remaining_s"]
+        elif set(row) == {"obstacle"}:
+            part.obstacle = row["obstacle"]
+        else:
+            rows.append(row)
+            if len(rows) >= len(part.rows):  # what an earlier call found is kept until this one has as much
+                part.rows = rows
+        outputs.save()
+
+    part.obstacle = CUT_OFF  # until it is known better: whatever ends this process now
+    process = PartProcess(command or (sys.executable, "-m", "benchmarks.gpu_report", "--part", name),
+                          BENCHMARKS.parent)
+    ended = process.run(seconds, on_row, stop)
+    part.seconds += process.seconds
+    part.ended = ended.code is not None
+    if part.ended and part.obstacle == CUT_OFF:
+        part.obstacle = "" if ended.code == 0 else f"the process ended with {ended.code}: {ended.last_words}"
+    elif not part.ended:
+        part.obstacle = f"{CUT_OFF} after {process.seconds:.0f} s"
+    outputs.save()
+
+
+def print_rows(name: str) -> int:
+    """Each row of a part as it comes; what stands in the way as the last one."""
     scale = gpu_sections.REDUCED if why_no_gpu() else gpu_sections.FULL
     try:
-        for row in section(scale):
-            print(json.dumps(row), flush=True)
+        for row in BY_NAME[name].run(scale):
+            print_row(row)
     except SrnDeployError as error:
-        print(json.dumps({"obstacle": f"{type(error).__name__}: {error.message}"}), flush=True)
+        print_row({"obstacle": f"{type(error).__name__}: {error.message}"})
     except Exception as error:  # noqa: BLE001  # a foreign error is a result here
-        print(json.dumps({"obstacle": f"{type(error).__name__}: {str(error)[:300]}"}), flush=True)
-
-
-def _file_name(device: str) -> str:
-    return "".join(letter if letter.isalnum() else "-" for letter in device.lower())
+        print_row({"obstacle": f"{type(error).__name__}: {str(error)[:300]}"})
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ import numpy as np
 from benchmarks.inputs import BENCHMARKS
 from srn_deploy.backends import Backend, open_on
 from srn_deploy.benchmark.candidates import Pass, alternated, wall_clock
+from srn_deploy.benchmark.machine import ceilings
 from srn_deploy.benchmark.summary import summarise
 from srn_deploy.engine.library import Runtime, open_library
 from srn_deploy.engine.store import EngineStore, StoredEngine
@@ -66,18 +67,23 @@ def _milliseconds(series: list[float]) -> dict[str, float]:
 
 
 def pytorch(scale: Scale) -> Rows:
-    """Each network as the authors ran them, in FP16 channels last, and in that with a CUDA graph.
+    """Each network as the authors ran them, in FP16 channels last, in that with a CUDA graph, and some compiled.
 
     The authors' way: FP32 eager, NCHW, cuDNN's defaults (TF32 on, benchmark off), device events; the mean of the
-    first passes is kept next to the median after warm-up.
+    first passes is kept next to the median after warm-up. What runs in FP16 gets its share of the highest rate of
+    FP16 products, which is measured first.
     """
     from benchmarks import gpu_torch
 
+    gflops = ceilings("cuda").gflops if scale.on_gpu else 0.0
     for name, (architecture, options) in gpu_torch.networks().items():
-        passes = {f"{name}: {way}": run for way, run in
-                  gpu_torch.ways(architecture, options, scale.size, on_gpu=scale.on_gpu).items()}
+        passes = {f"{name}: {way}": run for way, run in gpu_torch.ways(
+            architecture, options, scale.size, on_gpu=scale.on_gpu, compiled=name in gpu_torch.COMPILED).items()}
         authors = next(iter(passes))
-        yield from timed(passes, scale, {authors: [passes[authors]() for _ in range(scale.rounds)]})
+        rows = timed(passes, scale, {authors: [passes[authors]() for _ in range(scale.rounds)]})
+        for row in rows[1:] if gflops else ():
+            row["share_of_compute"] = gpu_torch.roofline(architecture, options, scale.size, row["median_ms"], gflops)
+        yield from rows
 
 
 def onnx_runtime(scale: Scale) -> Rows:
@@ -108,8 +114,30 @@ def _engines(runtime: Runtime, scale: Scale) -> Rows:
                 backend, title = open_on(resolve_file(engine.path), "cuda")
                 opened.callback(backend.close)
                 yield _tiling(backend, title)
-                passes |= _ways(backend, title, scale)
-        yield from timed(passes, scale)
+                passes |= _ways(backend, title, scale) | _engine_ways(engine, title, scale, opened)
+        rows = timed(passes, scale)
+        yield from rows
+        yield from runner_costs(rows)
+
+
+def _engine_ways(engine: StoredEngine, title: str, scale: Scale, opened: ExitStack) -> dict[str, Pass]:
+    """Resident passes by the clock of the GPU alone, as trtexec counts them, and without a CUDA graph."""
+    from srn_deploy.backends.tensor_rt import open_engine
+
+    shape = (1, *scale.size)
+    measured, plain = open_engine(engine.path), open_engine(engine.path)
+    opened.callback(measured.close)
+    opened.callback(plain.close)
+    plain._graphs = None
+    return {f"{title}: resident, the GPU's own clock": measured.measure(shape),
+            f"{title}: resident, no CUDA graph": wall_clock(plain.prepare(shape))}
+
+
+def runner_costs(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """How many times as long a pass takes from host to host as one that is resident."""
+    times = {row["what"]: row["median_ms"] for row in rows}
+    return [{"what": f"{title}: host to host / resident", "ratio": took / times[f"{title}: resident"]}
+            for what, took in times.items() if (title := what.removesuffix(": host to host")) != what]
 
 
 def _built(runtime: Runtime, precision: Precision, store: EngineStore) -> tuple[dict[str, Any], StoredEngine | None]:

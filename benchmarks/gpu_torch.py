@@ -1,4 +1,4 @@
-"""A network in PyTorch as it can be timed: the authors' way, FP16 channels last, and that in a CUDA graph."""
+"""A network in PyTorch as it can be timed: the authors' way, FP16 channels last, that in a CUDA graph, and compiled."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from srn_deploy.architectures import ARCHITECTURES
+from srn_deploy.architectures.complexity import count
 from srn_deploy.backends.pytorch_clock import elapsed_ms
 from srn_deploy.benchmark.paper import paper_rows
 
@@ -21,8 +22,12 @@ def networks() -> dict[str, tuple[str, dict[str, Any]]]:
             **{row.model: (str(row.architecture), dict(row.options)) for row in rows}}
 
 
-def ways(architecture: str, options: dict[str, Any], size: tuple[int, int], *,
-         on_gpu: bool) -> dict[str, Callable[[], float]]:
+COMPILED = ("SRN-S, 4 blocks", "SRN-S", "SRN", "RLFN")
+"""Networks for which torch.compile is worth the half minute that it takes."""
+
+
+def ways(architecture: str, options: dict[str, Any], size: tuple[int, int], *, on_gpu: bool,
+         compiled: bool = False) -> dict[str, Callable[[], float]]:
     """Name to a pass that returns its milliseconds: device events on a GPU, the clock elsewhere."""
     torch.manual_seed(0)
     device = torch.device("cuda" if on_gpu else "cpu")
@@ -35,10 +40,21 @@ def ways(architecture: str, options: dict[str, Any], size: tuple[int, int], *,
         half_rgb = rgb.half().contiguous(memory_format=torch.channels_last)
         found["FP16 channels last"] = _timed(half, half_rgb)
         found["FP16 channels last, CUDA graph"] = _graphed(half, half_rgb)
+        if compiled:
+            found["FP16 channels last, torch.compile"] = _timed(torch.compile(half), half_rgb)
     return found
 
 
-def _timed(network: nn.Module, rgb: Tensor) -> Callable[[], float]:
+def roofline(architecture: str, options: dict[str, Any], size: tuple[int, int], milliseconds: float,
+             gflops: float) -> float:
+    """The share of the highest rate of FP16 products that a pass over one image of (height, width) reaches."""
+    with torch.device("meta"):
+        network = ARCHITECTURES[architecture].build(options)
+    operations = 2 * count(network, height=size[0], width=size[1]).flops  # a multiplication and an addition
+    return operations / (milliseconds / 1e3) / (gflops * 1e9)
+
+
+def _timed(network: Callable[[Tensor], object], rgb: Tensor) -> Callable[[], float]:
     @torch.inference_mode()
     def run() -> float:
         return elapsed_ms(lambda: network(rgb), rgb.device)

@@ -58,7 +58,8 @@ What a machine with a GPU proves, with whatever of PyTorch, ONNX Runtime, PyCUDA
 TensorRT-RTX is installed there; a section that cannot run says why. Times are milliseconds for one pass over one
 image of 510 × 339 px (×4), candidates in turn, after warm-up.
 
-Measure: `python -m benchmarks.gpu_report`."""
+Measure: `python -m benchmarks.gpu_report --minutes 25`, then `--collect FOLDER`; see
+[docs/benchmarks.md](../docs/benchmarks.md#on-a-gpu)."""
 
 PAPER = """## The paper's tables
 

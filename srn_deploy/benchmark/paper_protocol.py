@@ -58,11 +58,11 @@ class _Run:
     interrupted: bool = False
 
 
-def run_paper(inputs: Inputs, device: str = "cpu", *, peers: bool = False,
+def run_paper(inputs: Inputs, device: str = "cpu", *, peers: bool = False, rows: Sequence[Row] | None = None,
               on_pass: OnPass = lambda done, total: None) -> Record:
     """Time all networks of Tables 1 to 5 on all inputs, one after the other on each; raises DeviceUnavailable.
 
-    peers: the networks of `peer_rows` too.
+    peers: the networks of `peer_rows` too. rows: the networks of these alone.
 
     After Ctrl-C the networks are kept that have run on at least FEW_SAMPLES inputs, and the results say that the run
     was interrupted; where there are none, KeyboardInterrupt is raised.
@@ -72,11 +72,12 @@ def run_paper(inputs: Inputs, device: str = "cpu", *, peers: bool = False,
     torch.set_num_threads(fitting_threads(torch.get_num_threads()))
     threads = torch.get_num_threads() if device == "cpu" else usable_cores()
     environment = with_gpu(current_environment(threads=threads), gpu_state())
-    rows = {row.network: row for row in [*paper_rows(), *(peer_rows() if peers else ())] if row.is_runnable}
-    run = _Run(device, on_pass, total=len(rows) * len(inputs.pictures))
+    wanted = [*paper_rows(), *(peer_rows() if peers else ())] if rows is None else rows
+    runnable = {row.network: row for row in wanted if row.is_runnable}
+    run = _Run(device, on_pass, total=len(runnable) * len(inputs.pictures))
     with _authors_settings():
-        for scale in sorted({row.scale for row in rows.values()}, reverse=True):
-            _time_scale([row for row in rows.values() if row.scale == scale], inputs, run)
+        for scale in sorted({row.scale for row in runnable.values()}, reverse=True):
+            _time_scale([row for row in runnable.values() if row.scale == scale], inputs, run)
             if run.interrupted:
                 break
     results = PaperResults(

@@ -23,7 +23,7 @@ _MODULES = {"eval": "evaluate"}
 
 
 RUNNER_STATUS = "TensorRT runner: built and checked against the API, never executed on hardware."
-"""Must hold until a record of a GPU shows an engine that ran; tests/test_gpu_report.py compares both."""
+"""Written by `python -m benchmarks.render` from the records of GPUs; tests/test_gpu_status.py compares both."""
 
 
 class Failed(click.ClickException):
