@@ -19,14 +19,17 @@ from benchmarks import (
     huge_pictures,
     int8_study,
     many_pictures,
+    peers,
     pipeline_page,
     recognition_page,
+    same_budget,
     service_page,
     spandrel_study,
     video_page,
     zoo_page,
 )
 from benchmarks.ablation_page import rendered_ablation
+from benchmarks.gpu_status import write_status
 from benchmarks.gpu_table import report_table
 from benchmarks.inputs import BENCHMARKS, PLOTS, RECORDS
 from benchmarks.page_texts import ABLATION, FILE_TO_FILE, GPU, INTRODUCTION, MEMORY, PAPER, PHOTO, TILING
@@ -55,7 +58,7 @@ EXAMPLE_PX, LARGE_PX = 510 * 339, 4000 * 3000
 """Pixels of the images that the requirements on time and on memory name."""
 
 TIMED = ("file-to-file", "memory", "cpu-process", "pipeline", "video", "service", "cluster",
-         huge_pictures.KIND)
+         huge_pictures.KIND, peers.KIND, same_budget.KIND)
 """Kinds of records whose figures other programs spoil."""
 
 def main() -> None:
@@ -73,6 +76,7 @@ def main() -> None:
         guard_page.draw_guard(healthy[0], hard[0], PLOTS / guard_page.PLOT)
     if zoos := of_kind(records, ZOO):
         zoo_page.draw_zoo(zoos[0], PLOTS / zoo_page.PLOT)
+    write_status(BENCHMARKS.parent, records)
     print(f"{', '.join(pages(records))} written.")
 
 
@@ -121,7 +125,10 @@ def rendered(records: Sequence[Record]) -> str:
              *section(of_kind(records, "recognition"), recognition_page.recognition_tables),
              *zoo_section(records), spandrel_study.INTRODUCTION,
              *section(of_kind(records, "spandrel"), spandrel_study.spandrel_tables), ABLATION,
-             PAPER, *paper_section(records), GPU, *section(reports, gpu_tables)]
+             PAPER, *paper_section(records),
+             peers.INTRODUCTION, *section(of_kind(records, peers.KIND), peers.peer_tables),
+             same_budget.INTRODUCTION, *section(of_kind(records, same_budget.KIND), same_budget.same_budget_tables),
+             GPU, *section(reports, gpu_tables)]
     return "\n\n".join(parts) + "\n"
 
 
