@@ -40,6 +40,8 @@ EXECUTED = {
 
 INSTALLS = "fetches packages; tests/test_installation.py installs, and the next test looks up the targets"
 
+ON_A_GPU = "takes the minutes of a GPU; tests/test_gpu_report.py runs it in its reduced form, cut off and called again"
+
 SERVES = "serves until Ctrl-C; tests/test_web_server.py and tests/test_web_page.py do, and look at it"
 
 NOT_RUN_HERE = {
@@ -50,6 +52,9 @@ NOT_RUN_HERE = {
         "takes minutes; tests/test_bench.py runs it on small pictures",
     ("docs/benchmarks.md", "curl -LO http://data.vision.ee.ethz.ch/cvl/DIV2K/DIV2K_valid_LR_bicubic_X4.zip"):
         "fetches pictures that are no part of the project",
+    ("docs/benchmarks.md", "python -m benchmarks.gpu_report --minutes 25 --out found"): ON_A_GPU,
+    ("docs/benchmarks.md", "python -m benchmarks.gpu_report --minutes 9 --earlier found --out found-2"): ON_A_GPU,
+    ("docs/benchmarks.md", "python -m benchmarks.gpu_report --collect found-2"): ON_A_GPU,
     ("docs/training.md", "DIV2K_train_HR/0001.png     DIV2K_train_LR_bicubic/X4/0001x4.png     DIV2K_valid_HR/…"):
         "a list of paths; tests/test_training_layout.py recognises them",
     ("docs/cluster.md", "*/10 * * * *  srn-deploy upscale /data/incoming /data/large --share"):
