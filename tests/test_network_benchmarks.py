@@ -62,7 +62,7 @@ def runs(tmp_path: Path) -> list[str]:
     for name in SAME:
         recipe = tmp_path / f"{name}.toml"
         recipe.write_text(recipe_text(name).replace("hr_patch_px = 144", "hr_patch_px = 64").replace(
-            "batch = 8", "batch = 2").replace("steps = 3000", "steps = 2"), encoding="utf-8")
+            "batch = 8", "batch = 2").replace("steps = 1500", "steps = 2"), encoding="utf-8")
         train(recipe, images(tmp_path / "data", 3), tmp_path / name, RunOptions(device="cpu"))
         found.append(str(tmp_path / name))
     return found
