@@ -40,10 +40,10 @@ Measure: `python -m benchmarks.memory`."""
 PHOTO = """## Images of unknown origin
 
 Which model is better when nobody knows what has happened to an image before: the published inputs of Set5 and
-Set14 (×4), clean and damaged in one way at a time, PSNR on Y in dB against the undamaged original, mean over all
+Set14, clean and damaged in one way at a time, PSNR on Y in dB against the undamaged original, mean over all
 images. Bold is the best of a row.
 
-Measure: `python -m benchmarks.photo_study`; draw: `python -m benchmarks.before_after`.
+Measure: `python -m benchmarks.photo_study --scale 2` and `--scale 4`; draw: `python -m benchmarks.before_after`.
 
 ![A noisy, compressed image enlarged by bicubic interpolation and by two models](plots/photo.png)"""
 

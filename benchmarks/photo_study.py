@@ -1,6 +1,6 @@
 """Which model for pictures of unknown origin: PSNR on clean, noisy, blurred and compressed inputs.
 
-    python -m benchmarks.photo_study [--models NAME_OR_FILE …]
+    python -m benchmarks.photo_study [--scale 2] [--models NAME_OR_FILE …]
 
 The inputs are the published ones of Set5 and Set14, damaged one way at a time with fixed seeds; JPEG is the
 real codec's. PSNR is against the undamaged original.
@@ -28,7 +28,9 @@ from srn_deploy.system.hashing import sha256_of_file
 from srn_deploy.system.threads import usable_cores
 
 SCALE = 4
-SETS = ("images/Set5/x4", "images/Set14/x4")
+"""Of the default model."""
+
+SETS = ("Set5", "Set14")
 
 Pixels = NDArray[np.uint8]
 Damage = Callable[[Pixels, int], Pixels]
@@ -81,13 +83,14 @@ DAMAGES: dict[str, Damage | None] = {
 def main(arguments: Sequence[str] | None = None) -> None:
     """Evaluate every model under every damage, write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", metavar="NAME_OR_FILE", help="default: the shipped ones of x4")
+    parser.add_argument("--scale", type=int, default=SCALE, help="of all models; default: %(default)s")
+    parser.add_argument("--models", nargs="+", metavar="NAME_OR_FILE", help="default: the shipped ones of the scale")
     parser.add_argument("--sets", type=Path, nargs="+", help="folders with HR/ and LR/; default: Set5 and Set14")
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--records", type=Path, default=RECORDS, help="folder of the record")
     options = parser.parse_args(arguments)
-    names = options.models or [model.name for model in shipped_models().values() if model.scale == SCALE]
-    sets = options.sets or [data_path(name) for name in SETS]
+    names = options.models or [model.name for model in shipped_models().values() if model.scale == options.scale]
+    sets = options.sets or [data_path(f"images/{name}/x{options.scale}") for name in SETS]
     environment = current_environment(threads=options.threads)
     rows, hashes = [], {}
     for name in names:
@@ -103,8 +106,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(f"{name}: {title}: {rows[-1]['psnr_y_db']:.2f} dB", flush=True)
         backend.close()
     Record(kind="photo", title="Models on damaged pictures", environment=environment,
-           results={"sets": set_names(sets), "sha256": hashes, "rows": rows},
-           ).save(options.records / "photo.json")
+           results={"scale": options.scale, "sets": set_names(sets), "sha256": hashes, "rows": rows},
+           ).save(options.records / f"photo-x{options.scale}.json")
 
 
 if __name__ == "__main__":

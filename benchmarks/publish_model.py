@@ -1,9 +1,10 @@
 """Make a trained run one of the shipped models: checkpoint, graph, card, curve and manifest.
 
-    python -m benchmarks.publish_model NAME RUN [RUN …] --title "…" --data-note "…" [--default]
+    python -m benchmarks.publish_model NAME RUN [RUN …] --title "…" --data-note "…" [--after MODEL] [--default]
 
 The runs are the folders that `srn-deploy train` wrote, one for each stage, in order; the last one's checkpoint
-is shipped. The figures in the card are measured here; none is typed in.
+is shipped. --after: the shipped model that the first run started with, whose stages then come first in card and log.
+The figures in the card are measured here; none is typed in.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import argparse
 import csv
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,17 +54,39 @@ def main() -> None:
     parser.add_argument("--title", required=True)
     parser.add_argument("--data-note", required=True)
     parser.add_argument("--remark", default="", help="what the recipes do not say about these runs")
+    parser.add_argument("--after", metavar="MODEL", help="the shipped model that the first run started with")
     parser.add_argument("--default", action="store_true")
     options = parser.parse_args()
     folder = models_folder()
-    recipes = checked_recipes(options.runs)
+    earlier = Ancestor.of(folder, options.after) if options.after else Ancestor()
+    recipes = [*earlier.recipes(), *checked_recipes(options.runs, earlier.sha256)]
+    log = merged_log(options.runs, earlier.log)  # before the files of a model that is replaced are written
     entry = publish(options.runs[-1], folder, options.name, options.title)
-    log = merged_log(options.runs)
     write_log(folder / f"{options.name}.log.csv", log)
     draw_curve(folder / f"{options.name}.log.csv", folder / f"{options.name}.png", title=options.name)
     write_card(folder, entry, recipes, log,
                data_note=options.data_note, remark=options.remark)
     write_manifest(folder, entry, default=options.default)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ancestor:
+    """The shipped model that a run started with; none, unless its name is given."""
+
+    sha256: str = ""
+    """Of its checkpoint."""
+    log: Log = field(default_factory=list)
+    """The rows of its stages, in order."""
+
+    @classmethod
+    def of(cls, folder: Path, name: str) -> Ancestor:
+        """Read what the folder of models has of it."""
+        with (folder / f"{name}.log.csv").open(newline="", encoding="utf-8") as file:
+            return cls(sha256=sha256_of_file(folder / f"{name}.safetensors"), log=list(csv.DictReader(file)))
+
+    def recipes(self) -> list[Recipe]:
+        """Of its stages, in order."""
+        return [load_recipe(name) for name in dict.fromkeys(row["recipe"] for row in self.log)]
 
 
 def publish(run: Path, folder: Path, name: str, title: str) -> dict[str, Any]:
@@ -88,12 +111,13 @@ def described(path: Path) -> dict[str, str]:
     return {"name": path.name, "sha256": sha256_of_file(path)}
 
 
-def checked_recipes(runs: Sequence[Path]) -> list[Recipe]:
+def checked_recipes(runs: Sequence[Path], initial_sha256: str = "") -> list[Recipe]:
     """The recipe of each run, which has the run's name; raises OptionError if the run used another one.
 
     Steps may differ, which a command line can change; what a run's state does not record is not compared.
+    initial_sha256: of the checkpoint that the first run started with.
     """
-    recipes, previous = [], ""
+    recipes, previous = [], initial_sha256
     for run in runs:
         recipe = load_recipe(run.name)
         state = torch.load(run / STATE_FILE, weights_only=True) if (run / STATE_FILE).is_file() else {}
@@ -103,15 +127,15 @@ def checked_recipes(runs: Sequence[Path]) -> list[Recipe]:
                               remedy="Publish with the recipe it was trained with.")
         if state.get("initial_sha256", previous) != previous:
             raise OptionError(f"{run} was not initialized from the weights of the run before it.",
-                              remedy="Name every stage, in order.")
+                              remedy="Name every stage, in order, and the shipped model before them with --after.")
         previous = sha256_of_file(run / "model.safetensors")
         recipes.append(recipe)
     return recipes
 
 
-def merged_log(runs: Sequence[Path]) -> Log:
+def merged_log(runs: Sequence[Path], earlier: Sequence[dict[str, str]] = ()) -> Log:
     """The rows of all stages, with the recipe's name; steps and seconds are counted over all stages."""
-    rows: Log = []
+    rows = list(earlier)
     for run in runs:
         steps, seconds = (int(rows[-1]["step"]), float(rows[-1]["elapsed_s"])) if rows else (0, 0.0)
         with (run / "log.csv").open(newline="") as file:

@@ -232,7 +232,8 @@ def photo_tables(results: Mapping[str, Any]) -> list[str]:
     rows = [(title, *(f"**{value[name]:.2f}**" if value[name] == max(value.values()) else f"{value[name]:.2f}"
                       for name in ("bicubic", *models))) for title, value in scores.items()]
     hashes = ", ".join(f"`{name}` (graph sha256 {results['sha256'][name][:12]}…)" for name in models)
-    return [f"{hashes}; {results['rows'][0]['pictures']} pictures of {' and '.join(results['sets'])}.",
+    sets = " and ".join(results["sets"])
+    return [f"×{results['scale']}: {hashes}; {results['rows'][0]['pictures']} pictures of {sets}.",
             markdown_table([("input", "bicubic", *models), *rows])]
 
 
