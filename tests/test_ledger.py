@@ -237,6 +237,19 @@ def test_processes_of_one_run_go_on_with_what_one_of_them_left_and_count_the_att
             assert other.claim(job(out)).standing is Standing.ELSEWHERE
 
 
+def test_a_result_that_is_to_be_made_again_is_not_finished_any_more(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with Ledger(out, IDENTITY) as first:
+        first.claim(job(out))
+        done(first, job(out))
+    Ledger(out, None).forget([job(out), job(out, "b.png")])  # of which the other was never begun
+    with Ledger(out, IDENTITY) as later:
+        assert later.attempts(job(out)) == 0
+        assert later.claim(job(out)).standing is Standing.OURS
+        done(later, job(out))
+        assert later.claim(job(out)).standing is Standing.FINISHED
+
+
 def test_names_that_are_not_text_have_their_place(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()

@@ -219,3 +219,21 @@ def test_a_full_disk_under_the_ledger_ends_the_run_and_keeps_what_is_finished(
 def no_space(*_: object) -> int:
     """What `os.open` does on a full disk."""
     raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("options", [("--share",), ("--shard", "1/1")])
+def test_outdated_results_are_made_again_where_that_is_asked_for(tmp_path: Path, options: tuple[str, ...]) -> None:
+    draw(tmp_path / "in")
+    command: list[str | Path] = ["upscale", tmp_path / "in", tmp_path / "out", "--device", "cpu", *options]
+    assert srn_deploy(*command).returncode == 0
+    whole = tree(tmp_path / "out")
+    cut, gone = sorted(whole)[:2]
+    (tmp_path / "out" / cut).write_bytes(whole[cut][:-20])
+    (tmp_path / "out" / gone).unlink()
+    ended = srn_deploy(*command, "--skip-existing")
+    assert "1 written, 0 failed" in ended.stderr
+    assert tree(tmp_path / "out")[cut] != whole[cut]
+    ended = srn_deploy(*command, "--update")
+    assert ended.returncode == 0, ended.stderr
+    assert "1 written, 0 failed" in ended.stderr
+    assert tree(tmp_path / "out") == whole

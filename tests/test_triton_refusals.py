@@ -145,3 +145,11 @@ def test_as_many_requests_are_under_way_as_are_asked_for(monkeypatch: pytest.Mon
     assert [outcome.error for outcome in outcomes] == [None] * 12
     assert begun == 12
     assert read_image(tmp_path / "out/00.png").pixels.shape == (18, 18, 3)
+
+
+def test_a_ledger_is_not_for_a_server(tmp_path: Path, made_up: type[MadeUpServer]) -> None:
+    from srn_deploy.inference.ledger import Ledger
+
+    with RemoteUpscaler("grpc://localhost:8001", MODEL) as upscaler, \
+            pytest.raises(OptionError, match="With a server no ledger can be given"):
+        upscaler.upscale_jobs([], ledger=Ledger(tmp_path, None))

@@ -41,6 +41,14 @@ class Sharing:
         return part
 
 
+    def make_again(self, outdated: list[Job], planned: list[Job], out: str) -> None:
+        """Let the ledger of the output know that outdated results are not finished."""
+        from srn_deploy.inference.ledger import Ledger
+        from srn_deploy.inference.shards import is_single
+
+        Ledger(Path(out), None, is_single=is_single(planned, Path(out))).forget(outdated)
+
+
 def sharing(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --shard, --share, --ray and --workers."""
     @functools.wraps(command)
@@ -48,6 +56,8 @@ def sharing(command: Callable[..., Any]) -> Callable[..., Any]:
                      **others: Any) -> Any:
         if workers is not None and ray is None:
             raise click.UsageError("--workers are those of --ray, which is not given.")
+        if share and ray is not None:
+            raise click.UsageError("--ray shares the files of OUT by itself: leave out --share.")
         given = Sharing(is_shared=share or shard is not None or ray is not None, shard=shard, ray=ray, workers=workers)
         return command(*args, sharing=given, **others)
 

@@ -95,7 +95,11 @@ def upscale(paths: tuple[str, ...], model: str | None, device: str, precision: s
     try:
         with running.opened(given, planned, pixels) as way:
             planned, missing = _with_factor(planned, missing, name, way)
-            jobs = _left_to_do(planned, way.factor(), update=update) if kept and missing != planned else planned
+            jobs = planned
+            if kept and missing != planned:
+                jobs = _left_to_do(planned, way.factor(), update=update)
+                if update and sharing.is_shared:
+                    sharing.make_again(jobs, planned, paths[-1])
             if not jobs and not as_json:
                 return
             _warn_of_what_does_nothing(jobs, files)

@@ -12,7 +12,6 @@ import logging
 import time
 from collections import Counter
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from srn_deploy.errors import EngineNotBuilt, NotHalfPrecision, NotQuantized, Op
 from srn_deploy.graph.onnx_file import half_precision_copy, spec_of
 from srn_deploy.grid import matrix_names
 from srn_deploy.spec import Form, ModelSpec, Precision
+from srn_deploy.system.installed import own_version
 from srn_deploy.tiling.shapes import ShapeRange
 
 _INT8 = "INT8"
@@ -88,7 +88,7 @@ def build_engine(graph: GraphToBuild, options: BuildOptions, library: Library, s
     options.check_fits(graph.spec)
     _check_library_options(options, library)
     identity = Identity(graph_sha256=graph.sha256, options=options,
-                        runtime=library.runtime, version=library.version, srn_deploy=metadata.version("srn-deploy"),
+                        runtime=library.runtime, version=library.version, srn_deploy=own_version(),
                         target=library.target(options.compute_capabilities))
     with store.locked(graph.name, identity):
         if found := store.find(graph.name, identity):

@@ -68,3 +68,13 @@ class FileOptions:
             return max(0, self.memory)
         free_bytes = available_bytes()
         return None if free_bytes is None else free_bytes // SHARE_OF_FREE
+
+
+def refuse_ledger(options: FileOptions, where: str) -> None:
+    """Raise OptionError for options with a ledger where no model that is opened here does the files.
+
+    where: as in "On a Ray cluster".
+    """
+    if options.ledger is not None:
+        raise OptionError(f"{where} no ledger can be given.",
+                          remedy="Leave it out: that of Upscaler.ledger is for Upscaler.upscale_jobs.")

@@ -13,7 +13,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from enum import Enum
@@ -37,7 +37,7 @@ FOLDER = ".srn-ledger"
 _ABOUT, _RUNS, _CLAIMS = "run.json", "runs", "claims"
 
 _FAILED = b"null\n"
-"""The second line of a claim whose file could not be done."""
+"""The last line of a claim whose file could not be done, or whose result is to be made again."""
 
 _HALF_WRITTEN_S = 2.0
 """For so long a file may be empty that another run is just writing."""
@@ -179,6 +179,16 @@ class Ledger:
             with self._writing(), path.open("ab") as file:
                 file.write(_FAILED)
 
+    def forget(self, jobs: Iterable[Job]) -> None:
+        """Note that results that are finished are to be made again. The ledger need not be open for it."""
+        for job in jobs:
+            number = 1
+            while self._path(job, number + 1).exists():
+                number += 1
+            if self._read(self._path(job, number))[1] is not None:
+                with self._writing(), self._path(job, number).open("ab") as file:
+                    file.write(_FAILED)
+
     def who(self, state: UnitState) -> str:
         """The run that has a file, in words."""
         return self._presence.named(state.run) if state.run else "another run"
@@ -227,9 +237,9 @@ class Ledger:
         with suppress(OSError, LedgerError):
             first, _, rest = path.read_bytes().partition(b"\n")
             claim = decode_json(first, UnitClaim, self._damaged)
-            if rest.endswith(b"\n") and rest != _FAILED:
+            if rest.endswith(b"\n") and not rest.endswith(_FAILED):
                 finished = decode_json(rest.splitlines()[-1], FinishedUnit, self._damaged)
-        return claim, finished, finished is not None or rest == _FAILED
+        return claim, finished, finished is not None or rest.endswith(_FAILED)
 
     def _check_identity(self, ours: LedgerIdentity) -> None:
         """Compare this run with the one that began the ledger; the first to come writes it."""

@@ -5,6 +5,7 @@ No clock of one machine is compared with that of another: a file is watched by t
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
@@ -64,6 +65,7 @@ class _Watched:
     has_changed: bool = False
 
 
+@functools.cache
 def this_machine() -> str:
     """Differs between machines, between starts of one, and between containers; empty where the system cannot tell."""
     try:

@@ -16,7 +16,7 @@ from srn_deploy.inference.result_options import AS_UPSCALED
 from srn_deploy.inference.run_presence import Life
 from srn_deploy.inference.setup import Setup
 from srn_deploy.inference.sharing import DoneElsewhere, claimed
-from srn_deploy.system.installed import installed_versions
+from srn_deploy.system.installed import own_version
 
 POLL_S = 0.5
 """Between two looks at runs of which it is not known whether they are alive."""
@@ -29,7 +29,7 @@ def identity_of(jobs: Sequence[Job], setup: Setup, options: FileOptions, video: 
     wanted = jobs[0].wanted if jobs else AS_UPSCALED
     results = {"size": wanted.size, "frame": wanted.frame, "keep_times": wanted.keep_times, "tiles": setup.tiles,
                "guard": setup.guard, "quality": options.quality, "effort": options.effort, "video": video}
-    return LedgerIdentity(version=installed_versions(("srn-deploy",)).get("srn-deploy", ""),
+    return LedgerIdentity(version=own_version(),
                           model=setup.backend.spec.to_json(),
                           options={name: str(value) for name, value in results.items()})
 

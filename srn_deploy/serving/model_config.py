@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from tritonclient.grpc import model_config_pb2 as triton
 
 from srn_deploy.serving.contract import CONTRACT, FINDINGS, TENSORS, Parameter
 from srn_deploy.serving.options import InstanceOptions, QueueOptions, ServeOptions
+from srn_deploy.system.installed import own_version
 
 RESOURCE = "srn_deploy"
 """What an instance holds while it runs, so that `--rate-limit=execution_count` lets one of them run at a time on each
@@ -38,7 +38,7 @@ def upscaler_config(name: str, scale: int, options: ServeOptions) -> str:
     warm_up.dims.extend((WARM_UP_PX, WARM_UP_PX, 3))
     warm_up.random_data = True
     config.version_policy.latest.num_versions = options.versions
-    said: dict[str, str] = {Parameter.CONTRACT: CONTRACT, Parameter.VERSION: metadata.version("srn-deploy"),
+    said: dict[str, str] = {Parameter.CONTRACT: CONTRACT, Parameter.VERSION: own_version(),
             Parameter.SCALE: str(scale), Parameter.MOST_MEGAPIXELS: f"{options.max_megapixels:g}"}
     if options.environment is not None:
         said |= {"EXECUTION_ENV_PATH": str(options.environment)}  # as the Python backend calls it

@@ -14,7 +14,7 @@ from srn_deploy.errors import ModelNotServed, NoServer, OptionError
 from srn_deploy.image import Effort, Image
 from srn_deploy.image.reading import open_image
 from srn_deploy.image.writing import EncodedImage, encode_image, store_image
-from srn_deploy.inference.file_options import FileKeywords, FileOptions
+from srn_deploy.inference.file_options import FileKeywords, FileOptions, refuse_ledger
 from srn_deploy.inference.file_results import OF_ONE_IMAGE, disk_is_full, result_of, times_kept, warn_of_losses
 from srn_deploy.inference.guard import Guard
 from srn_deploy.inference.jobs import OnTimes, Outcome, check_result, clear_leftovers, not_timed, outcomes_of
@@ -63,10 +63,11 @@ class RemoteUpscaler:
         """Upscale the jobs that `plan_jobs` made, as `Upscaler.upscale_jobs` does, and yield their outcomes.
 
         options: as there; jobs: requests that are under way at once. When the server is lost, the run ends: jobs that
-        were not started have no outcome. Raises OptionError for videos.
+        were not started have no outcome. Raises OptionError for videos, and for a ledger.
         """
         jobs, chosen = list(planned), FileOptions(**options)
         refuse_videos(jobs)
+        refuse_ledger(chosen, "With a server")
         clear_leftovers(jobs)
         return self._outcomes(jobs, chosen, on_times)
 
