@@ -18,7 +18,7 @@ from srn_deploy.image.bands.source import ColourAndAlpha, RowSource, WholeImage,
 from srn_deploy.image.bands.writing import writing_bands
 from srn_deploy.image.effort import Effort
 from srn_deploy.image.writing import losses
-from srn_deploy.inference.guarded_rows import Total, guarded_rows
+from srn_deploy.inference.guarded_rows import Total, WantedRows, guarded_rows
 from srn_deploy.inference.large_results import (
     is_large,
     is_taken_by_bands,
@@ -27,9 +27,10 @@ from srn_deploy.inference.large_results import (
     size_before_reduction,
 )
 from srn_deploy.inference.plan import Job
+from srn_deploy.inference.repair import GuardFindings
 from srn_deploy.inference.setup import Setup
 from srn_deploy.inference.sizing import Upscaled
-from srn_deploy.inference.source_rows import AlphaRows, ColourRows, bands_of, plain_alpha, visible_colour
+from srn_deploy.inference.source_rows import AlphaRows, ColourRows, Transparency, bands_of, transparency_of
 from srn_deploy.inference.stages import Sentences
 from srn_deploy.inference.upscale import fits
 from srn_deploy.tiling.rows import Rows
@@ -86,12 +87,10 @@ def upscale_by_bands(large: LargeImage, setup: Setup, effort: Effort = Effort.NO
     UnreadableImage where the source changes meanwhile, OutOfMemory and other errors of the backend.
     """
     job, header = large.job, large.header
-    height, width = _size_of_result(large, setup)
-    result = header.enlarged(*shape_only(height=height, width=width, channels=header.pixels.shape[2],
-                                         dtype=header.pixels.dtype, has_alpha=header.alpha is not None))
-    _log.info("%s: the result, %d x %d px (%.1f GB), is written by bands.", job.source, width, height,
-              pixel_bytes(header, height, width) / 1e9)
-    found = _Totals()
+    result = result_like(header, *_size_of_result(large, setup))
+    _log.info("%s: the result, %d x %d px (%.1f GB), is written by bands.", job.source, result.width, result.height,
+              pixel_bytes(header, result.height, result.width) / 1e9)
+    found = Totals()
     with (_rows_of_result(large, setup, found) as rows,
           writing_bands(job.target, result, setup.threads, effort) as writer):
         for colour, alpha in rows:
@@ -100,13 +99,19 @@ def upscale_by_bands(large: LargeImage, setup: Setup, effort: Effort = Effort.NO
     return header.remarks + losses(job.target, result), found.sentences()
 
 
+def result_like(header: Image, height: int, width: int) -> Image:
+    """The result of an image, with its metadata; of its pixels only the shape means something."""
+    return header.enlarged(*shape_only(height=height, width=width, channels=header.pixels.shape[2],
+                                       dtype=header.pixels.dtype, has_alpha=header.alpha is not None))
+
+
 def reduce_by_bands(large: LargeImage, setup: Setup) -> tuple[Upscaled, Sentences]:
     """A large image whose result is held whole, in its size; and what the guard found.
 
     What it is reduced from is held by bands alone. The pixels are those of `upscaled`; raises what `upscale_by_bands`
     does.
     """
-    header, found = large.header, _Totals()
+    header, found = large.header, Totals()
     height, width = _size_of_result(large, setup)
     _log.info("%s: %d x %d px are reduced to %d x %d px by bands.", large.job.source,
               *size_before_reduction(large.job, header, setup.backend.spec.scale)[::-1], width, height)
@@ -128,25 +133,29 @@ def _size_of_result(large: LargeImage, setup: Setup) -> tuple[int, int]:
     return large.job.size.of(large.header.height, large.header.width, factor=setup.backend.spec.scale)
 
 
-class _Totals:
-    """What the guard finds."""
+class Totals:
+    """What the guard finds in colour and in alpha."""
 
     def __init__(self) -> None:
         self.totals = {"image": Total(), "transparency": Total()}
+
+    def findings(self) -> dict[str, GuardFindings]:
+        """So far."""
+        return {what: total.findings for what, total in self.totals.items()}
 
     def sentences(self) -> Sentences:
         return tuple(filter(None, (total.findings.sentence(what) for what, total in self.totals.items())))
 
 
 @contextmanager
-def _rows_of_result(large: LargeImage, setup: Setup, found: _Totals) -> Iterator[Iterator[ColourAndAlpha]]:
+def _rows_of_result(large: LargeImage, setup: Setup, found: Totals) -> Iterator[Iterator[ColourAndAlpha]]:
     """The result from top to bottom, in its size."""
     header, scale = large.header, setup.backend.spec.scale
     before = size_before_reduction(large.job, header, scale)
     try:
         with closing(large.open_rows()) as source:
             is_source = before == (header.height, header.width)
-            rows = bands_of(source) if is_source else _upscaled(source, setup, found.totals)
+            rows = bands_of(source) if is_source else upscaled_rows(source, setup, found, transparency_of(source))
             with closing(reduced_rows(rows, before, _size_of_result(large, setup), setup.threads)) as reduced:
                 yield reduced
     except MemoryError as error:
@@ -154,23 +163,26 @@ def _rows_of_result(large: LargeImage, setup: Setup, found: _Totals) -> Iterator
                           remedy="Free memory, or give a smaller --tile: a band is as high as a tile.") from error
 
 
-def _upscaled(source: RowSource, setup: Setup, found: dict[str, Total]) -> Iterator[ColourAndAlpha]:
-    """The result from top to bottom; see `upscale_colour_and_alpha` for what becomes of hidden colour and alpha."""
-    scale, width = setup.backend.spec.scale, source.header.width
-    plain = plain_alpha(source)
-    colours = ColourRows(source, None if source.header.alpha is None or plain is not None else visible_colour(source))
+def upscaled_rows(source: RowSource, setup: Setup, found: Totals, transparency: Transparency,
+                  wanted: WantedRows | None = None) -> Iterator[ColourAndAlpha]:
+    """The result from top to bottom; see `upscale_colour_and_alpha` for what becomes of hidden colour and alpha.
+
+    wanted: which rows; None for all.
+    """
+    scale, width, plain = setup.backend.spec.scale, source.header.width, transparency.plain
+    colours, totals = ColourRows(source, transparency.visible), found.totals
     if source.header.alpha is None:
-        for rows in guarded_rows(colours, setup, found["image"]):
+        for rows in guarded_rows(colours, setup, totals["image"], wanted):
             yield ColourAndAlpha(rows.pixels, None)
             del rows
     elif plain is not None:
-        for rows in guarded_rows(colours, setup, found["image"]):
+        for rows in guarded_rows(colours, setup, totals["image"], wanted):
             yield ColourAndAlpha(rows.pixels, np.full((len(rows.pixels), width * scale, 1), plain, rows.dtype))
             del rows
     else:
         alphas, both = AlphaRows(source), _progress_of_two(setup)
-        for colour, alpha in _paired(guarded_rows(colours, both[0], found["image"]),
-                                     guarded_rows(alphas, both[1], found["transparency"])):
+        for colour, alpha in _paired(guarded_rows(colours, both[0], totals["image"], wanted),
+                                     guarded_rows(alphas, both[1], totals["transparency"], wanted)):
             alphas.flatten(alpha, scale)
             yield ColourAndAlpha(colour.pixels, alpha.pixels)
             del colour, alpha

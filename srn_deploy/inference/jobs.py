@@ -148,7 +148,7 @@ class _Files:
         if job.wanted.frame is None and (large := large_file(job, self._setup, max_megapixels=most)):
             if not reserve(bytes_by_bands(job, large.header, self._setup)):
                 return None
-            _check(job, large.header, self._setup)
+            check_source(job, large.header, self._setup)
             return self._with_memory(large)
         undecoded = open_image(job.source, max_megapixels=most, frame=job.wanted.frame)
         if not reserve(needed := bytes_on_the_way(undecoded.unpacked, job, self._setup)):
@@ -234,11 +234,11 @@ def decode_checked(job: Job, undecoded: UndecodedImage, setup: Setup) -> Image:
     Raises UnreadableImage, UnsupportedImage, UnsuitableBatch or UnwritableImage.
     """
     image = undecoded.decoded()
-    _check(job, image, setup)
+    check_source(job, image, setup)
     return image
 
 
-def _check(job: Job, image: Image, setup: Setup) -> None:
+def check_source(job: Job, image: Image, setup: Setup) -> None:
     """Raise the errors of `decode_checked` for an image, of whose pixels only the shape is used."""
     if not setup.fallback:
         check_takes(image.pixels.dtype, setup.backend.spec)

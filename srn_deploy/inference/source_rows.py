@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -79,6 +79,23 @@ def bands_of(source: RowSource) -> Iterator[ColourAndAlpha]:
     """All rows, BAND_ROWS at a time."""
     for start in range(0, source.header.height, BAND_ROWS):
         yield source.read(start, min(start + BAND_ROWS, source.header.height))
+
+
+class Transparency(NamedTuple):
+    """What has to be known of the alpha of a whole image before any part of it is upscaled."""
+
+    plain: int | None = None
+    """The value of an alpha that is the same everywhere."""
+    visible: Values | None = None
+    """The mean colour of the visible pixels, where alpha is not the same everywhere."""
+
+
+def transparency_of(source: RowSource) -> Transparency:
+    """Reads an image with alpha once or twice; of others nothing is read."""
+    if source.header.alpha is None:
+        return Transparency()
+    plain = plain_alpha(source)
+    return Transparency(plain, None if plain is not None else visible_colour(source))
 
 
 def plain_alpha(source: RowSource) -> int | None:

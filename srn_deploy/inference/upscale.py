@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -59,6 +59,15 @@ def all_channels(window_hwc: PixelArray) -> PixelArray:
     return window_hwc
 
 
+class Destination(NamedTuple):
+    """Where upscaled windows go."""
+
+    place: PlaceWindow
+    finish: Finish = all_channels
+    first: int = 0
+    """The first row of the image that is wanted; rows of tiles that end above it are not run."""
+
+
 def upscale_rgb(image_hwc: PixelArray, backend: Backend, options: TileOptions | None = None,
                 on_tile: OnTile = no_progress, finish: Finish = all_channels) -> PixelArray:
     """Upscale RGB (H, W, 3) to (scale*H, scale*W, C) of the same dtype; a fresh array.
@@ -85,7 +94,7 @@ def upscale_rgb(image_hwc: PixelArray, backend: Backend, options: TileOptions | 
     def place(start: int, stop: int) -> PixelArray:
         return canvas[start * scale:stop * scale]
 
-    deque(upscale_rows(padded, backend, options, on_tile, finish, place), maxlen=0)
+    deque(upscale_rows(padded, backend, options, on_tile, Destination(place, finish)), maxlen=0)
     return canvas[:image_hwc.shape[0] * scale, :image_hwc.shape[1] * scale]
 
 
@@ -96,19 +105,21 @@ def _is_one_window(padded: RowReader, backend: Backend, options: TileOptions | N
     return len(planned_windows(backend.spec, backend.limits, height, width, tile_px, options or TileOptions())) == 1
 
 
-def upscale_rows(image: RowReader, backend: Backend, options: TileOptions | None, on_tile: OnTile, finish: Finish,
-                 place: PlaceWindow) -> Iterator[int]:
-    """Upscale an image row of tiles by row of tiles, and yield how many of its rows are finished each time.
+def upscale_rows(image: RowReader, backend: Backend, options: TileOptions | None, on_tile: OnTile,
+                 to: Destination) -> Iterator[int]:
+    """Upscale an image row of tiles by row of tiles, and yield the row above which they are finished each time.
 
-    image: at least as large as `fits` asks for. The arrays that place gives are filled as `upscale_rgb` says; rows that
-    were finished are not touched again.
+    image: at least as large as `fits` asks for. The arrays that `to` gives are filled as `upscale_rgb` says, from the
+    row of tiles on that holds the first wanted row; rows that were finished are not touched again.
     """
     chosen, spec, limits = options or TileOptions(), backend.spec, backend.limits
     check_takes(image.dtype, spec)
     if limits.largest_batch is not None:
         chosen = replace(chosen, tiles_per_batch=min(chosen.tiles_per_batch, limits.largest_batch))
     height, width = image.shape[:2]
-    tile_px, finished, warned = choose_tile_px(spec, limits, height, width, chosen), 0, False
+    tile_px, warned = choose_tile_px(spec, limits, height, width, chosen), False
+    finished = max(tile.rows.core_start for tile in planned_windows(spec, limits, height, width, tile_px, chosen)
+                   if tile.rows.core_start <= to.first)
     while finished < height:
         tiles = planned_windows(spec, limits, height, width, tile_px, chosen)
         warned = warned or _warn_of_inexact_tiles(spec, tiles)
@@ -116,10 +127,10 @@ def upscale_rows(image: RowReader, backend: Backend, options: TileOptions | None
         done = len(tiles) - len(todo)
         try:
             for bottom, row in groupby(todo, key=lambda tile: tile.rows.core_stop):
-                canvas = place(finished, bottom)
+                canvas = to.place(finished, bottom)
                 for batch in batches(list(row), chosen.tiles_per_batch):
                     for tile, window in zip(batch, _run([image] * len(batch), batch, backend), strict=True):
-                        join(canvas, tile, finish(_converted_back(window, image.dtype)), spec.scale, top=finished)
+                        join(canvas, tile, to.finish(_converted_back(window, image.dtype)), spec.scale, top=finished)
                     done += len(batch)
                     on_tile(done, len(tiles))
                 finished = bottom

@@ -47,14 +47,15 @@ def run_video(job: Job, setup: Setup, options: VideoOptions, *, max_megapixels: 
                                remedy="Free memory, or give smaller tiles; finished segments are kept.")
         shortage.__cause__ = error
         return Outcome(job=job, error=shortage)
-    findings = tuple(_sentences(found))
+    findings = tuple(sentences_of(found))
     for sentence in findings:
         _log.warning("%s: %s", job.source, sentence)
     lost = kept_time(job.source, job.target) if job.wanted.keep_times else ()
     return Outcome(job=job, losses=lost, findings=findings)
 
 
-def _sentences(found: FrameFindings) -> Iterator[str]:
+def sentences_of(found: FrameFindings) -> Iterator[str]:
+    """What the guard found in a video, for the user."""
     if found.frames:
         yield (f"The guard found something in {found.frames} frames, the first at {found.first_time or 0:.2f} s: "
                f"{found.first}")

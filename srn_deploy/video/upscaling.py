@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import av
 
-from srn_deploy.errors import UnsupportedVideo
+from srn_deploy.errors import UnsupportedVideo, UnwritableVideo
 from srn_deploy.inference.plan import Job
 from srn_deploy.inference.setup import Setup
 from srn_deploy.inference.upscale import check_takes
 from srn_deploy.system.documents import to_builtins
-from srn_deploy.system.installed import installed_versions
+from srn_deploy.system.installed import installed_versions, own_version
 from srn_deploy.video.decoding import SegmentReader
 from srn_deploy.video.encoders import plan_encoding
 from srn_deploy.video.frames import FramePipeline, SegmentWork
@@ -27,7 +27,7 @@ from srn_deploy.video.rehearsal import rehearse
 from srn_deploy.video.scan import Scan, VideoStream, scan
 from srn_deploy.video.segment_file import FrameFindings, read_header
 from srn_deploy.video.segments import Segment, plan_segments
-from srn_deploy.video.work_folder import RunIdentity, WorkFolder
+from srn_deploy.video.work_folder import RunIdentity, WorkFolder, segment_path
 
 _MEGA = 1_000_000
 
@@ -69,27 +69,35 @@ def plan_video(job: Job, setup: Setup, options: VideoOptions, *, max_megapixels:
     Raises a VideoError, OptionError for an encoder or an option that does not exist, and UnsuitableBatch where the
     frames have more bits than the model takes.
     """
-    scanned = scan(job.source)
-    streams = []
-    for stream in scanned.streams:
-        picture = probe(job.source, stream.index)
+    def check(picture: Picture) -> None:
         if picture.height * picture.width > max_megapixels * _MEGA:
             height, width = picture.upright
             raise UnsupportedVideo(f"{job.source}: its frames of {width} x {height} pixels are larger than "
                                    f"{max_megapixels:g} megapixels.", remedy="Allow it with --max-megapixels.")
         if not setup.fallback:
             check_takes(picture.layout.dtype, setup.backend.spec)
-        size = _size_of(job, picture, setup.backend.spec.scale)
-        encoding = plan_encoding(job.target, picture, size, stream.rate, options, threads=setup.threads)
+
+    plan = planned(job, options, check, factor=setup.backend.spec.scale, threads=setup.threads)
+    rehearse(job.target, plan.scanned, plan.targets)
+    return plan
+
+
+def planned(job: Job, options: VideoOptions, check: Callable[[Picture], None], *, factor: int,
+            threads: int) -> VideoPlan:
+    """As `plan_video`, without a model: factor and threads are those of its Setup, and `check` refuses frames."""
+    scanned, streams = scan(job.source), []
+    for stream in scanned.streams:
+        picture = probe(job.source, stream.index)
+        check(picture)
+        size = _size_of(job, picture, factor)
+        encoding = plan_encoding(job.target, picture, size, stream.rate, options, threads=threads)
         matrix = enlarged_matrix(picture.display_matrix, Fraction(encoding.height, picture.height))
         streams.append(StreamPlan(
             stream=stream, picture=picture, segments=plan_segments(stream.packets),
             target=VideoTarget(encoding=encoding, display_matrix=matrix)))
         _log.info("%s: %d frames by %s in %s", job.source, stream.frames, encoding.encoder,
                   encoding.layout.described())
-    plan = VideoPlan(job=job, scanned=scanned, streams=streams)
-    rehearse(job.target, scanned, plan.targets)
-    return plan
+    return VideoPlan(job=job, scanned=scanned, streams=streams)
 
 
 def _size_of(job: Job, picture: Picture, factor: int) -> tuple[int, int]:
@@ -110,19 +118,27 @@ def upscale_video(job: Job, setup: Setup, options: VideoOptions, *, max_megapixe
     Returns what the guard found. Raises what `plan_video` raises, and a BackendError where the model cannot run.
     """
     plan = plan_video(job, setup, options, max_megapixels=max_megapixels)
-    with WorkFolder(job.target, _identity(plan, setup), setup.threads) as folder:
-        plan = _with_threads(plan, folder.threads)
+    with WorkFolder(job.target, identity_of(plan, setup), setup.threads) as folder:
+        plan = with_threads(plan, folder.threads)
         try:
-            _work_off(plan, setup, folder, on_frame)
+            _work_off(plan, setup, on_frame)
         except KeyboardInterrupt:
             if options.keep_partial:
-                _write_partial(plan, folder)
+                write_partial(plan)
             raise
-        finished = [_finished(each, folder) for each in plan.streams]
-        join(job.target, plan.scanned, finished)
-        found = _summed_up(plan, finished)
+        found = join_segments(plan)
         folder.clear()
     return found
+
+
+def join_segments(plan: VideoPlan) -> FrameFindings:
+    """Write the target from all its segments, which stay; returns what the guard found in them."""
+    finished = [_finished(each, plan.job) for each in plan.streams]
+    if any(len(each.segments) < len(whole.segments) for each, whole in zip(finished, plan.streams, strict=True)):
+        raise UnwritableVideo(f"{plan.job.target}: a segment of it was removed while others were written.",
+                              remedy="Give the same command again: it is made anew.")
+    join(plan.job.target, plan.scanned, finished)
+    return _summed_up(plan, finished)
 
 
 def _summed_up(plan: VideoPlan, finished: Sequence[FinishedStream]) -> FrameFindings:
@@ -138,51 +154,66 @@ def _summed_up(plan: VideoPlan, finished: Sequence[FinishedStream]) -> FrameFind
     return found
 
 
-def _work_off(plan: VideoPlan, setup: Setup, folder: WorkFolder, on_frame: OnFrame) -> None:
-    done = 0
+def _work_off(plan: VideoPlan, setup: Setup, on_frame: OnFrame) -> None:
+    counted = _Counted(plan.frames, on_frame)
     for each in plan.streams:
         left = [segment for segment in each.segments
-                if not folder.segment(each.stream.index, segment.number).exists()]
+                if not segment_path(plan.job.target, each.stream.index, segment.number).exists()]
         there = sum(segment.frames for segment in each.segments) - sum(segment.frames for segment in left)
         if there:
             _log.info("%s: goes on after %d of %d frames.", plan.job.source, there, each.stream.frames)
-        done += there
-        work = SegmentWork(picture=each.picture, encoding=each.target.encoding, setup=setup, job=plan.job,
-                           time_base=each.stream.time_base)
-        with SegmentReader(plan.job.source, each.stream.index, each.picture) as reader, FramePipeline(work) as pipeline:
-            for segment, following in zip(left, [*left[1:], None], strict=False):
-                counted = _Counted(done, plan.frames, on_frame)
-                pipeline.upscale(reader.frames(segment, following), folder.segment(each.stream.index, segment.number),
-                                 counted.step)
-                done += segment.frames
+        counted.planned += there
+        upscale_segments(plan.job, each, left, setup, counted.begin)
+
+
+def upscale_segments(job: Job, plan: StreamPlan, some: Sequence[Segment], setup: Setup,
+                     on_segment: Callable[[Segment], Callable[[], None]]) -> None:
+    """Upscale some segments of a stream, in rising order; each is written by the end of the next one.
+
+    on_segment: called before each, when all but the last before it are written, for what is called after each frame.
+    """
+    work = SegmentWork(picture=plan.picture, encoding=plan.target.encoding, setup=setup, job=job,
+                       time_base=plan.stream.time_base)
+    with SegmentReader(job.source, plan.stream.index, plan.picture) as reader, FramePipeline(work) as pipeline:
+        for segment, following in zip(some, [*some[1:], None], strict=False):
+            pipeline.upscale(reader.frames(segment, following),
+                             segment_path(job.target, plan.stream.index, segment.number), on_segment(segment))
 
 
 class _Counted:
-    """Counts the frames of one segment for who watches."""
+    """Counts the frames for who watches."""
 
-    def __init__(self, done: int, total: int, on_frame: OnFrame) -> None:
-        self._done, self._total, self._on_frame = done, total, on_frame
+    def __init__(self, total: int, on_frame: OnFrame) -> None:
+        self._done, self._total, self._on_frame = 0, total, on_frame
+        self.planned = 0
+        """Of the segments so far, as many as their packets: some show nothing."""
 
-    def step(self) -> None:
+    def begin(self, segment: Segment) -> Callable[[], None]:
+        """What counts the frames of a segment."""
+        self._done = self.planned
+        self.planned += segment.frames
+        return self._step
+
+    def _step(self) -> None:
         """One frame more."""
         self._done += 1
         self._on_frame(min(self._done, self._total), self._total)
 
 
-def _finished(plan: StreamPlan, folder: WorkFolder) -> FinishedStream:
+def _finished(plan: StreamPlan, job: Job) -> FinishedStream:
     """A stream with its segments from the first on, up to the first that is missing."""
     paths = []
     for segment in plan.segments:
-        path = folder.segment(plan.stream.index, segment.number)
+        path = segment_path(job.target, plan.stream.index, segment.number)
         if not path.exists():
             break
         paths.append(path)
     return FinishedStream(stream=plan.stream, target=plan.target, segments=paths)
 
 
-def _write_partial(plan: VideoPlan, folder: WorkFolder) -> None:
+def write_partial(plan: VideoPlan) -> None:
     """Write the beginning that is finished, cut where the shortest stream ends."""
-    finished = [_finished(each, folder) for each in plan.streams]
+    finished = [_finished(each, plan.job) for each in plan.streams]
     if not all(each.segments for each in finished):
         _log.info("%s: nothing of it is finished yet.", plan.job.source)
         return
@@ -192,9 +223,10 @@ def _write_partial(plan: VideoPlan, folder: WorkFolder) -> None:
     _log.info("%s holds the first %.1f s. The same command goes on from there.", target, min(ends))
 
 
-def _identity(plan: VideoPlan, setup: Setup) -> RunIdentity:
+def identity_of(plan: VideoPlan, setup: Setup) -> RunIdentity:
+    """What a run makes of a video, in words for those who compare."""
     encodings = tuple(json.dumps(to_builtins(_plain(each.target)), sort_keys=True) for each in plan.streams)
-    versions = {**installed_versions(("srn-deploy", "av")), **av.library_versions}
+    versions = {"srn-deploy": own_version(), **installed_versions(("av",)), **av.library_versions}
     return RunIdentity(source_sha256=plan.scanned.digest, model=setup.backend.spec.to_json(),
                        backend=type(setup.backend).__name__, tiles=str(setup.tiles), guard=str(setup.guard),
                        encodings=encodings, program=json.dumps(versions, sort_keys=True))
@@ -208,7 +240,7 @@ def _plain(target: VideoTarget) -> dict[str, object]:
             "display_matrix": target.display_matrix}
 
 
-def _with_threads(plan: VideoPlan, threads: int) -> VideoPlan:
+def with_threads(plan: VideoPlan, threads: int) -> VideoPlan:
     """The plan with encoders of so many threads, so that they write what those of the first run would have."""
     streams = [replace(each, target=replace(each.target, encoding=replace(each.target.encoding, threads=threads)))
                for each in plan.streams]

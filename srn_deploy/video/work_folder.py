@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import secrets
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +22,8 @@ from srn_deploy.system.held_folder import HeldFolder
 from srn_deploy.video.library import writing
 
 _PLAN = "plan.json"
+
+_REMEDY = "Give the same command as then to go on with it, or delete that folder to begin again."
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +59,63 @@ def work_folder_of(target: Path) -> Path:
     return target.with_name(f".{target.name}.segments")
 
 
+def segment_path(target: Path, stream: int, number: int) -> Path:
+    """Where one segment of a target waits."""
+    return work_folder_of(target) / f"{stream}-{number:06}.segment"
+
+
+def stored_plan(target: Path) -> StoredPlan:
+    """What the folder of a target says of the run that began it; raises OtherVideoRun where it cannot be read."""
+    path = work_folder_of(target) / _PLAN
+    return read_json(path, StoredPlan, lambda reason: _damaged(path, reason))
+
+
+def clear_segments(target: Path) -> None:
+    """Remove the segments of a target, after they were joined."""
+    for path in _segments(target):
+        with suppress(OSError):
+            path.unlink()
+
+
+@contextmanager
+def held_for_workers(target: Path) -> Iterator[None]:
+    """Hold the folder of a target while other processes write its segments, each as a WorkFolder that is shared.
+
+    Raises OtherVideoRun where another process holds it.
+    """
+    folder, held = work_folder_of(target), _hold(target)
+    with writing(target):
+        make_folder(folder)
+        held.acquire()
+    try:
+        sweep(folder)
+        if not _segments(target):
+            with writing(target):
+                (folder / _PLAN).unlink(missing_ok=True)
+        yield
+    finally:
+        _let_go(target, held)
+
+
+def join_work(target: Path, identity: RunIdentity, threads: int) -> int:
+    """Begin to write segments of a target that another process holds for its workers; returns the threads of encoders.
+
+    The first to come says what is made. Raises OtherVideoRun where that is something else.
+    """
+    path, plan = work_folder_of(target) / _PLAN, StoredPlan(identity=identity, threads=threads)
+    own = path.with_name(f"{_PLAN}.{secrets.token_hex(4)}")
+    with writing(target):
+        own.write_text(json.dumps(to_builtins(plan)) + "\n", encoding="utf-8")
+        try:
+            with suppress(FileExistsError):
+                os.link(own, path)  # whole, and by one of them
+        finally:
+            own.unlink()
+    found = stored_plan(target)
+    _compare(target, found.identity, identity)
+    return found.threads
+
+
 class WorkFolder:
     """The folder of one target, held by this process while it is open. Use it as a context manager.
 
@@ -63,8 +125,7 @@ class WorkFolder:
     def __init__(self, target: Path, identity: RunIdentity, threads: int) -> None:
         self._target, self._identity, self.threads = target, identity, threads
         self.path = work_folder_of(target)
-        self._held = HeldFolder(self.path, lambda holder: OtherVideoRun(
-            f"{target} is being written by {holder}.", remedy="Let it finish, or choose another output."))
+        self._held = _hold(target)
 
     def __enter__(self) -> Self:
         with writing(self._target):
@@ -80,44 +141,48 @@ class WorkFolder:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
-        self._held.release()
-        if not self._segments():  # nothing is finished: nothing is left behind
-            shutil.rmtree(self.path, ignore_errors=True)
-
-    def segment(self, stream: int, number: int) -> Path:
-        """The path of one segment."""
-        return self.path / f"{stream}-{number:06}.segment"
+        _let_go(self._target, self._held)
 
     def clear(self) -> None:
         """Remove the segments, after they were joined."""
-        for path in self._segments():
-            with suppress(OSError):
-                path.unlink()
+        clear_segments(self._target)
 
     def _check_identity(self) -> None:
-        if self._segments():
-            found = read_json(self.path / _PLAN, StoredPlan, self._damaged)
-            if found.identity != self._identity:
-                raise self._of_another_run(found.identity)
+        if _segments(self._target):
+            found = stored_plan(self._target)
+            _compare(self._target, found.identity, self._identity)
             self.threads = found.threads
             return
         plan = StoredPlan(identity=self._identity, threads=self.threads)
         with writing(self._target), replacing(self.path / _PLAN) as temporary:
             temporary.write_text(json.dumps(to_builtins(plan)) + "\n", encoding="utf-8")
 
-    def _segments(self) -> list[Path]:
-        return sorted(self.path.glob("[0-9]*.segment"))  # not those that are being written
 
-    def _damaged(self, reason: str) -> OtherVideoRun:
-        return OtherVideoRun(f"{self.path / _PLAN} is damaged: {reason}.", remedy=self._remedy())
+def _hold(target: Path) -> HeldFolder:
+    return HeldFolder(work_folder_of(target), lambda holder: OtherVideoRun(
+        f"{target} is being written by {holder}.", remedy="Let it finish, or choose another output."))
 
-    def _of_another_run(self, found: RunIdentity) -> OtherVideoRun:
-        names = {"source_sha256": "another video", "model": "another model", "backend": "another device or precision",
-                 "tiles": "other tiles", "guard": "another guard", "encodings": "another codec or other options",
-                 "program": "another version of a program"}
-        differing = [told for name, told in names.items() if getattr(found, name) != getattr(self._identity, name)]
-        return OtherVideoRun(f"{self.path} holds {len(self._segments())} finished segments of an earlier run with "
-                             f"{' and '.join(differing)}.", remedy=self._remedy())
 
-    def _remedy(self) -> str:
-        return "Give the same command as then to go on with it, or delete that folder to begin again."
+def _let_go(target: Path, held: HeldFolder) -> None:
+    held.release()
+    if not _segments(target):  # nothing is finished: nothing is left behind
+        shutil.rmtree(work_folder_of(target), ignore_errors=True)
+
+
+def _segments(target: Path) -> list[Path]:
+    return sorted(work_folder_of(target).glob("[0-9]*.segment"))  # not those that are being written
+
+
+def _damaged(path: Path, reason: str) -> OtherVideoRun:
+    return OtherVideoRun(f"{path} is damaged: {reason}.", remedy=_REMEDY)
+
+
+def _compare(target: Path, found: RunIdentity, ours: RunIdentity) -> None:
+    """Raise OtherVideoRun where a folder is that of another run."""
+    names = {"source_sha256": "another video", "model": "another model", "backend": "another device or precision",
+             "tiles": "other tiles", "guard": "another guard", "encodings": "another codec or other options",
+             "program": "another version of a program"}
+    differing = [told for name, told in names.items() if getattr(found, name) != getattr(ours, name)]
+    if differing:
+        raise OtherVideoRun(f"{work_folder_of(target)} holds {len(_segments(target))} finished segments of an earlier "
+                            f"run with {' and '.join(differing)}.", remedy=_REMEDY)

@@ -13,13 +13,15 @@ from typing import BinaryIO
 import numpy as np
 
 from srn_deploy.image.bands.encoding import Encoder, MakeEncoder, Packed, Piece
+from srn_deploy.image.bands.parts import PartFile, packed_in
 from srn_deploy.image.bands.png_stream import PngEncoder
+from srn_deploy.image.bands.source import ColourAndAlpha
 from srn_deploy.image.bands.tiff_stream import TiffEncoder
 from srn_deploy.image.containers import Container
 from srn_deploy.image.effort import Effort
 from srn_deploy.image.files import container_of
 from srn_deploy.image.pixels import Image, Pixels
-from srn_deploy.image.writing import check_writable, stored_metadata, whole_file
+from srn_deploy.image.writing import StoredMetadata, check_writable, stored_metadata, whole_file
 
 ENCODERS = MappingProxyType[Container, MakeEncoder]({Container.PNG: PngEncoder, Container.TIFF: TiffEncoder})
 """The formats that are written by bands."""
@@ -35,6 +37,10 @@ class BandWriter:
         self._current: Future[None] | None = None
         self._waiting: Pixels | None = None
         self._above: Pixels | None = None
+
+    def begin_below(self, row: ColourAndAlpha) -> None:
+        """Say which row (1, W, C) lies above the first that will be written, where it is not the first of the image."""
+        self._above = _samples(row.colour, row.alpha)
 
     def write(self, colour: Pixels, alpha: Pixels | None = None) -> None:
         """Compress and write rows in the background; waits until the rows before them are written.
@@ -81,7 +87,7 @@ class BandWriter:
         while top < len(colour):
             waiting = 0 if self._waiting is None else len(self._waiting)
             stop = top + rows - waiting
-            part = colour[top:stop] if alpha is None else np.concatenate([colour[top:stop], alpha[top:stop]], axis=2)
+            part = _samples(colour[top:stop], None if alpha is None else alpha[top:stop])
             joined = part if self._waiting is None else np.concatenate([self._waiting, part])
             if len(joined) < rows:
                 self._waiting = joined.copy()
@@ -92,6 +98,11 @@ class BandWriter:
             top = stop
 
 
+def _samples(colour: Pixels, alpha: Pixels | None) -> Pixels:
+    """Rows as they are stored."""
+    return colour if alpha is None else np.concatenate([colour, alpha], axis=2)
+
+
 @contextmanager
 def writing_bands(path: Path, image: Image, threads: int, effort: Effort = Effort.NORMAL) -> Iterator[BandWriter]:
     """Yield a writer of the image's rows; the file appears when the block ends, whole or not at all.
@@ -100,15 +111,56 @@ def writing_bands(path: Path, image: Image, threads: int, effort: Effort = Effor
     that compress. effort: of PNG. At most two bands are held: one that is being written and the one that is being
     made. Raises UnwritableImage and UnsupportedImage as `check_writable` does, and where the system refuses to write.
     """
-    check_writable(path, height=image.height, width=image.width, has_alpha=image.alpha is not None,
-                   bits=8 * image.pixels.itemsize)
-    stored = stored_metadata(path, image)
-    encoder = ENCODERS[container_of(path)](image, stored.own, effort)
-    with whole_file(path, stored) as temporary, temporary.open("wb") as file:
-        encoder.begin(file)
+    with _begun(path, image, effort) as (encoder, file):
         writer = BandWriter(encoder, file, threads)
         try:
             yield writer
             writer.finish()
         finally:
             writer.close()
+
+
+@contextmanager
+def _begun(path: Path, image: Image, effort: Effort) -> Iterator[tuple[Encoder, BinaryIO]]:
+    """A file whose pixels come next; see `writing_bands`."""
+    check_writable(path, height=image.height, width=image.width, has_alpha=image.alpha is not None,
+                   bits=8 * image.pixels.itemsize)
+    stored = stored_metadata(path, image)
+    encoder = encoder_for(path, image, effort)
+    with whole_file(path, stored) as temporary, temporary.open("wb") as file:
+        encoder.begin(file)
+        yield encoder, file
+
+
+def encoder_for(path: Path, image: Image, effort: Effort = Effort.NORMAL) -> Encoder:
+    """What compresses and stores the pieces of an image in a file of this path; arguments as for `writing_bands`."""
+    return ENCODERS[container_of(path)](image, stored_metadata(path, image).own, effort)
+
+
+@contextmanager
+def writing_part(path: Path, encoder: Encoder, threads: int) -> Iterator[tuple[BandWriter, PartFile]]:
+    """Yield a writer of some pieces of an image, which appear at `path` when the block ends, whole or not at all.
+
+    encoder: of the image. The rows that are written begin where a piece does, and end where one ends or the image
+    does. What the PartFile is told is stored with them. Raises UnwritableImage where the system refuses to write.
+    """
+    part = PartFile(encoder)
+    with whole_file(path, StoredMetadata((), b"", ())) as temporary, temporary.open("wb") as file:
+        writer = BandWriter(part, file, threads)
+        try:
+            yield writer, part
+            writer.finish()
+        finally:
+            writer.close()
+
+
+def join_parts(path: Path, image: Image, parts: Iterable[Path], effort: Effort = Effort.NORMAL) -> None:
+    """Write an image from its parts, from top to bottom, with the bytes that `writing_bands` gives.
+
+    Nothing is compressed again. Raises UnwritableImage where a part is damaged, and as `writing_bands` does.
+    """
+    with _begun(path, image, effort) as (encoder, file):
+        for part in parts:
+            for packed in packed_in(part):
+                encoder.add(file, packed)
+        encoder.end(file)
