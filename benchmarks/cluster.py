@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Read the arguments, measure, write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--picture", type=Path, help=f"default: {EXAMPLE_PICTURE} of the real data")
-    parser.add_argument("--pictures", type=int, default=96, help="in one pass")
+    parser.add_argument("--pictures", type=int, default=160, help="in one pass")
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--records", type=Path, default=RECORDS, help="folder of the record")

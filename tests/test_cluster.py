@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,16 +21,15 @@ from click.testing import CliRunner
 from srn_deploy.cli import main
 from srn_deploy.cluster import ClusterWork, RayOptions, connection, upscale_files
 from srn_deploy.cluster.reports import Assignment, UnitReport, read_report
-from srn_deploy.cluster.run import MOST_IN_BATCH, batches_of
-from srn_deploy.cluster.worker import REPORT, SOURCE, TARGET, UNIT, UpscaleWorker
-from srn_deploy.errors import ClusterUnreachable, MissingPackage, OptionError, WorkerFailed
+from srn_deploy.cluster.worker import PART, REPORT, SOURCE, TARGET, UNIT, UpscaleWorker
+from srn_deploy.errors import ClusterUnreachable, MissingPackage, OptionError, SrnDeployError, WorkerFailed
 from srn_deploy.image import Image, write_image
 from srn_deploy.inference.file_options import FileOptions
 from srn_deploy.inference.jobs import Outcome
 from srn_deploy.inference.ledger import Ledger
 from srn_deploy.inference.plan import Job, plan_jobs
 from srn_deploy.inference.result_options import AS_UPSCALED
-from srn_deploy.system.installed import installed_versions
+from srn_deploy.system.installed import own_version
 from tests.clips import Clip, make_clip
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray: pip install '.[ray]'")
@@ -41,16 +41,15 @@ def pictures(folder: Path, count: int) -> None:
 
 
 def assigned(out: Path, run: str, **changes: Any) -> Assignment:
-    version = installed_versions(("srn-deploy",))["srn-deploy"]
-    told = Assignment(version=version, run=run, out=out, is_single=False, wanted=AS_UPSCALED, pixels=100, cpus=1,
+    told = Assignment(version=own_version(), run=run, out=out, is_single=False, wanted=AS_UPSCALED, pixels=100, cpus=1,
                       work=ClusterWork(device="cpu"), files=FileOptions())
     return replace(told, **changes)
 
 
-def answers(worker: UpscaleWorker, jobs: list[Job]) -> list[UnitReport]:
-    """What a worker answers to one batch, in its order."""
+def answers(worker: UpscaleWorker, jobs: list[Job], parts: Sequence[str] = ()) -> list[UnitReport]:
+    """What a worker answers to one batch, in its order; parts: those of one file, of which `jobs` is as many times."""
     rows = {UNIT: np.arange(len(jobs)), SOURCE: [os.fsencode(job.source) for job in jobs],
-            TARGET: [os.fsencode(job.target) for job in jobs]}
+            TARGET: [os.fsencode(job.target) for job in jobs], PART: list(parts or [""] * len(jobs))}
     told = worker(rows)
     assert told[UNIT] == sorted(told[UNIT])
     return [read_report(text) for text in told[REPORT]]
@@ -173,16 +172,6 @@ def test_the_workers_of_a_machine_divide_its_memory(
         assert UpscaleWorker(told)._memory() == taken
 
 
-def test_videos_are_handed_out_one_by_one_and_images_in_batches_that_all_workers_share(tmp_path: Path) -> None:
-    jobs = [Job(source=Path(f"{number}.{'mkv' if number % 10 == 0 else 'png'}"), target=Path("x"))
-            for number in range(1000)]
-    for workers in (1, 7, 5000):
-        batches = list(batches_of(jobs, workers))
-        assert sorted(number for batch in batches for number in batch) == list(range(1000))
-        assert all(len(batch) == 1 for batch in batches if batch[0] % 10 == 0)
-        assert max(map(len, batches)) == {1: MOST_IN_BATCH, 7: MOST_IN_BATCH, 5000: 1}[workers]
-
-
 def test_a_report_that_is_none_is_an_error_of_the_worker() -> None:
     with pytest.raises(WorkerFailed, match="not understood"):
         read_report("{")
@@ -247,6 +236,31 @@ def test_a_cluster_that_does_not_answer_is_an_error_in_bounded_time(
     assert "ray status" in caught.value.remedy
     assert time.monotonic() - began < 60
     assert list((tmp_path / "out").glob("*.png")) == []
+
+
+@needs_ray
+@pytest.mark.parametrize(("named", "error", "said"), [
+    ("ray://127.0.0.1:10001", OptionError, "RAY_ADDRESS: ray://127.0.0.1:10001 is an address for Ray Client"),
+    ("nowhere", OptionError, "RAY_ADDRESS: 'nowhere' is no address"),
+    ("127.0.0.1:1", ClusterUnreachable, "No Ray cluster answers at 127.0.0.1:1")])
+def test_what_ray_address_names_is_checked_like_the_option(
+        named: str, error: type[SrnDeployError], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", named)
+    pictures(tmp_path / "in", 1)
+    with pytest.raises(error, match=re.escape(said)):
+        list(upscale_files(tmp_path / "in", tmp_path / "out", RayOptions(address="auto")))
+
+
+@needs_ray
+def test_a_cluster_of_this_machine_that_ended_without_saying_so_is_an_error_in_bounded_time(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray._private.utils
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray._private.utils, "read_ray_address", lambda: "127.0.0.1:1")
+    pictures(tmp_path / "in", 1)
+    with pytest.raises(ClusterUnreachable, match=r"No Ray cluster answers at 127\.0\.0\.1:1"):
+        list(upscale_files(tmp_path / "in", tmp_path / "out", RayOptions(address="auto")))
 
 
 @needs_ray

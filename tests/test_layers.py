@@ -59,7 +59,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
                      "int8_graph", "export"),
     "tuning": ("choice", "opening"),
     "serving": ("address contract options", "bare_models client model_config served", "remote repository server_model"),
-    "cluster": ("options", "connection reports", "worker", "run"),
+    "cluster": ("openings options parts", "connection joining reports units", "worker", "run"),
     "benchmark": ("environment inputs results summary tables", "candidates machine records",
                   "comparison evaluation_record paper steady_page tuning_work ways", "tuning_images",
                   "figure paper_page paper_protocol steady_state tuning"),

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from srn_deploy.cluster.options import AUTO, LOCAL, RayOptions, need_ray_packages
-from srn_deploy.errors import ClusterUnreachable
+from srn_deploy.cluster.options import AUTO, LOCAL, RayOptions, checked_address, need_ray_packages
+from srn_deploy.errors import ClusterUnreachable, OptionError
 from srn_deploy.system.quiet import quiet, quiet_stderr
 from srn_deploy.system.threads import usable_cores
 
@@ -25,6 +25,9 @@ OBJECT_STORE_BYTES = 128 * 2**20
 
 MOST_CPUS = 8
 """Threads of a worker by default: networks for small images gain little from more, and decoding needs none."""
+
+POLL_S = 0.5
+"""Between two looks whether batches are done."""
 
 _HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes.fromhex("000000040000000000")
 """RFC 9113, section 3.4: the words, and an empty frame of settings."""
@@ -65,17 +68,31 @@ def connected(options: RayOptions) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    address = options.address
-    if address == AUTO:
-        address = os.environ.get("RAY_ADDRESS", AUTO)
+    address = _named_elsewhere() if options.address == AUTO else options.address
     if address not in (LOCAL, AUTO):
         _check_answers(address)
-    with _messages_in_our_log():
+    with _messages_in_our_log(), _polled_less():
         _start_or_connect(address)
         try:
             yield
         finally:
             ray.shutdown()
+
+
+def _named_elsewhere() -> str:
+    """The address that RAY_ADDRESS names, else that of the cluster this machine belongs to; `auto` where neither says.
+
+    Ray itself would try for minutes to reach a cluster that has ended without saying so.
+    """
+    if named := os.environ.get("RAY_ADDRESS"):
+        try:
+            return checked_address(named)
+        except OptionError as error:
+            raise OptionError(f"RAY_ADDRESS: {error.message}", remedy=error.remedy) from error
+    import ray
+
+    read = getattr(ray._private.utils, "read_ray_address", None)  # nothing public tells it
+    return (read() if read else None) or AUTO
 
 
 @contextmanager
@@ -103,6 +120,26 @@ def _messages_in_our_log() -> Iterator[None]:
         yield
     finally:
         setattr(module, name, original)
+
+
+@contextmanager
+def _polled_less() -> Iterator[None]:
+    """Let Ray Data look less often than ten times a second whether a batch is done: it takes 4 % of a core to look.
+
+    It has no setting for it; where a later version has no such number, it looks as often as it does.
+    """
+    from ray.data._internal.execution import streaming_executor_state
+
+    name = "WAIT_FOR_TASK_COMPLETION_TIMEOUT_S"
+    original = getattr(streaming_executor_state, name, None)
+    if original is None:
+        yield
+        return
+    setattr(streaming_executor_state, name, POLL_S)
+    try:
+        yield
+    finally:
+        setattr(streaming_executor_state, name, original)
 
 
 def _start_or_connect(address: str) -> None:

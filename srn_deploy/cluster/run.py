@@ -8,39 +8,39 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import chain, islice
-from math import ceil
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from srn_deploy.cluster.connection import WorkerShape, connected, worker_shape
+from srn_deploy.cluster.joining import DividedFiles, HowToJoin
+from srn_deploy.cluster.openings import forget_openings, openings_folder
 from srn_deploy.cluster.options import ClusterWork, RayOptions, need_ray_packages
+from srn_deploy.cluster.parts import MOST_ATTEMPTS
 from srn_deploy.cluster.reports import Assignment, read_report
-from srn_deploy.cluster.worker import REPORT, SOURCE, TARGET, UNIT, UpscaleWorker
-from srn_deploy.errors import UnsuitableWorker, WorkerFailed
-from srn_deploy.inference.file_options import FileKeywords, FileOptions
+from srn_deploy.cluster.units import WorkUnit, batches_of, divided
+from srn_deploy.cluster.worker import PART, REPORT, SOURCE, TARGET, UNIT, UpscaleWorker
+from srn_deploy.errors import OptionError, UnsuitableWorker, WorkerFailed
+from srn_deploy.inference.file_options import FileKeywords, FileOptions, refuse_ledger
 from srn_deploy.inference.jobs import Outcome, clear_leftovers
 from srn_deploy.inference.ledger import Ledger
 from srn_deploy.inference.plan import Job, PixelCounts, plan_jobs
-from srn_deploy.inference.result_options import AS_UPSCALED
 from srn_deploy.inference.shards import is_single
 from srn_deploy.inference.video_names import is_video_name
 from srn_deploy.system.arguments import as_path, check_kind
-from srn_deploy.system.installed import installed_versions
+from srn_deploy.system.installed import own_version
 from srn_deploy.system.quiet import quiet
 from srn_deploy.video.files import need_video_packages
+from srn_deploy.video.options import VideoOptions
 
 if TYPE_CHECKING:
     from ray.data import Dataset
 
-MOST_IN_BATCH = 32
-"""Images that a worker is given at once: enough for the next to be decoded while the network runs."""
-
-BATCHES_OF_WORKER = 4
-"""At least, so that the last batches of slow and fast workers end at about the same time."""
-
 MOST_PIXELS = 10**9
 """Of the images that are looked at for `auto` to choose by the work ahead."""
+
+FEWEST_RESTARTS, MOST_RESTARTS = 20, 1000
+"""Of the process of a worker, whatever ends it: one that ends at once each time is not started without end."""
 
 _CAUSE = re.compile(r"^\w[\w.]*(?:Error|Exception|Exit): .+$", re.M)
 """The first in a chain of tracebacks is where it began."""
@@ -62,9 +62,12 @@ def upscale_files(source: str | Path | Iterable[str | Path], target: str | Path,
 
     Files are claimed in the ledger of the output, as `Upscaler.ledger` has it, so that what is finished is not done
     again: by a worker that takes over from one that died, by another run, or by the next one. A file during which
-    processes end again and again has an outcome with WorkerFailed. Raises MissingPackage without Ray, while it runs
-    ClusterUnreachable, and the error of a worker that can do no file: it cannot open the model, UnsuitableWorker where
-    it has another version, OtherRun and DamagedLedger.
+    processes end again and again has an outcome with WorkerFailed. A file that is large beside the others is divided
+    among workers, by segments of a video or bands of an image, and joined by this process.
+
+    Raises OptionError for jobs that do not all want the same, and for a ledger; MissingPackage without Ray; while it
+    runs ClusterUnreachable, WorkerFailed where processes end while they open the model, and the error of a worker that
+    can do no file: it cannot open the model, UnsuitableWorker where it has another version, OtherRun and DamagedLedger.
     """
     return upscale_jobs(plan_jobs(source, target, suffix), target, ray, work, **options)
 
@@ -78,7 +81,11 @@ def upscale_jobs(planned: Iterable[Job], target: str | Path, ray: RayOptions | N
         check_kind(job, Job, "A job", remedy="Give what plan_jobs returned.")
     check_kind(ray, RayOptions, "ray", remedy="Give a RayOptions(address=...).")
     check_kind(work, ClusterWork, "work", remedy="Give a ClusterWork(model=...).")
+    if len({job.wanted for job in jobs}) > 1:
+        raise OptionError("The jobs of a run on a cluster all want the same size, frame and times.",
+                          remedy="Give those that want the same in one call each.")
     files = FileOptions(**options)
+    refuse_ledger(files, "On a Ray cluster")
     need_ray_packages()
     if any(is_video_name(job.source) for job in jobs):
         need_video_packages()
@@ -90,26 +97,56 @@ def _run(jobs: Sequence[Job], out: Path, ray: RayOptions, work: ClusterWork, fil
         return
     places = [replace(job, source=job.source.absolute(), target=job.target.absolute()) for job in jobs]
     single = is_single(places, out)
-    with Ledger(out, None, is_single=single) as ledger, connected(ray):
+    how = HowToJoin(files=files, video=work.video or VideoOptions(), ledger=Ledger(out, None, is_single=single))
+    with how.ledger as ledger, connected(ray):
         _clear_leftovers(jobs, ledger)
         shape = worker_shape(ray, may_use_gpu=work.device in ("auto", "cuda"))
         _log.info("%d worker%s on Ray, each with %d CPU thread%s%s.", shape.workers, "s"[shape.workers == 1:],
                   shape.cpus, "s"[shape.cpus == 1:], " and a GPU" if shape.gpus else "")
         assignment = Assignment(
-            version=installed_versions(("srn-deploy",)).get("srn-deploy", ""), run=ledger.run, out=out,
-            is_single=single, wanted=jobs[0].wanted if jobs else AS_UPSCALED, work=_with_place(work), files=files,
-            pixels=_pixels(places), cpus=shape.cpus)
-        with _answers(_dataset(places, assignment, shape)) as rows:
-            for row in rows:
-                report = read_report(row[REPORT])
-                if report.error is not None and report.ends_run:
-                    raise report.error.as_error()
-                outcome = report.outcome(jobs[row[UNIT]])
-                for sentence in (*outcome.losses, *outcome.findings):
-                    _log.warning("%s%s", "" if str(outcome.job.source) in sentence else f"{outcome.job.source}: ",
-                                 sentence)
-                yield outcome
+            version=own_version(), run=ledger.run, out=out, is_single=single, wanted=jobs[0].wanted,
+            work=_with_place(work), files=files, cpus=shape.cpus,
+            pixels=_pixels(places) if work.device == "auto" else 0)
+        names = divided(places, shape.workers, max_megapixels=files.max_megapixels)
+        with DividedFiles(places, names, how) as shared:
+            try:
+                yield from map(_logged, _outcomes(jobs, places, shared, assignment, shape))
+            except KeyboardInterrupt:
+                if how.video.keep_partial:
+                    shared.write_beginnings()
+                raise
+            finally:
+                forget_openings(openings_folder(ledger.folder, ledger.run))
         _clear_leftovers(jobs, ledger)  # of processes that ended in this run
+
+
+def _outcomes(jobs: Sequence[Job], places: Sequence[Job], shared: DividedFiles, assignment: Assignment,
+              shape: WorkerShape) -> Iterator[Outcome]:
+    """What became of each job; places: the same with whole paths."""
+    settled = set[int]()
+    for number, outcome in shared.begin():
+        settled.add(number)
+        yield replace(outcome, job=jobs[number])
+    batches = list(batches_of(places, shape.workers, {**shared.names, **dict.fromkeys(settled, ())}))
+    if not batches:
+        return
+    units = [unit for batch in batches for unit in batch]
+    with _answers(_dataset(places, batches, assignment, shape)) as rows:
+        for row in rows:
+            report, unit = read_report(row[REPORT]), units[row[UNIT]]
+            if report.error is not None and report.ends_run:
+                raise report.error.as_error()
+            if not unit.part:
+                yield report.outcome(jobs[unit.job])
+            elif ended := shared.end_part(unit.job, unit.part, report.outcome(jobs[unit.job]).error):
+                yield replace(ended, job=jobs[unit.job])
+
+
+def _logged(outcome: Outcome) -> Outcome:
+    """The same; what was lost and found is logged."""
+    for sentence in (*outcome.losses, *outcome.findings):
+        _log.warning("%s%s", "" if str(outcome.job.source) in sentence else f"{outcome.job.source}: ", sentence)
+    return outcome
 
 
 def _clear_leftovers(jobs: Sequence[Job], ledger: Ledger) -> None:
@@ -138,31 +175,27 @@ def _pixels(jobs: Sequence[Job]) -> int:
     return total
 
 
-def batches_of(jobs: Sequence[Job], workers: int) -> Iterator[list[int]]:
-    """The numbers of the jobs as they are handed out: each video alone, and images by the batch."""
-    most = max(1, min(MOST_IN_BATCH, ceil(len(jobs) / (workers * BATCHES_OF_WORKER))))
-    yield from ([number] for number, job in enumerate(jobs) if is_video_name(job.source))
-    images = iter([number for number, job in enumerate(jobs) if not is_video_name(job.source)])
-    while batch := list(islice(images, most)):
-        yield batch
-
-
-def _dataset(jobs: Sequence[Job], assignment: Assignment, shape: WorkerShape) -> Dataset:
-    """Rows of paths, a block for each batch, through the workers."""
+def _dataset(jobs: Sequence[Job], batches: Sequence[Sequence[WorkUnit]], assignment: Assignment,
+             shape: WorkerShape) -> Dataset:
+    """Rows of paths and names, a block for each batch, through the workers."""
     import pyarrow
     import ray
 
-    tables = [pyarrow.table({
-        UNIT: pyarrow.array(batch, pyarrow.int64()),
-        SOURCE: pyarrow.array([os.fsencode(jobs[number].source) for number in batch], pyarrow.binary()),
-        TARGET: pyarrow.array([os.fsencode(jobs[number].target) for number in batch], pyarrow.binary())})
-        for batch in batches_of(jobs, shape.workers)]
+    tables, first = [], 0
+    for batch in batches:
+        tables.append(pyarrow.table({
+            UNIT: pyarrow.array(range(first, first + len(batch)), pyarrow.int64()),
+            SOURCE: pyarrow.array([os.fsencode(jobs[unit.job].source) for unit in batch], pyarrow.binary()),
+            TARGET: pyarrow.array([os.fsencode(jobs[unit.job].target) for unit in batch], pyarrow.binary()),
+            PART: pyarrow.array([unit.part for unit in batch], pyarrow.string())}))
+        first += len(batch)
     with quiet("ray.data"):  # its defaults warn of themselves
         rows = ray.data.from_arrow(tables)
         rows.context.enable_progress_bars = False
         return rows.map_batches(
             UpscaleWorker, batch_size=None, fn_constructor_args=(assignment,), num_cpus=shape.cpus,
-            num_gpus=shape.gpus, compute=ray.data.ActorPoolStrategy(size=min(shape.workers, len(tables))))
+            num_gpus=shape.gpus, max_restarts=min(FEWEST_RESTARTS + MOST_ATTEMPTS * first, MOST_RESTARTS),
+            compute=ray.data.ActorPoolStrategy(size=min(shape.workers, len(tables))))
 
 
 @contextmanager

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from srn_deploy.api import Upscaler, load_as
+from srn_deploy.cluster.openings import noted_opening, openings_folder
+from srn_deploy.cluster.parts import MOST_ATTEMPTS, HowToMake, PartsOfFiles
 from srn_deploy.cluster.reports import (
     Assignment,
     ToldError,
@@ -18,19 +21,16 @@ from srn_deploy.cluster.reports import (
 )
 from srn_deploy.errors import SrnDeployError, UnsuitableWorker, WorkerFailed
 from srn_deploy.inference.jobs import Outcome
-from srn_deploy.inference.ledger import Ledger, Standing
+from srn_deploy.inference.ledger import Ledger, Standing, ledger_folder
 from srn_deploy.inference.plan import Job
 from srn_deploy.inference.shared_run import identity_of
 from srn_deploy.open_model import OpenRequest
-from srn_deploy.system.installed import installed_versions
+from srn_deploy.system.installed import own_version
 from srn_deploy.system.threads import cpu_threads, usable_cores
 from srn_deploy.video.options import VideoOptions
 
-UNIT, SOURCE, TARGET, REPORT = "unit", "source", "target", "report"
+UNIT, SOURCE, TARGET, PART, REPORT = "unit", "source", "target", "part", "report"
 """Columns of the rows."""
-
-MOST_ATTEMPTS = 3
-"""A file during which so many processes ended is not tried again."""
 
 
 class UpscaleWorker:
@@ -41,26 +41,33 @@ class UpscaleWorker:
         self._open = ExitStack()
         self._refusal: SrnDeployError | None = None
         self._threads = cpu_threads(assignment.cpus)  # Ray sets OMP_NUM_THREADS, to one where no CPU is asked for
+        folder = openings_folder(ledger_folder(assignment.out, is_single=assignment.is_single), assignment.run)
         try:
-            self._upscaler, self._ledger = self._opened()
+            with noted_opening(folder, _lasting_name()):
+                self._upscaler, self._ledger = self._opened()
         except SrnDeployError as error:
             self._open.close()
             self._refusal = error
+        else:
+            self._parts = PartsOfFiles(HowToMake(
+                setup=self._upscaler.setup, files=assignment.files, video=assignment.work.video or VideoOptions(),
+                ledger=self._ledger))
 
     def __call__(self, rows: Mapping[str, Any]) -> dict[str, list[Any]]:
-        """rows: columns `unit` (a number), `source` and `target` (paths as bytes). Returns `unit` and `report`."""
+        """rows: columns `unit` (a number), `source` and `target` (paths as bytes) and `part`, names of parts of one
+        file, or empty. Returns `unit` and `report`."""
         jobs = [Job(source=Path(os.fsdecode(source)), target=Path(os.fsdecode(target)),
                     wanted=self._assignment.wanted)
                 for source, target in zip(rows[SOURCE], rows[TARGET], strict=True)]
-        units = [int(unit) for unit in rows[UNIT]]
+        keys = [(job.target, str(part)) for job, part in zip(jobs, rows[PART], strict=True)]
         reports = {}
         try:
-            for outcome in self._outcomes(jobs):
-                reports[outcome.job.target] = UnitReport.of(outcome)
+            for key, outcome in self._outcomes(jobs, [part for _, part in keys]):
+                reports[key] = UnitReport.of(outcome)
         except SrnDeployError as error:  # of no file alone
-            reports[jobs[-1].target] = UnitReport(error=ToldError.of(on_this_machine(error)), ends_run=True)
-        done = [(unit, reports[job.target].to_json()) for unit, job in zip(units, jobs, strict=True)
-                if job.target in reports]  # a full disk ends a batch early
+            reports[keys[-1]] = UnitReport(error=ToldError.of(on_this_machine(error)), ends_run=True)
+        done = [(int(unit), reports[key].to_json()) for unit, key in zip(rows[UNIT], keys, strict=True)
+                if key in reports]  # a full disk ends a batch early
         return {UNIT: [unit for unit, _ in done], REPORT: [report for _, report in done]}
 
     def close(self) -> None:
@@ -69,9 +76,9 @@ class UpscaleWorker:
 
     def _opened(self) -> tuple[Upscaler, Ledger]:
         given = self._assignment
-        here = installed_versions(("srn-deploy",)).get("srn-deploy", "")
+        here = own_version()
         if here != given.version:
-            raise UnsuitableWorker(f"srn-deploy is there in version {here or 'unknown'}, and the run was started by "
+            raise UnsuitableWorker(f"srn-deploy is there in version {here}, and the run was started by "
                                    f"version {given.version}.",
                                    remedy="Install the same version on every machine; what is finished stays.")
         work = given.work
@@ -84,11 +91,18 @@ class UpscaleWorker:
         ledger = Ledger(given.out, identity, is_single=given.is_single, member_of=given.run)
         return upscaler, self._open.enter_context(ledger)
 
-    def _outcomes(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
-        """Files during which a process of this run ended come last and one by one, so that one of them alone is
-        counted when it happens again."""
+    def _outcomes(self, jobs: Sequence[Job], parts: Sequence[str]) -> Iterator[tuple[tuple[Path, str], Outcome]]:
+        """What became of the rows, each with its target and its part."""
         if self._refusal is not None:
             raise self._refusal
+        if parts[0]:
+            yield from (((jobs[0].target, part), outcome) for part, outcome in self._parts.made(jobs[0], parts))
+        else:
+            yield from (((outcome.job.target, ""), outcome) for outcome in self._whole(jobs))
+
+    def _whole(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+        """Files during which a process of this run ended come last and one by one, so that one of them alone is
+        counted when it happens again."""
         attempts = {job: self._ledger.attempts(job) for job in jobs}
         yield from self._upscaled([job for job in jobs if not attempts[job]])
         for job in jobs:
@@ -121,3 +135,10 @@ class UpscaleWorker:
         if files.memory is not None or (most := files.most_bytes()) is None:
             return files.memory
         return max(1, most // max(1, usable_cores() // self._assignment.cpus))
+
+
+def _lasting_name() -> str:
+    """Of this worker, also after Ray has started its process again; empty where it does not run on Ray."""
+    if (ray := sys.modules.get("ray")) is None or not ray.is_initialized():
+        return ""
+    return str(ray.get_runtime_context().get_actor_id() or "")
