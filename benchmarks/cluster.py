@@ -18,6 +18,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.inputs import EXAMPLE_PICTURE, RECORDS, data_path
+from benchmarks.whole_runs import finish
 from srn_deploy import cpu_threads, load
 from srn_deploy.benchmark.environment import current_environment
 from srn_deploy.benchmark.records import Record
@@ -70,7 +71,7 @@ def measured(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         for which in sorted(runs, reverse=bool(number % 2)):
             out = folder / which
             began = time.time()
-            _all(runs[which](plan_jobs(folder / "in", out), out, options.threads))
+            finish(runs[which](plan_jobs(folder / "in", out), out, options.threads))
             rate, first = rate_of(out)
             rates[which].append(rate)
             starts[which].append(first - began)
@@ -96,13 +97,6 @@ def rate_of(out: Path) -> tuple[float, float]:
     """Pictures per second from the first result to the last, by the times of the files; and when the first came."""
     times = sorted(path.stat().st_mtime_ns / 1e9 for path in out.glob("*.png"))
     return (len(times) - 1) / (times[-1] - times[0]), times[0]
-
-
-def _all(outcomes: Iterable[Outcome]) -> None:
-    """Raise what a picture failed with: a failure must not count as a fast one."""
-    for outcome in outcomes:
-        if outcome.error is not None:
-            raise outcome.error
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.inputs import EXAMPLE_PICTURE, RECORDS, data_path
+from benchmarks.whole_runs import finish
 from srn_deploy.benchmark.environment import current_environment
 from srn_deploy.benchmark.records import Record
 from srn_deploy.benchmark.summary import doubts
@@ -140,10 +141,8 @@ def _codecs(job: Job, result: Image) -> None:
 
 
 def run_all(jobs: Sequence[Job], setup: Setup, on_times: Callable[[StageTimes], None] = lambda times: None) -> None:
-    """Raise what a picture failed with: a failure must not count as a fast one."""
-    for outcome in run_jobs(jobs, setup, FileOptions(jobs=setup.threads), on_times):
-        if outcome.error is not None:
-            raise outcome.error
+    """Run jobs to the end on the threads of the setup."""
+    finish(run_jobs(jobs, setup, FileOptions(jobs=setup.threads), on_times))
 
 
 def _compared(name: str, alone: Callable[[], None], whole: Callable[[], None], count: int,

@@ -99,7 +99,7 @@ def _run(jobs: Sequence[Job], out: Path, ray: RayOptions, work: ClusterWork, fil
     single = is_single(places, out)
     how = HowToJoin(files=files, video=work.video or VideoOptions(), ledger=Ledger(out, None, is_single=single))
     with how.ledger as ledger, connected(ray):
-        _clear_leftovers(jobs, ledger)
+        clear_leftovers(jobs, ledger)
         shape = worker_shape(ray, may_use_gpu=work.device in ("auto", "cuda"))
         _log.info("%d worker%s on Ray, each with %d CPU thread%s%s.", shape.workers, "s"[shape.workers == 1:],
                   shape.cpus, "s"[shape.cpus == 1:], " and a GPU" if shape.gpus else "")
@@ -117,7 +117,7 @@ def _run(jobs: Sequence[Job], out: Path, ray: RayOptions, work: ClusterWork, fil
                 raise
             finally:
                 forget_openings(openings_folder(ledger.folder, ledger.run))
-        _clear_leftovers(jobs, ledger)  # of processes that ended in this run
+        clear_leftovers(jobs, ledger)  # of processes that ended in this run
 
 
 def _outcomes(jobs: Sequence[Job], places: Sequence[Job], shared: DividedFiles, assignment: Assignment,
@@ -147,11 +147,6 @@ def _logged(outcome: Outcome) -> Outcome:
     for sentence in (*outcome.losses, *outcome.findings):
         _log.warning("%s%s", "" if str(outcome.job.source) in sentence else f"{outcome.job.source}: ", sentence)
     return outcome
-
-
-def _clear_leftovers(jobs: Sequence[Job], ledger: Ledger) -> None:
-    if ledger.is_alone():  # where a disk has no locks, files that others write look like leftovers
-        clear_leftovers(jobs)
 
 
 def _with_place(work: ClusterWork) -> ClusterWork:

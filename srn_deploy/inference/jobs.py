@@ -31,7 +31,7 @@ from srn_deploy.inference.file_results import (
     warn_of_losses,
 )
 from srn_deploy.inference.large_results import check_memory_for_whole
-from srn_deploy.inference.ledger import UnitState
+from srn_deploy.inference.ledger import Ledger, UnitState
 from srn_deploy.inference.memory_budget import MemoryBudget
 from srn_deploy.inference.memory_needs import bytes_by_bands, bytes_on_the_way, check_memory_for_bands
 from srn_deploy.inference.pipeline import Pipeline
@@ -79,8 +79,14 @@ def formats_without_effort(jobs: Iterable[Job], quality: int | None = None) -> t
     return tuple(sorted(formats - (WITH_EFFORT if quality is None else WITH_EFFORT - WITH_QUALITY)))
 
 
-def clear_leftovers(jobs: Iterable[Job]) -> None:
-    """Remove half-written files of killed runs from the target folders; files of a run in progress stay."""
+def clear_leftovers(jobs: Iterable[Job], ledger: Ledger | None = None) -> None:
+    """Remove half-written files of killed runs from the target folders; files of a run in progress stay.
+
+    ledger: of an output that runs share. While others run, all stays: where a disk has no locks, theirs look like
+    leftovers.
+    """
+    if ledger is not None and not ledger.is_alone():
+        return
     for folder in {Path(os.path.realpath(job.target)).parent for job in jobs}:
         sweep(folder)
 
@@ -107,8 +113,7 @@ def run_jobs(jobs: Iterable[Job], setup: Setup, options: FileOptions | None = No
     killed runs are removed first. On a full disk the run ends early: images that were not started have no outcome.
     """
     jobs, chosen = list(jobs), options or FileOptions()
-    if chosen.ledger is None or chosen.ledger.is_alone():  # where a disk has no locks, theirs look like leftovers
-        clear_leftovers(jobs)
+    clear_leftovers(jobs, chosen.ledger)
     memory = MemoryBudget(chosen.most_bytes())
     stages = _Files(setup, chosen, memory).stages()
     if chosen.ledger is not None:
