@@ -13,6 +13,7 @@ from hypothesis import settings
 
 from srn_deploy.backends.first_run import run_without_trial
 from srn_deploy.system.cuda_driver import why_no_gpu
+from tests.optional import TORCH
 from tests.run_folder import make_run_folder, run_folder
 from tests.shared_exports import share_exports
 
@@ -59,7 +60,7 @@ def run_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.Log
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """PyTorch on one thread, which tiny networks are fastest with."""
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason=TORCH)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -6,6 +6,7 @@ Nothing is installed. What is installed already is kept where it fits, so that l
 from __future__ import annotations
 
 import configparser
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,9 @@ gigabytes. Beside its own libraries it requires nothing."""
 
 CONTRADICTION = ("ResolutionImpossible", "conflicting dependencies")
 """What pip says of requirements that cannot be met together."""
+
+NO_SUCH_VERSION = re.compile(r"satisfies the requirement (.+) \(from versions: (?!none\)).*\)")
+"""What pip says of a version that is in none of its indexes, where others are. Without any it may be the network."""
 
 
 def requirements() -> list[str]:
@@ -39,12 +43,17 @@ def resolved(wanted: list[str], *options: str) -> subprocess.CompletedProcess[st
 
 
 def verdict(done: subprocess.CompletedProcess[str]) -> tuple[int, str]:
-    """The exit code of the check, and its sentence: it fails for a contradiction alone, not for a missing network."""
+    """The exit code of the check, and its sentence.
+
+    It fails for a contradiction and for a version that does not exist, not for a missing network.
+    """
     if done.returncode == 0:
         return 0, "All extras fit into one environment."
     if any(words in done.stderr for words in CONTRADICTION):
         why = done.stdout.partition("The conflict is caused by:")[2].strip()
         return 1, f"The extras do not fit into one environment:\n{why}\n{done.stderr}"
+    if absent := NO_SUCH_VERSION.search(done.stderr):
+        return 1, f"There is no version of {absent[1]}:\n{done.stderr[-2000:]}"
     return 0, f"Whether all extras fit into one environment could not be checked:\n{done.stderr[-2000:]}"
 
 

@@ -6,5 +6,10 @@ import importlib.util
 
 import pytest
 
-needs_openvino = pytest.mark.skipif(importlib.util.find_spec("openvino") is None,
-                                    reason="needs OpenVINO: pip install openvino")
+ONNX = "needs onnx: pip install '.[torch]'"
+OPENVINO = "needs OpenVINO: pip install '.[openvino]'"
+TENSORRT_RTX = "needs TensorRT-RTX: pip install '.[tensorrt-rtx]'"
+TORCH = "needs PyTorch: pip install '.[torch]'"
+CUDA_BINDINGS = "needs CUDA's bindings: pip install '.[tensorrt-rtx]'"
+
+needs_openvino = pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason=OPENVINO)

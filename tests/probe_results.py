@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from srn_deploy.doctor.packages import Package
 from srn_deploy.doctor.subprocesses import ProbeResult
 
@@ -29,3 +31,12 @@ TORCH = package("torch", "torch>=2.11,<2.14", extra="torch", installed="2.13.0")
 
 def torch_result(version: str = "2.13.0", cuda: str = "13.0", reason: str = "") -> ProbeResult:
     return ProbeResult(reported={"version": version, "cuda": cuda, "reason": reason})
+
+
+def made_up(folder: Path, name: str, version: str, *needs: str) -> None:
+    """The metadata of an installed package, and nothing else of it."""
+    metadata = folder / f"{name.replace('-', '_')}-{version}.dist-info" / "METADATA"
+    metadata.parent.mkdir(parents=True)
+    lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}",
+             *(f"Requires-Dist: {one}" for one in needs)]
+    metadata.write_text("\n".join([*lines, ""]), encoding="utf-8")

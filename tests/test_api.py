@@ -14,6 +14,7 @@ from srn_deploy.errors import OptionError, UnknownModel
 from srn_deploy.image import Image, read_image, write_image
 from tests.fakes import NearestBackend
 from tests.networks import seeded_network
+from tests.optional import TORCH
 
 
 def test_the_public_names_are_pinned() -> None:
@@ -73,7 +74,7 @@ def test_a_file_goes_through_with_its_alpha(tmp_path: Path) -> None:
 
 
 def test_a_file_that_does_not_say_its_scale_opens_with_corrections(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason=TORCH)
     torch.save(seeded_network("vdsr", scale=2, channels=4, layers=2).network.state_dict(), tmp_path / "vdsr.pth")
     with pytest.raises(OptionError, match="serves more than one scale"):
         srn_deploy.load(tmp_path / "vdsr.pth", device="cpu")

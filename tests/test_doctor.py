@@ -19,7 +19,8 @@ from srn_deploy.system.cuda_driver import why_no_gpu
 from tests.test_installation import fresh_environment
 
 OF_EXTRAS = ("torch", "onnx-", "onnxscript", "onnx_ir", "safetensors", "matplotlib", "mpl_", "cuda",
-             "openvino", "tensorrt", "pycuda", "nvidia", "pynvml", "av", "ray")
+             "openvino", "tensorrt", "pycuda", "nvidia", "pynvml", "av", "ray", "nncf", "spandrel", "pillow_heif",
+             "pillow_jxl", "jinja2", "markdown_it", "triton", "gradio")
 """How names in the folder of libraries begin that the base installation does not bring; and `onnx` itself."""
 
 OWN_KEYS = {"feature", "name", "state", "detail", "fix"}
@@ -59,7 +60,8 @@ def test_json_has_a_finding_with_the_same_keys_for_everything(healthy: subproces
     assert all(set(finding) == OWN_KEYS for finding in report["findings"])
     assert {"Python", "platform", "memory", "numpy", "opencv-python-headless", "ONNX Runtime", "models", "driver",
             "torch", "onnx", "onnxscript", "safetensors", "matplotlib", "filelock", "tensorrt", "tensorrt-rtx",
-            "pycuda", "cuda-bindings", "nvidia-ml-py", "cache", "engines"} <= set(by_name(report))
+            "pycuda", "cuda-bindings", "nvidia-ml-py", "nncf", "spandrel", "pillow-heif", "pillow-jxl-plugin",
+            "jinja2", "markdown-it-py", "tritonclient", "gradio", "ray", "cache", "engines"} <= set(by_name(report))
 
 
 def test_what_the_tests_themselves_run_on_is_found_ok(healthy: subprocess.CompletedProcess[str]) -> None:
@@ -126,6 +128,14 @@ def test_a_bare_installation_works_and_each_extra_is_named_with_the_command_that
     assert (found["av"]["feature"], found["av"]["detail"]) == (
         "Videos (PyAV)", "not installed; needed for upscale of videos (it is PyAV)")
     assert found["av"]["fix"].endswith("pip install -e '.[video]'")
+    for name, extra, words in (
+            ("tritonclient", "triton", "triton-repository and upscale --server"), ("gradio", "web", "web"),
+            ("jinja2", "report", "report"), ("markdown-it-py", "report", "report"), ("ray", "ray", "upscale --ray"),
+            ("nncf", "int8", "export --precision int8"), ("pillow-heif", "heif", "reading HEIC"),
+            ("pillow-jxl-plugin", "jxl", "reading JPEG XL"),
+            ("spandrel", "spandrel", "checkpoints of networks that srn-deploy does not have itself")):
+        assert (found[name]["state"], found[name]["detail"]) == ("optional", f"not installed; needed for {words}")
+        assert found[name]["fix"].endswith(f"pip install -e '.[{extra}]'")
     assert "install 'tensorrt>=10.15,<12'" in found["tensorrt"]["fix"]
     assert "'pycuda>=2025.1'" in found["pycuda"]["fix"]
 

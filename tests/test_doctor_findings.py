@@ -10,7 +10,6 @@ import onnx
 import pytest
 
 from srn_deploy.doctor import fixes, machine, probe, requirements
-from srn_deploy.doctor.conflicts import ConflictsReport, disagreements
 from srn_deploy.doctor.findings import Finding, Status
 from srn_deploy.doctor.packages import conflict_findings, import_probe, module_finding
 from srn_deploy.doctor.subprocesses import ProbeResult, one_line, run_probes
@@ -19,9 +18,8 @@ from srn_deploy.errors import BackendError
 from srn_deploy.graph.onnx_file import spec_of
 from srn_deploy.registry.resolve import resolve
 from srn_deploy.system import memory
-from srn_deploy.system.documents import to_builtins
 from tests.fake_machine import stored
-from tests.probe_results import CRASHED, GIB, package
+from tests.probe_results import CRASHED, GIB, made_up, package
 from tests.tiny_graph import tiny_graph
 
 
@@ -140,15 +138,6 @@ def test_a_package_of_an_extra_that_is_absent_is_optional_and_fixed_by_its_extra
     assert "running an engine" in found.detail
 
 
-def made_up(folder: Path, name: str, version: str, *needs: str) -> None:
-    """The metadata of an installed package, and nothing else of it."""
-    metadata = folder / f"{name.replace('-', '_')}-{version}.dist-info" / "METADATA"
-    metadata.parent.mkdir(parents=True)
-    lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}",
-             *(f"Requires-Dist: {one}" for one in needs)]
-    metadata.write_text("\n".join([*lines, ""]), encoding="utf-8")
-
-
 @pytest.mark.parametrize(("works", "state"), [(True, Status.WARNING), (False, Status.BROKEN)])
 def test_two_packages_in_one_folder_are_both_named_and_both_removed(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, works: bool, state: Status) -> None:
@@ -239,34 +228,3 @@ def test_an_installed_copy_gets_its_extra_from_where_it_was_installed_from(
     assert fixes.install_extra("torch", ["torch>=2"]).endswith(f"install '{source}[torch]'")
     source.rmdir()
     assert fixes.install_extra("torch", ["torch>=2", "onnx>=1"]).endswith("install 'torch>=2' 'onnx>=1'")
-
-
-def test_a_package_that_another_one_does_not_take_is_named_with_the_version_that_all_take(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made_up(tmp_path, "gradio", "6.31.0", "pillow<13.0,>=8.0", "absent>=1", "tritonclient[grpc]",
-            "never>1; extra == 'x'")
-    made_up(tmp_path, "tritonclient", "2.73.0", "protobuf<7; extra == 'grpc'", "numpy>=99; extra == 'cuda'",
-            "not a line")
-    for name, version in (("pillow", "13.1.0"), ("protobuf", "7.1"), ("numpy", "2.4"), ("never", "1")):
-        made_up(tmp_path, name, version)
-    monkeypatch.setattr("sys.path", [str(tmp_path)])
-    pillow, protobuf = requirements.read_conflicts()
-    asked = "gradio 6.31.0 for pillow>=8.0,<13.0"
-    assert (pillow.name, pillow.installed, pillow.asked) == ("pillow", "13.1.0", [asked])
-    assert pillow.requirement == "pillow>=8.0,>=11.3,<13.0"
-    assert (protobuf.name, protobuf.asked) == ("protobuf", ["tritonclient 2.73.0 for protobuf<7"])
-    reported = json.loads(json.dumps(to_builtins(ConflictsReport(conflicts=[pillow]))))
-    (found,) = disagreements(ProbeResult(reported=reported))
-    assert (found.name, found.state) == ("pillow", Status.WARNING)
-    assert found.detail == f"13.1.0 is installed, and asked for is another: {asked}"
-    assert found.fix.endswith("install 'pillow>=8.0,>=11.3,<13.0'")
-
-
-def test_no_conflict_is_reported_where_the_requirements_cannot_be_read() -> None:
-    assert disagreements(CRASHED) == []
-
-
-def test_what_is_installed_here_fits_together() -> None:
-    result = run_probes({"it": ("conflicts",)}, timeout_s=120)["it"]
-    assert result.ok, result.text
-    assert disagreements(result) == []

@@ -34,6 +34,7 @@ from tests.fake_gpu import (
     fake_tensorrt,
     profile,
 )
+from tests.optional import CUDA_BINDINGS, TENSORRT_RTX
 from tests.recorded_api import Instance, Recorded
 
 LIBRARIES = {"tensorrt 10.16": Runtime.TENSORRT, "tensorrt 11.4": Runtime.TENSORRT,
@@ -161,7 +162,7 @@ def test_a_name_that_tensorrt_11_dropped_is_refused() -> None:
 
 
 def test_the_recorded_names_are_those_of_the_installed_library() -> None:
-    trt = pytest.importorskip("tensorrt_rtx")
+    trt = pytest.importorskip("tensorrt_rtx", reason=TENSORRT_RTX)
     recorded = Recorded("tensorrt_rtx 1.7")
     for owner in ("Builder", "IBuilderConfig", "INetworkDefinition", "OnnxParser", "IOptimizationProfile",
                   "ParserError", "ITimingCache", "ICudaEngine", "Runtime", "IExecutionContext", "IRuntimeConfig",
@@ -193,7 +194,7 @@ def test_the_engine_of_host_memory_has_only_names_of_tensorrt(name: str) -> None
 
 
 def test_the_fake_graph_driver_has_only_names_of_cuda_bindings() -> None:
-    driver = pytest.importorskip("cuda.bindings.driver")
+    driver = pytest.importorskip("cuda.bindings.driver", reason=CUDA_BINDINGS)
     fake = fake_graph_driver(FakeGpu())
     assert sorted(name for name in public(fake) if not hasattr(driver, name)) == []
     for enumeration in ("CUresult", "CUstreamCaptureMode"):

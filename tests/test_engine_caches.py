@@ -15,6 +15,7 @@ from srn_deploy.engine.library import Library, Runtime
 from srn_deploy.engine.load import LoadedEngine
 from srn_deploy.engine.monitor import message_collector
 from srn_deploy.engine.store import EngineStore
+from tests.optional import TENSORRT_RTX
 
 
 def add_line(path: Path, line: bytes) -> None:
@@ -95,7 +96,7 @@ def test_timings_of_another_device_are_not_used(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # TensorRT-RTX accepts a timing cache and does nothing
 def test_the_calls_are_those_of_the_real_library(tmp_path: Path) -> None:
-    trt = pytest.importorskip("tensorrt_rtx")
+    trt = pytest.importorskip("tensorrt_rtx", reason=TENSORRT_RTX)
 
     logger = message_collector(trt)
     builder = trt.Builder(logger)
@@ -134,7 +135,7 @@ class FakeRuntimeCache:
 @pytest.fixture
 def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoadedEngine]:
     """An engine of TensorRT-RTX that can make execution contexts and nothing else."""
-    trt = pytest.importorskip("tensorrt_rtx")
+    trt = pytest.importorskip("tensorrt_rtx", reason=TENSORRT_RTX)
     monkeypatch.setattr("srn_deploy.engine.contexts.gpu_name", lambda: "Fake GPU 8.9")
     config = SimpleNamespace(set_execution_context_allocation_strategy=lambda strategy: None,
                              create_runtime_cache=FakeRuntimeCache, set_runtime_cache=lambda cache: True)

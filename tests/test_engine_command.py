@@ -17,6 +17,7 @@ from srn_deploy.cli import main
 from srn_deploy.engine.manifest import CertificateRecord
 from srn_deploy.engine.store import EngineStore
 from srn_deploy.registry.resolve import ResolvedModel
+from tests.optional import TENSORRT_RTX
 
 SHAPES = ["--runtime", "tensorrt-rtx", "--shapes", "48x48"]
 
@@ -33,7 +34,7 @@ main(["build-engine", "--fp16", "--runtime", "tensorrt-rtx", "--shapes", "48x48"
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The engines of each test are in a folder of its own."""
-    pytest.importorskip("tensorrt_rtx")
+    pytest.importorskip("tensorrt_rtx", reason=TENSORRT_RTX)
     monkeypatch.setenv("SRN_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 

@@ -39,6 +39,7 @@ from srn_deploy.spec import ModelSpec, PixelType, Precision
 from srn_deploy.tiling.shapes import ShapeRange
 from srn_deploy.verification import sample_images
 from tests.fake_machine import Machine, computing, stored
+from tests.optional import TENSORRT_RTX
 
 
 @pytest.fixture
@@ -153,7 +154,7 @@ def test_a_plan_that_the_library_refuses_is_reported_and_the_context_released(
 
 def test_tensorrt_rtx_checks_that_a_plan_is_valid_on_this_gpu(
         store: EngineStore, graph: Path, spec: ModelSpec, machine: Machine) -> None:
-    rtx = pytest.importorskip("tensorrt_rtx")
+    rtx = pytest.importorskip("tensorrt_rtx", reason=TENSORRT_RTX)
 
     class Runtime:
         def __init__(self, logger: Any) -> None:

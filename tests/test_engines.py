@@ -37,13 +37,14 @@ from srn_deploy.registry.shipped import shipped_models
 from srn_deploy.spec import Form, Precision
 from srn_deploy.tiling.shapes import ShapeRange
 from tests.networks import seeded_network
+from tests.optional import TENSORRT_RTX
 
 SMALL = ShapeRange(smallest=(16, 18), largest=(64, 72), optimum=(32, 36))
 
 
 @pytest.fixture(scope="module")
 def library() -> Library:
-    pytest.importorskip("tensorrt_rtx")
+    pytest.importorskip("tensorrt_rtx", reason=TENSORRT_RTX)
     return open_library("tensorrt-rtx")
 
 
@@ -98,7 +99,7 @@ def test_every_network_of_the_family_can_be_built(library: Library, store: Engin
 
 @pytest.mark.parametrize("name", sorted(shipped_models()))
 def test_the_shipped_models_can_be_built_in_half_precision(library: Library, store: EngineStore, name: str) -> None:
-    pytest.importorskip("tensorrt_rtx")
+    pytest.importorskip("tensorrt_rtx", reason=TENSORRT_RTX)
     built = request_engine(name, EngineRequest(precision=Precision.FP16, runtime="tensorrt-rtx"), store)
     assert set(built.manifest.convolutions) == {"HALF"}
 

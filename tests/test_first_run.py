@@ -17,6 +17,7 @@ from srn_deploy.system.hashing import sha256_of_file
 from tests import hostile_graphs
 from tests.commands import srn_deploy
 from tests.hostile_graphs import written
+from tests.optional import OPENVINO
 from tests.tiny_graph import tiny_graph
 
 SHORT_S = 1.0
@@ -91,7 +92,7 @@ def test_a_graph_with_an_impossible_constant_is_an_error_of_the_graph_and_not_of
 
 
 def test_what_openvino_cannot_survive_is_an_error_too(tmp_path: Path) -> None:
-    pytest.importorskip("openvino")
+    pytest.importorskip("openvino", reason=OPENVINO)
     with pytest.raises(GraphError, match=r"cannot be run: .*SIGFPE"):
         open_backend(written(hostile_graphs.overflowing_constants, tmp_path), "openvino")
 

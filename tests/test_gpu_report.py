@@ -25,6 +25,7 @@ from benchmarks.gpu_table import report_table
 from srn_deploy.benchmark.records import Record
 from srn_deploy.errors import MissingPackage, OptionError
 from srn_deploy.system.cuda_driver import why_no_gpu
+from tests.optional import TENSORRT_RTX
 
 COSTS = [PartCost(name=name, estimate_s=10) for name in "abc"]
 
@@ -229,7 +230,7 @@ def test_the_sections_that_need_no_gpu_measure_on_the_cpu(one_thread: None) -> N
 
 @pytest.mark.skipif(not why_no_gpu(), reason="here it would run")
 def test_tensorrt_rtx_is_built_and_says_why_it_did_not_run() -> None:
-    pytest.importorskip("tensorrt_rtx")
+    pytest.importorskip("tensorrt_rtx", reason=TENSORRT_RTX)
     rows = list(gpu_sections.tensorrt_rtx(gpu_sections.REDUCED))
     assert [row["what"] for row in rows] == ["fp32: built", "fp16: built"]
     assert [row["convolutions"] for row in rows] == ["{'FLOAT': 26}", "{'HALF': 26}"]

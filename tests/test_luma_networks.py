@@ -27,6 +27,7 @@ from srn_deploy.tiling.windows import TileOptions
 from srn_deploy.verification.export_proof import export_and_prove
 from srn_deploy.verification.verify import verify
 from tests.networks import large_picture, seeded_network
+from tests.optional import TENSORRT_RTX
 
 SMALL: dict[str, dict[str, Any]] = {
     "srcnn": {"scale": 2, "features": 8, "mapped": 4},
@@ -137,7 +138,7 @@ def test_the_published_srcnn_files_work_on_all_channels(data: Path) -> None:
 
 @pytest.mark.parametrize("name", SMALL)
 def test_each_becomes_an_engine_in_half_precision(name: str, tmp_path: Path, one_thread: None) -> None:
-    pytest.importorskip("tensorrt_rtx")
+    pytest.importorskip("tensorrt_rtx", reason=TENSORRT_RTX)
     loaded, checkpoint = seeded_network(name, **SMALL[name]), tmp_path / f"{name}.safetensors"
     save_checkpoint(checkpoint, loaded.network, architecture=name, options=SMALL[name], value_range=1.0)
     request = EngineRequest(precision=Precision.FP16, runtime="tensorrt-rtx", shapes=("24x24..64x64@48x48",))
@@ -147,7 +148,7 @@ def test_each_becomes_an_engine_in_half_precision(name: str, tmp_path: Path, one
 
 def test_an_option_given_to_build_engine_is_known_to_its_certificate(
         tmp_path: Path, one_thread: None) -> None:
-    pytest.importorskip("tensorrt_rtx")
+    pytest.importorskip("tensorrt_rtx", reason=TENSORRT_RTX)
     path = tmp_path / "net.pth"
     torch.save(seeded_network("fsrcnn", **SMALL["fsrcnn"]).network.state_dict(), path)
     given = Corrections(options={"scale": 3}, trust=True)  # it is not trained

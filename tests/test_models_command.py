@@ -29,6 +29,7 @@ from srn_deploy.registry.shipped import default_model, shipped_models
 from srn_deploy.spec import Corrections, Form, PixelType
 from tests.fake_machine import stored
 from tests.networks import large_picture, seeded_network
+from tests.optional import TENSORRT_RTX
 from tests.rude_server import Manner, Server, serving
 
 pytestmark = pytest.mark.usefixtures("no_proxy", "one_thread")
@@ -181,7 +182,7 @@ def test_a_pulled_model_is_used_by_its_name_without_further_options(
         monkeypatch.setattr("srn_deploy.benchmark.candidates.MOST_WARM_UPS", 1)
         monkeypatch.setattr("srn_deploy.benchmark.ways._in_pytorch", lambda *given: ())  # compiling takes longer still
     if command == "build-engine":
-        pytest.importorskip("tensorrt_rtx")
+        pytest.importorskip("tensorrt_rtx", reason=TENSORRT_RTX)
     picture(Path("in.png"))
     picture(Path("hr/a.png"), 48, 60)
     run("models", "pull", NAME)

@@ -31,7 +31,7 @@ from srn_deploy.tiling.windows import TileOptions
 from srn_deploy.verification.export_proof import export_and_prove
 from tests.commands import python, srn_deploy
 from tests.networks import large_picture, seeded_network
-from tests.optional import needs_openvino
+from tests.optional import ONNX, needs_openvino
 
 OPTIONS: dict[str, Any] = {"scale": 2, "channels": 8, "esa_channels": 4, "blocks": 1}
 
@@ -236,7 +236,7 @@ def test_a_damaged_graph_is_refused(graphs: dict[str, Path], tmp_path: Path, con
 
 @needs_openvino
 def test_a_graph_without_a_spec_is_refused(tmp_path: Path, graphs: dict[str, Path]) -> None:
-    onnx = pytest.importorskip("onnx")
+    onnx = pytest.importorskip("onnx", reason=ONNX)
     graph = onnx.load(graphs["deploy"])
     del graph.metadata_props[:]
     onnx.save(graph, tmp_path / "plain.onnx")

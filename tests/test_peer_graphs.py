@@ -24,6 +24,7 @@ from srn_deploy.spec import Form, Precision
 from srn_deploy.tiling.shapes import ShapeRange
 from srn_deploy.verification.export_proof import Exported, export_and_prove
 from tests.networks import large_picture, seeded_network
+from tests.optional import TENSORRT_RTX
 
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "rlfn": ("rlfn", {"scale": 2, "channels": 8, "mid_channels": 12, "esa_channels": 4, "blocks": 1}),
@@ -127,7 +128,7 @@ def test_pytorch_in_half_precision_takes_the_statistics_in_single_precision(one_
 
 @pytest.fixture(scope="module")
 def library() -> Library:
-    pytest.importorskip("tensorrt_rtx")
+    pytest.importorskip("tensorrt_rtx", reason=TENSORRT_RTX)
     return open_library("tensorrt-rtx")
 
 

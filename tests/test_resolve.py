@@ -108,7 +108,7 @@ NEEDED = {"export": "onnxscript", "build-engine": "tensorrt_rtx", "verify a chec
 def test_a_command_hashes_no_model_and_decodes_no_document_twice(
         command: str, here: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None) -> None:
     if command in NEEDED:
-        pytest.importorskip(NEEDED[command])
+        pytest.importorskip(NEEDED[command], reason=f"needs {NEEDED[command]}: pip install {NEEDED[command]}")
     model = shipped_models()[default_model()]
     shutil.copyfile(model.graph.path, "copy.onnx")
     shutil.copyfile(model.checkpoint.path, "copy.safetensors")

@@ -25,7 +25,7 @@ from srn_deploy.system.threads import (
     usable_cores,
 )
 from tests.fakes import NearestBackend
-from tests.optional import needs_openvino
+from tests.optional import TORCH, needs_openvino
 
 CORES = 64
 
@@ -203,7 +203,7 @@ def test_openvino_follows_the_affinity(groups: Groups, tmp_path: Path, monkeypat
 
 @pytest.mark.usefixtures("two_cores_of_time")
 def test_pytorch_follows_the_quota(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason=TORCH)
     from srn_deploy.backends.pytorch import PyTorchBackend
     from tests.networks import seeded_network
 
@@ -219,7 +219,7 @@ def test_pytorch_follows_the_quota(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("two_cores_of_time")
 def test_training_follows_the_quota(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason=TORCH)
     from srn_deploy.training import RunOptions, train
 
     chosen: list[int] = []

@@ -16,6 +16,7 @@ from srn_deploy.registry.resolve import ModelKind, resolve
 from srn_deploy.spec import Precision
 from tests.fakes import NearestBackend
 from tests.networks import large_picture, seeded_network
+from tests.optional import TORCH
 
 TASK = Task(device="cpu", size=(16, 16), batches=(1,), every_way=False)
 
@@ -47,7 +48,7 @@ def test_the_backend_of_a_way_that_runs_stays_open_until_the_end(monkeypatch: py
 
 
 def test_on_a_cpu_pytorch_runs_as_scripts_run_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason=TORCH)
 
     def names(**changed: Any) -> list[str]:
         with ExitStack() as opened:
@@ -75,7 +76,7 @@ def test_only_ways_that_are_there_after_a_benchmark_can_be_tuned() -> None:
 
 @pytest.mark.parametrize("ways_to_open", [{"precision": Precision.BF16}, {"channels_last": False}, {"compiled": True}])
 def test_every_way_of_pytorch_computes_the_same(ways_to_open: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason=TORCH)
     from srn_deploy.backends.pytorch import PyTorchBackend
 
     compiled: list[object] = []

@@ -18,9 +18,11 @@ class Conflict:
     installed: str
     """Its version."""
     asked: list[str]
-    """Who asks for what else, as in "gradio 6.31.0 for pillow<13.0"."""
+    """Who asks for what else, as in "gradio 6.31.0 for pillow<13.0"; all that ask, where no version suits all."""
     requirement: str
-    """What all that is installed asks for, in the form that pip takes."""
+    """What all that is installed asks for, in the form that pip takes; empty where no version suits all."""
+    holders: list[str]
+    """The packages among those that ask."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +36,14 @@ def disagreements(result: ProbeResult) -> list[Finding]:
     """A finding for each conflict; none where the probe failed, which the finding for srn-deploy itself tells."""
     if not result.ok:
         return []
-    return [Finding(feature=FEATURES[BASE], name=conflict.name, state=Status.WARNING,
-                    detail=f"{conflict.installed} is installed, and asked for is another: {'; '.join(conflict.asked)}",
-                    fix=fixes.install(conflict.requirement))
-            for conflict in result.read(ConflictsReport).conflicts]
+    return [_finding(conflict) for conflict in result.read(ConflictsReport).conflicts]
+
+
+def _finding(conflict: Conflict) -> Finding:
+    if conflict.requirement:
+        what, fix = "asked for is another", fixes.install(conflict.requirement)
+    else:
+        what = "no version suits all"
+        fix = fixes.install(*conflict.holders, options="--upgrade") if conflict.holders else fixes.install_itself()
+    return Finding(feature=FEATURES[BASE], name=conflict.name, state=Status.WARNING, fix=fix,
+                   detail=f"{conflict.installed} is installed, and {what}: {'; '.join(conflict.asked)}")

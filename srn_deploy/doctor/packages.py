@@ -16,13 +16,17 @@ DISTRIBUTION = "srn-deploy"
 BASE = ""
 """Stands for the requirements without an extra, which are always installed."""
 
-EXTRAS = (BASE, "torch", "openvino", "tensorrt-rtx", "tensorrt", "video", "ray", "bench")
+EXTRAS = (BASE, "torch", "openvino", "int8", "spandrel", "tensorrt-rtx", "tensorrt", "video", "heif", "jxl", "report",
+          "triton", "web", "ray", "bench")
 """The extras for users; a package of several extras belongs to the first."""
 
 FEATURES = {BASE: "Every command", "torch": "Export, training, checkpoints (PyTorch)",
-            "openvino": "Faster on a CPU (OpenVINO)",
+            "openvino": "Faster on a CPU (OpenVINO)", "int8": "INT8 graphs (NNCF)",
+            "spandrel": "Checkpoints of more networks (spandrel)",
             "tensorrt-rtx": "Engines (TensorRT-RTX, TensorRT)", "tensorrt": "Engines (TensorRT-RTX, TensorRT)",
-            "video": "Videos (PyAV)", "ray": "Many machines (Ray)", "bench": "Records of benchmarks"}
+            "video": "Videos (PyAV)", "heif": "Images of telephones, JPEG XL", "jxl": "Images of telephones, JPEG XL",
+            "report": "Reports in one file", "triton": "Serving (Triton)", "web": "The local page (Gradio)",
+            "ray": "Many machines (Ray)", "bench": "Records of benchmarks"}
 
 OPENCV = ("opencv-python-headless", "opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless")
 ONNX_RUNTIME = ("onnxruntime-gpu", "onnxruntime", "onnxruntime-directml", "onnxruntime-openvino",
@@ -31,7 +35,8 @@ FAMILIES = (OPENCV, ONNX_RUNTIME)
 """Packages that write the same folder: only one of a family can be installed."""
 
 _MODULES = {**dict.fromkeys(OPENCV, "cv2"), **dict.fromkeys(ONNX_RUNTIME, "onnxruntime"), "pillow": "PIL",
-            "cuda-bindings": "cuda.bindings.driver", "nvidia-ml-py": "pynvml", "tensorrt-rtx": "tensorrt_rtx"}
+            "cuda-bindings": "cuda.bindings.driver", "nvidia-ml-py": "pynvml", "tensorrt-rtx": "tensorrt_rtx",
+            "markdown-it-py": "markdown_it", "pillow-jxl-plugin": "pillow_jxl", "tritonclient": "tritonclient.grpc"}
 """Packages that are imported under another name than their own."""
 
 _NEEDED_FOR = {
@@ -39,9 +44,13 @@ _NEEDED_FOR = {
     "onnx": "export and build-engine", "onnxscript": "export", "safetensors": "checkpoints",
     "matplotlib": "bench --plot and the curve of train",
     "openvino": "--device openvino",
+    "nncf": "export --precision int8", "spandrel": "checkpoints of networks that srn-deploy does not have itself",
     "tensorrt-rtx": "build-engine, without a GPU too", "tensorrt": "build-engine on the GPU that the engine is for",
     "pycuda": "running an engine", "cuda-bindings": "running an engine by CUDA graphs",
     "av": "upscale of videos (it is PyAV)", "ray": "upscale --ray",
+    "pillow-heif": "reading HEIC", "pillow-jxl-plugin": "reading JPEG XL",
+    "jinja2": "report", "markdown-it-py": "report", "gradio": "web",
+    "tritonclient": "triton-repository and upscale --server",
     "nvidia-ml-py": "clocks and temperature of the GPU in records of bench",
 }
 

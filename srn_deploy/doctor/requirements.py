@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from importlib import metadata
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from srn_deploy.doctor.conflicts import Conflict
@@ -24,12 +25,9 @@ def read_requirements() -> list[Package]:
     Raises PackageNotFoundError where there is neither a checkout nor metadata.
     """
     found: dict[str, Package] = {}
-    written = _of_checkout() if CHECKOUT else _of_metadata()
-    for extra, text in sorted(written, key=lambda pair: EXTRAS.index(pair[0])):
-        requirement = Requirement(text)
+    for extra, requirement in _own_requirements():
         name = canonicalize_name(requirement.name)
-        marked_out = requirement.marker is not None and not requirement.marker.evaluate({"extra": extra})
-        if marked_out or name == DISTRIBUTION or name in found:
+        if name == DISTRIBUTION or name in found:
             continue
         installed = installed_version(name)
         fits = bool(installed) and requirement.specifier.contains(installed, prereleases=True)
@@ -41,11 +39,11 @@ def read_requirements() -> list[Package]:
 def read_conflicts() -> list[Conflict]:
     """Installed packages whose version one of the others does not take.
 
-    Looked at are those that srn-deploy needs with any of its extras, and what these need in turn; what is not installed
-    contradicts nothing. Raises PackageNotFoundError where there is neither a checkout nor metadata.
+    Looked at are those that srn-deploy needs with any of its extras for users, and what these need in turn; what is not
+    installed contradicts nothing. Raises PackageNotFoundError where there is neither a checkout nor metadata.
     """
     asked = defaultdict[str, list[tuple[str, Requirement]]](list)
-    to_do = [(DISTRIBUTION, Requirement(text)) for text in _of_every_extra()]
+    to_do = [(f"{DISTRIBUTION}[{extra}]" if extra else DISTRIBUTION, needed) for extra, needed in _own_requirements()]
     seen = set[tuple[str, frozenset[str]]]()
     while to_do:
         asker, requirement = to_do.pop()
@@ -72,29 +70,29 @@ def _needs(name: str, extras: frozenset[str]) -> Iterator[Requirement]:
 
 def _conflict(name: str, asked: list[tuple[str, Requirement]]) -> Conflict | None:
     installed = installed_version(name)
-    against = {f"{asker} for {_as_typed(requirement)}" for asker, requirement in asked
-               if not requirement.specifier.contains(installed, prereleases=True)}
+    against = [one for one in asked if not one[1].specifier.contains(installed, prereleases=True)]
     if not against:
         return None
-    bounds = {str(bound) for _, requirement in asked for bound in requirement.specifier}
-    return Conflict(name=name, installed=installed, asked=sorted(against),
-                    requirement=name + ",".join(sorted(bounds, reverse=True)))
+    bounds = sorted({str(bound) for _, requirement in asked for bound in requirement.specifier}, reverse=True)
+    suits_all = _is_possible(SpecifierSet(",".join(bounds)))
+    named = against if suits_all else [one for one in asked if one[1].specifier]
+    return Conflict(name=name, installed=installed,
+                    asked=sorted({f"{asker} for {_as_typed(requirement)}" for asker, requirement in named}),
+                    requirement=name + ",".join(bounds) if suits_all else "",
+                    holders=sorted({asker.split()[0] for asker, _ in named if not asker.startswith(DISTRIBUTION)}))
 
 
-def _of_every_extra() -> list[str]:
-    """What is required with and without extras, of this platform."""
-    if not CHECKOUT:
-        return [text.partition(";")[0] for text in metadata.requires(DISTRIBUTION) or []]
-    written = _setup_cfg()
-    lists = [written["options"]["install_requires"], *written["options.extras_require"].values()]
-    found = [Requirement(line) for text in lists for line in text.splitlines() if line and not line.startswith("#")]
-    return [str(one) for one in found if one.marker is None or one.marker.evaluate({"extra": BASE})]
+def _is_possible(bounds: SpecifierSet) -> bool:
+    """Whether a version can lie within bounds: one of those that they name, or one just above it."""
+    named = [bound.version.removesuffix(".*") for bound in bounds]
+    return any(bounds.contains(f"{version}{above}", prereleases=True) for version in named for above in ("", ".0.0.1"))
 
 
-def _setup_cfg() -> configparser.ConfigParser:
-    written = configparser.ConfigParser()
-    written.read(f"{CHECKOUT}/setup.cfg", encoding="utf-8")
-    return written
+def _own_requirements() -> list[tuple[str, Requirement]]:
+    """What srn-deploy requires here, with the extra, in the order of the extras; what is for other platforms is not."""
+    written = sorted(_of_checkout() if CHECKOUT else _of_metadata(), key=lambda pair: EXTRAS.index(pair[0]))
+    found = [(extra, Requirement(text)) for extra, text in written]
+    return [(extra, one) for extra, one in found if one.marker is None or one.marker.evaluate({"extra": extra})]
 
 
 def _as_typed(requirement: Requirement) -> str:
@@ -104,7 +102,8 @@ def _as_typed(requirement: Requirement) -> str:
 
 def _of_checkout() -> list[tuple[str, str]]:
     """Pairs of extra and requirement; the metadata of an editable installation may be older than its setup.cfg."""
-    written = _setup_cfg()
+    written = configparser.ConfigParser()
+    written.read(f"{CHECKOUT}/setup.cfg", encoding="utf-8")
     lists = {BASE: written["options"]["install_requires"], **written["options.extras_require"]}
     return [(extra, line) for extra in EXTRAS for line in lists.get(extra, "").splitlines() if line]
 

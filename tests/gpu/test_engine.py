@@ -25,6 +25,7 @@ from srn_deploy.inference.upscale import upscale_rgb
 from srn_deploy.open_model import open_model
 from srn_deploy.spec import Precision
 from srn_deploy.tiling.windows import TileOptions
+from tests.optional import TORCH
 
 HALF_PRECISION_LEVELS = 4
 """FP16 has ten bits of fraction, and two tiles may be run by different kernels."""
@@ -110,7 +111,7 @@ def test_a_shortage_of_memory_makes_tiles_smaller(backend: TensorRtBackend, pict
 
 
 def test_torch_in_the_same_process_goes_on_working(backend: TensorRtBackend, picture: NDArray[np.uint8]) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason=TORCH)
     if not torch.cuda.is_available():
         pytest.skip("this PyTorch finds no GPU")
     batch = np.ascontiguousarray(picture[None, :64, :64])

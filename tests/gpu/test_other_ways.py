@@ -15,11 +15,12 @@ from srn_deploy.inference.upscale import upscale_rgb
 from srn_deploy.registry.resolve import ModelKind, resolve
 from srn_deploy.system.cuda_driver import free_gpu_bytes, gpu_name
 from srn_deploy.tiling.windows import TileOptions
+from tests.optional import TORCH
 
 
 @pytest.mark.parametrize("way", ["onnxruntime", "pytorch"])
 def test_it_gives_the_image_of_the_cpu(repository: Path, way: str) -> None:
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason=TORCH)
     picture = read_image(repository / "benchmarks/pictures/demo.png").as_rgb8()[:160, :200]
     try:
         backend, _ = open_on(resolve(), "cuda") if way == "onnxruntime" else \
