@@ -17,7 +17,7 @@ import time
 import urllib.request
 import venv
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -130,7 +130,8 @@ def running(started: list[str], address: Address, log: Path,
         wait_until_ready(address, process, log)
         yield process
     finally:
-        os.killpg(process.pid, signal.SIGKILL)  # the processes that run the models too
+        with suppress(ProcessLookupError):  # where it ended by itself, and they with it
+            os.killpg(process.pid, signal.SIGKILL)  # the processes that run the models too
         process.wait()
         for left in _SHARED_MEMORY.glob(f"{shared_memory_names(address)}*"):
             left.unlink(missing_ok=True)
@@ -145,6 +146,17 @@ def wait_until_ready(address: Address, process: subprocess.Popen[bytes], log: Pa
             what = "ended" if ended else "takes too long to start"
             raise RuntimeError(f"The server {what}:\n{log.read_text(errors='replace')}")
         time.sleep(0.05)
+
+
+def cpu_seconds(server: subprocess.Popen[bytes]) -> float:
+    """The time on processors that a server and the processes of its models took until now (Linux)."""
+    ticks = 0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            fields = path.read_text(encoding="utf-8").rpartition(")")[2].split()
+            if int(fields[2]) == server.pid:  # its group
+                ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def is_ready(address: Address) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -17,14 +18,15 @@ from PIL import Image as Pillow
 from PIL import ImageCms
 
 from benchmarks.triton_process import Address, free_address
-from srn_deploy.errors import ModelNotServed
+from srn_deploy.errors import ModelNotServed, RequestRefused
 from srn_deploy.image import Image, read_image, write_image
 from tests.commands import srn_deploy
-from tests.triton_server import BROKEN, MODEL, needs_server, own_server, shared_server
+from tests.triton_server import BROKEN, MEGAPIXELS, MODEL, needs_server, own_server, shared_server
 
 pytest.importorskip("tritonclient.grpc", reason="needs tritonclient: pip install '.[triton]'")
 
 
+from srn_deploy.serving.client import ServedModelClient
 from srn_deploy.serving.remote import RemoteUpscaler
 
 ORIENTATION, MAKER = 0x0112, 0x010F
@@ -116,6 +118,16 @@ def test_an_image_beyond_the_limit_is_refused_by_the_server_and_told_and_the_oth
     assert "huge.png: The image has 200 x 120 px (0.024 megapixels), and this server takes 0.02." in done.stderr
     assert "--max-megapixels" in done.stderr
     assert list(files_of(tmp_path / "out")) == ["small.png"]
+
+
+def test_what_the_server_itself_refuses_is_told_with_its_remedy(address: Address) -> None:
+    client = ServedModelClient(address.url, MODEL)
+    assert client.most_megapixels == MEGAPIXELS
+    client.most_megapixels = math.inf
+    with pytest.raises(RequestRefused, match=r"120 px \(0\.024 megapixels\), and this server takes 0\.02\.") as caught:
+        client.upscale(pixels(120, 200))
+    assert caught.value.remedy == "Send a smaller one, or serve the model with more --max-megapixels."
+    client.close()
 
 
 def test_what_the_guard_finds_is_told_and_repaired_where_that_is_asked_for(address: Address, tmp_path: Path) -> None:

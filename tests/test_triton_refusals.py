@@ -55,9 +55,6 @@ class MadeUpServer:
     def __init__(self, target: str, **options: Any) -> None:
         self.target = target
 
-    def is_server_live(self, client_timeout: float) -> bool:
-        return True
-
     def get_model_repository_index(self, client_timeout: float) -> Any:
         return Described(models=[Described(name=MODEL, state="READY", reason="")])
 
@@ -104,8 +101,10 @@ def test_a_model_of_others_is_refused(made_up: type[MadeUpServer]) -> None:
 @pytest.mark.parametrize(("status", "text", "kind", "words"), [
     ("StatusCode.UNAVAILABLE", "Socket closed", NoServer, "No server answers"),
     ("StatusCode.UNAVAILABLE", "Exceeds maximum queue size", RequestRefused, "was full for"),
+    ("StatusCode.UNAVAILABLE", "Request timeout expired", RequestRefused, "waited longer in the queue"),
     ("StatusCode.UNAVAILABLE", "Request for unknown model: 'x' has no available versions", ModelNotServed, "no model"),
-    ("StatusCode.INTERNAL", "Stub process is not healthy.", RequestRefused, "not healthy"),
+    ("StatusCode.INTERNAL", "Stub process 'm_0_0' is not healthy.", ModelNotServed, "runs no more .*not healthy"),
+    ("StatusCode.INTERNAL", "Something else.", RequestRefused, "Something else"),
     ("StatusCode.INVALID_ARGUMENT", "What.\nWhat to do.", RequestRefused, "What")])
 def test_every_failure_of_a_request_is_one_of_our_errors(
         made_up: type[MadeUpServer], status: str, text: str, kind: type[Exception], words: str) -> None:
@@ -120,6 +119,14 @@ def test_a_result_that_no_message_holds_is_refused_before_it_is_sent(made_up: ty
     broad = np.broadcast_to(np.zeros((1, 1, 3), np.uint8), (14_000, 14_000, 3))
     with pytest.raises(RequestRefused, match="more than the 2 GiB"):
         client.upscale(broad)
+
+
+def test_an_image_beyond_the_limit_of_the_server_is_refused_before_it_is_sent(made_up: type[MadeUpServer]) -> None:
+    made_up.parameters |= {"srn_deploy.most_megapixels": "0.02"}
+    client = ServedModelClient("grpc://localhost:8001", MODEL)
+    with pytest.raises(RequestRefused, match=r"200 x 101 px \(0\.0202 megapixels\), and this server takes 0\.02\."):
+        client.upscale(pixels(101, 200))  # what is sent raises another error: there is nothing in `failures`
+    assert client.most_megapixels == 0.02
 
 
 def test_as_many_requests_are_under_way_as_are_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,

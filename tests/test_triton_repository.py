@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from srn_deploy.errors import MissingPackage, OptionError, UnsuitableServer
+from srn_deploy.inference.guard import Guard
 from srn_deploy.registry.shipped import default_model, shipped_models
 from srn_deploy.serving.options import InstanceOptions, QueueOptions, ServeOptions
 from srn_deploy.spec import Corrections
+from srn_deploy.tiling.windows import TileOptions
 from tests.commands import srn_deploy
 
 pytest.importorskip("tritonclient.grpc", reason="needs tritonclient: pip install '.[triton]'")
@@ -20,6 +22,7 @@ pytest.importorskip("tritonclient.grpc", reason="needs tritonclient: pip install
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as triton
 
+from srn_deploy.serving import served
 from srn_deploy.serving.bare_models import bare_engine, bare_graph, parsed_version
 from srn_deploy.serving.repository import write_repository
 from srn_deploy.serving.served import ServedModel
@@ -80,6 +83,12 @@ def test_the_queue_has_an_end_and_a_time_after_which_requests_are_refused(tmp_pa
     assert policy.default_queue_policy.timeout_action == triton.ModelQueuePolicy.REJECT
 
 
+def test_without_a_limit_requests_do_not_go_through_the_queue_that_has_one(tmp_path: Path) -> None:
+    assert not written(tmp_path).HasField("dynamic_batching")
+    policy = written(tmp_path, queue=QueueOptions(most_wait_s=1.5)).dynamic_batching.default_queue_policy
+    assert (policy.max_queue_size, policy.default_timeout_microseconds) == (0, 1_500_000)
+
+
 def test_every_instance_upscales_an_image_before_it_is_called_ready(tmp_path: Path) -> None:
     (warm_up,) = written(tmp_path).model_warmup
     assert warm_up.batch_size == 1  # with 0, which is the default, Triton runs none
@@ -95,14 +104,20 @@ def test_the_environment_is_named_where_it_is_given(tmp_path: Path) -> None:
 def test_the_model_is_copied_and_opened_as_it_was_asked_for(tmp_path: Path) -> None:
     written(tmp_path, device="cpu", precision="fp32", max_megapixels=3.0)
     version = tmp_path / MODEL / "1"
-    served = ServedModel.read(version)
+    model = ServedModel.read(version)
     shipped = shipped_models()[MODEL].graph
-    assert (version / served.file).read_bytes() == shipped.path.read_bytes()
-    assert (served.sha256, served.device, served.precision, served.max_megapixels) == (
+    assert (version / model.file).read_bytes() == shipped.path.read_bytes()
+    assert (model.sha256, model.device, model.precision, model.max_megapixels) == (
         shipped.sha256, "cpu", "fp32", 3.0)
-    with served.open(version) as upscaler:
+    with model.open(version) as upscaler:
         assert upscaler.spec.scale == 2
         assert upscaler.setup.fallback  # images of 16 bits keep their bits
+
+
+def test_tiles_and_the_guard_are_those_that_were_asked_for(tmp_path: Path) -> None:
+    written(tmp_path, device="cpu", tiles=TileOptions(tile=96, halo=24), guard=Guard.REPAIR)
+    with ServedModel.read(tmp_path / MODEL / "1").open(tmp_path / MODEL / "1") as upscaler:
+        assert (upscaler.setup.tiles, upscaler.setup.guard) == (TileOptions(tile=96, halo=24), Guard.REPAIR)
 
 
 def test_the_model_file_imports_the_model_of_the_package(tmp_path: Path) -> None:
@@ -133,7 +148,19 @@ def test_versions_of_one_model_have_one_scale(tmp_path: Path) -> None:
     write_repository(tmp_path / "models", [str(graph)])
     graph.write_bytes(shipped_models()["srn-s-b6-x2"].graph.path.read_bytes())
     with pytest.raises(OptionError, match=r"enlarges 4 times, and face\.onnx 2 times"):
-        write_repository(tmp_path / "models", [str(graph)])
+        write_repository(tmp_path / "models", [MODEL, str(graph)])
+    assert sorted(path.name for path in (tmp_path / "models").rglob("*") if path.is_dir()) == ["1", "face"]
+
+
+def test_copies_on_all_gpus_divide_the_threads_that_the_server_may_use(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(tmp_path, device="cpu", instances=InstanceOptions(gpus=(0, 2), count=2))
+    version = tmp_path / MODEL / "1"
+    model = ServedModel.read(version)
+    assert model.instances == 4
+    monkeypatch.setattr(served, "usable_cores", lambda: 12)
+    with model.open(version) as upscaler:
+        assert upscaler.setup.threads == 3
 
 
 def test_a_checkpoint_is_served_with_its_corrections(tmp_path: Path) -> None:
@@ -141,8 +168,8 @@ def test_a_checkpoint_is_served_with_its_corrections(tmp_path: Path) -> None:
     checkpoint = shipped_models()[MODEL].checkpoint.path
     given = Corrections(value_range=255.0)
     write_repository(tmp_path, [str(checkpoint)], ServeOptions(corrections=given))
-    served = ServedModel.read(tmp_path / MODEL / "1")
-    assert (served.file, served.value_range) == (checkpoint.name, 255.0)
+    model = ServedModel.read(tmp_path / MODEL / "1")
+    assert (model.file, model.value_range) == (checkpoint.name, 255.0)
 
 
 def test_a_network_of_ones_own_class_is_served_as_a_graph() -> None:

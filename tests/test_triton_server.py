@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -112,6 +113,11 @@ def test_an_image_at_the_limit_is_taken_and_one_beyond_it_refused_with_both_numb
     assert text.startswith("The image has 200 x 101 px (0.0202 megapixels), and this server takes 0.02.\n")
 
 
+def test_the_size_is_looked_at_before_the_pixels(address: Address) -> None:
+    _, text = refusal(client(address), np.full((101, 200, 3), np.nan, np.float32))
+    assert text.startswith("The image has 200 x 101 px")
+
+
 @pytest.mark.parametrize(("image", "how", "words"), [
     (noise((8, 8, 3)), {"name": "IMAGE_16", "kind": "UINT8"}, "data-type is 'UINT8', but model .* expects 'UINT16'"),
     (noise((8, 8)), {}, "unexpected shape for input 'IMAGE'"),
@@ -168,4 +174,7 @@ def test_metrics_count_the_requests(address: Address) -> None:
 
     before = done()
     answer(client(address), noise((8, 8, 3)))
-    assert done() > before
+    deadline = time.monotonic() + 30
+    while done() <= before:  # it is counted once it is answered
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -29,10 +29,11 @@ if TYPE_CHECKING:
               help="Run on this GPU, as the server counts them; may be repeated.  [default: on the CPU]")
 @click.option("--instances", type=click.IntRange(1, 64), default=1, show_default=True,
               help="Copies of the model on each GPU, or on the CPU, where they share the threads.")
-@click.option("--queue", "most_waiting", type=click.IntRange(1, 100_000), default=64, show_default=True,
-              help="Requests that wait; more are refused at once.")
+@click.option("--queue", "most_waiting", type=click.IntRange(1, 100_000), metavar="N",
+              help="Let at most so many requests wait, and refuse more at once; Triton is slower with a limit.  "
+                   "[default: all wait]")
 @click.option("--queue-timeout", "most_wait_s", type=values.PositiveNumber(most=86_400), metavar="SECONDS",
-              help="Refuse requests that waited longer.  [default: they wait]")
+              help="Refuse requests that waited longer; as with --queue.  [default: they wait]")
 @click.option("--versions", type=click.IntRange(1, 1000), default=1, show_default=True,
               help="How many of the newest versions of a model the server keeps ready.")
 @click.option("--environment", type=options.FILE, metavar="FOLDER",
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 @options.corrections
 def triton_repository(folder: Path, models: tuple[str, ...], device: str, precision: str, tile: int | str | None,
                       halo: int | None, guard: str, max_megapixels: float, gpus: tuple[int, ...], instances: int,
-                      most_waiting: int, most_wait_s: float | None, versions: int, environment: Path | None,
+                      most_waiting: int | None, most_wait_s: float | None, versions: int, environment: Path | None,
                       onnxruntime: str | None, tensorrt: str | None, threads: int | None,
                       corrections: Corrections) -> None:
     """Write a model repository for NVIDIA's Triton Inference Server into DIR, and print the folder of each model.

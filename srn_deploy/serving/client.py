@@ -6,6 +6,7 @@ Errors of gRPC and of the server become ours here.
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from srn_deploy.errors import ModelNotServed, NoServer, OtherContract, RequestRe
 from srn_deploy.inference.guard import Guard
 from srn_deploy.inference.stages import Sentences
 from srn_deploy.serving.address import host_and_port
-from srn_deploy.serving.contract import CONTRACT, FINDINGS, GUARD, MOST_RESULT_BYTES, TENSORS, Parameter
+from srn_deploy.serving.contract import CONTRACT, FINDINGS, GUARD, TENSORS, Parameter, too_large
 from srn_deploy.tiling.tiles import PixelArray
 
 CONNECT_S = 10.0
@@ -36,7 +37,10 @@ PATIENCE_S = 60.0
 PAUSE_S = 0.1
 
 _FULL_QUEUE = "Exceeds maximum queue size"
+_WAITED_TOO_LONG = "Request timeout expired"
 _NOT_SERVED = "Request for unknown model"
+_NOT_HEALTHY = "is not healthy"
+"""Of the process that runs a model: it ended, or showed no sign of life for a second."""
 _LOST = ("StatusCode.UNAVAILABLE", "StatusCode.CANCELLED", "StatusCode.DEADLINE_EXCEEDED")
 """What a server that ends, or that is not there, leaves behind."""
 
@@ -59,6 +63,7 @@ class ServedModelClient:
         try:
             said = self._described()
             self.scale = int(said[Parameter.SCALE])
+            self.most_megapixels = float(said.get(Parameter.MOST_MEGAPIXELS, math.inf))
         except BaseException:
             self.close()
             raise
@@ -67,11 +72,12 @@ class ServedModelClient:
         """Upscale (H, W, C) on the server; the result, of the same dtype, is not to be written to.
 
         image: grey, grey and alpha, RGB, or RGBA; uint8, uint16 or float32 in 0..1. guard: None leaves it to the
-        server. Returns what the guard found, too. Raises RequestRefused, NoServer and ModelNotServed.
+        server. Returns what the guard found, too. Raises RequestRefused, for an image that is larger than the server
+        takes before it is sent, NoServer and ModelNotServed.
         """
-        if image.nbytes * self.scale**2 > MOST_RESULT_BYTES:
-            raise RequestRefused(f"The result of {image.shape[1]} x {image.shape[0]} px is more than the 2 GiB of one "
-                                 "answer.", remedy="Upscale the image without --server, or in parts.")
+        if reason := too_large(image.shape, image.itemsize, self.scale, self.most_megapixels):
+            raise RequestRefused(reason, remedy="Upscale it without --server, or in parts, or serve the model with "
+                                                "more --max-megapixels.")
         tensors = next(each for each in TENSORS if each.dtype == image.dtype.name)
         given = InferInput(tensors.image, list(image.shape), tensors.triton_type)
         given.set_data_from_numpy(np.ascontiguousarray(image))
@@ -89,7 +95,6 @@ class ServedModelClient:
 
     def _described(self) -> dict[str, str]:
         """The parameters of the model, once it is known to be there and ready."""
-        self._ask(lambda client: client.is_server_live(client_timeout=CONNECT_S))
         index = self._ask(lambda client: client.get_model_repository_index(client_timeout=CONNECT_S)).models
         states = {(entry.name, entry.state): entry.reason for entry in index}
         if (self.model, "READY") not in states:
@@ -150,8 +155,16 @@ class ServedModelClient:
     def _translated(self, status: str, text: str) -> SrnDeployError:
         if _FULL_QUEUE in text:
             return _QueueIsFull(text, remedy="Try again.")
+        if _WAITED_TOO_LONG in text:
+            return RequestRefused(f"The image waited longer in the queue of {self.model} at {self.address} than the "
+                                  "server lets it.", remedy="Try again with fewer --jobs, or serve the model with a "
+                                                            "longer --queue-timeout.")
         if _NOT_SERVED in text:
             return self._not_served([], f" ({text})")
+        if _NOT_HEALTHY in text:
+            return ModelNotServed(f"{self.model} at {self.address} runs no more ({_short(text)}).",
+                                  remedy="Start the server again, which does not do that by itself; why the process of "
+                                         "the model ended or stood still is in its log.")
         if status in _LOST:
             return NoServer(f"No server answers at {self.address} ({_short(text)}).",
                             remedy="Start it, or correct the address; 8001 is Triton's port for gRPC.")

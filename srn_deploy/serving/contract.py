@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -26,6 +27,7 @@ class Parameter(StrEnum):
     """Of the package that wrote the repository."""
     SCALE = "srn_deploy.scale"
     MOST_MEGAPIXELS = "srn_deploy.most_megapixels"
+    """Of an image. Clients do not send a larger one; the server itself goes by what is in the folder of a version."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,3 +45,18 @@ TENSORS = (PixelTensors(dtype="uint8", triton_type="UINT8", image="IMAGE", upsca
            PixelTensors(dtype="uint16", triton_type="UINT16", image="IMAGE_16", upscaled="UPSCALED_16"),
            PixelTensors(dtype="float32", triton_type="FP32", image="IMAGE_FLOAT", upscaled="UPSCALED_FLOAT"))
 """A request has exactly one of the images; its answer has the output beside it, and FINDINGS."""
+
+
+def too_large(shape: tuple[int, ...], value_bytes: int, scale: int, most_megapixels: float) -> str:
+    """Why a server does not take an image of this shape, (H, W, C), with both numbers; empty where it does.
+
+    value_bytes: of one value of a pixel. scale: of the model. most_megapixels: that the server takes.
+    """
+    height, width = shape[:2]
+    megapixels = height * width / 1e6
+    if megapixels > most_megapixels:
+        return (f"The image has {width} x {height} px ({megapixels:.3g} megapixels), and this server takes "
+                f"{most_megapixels:g}.")
+    if math.prod(shape) * value_bytes * scale**2 > MOST_RESULT_BYTES:
+        return f"The result of {width} x {height} px is more than the 2 GiB of one answer."
+    return ""

@@ -32,7 +32,8 @@ def upscaler_config(name: str, scale: int, options: ServeOptions) -> str:
         config.output.add(name=tensors.upscaled, data_type=kind, dims=_ANY_IMAGE)
     config.output.add(name=FINDINGS, data_type="TYPE_UINT8", dims=[-1])
     _add_instances(config, options.instances)
-    _add_queue(config, options.queue)
+    if options.queue.is_limited:
+        _add_queue(config, options.queue)
     warm_up = config.model_warmup.add(name="an image", batch_size=1).inputs[TENSORS[0].image]
     warm_up.data_type = triton.TYPE_UINT8
     warm_up.dims.extend((WARM_UP_PX, WARM_UP_PX, 3))
@@ -72,9 +73,9 @@ def _add_instances(config: Any, instances: InstanceOptions) -> None:
 
 
 def _add_queue(config: Any, queue: QueueOptions) -> None:
-    # The queue is that of the dynamic batcher. Images differ in size, so it makes no batches of them.
+    # The queue with limits is that of the dynamic batcher. Images differ in size, so it makes no batches of them.
     policy = config.dynamic_batching.default_queue_policy
-    policy.max_queue_size = queue.most_waiting
+    policy.max_queue_size = queue.most_waiting or 0  # 0: any number
     policy.timeout_action = triton.ModelQueuePolicy.REJECT
     policy.allow_timeout_override = True
     if queue.most_wait_s is not None:

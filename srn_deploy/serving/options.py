@@ -15,9 +15,6 @@ from srn_deploy.tiling.windows import TileOptions
 MOST_MEGAPIXELS = 16.0
 """Of an image by default. Four times as large, with alpha and 16 bits, it is just what a gRPC message holds."""
 
-MOST_WAITING = 64
-"""Requests in the queue of a model by default; more are refused at once."""
-
 MOST_INSTANCES = 64
 
 MOST_VERSIONS = 1000
@@ -34,6 +31,11 @@ class InstanceOptions:
     threads: int | None = None
     """CPU threads of each copy; None: all that the server may use, divided by the copies."""
 
+    @property
+    def copies(self) -> int:
+        """On all devices together."""
+        return self.count * max(1, len(self.gpus))
+
     def __post_init__(self) -> None:
         _check_count("instances", self.count, MOST_INSTANCES)
         check_threads(self.threads)
@@ -44,14 +46,25 @@ class InstanceOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class QueueOptions:
-    """What becomes of requests that have to wait. Raises OptionError for values that cannot work."""
+    """What becomes of requests that have to wait. Raises OptionError for values that cannot work.
 
-    most_waiting: int = MOST_WAITING
+    By default all wait as long as it takes. A limit has a price: Triton's queue with limits hands out the next request
+    when another comes or half a second later, and not when the model is free.
+    """
+
+    most_waiting: int | None = None
+    """More requests are refused at once; None: none is."""
     most_wait_s: float | None = None
-    """A request that waited longer is refused; None: it waits as long as it takes."""
+    """A request that waited longer is refused; None: none is."""
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether a request can be refused because of the queue."""
+        return self.most_waiting is not None or self.most_wait_s is not None
 
     def __post_init__(self) -> None:
-        _check_count("waiting requests", self.most_waiting, 100_000)
+        if self.most_waiting is not None:
+            _check_count("waiting requests", self.most_waiting, 100_000)
         if self.most_wait_s is not None and not 0 < self.most_wait_s <= 86_400:
             raise OptionError(f"A wait of {self.most_wait_s} s is not possible.",
                               remedy="Give seconds, more than 0 and at most a day.")

@@ -70,9 +70,9 @@ def write_repository(folder: Path, models: Sequence[str | None], options: ServeO
     """Write models into a model repository, which is made where it is missing.
 
     models: names or paths; None for the default model. Each is copied, so that the repository is whole. What the
-    repository holds besides stays as it is. Raises OptionError for names that cannot be and folders that are not ours,
-    UnsuitableServer where a bare model does not fit the server, MissingPackage, and what `resolve` and opening raise;
-    then nothing is written.
+    repository holds besides stays as it is. Raises OptionError for names that cannot be, folders that are not ours and
+    a model whose earlier versions have another scale, UnsuitableServer where a bare model does not fit the server,
+    MissingPackage, and what `resolve` and opening raise; then nothing is written.
     """
     chosen = options or ServeOptions()
     planned: list[tuple[str, Callable[[], WrittenModel]]] = []
@@ -84,9 +84,6 @@ def write_repository(folder: Path, models: Sequence[str | None], options: ServeO
     for name in names:
         if names.count(name) > 1:
             raise OptionError(f"Two models are called {name}.", remedy="Rename one of the files.")
-        if (folder / name).exists() and not is_ours(folder / name / CONFIG):
-            raise OptionError(f"{folder / name} was not written by srn-deploy.",
-                              remedy="Give another folder, or rename the model's file.")
     try:
         return [write() for _, write in planned]
     except OSError as error:
@@ -99,12 +96,15 @@ def _writes(folder: Path, name: str, model: ResolvedModel,
     """What there is to write for a model, by what follows its name; everything is checked before."""
     scale = _spec_of(model).scale
     served, config = ServedModel.of(model, scale, options), upscaler_config(name, scale, options)
+    _refuse_others(folder / name)
+    _refuse_other_scale(folder / name, served)
     found: list[tuple[str, Callable[[], WrittenModel]]] = [
         ("", lambda: _write_upscaler(folder / name, model, served, config))]
     bare = [bare_graph(model, options.onnxruntime)] if options.onnxruntime is not None else []
     bare += [bare_engine(model, options.tensorrt)] if options.tensorrt is not None else []
     for each in bare:
         place = folder / f"{name}{each.suffix}"
+        _refuse_others(place)
         text = bare_config(place.name, each.platform, (each.inputs, each.outputs), options)
         found.append((each.suffix, lambda place=place, each=each, text=text:  # type: ignore[misc]
                       _write_bare(place, each, text)))
@@ -124,7 +124,6 @@ def _write_upscaler(place: Path, model: ResolvedModel, served: ServedModel, conf
         document = version / DOCUMENT
         return document.is_file() and document.read_text(encoding="utf-8") == served.as_json()
 
-    _refuse_other_scale(place, served)
     return _write_version(place, config, is_same, fill)
 
 
@@ -158,6 +157,12 @@ def _versions(place: Path) -> list[int]:
     if not place.is_dir():
         return []
     return [int(path.name) for path in place.iterdir() if path.name.isascii() and path.name.isdecimal()]
+
+
+def _refuse_others(place: Path) -> None:
+    if place.exists() and not is_ours(place / CONFIG):
+        raise OptionError(f"{place} was not written by srn-deploy.",
+                          remedy="Give another folder, or rename the model's file.")
 
 
 def _refuse_other_scale(place: Path, served: ServedModel) -> None:

@@ -40,6 +40,7 @@ class ServedModel:
     halo: int | None = None
     max_megapixels: float
     instances: int = 1
+    """Copies on one machine, on all its GPUs together, which share its threads."""
     threads: int | None = None
     options: Mapping[str, Scalar] = field(default_factory=dict)
     """Corrections of a checkpoint, as `--set` gives them."""
@@ -54,7 +55,7 @@ class ServedModel:
         return cls(file=model.path.name, sha256=model.sha256, scale=scale, device=options.device,
                    precision=options.precision, guard=options.guard.value, tile=options.tiles.tile,
                    halo=options.tiles.halo, max_megapixels=options.max_megapixels,
-                   instances=options.instances.count, threads=options.instances.threads, options=dict(given.options),
+                   instances=options.instances.copies, threads=options.instances.threads, options=dict(given.options),
                    value_range=given.value_range, weights=given.weights, trust=given.trust)
 
     @classmethod

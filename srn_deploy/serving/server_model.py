@@ -21,9 +21,9 @@ import triton_python_backend_utils as triton
 from srn_deploy.api import Upscaler
 from srn_deploy.errors import BackendError, OptionError, SrnDeployError, UnsuitableBatch
 from srn_deploy.image.pillow_images import pixels_of
-from srn_deploy.inference.arrays import colour_and_alpha, upscale_colour_and_alpha
+from srn_deploy.inference.arrays import colour_and_alpha, like_input, upscale_colour_and_alpha
 from srn_deploy.inference.guard import Guard
-from srn_deploy.serving.contract import FINDINGS, GUARD, MOST_RESULT_BYTES, TENSORS, PixelTensors
+from srn_deploy.serving.contract import FINDINGS, GUARD, TENSORS, PixelTensors, too_large
 from srn_deploy.serving.served import ServedModel
 from srn_deploy.tiling.tiles import PixelArray
 
@@ -84,22 +84,12 @@ class TritonPythonModel:
 
     def _upscaled(self, image: PixelArray, guard: Guard) -> tuple[PixelArray, tuple[str, ...]]:
         """(H, W, C) upscaled, and what the guard found; raises UnsuitableBatch and what `Upscaler.upscale` raises."""
+        if reason := too_large(image.shape, image.itemsize, self._served.scale, self._served.max_megapixels):
+            raise OptionError(reason, remedy="Send a smaller one, or serve the model with more --max-megapixels.")
         colour, alpha = _parts(image)
-        self._check_size(image)
         setup = replace(self._upscaler.setup, guard=guard)
         large, large_alpha, findings = upscale_colour_and_alpha(colour, alpha, setup)
-        return large if large_alpha is None else np.concatenate([large, large_alpha], axis=2), findings
-
-    def _check_size(self, image: PixelArray) -> None:
-        height, width = image.shape[:2]
-        megapixels, most = height * width / 1e6, self._served.max_megapixels
-        if megapixels > most:
-            raise OptionError(f"The image has {width} x {height} px ({megapixels:.3g} megapixels), and this server "
-                              f"takes {most:g}.",
-                              remedy="Send a smaller one, or serve the model with more --max-megapixels.")
-        if image.nbytes * self._served.scale**2 > MOST_RESULT_BYTES:
-            raise OptionError(f"The result of {width} x {height} px is more than the 2 GiB of one answer.",
-                              remedy="Send the image in parts, or upscale it without a server.")
+        return like_input(image, large, large_alpha), findings
 
 
 def log_to_stderr(instance: str) -> None:
