@@ -29,8 +29,9 @@ from srn_deploy.serving.options import InstanceOptions, ServeOptions
 from srn_deploy.spec import Form, ModelSpec
 from tests.run_folder import open_lifeline, run_folder
 
-FIRST = ["sh", "-c", 'echo -10 >/proc/self/autogroup; exec nice -n -10 "$@"', "sh"] if (
-    hasattr(os, "geteuid") and os.geteuid() == 0 and Path("/proc/self/autogroup").exists()) else []
+_BEFORE_OTHERS = '[ -w /proc/self/autogroup ] && echo -10 >/proc/self/autogroup; exec nice -n -10 "$@"'
+
+FIRST = ["sh", "-c", _BEFORE_OTHERS, "sh"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
 """The server goes before the tests where that is allowed, among the threads of its session and as a session: it aborts
 where the process of a model does not get the processor for a second."""
 
