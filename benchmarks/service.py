@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from srn_deploy.benchmark.environment import current_environment
 from srn_deploy.benchmark.records import Record
 from srn_deploy.benchmark.summary import doubts
 from srn_deploy.image import Image, Pixels, read_image, write_image
-from srn_deploy.inference.plan import plan_jobs
+from srn_deploy.inference.plan import Job, plan_jobs
 from srn_deploy.registry.resolve import resolve
 from srn_deploy.registry.shipped import default_model
 from srn_deploy.serving.client import ServedModelClient
@@ -115,16 +116,20 @@ def of_folder(picture: Pixels, count: int, folder: Path, ways: Mapping[str, Upsc
     for number in range(count):
         write_image(source / f"{number}.png", Image(pixels=picture))
     jobs = plan_jobs(source, folder / "out")
-    passes = {name: lambda way=way: finish(way.upscale_jobs(jobs)) for name, way in ways.items()}
+    passes = {name: partial(_one_pass, way, jobs) for name, way in ways.items()}
     row = {**_size(picture), "pictures": count, **_in_turn(passes, *how)}
     shutil.rmtree(source)
     shutil.rmtree(folder / "out")
     return row
 
 
+def _one_pass(way: Upscaler | RemoteUpscaler, jobs: Sequence[Job]) -> None:
+    finish(way.upscale_jobs(jobs))
+
+
 def of_one(picture: Pixels, here: Upscaler, there: ServedModelClient, how: tuple[int, CpuSeconds]) -> dict[str, Any]:
     """Seconds for one picture after the other, from array to array."""
-    passes = {"here": lambda: here.upscale(picture), "there": lambda: there.upscale(picture)}
+    passes: dict[str, Work] = {"here": partial(here.upscale, picture), "there": partial(there.upscale, picture)}
     try:
         return {**_size(picture), **_in_turn(passes, *how)}
     finally:

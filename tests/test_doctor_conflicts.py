@@ -38,7 +38,8 @@ def test_a_package_that_another_one_does_not_take_is_named_with_the_version_that
     asked = "gradio 6.31.0 for pillow>=8.0,<13.0"
     assert (pillow.name, pillow.installed, pillow.asked) == ("pillow", "13.1.0", [asked])
     assert pillow.requirement == "pillow>=8.0,>=11.3,<13.0"
-    assert (protobuf.name, protobuf.asked) == ("protobuf", ["tritonclient 2.73.0 for protobuf<7"])
+    assert (protobuf.name, protobuf.asked, protobuf.requirement) == (
+        "protobuf", ["tritonclient 2.73.0 for protobuf<7"], "protobuf<7")
     found = finding_of(pillow)
     assert (found.name, found.state) == ("pillow", Status.WARNING)
     assert found.detail == f"13.1.0 is installed, and asked for is another: {asked}"

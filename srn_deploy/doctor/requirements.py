@@ -83,8 +83,8 @@ def _conflict(name: str, asked: list[tuple[str, Requirement]]) -> Conflict | Non
 
 
 def _is_possible(bounds: SpecifierSet) -> bool:
-    """Whether a version can lie within bounds: one of those that they name, or one just above it."""
-    named = [bound.version.removesuffix(".*") for bound in bounds]
+    """Whether a version can lie within bounds: the lowest of all, one that they name, or one just above it."""
+    named = ["0", *(bound.version.removesuffix(".*") for bound in bounds)]
     return any(bounds.contains(f"{version}{above}", prereleases=True) for version in named for above in ("", ".0.0.1"))
 
 
