@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             def cpu() -> float:
                 return time.process_time() + cpu_seconds(server)
 
-            ways = {"here": here, "there": there, "queued": queued}
+            ways: dict[str, Upscaler | RemoteUpscaler] = {"here": here, "there": there, "queued": queued}
             folders = [of_folder(each, count, folder, ways, (options.rounds, cpu))
                        for each, count in ((picture, options.pictures), (small, options.small))]
             singles = [of_one(each, here, ServedModelClient(address.url, options.model), (options.single, cpu))
