@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks import (
     cluster_page,
+    compared_pictures,
     cpu_page,
     effort_table,
     graph_versions,
@@ -120,7 +121,9 @@ def rendered(records: Sequence[Record]) -> str:
              cluster_page.INTRODUCTION, *section(of_kind(records, "cluster"), cluster_page.cluster_tables),
              effort_table.INTRODUCTION, *section(of_kind(records, "effort"), effort_table.effort_tables),
              hardening.INTRODUCTION, *section(of_kind(records, hardening.KIND), hardening.hardening_tables),
-             PHOTO, *section(of_kind(records, "photo"), photo_tables), *guard_section(records),
+             PHOTO, *section(of_kind(records, "photo"), photo_tables), compared_pictures.INTRODUCTION,
+             *section(of_kind(records, compared_pictures.KIND), compared_pictures.compared_tables),
+             *guard_section(records),
              recognition_page.INTRODUCTION,
              *section(of_kind(records, "recognition"), recognition_page.recognition_tables),
              *zoo_section(records), spandrel_study.INTRODUCTION,

@@ -1,4 +1,4 @@
-"""All records of the project as one HTML file: the sections of README.md, with charts of what was measured.
+"""All records of the project as one HTML file: the sections of README.md, with charts of what was measured, and images.
 
 It is made by the code behind `srn-deploy report`, so it opens anywhere without a network.
 """
@@ -8,12 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from benchmarks import compared_pictures
 from srn_deploy.benchmark.records import Record
 from srn_deploy.report.circumstances import mixed_environments
 from srn_deploy.report.commands import evaluation_section
 from srn_deploy.report.content import Block, MarkdownText, ReportPage, ReportSection
 from srn_deploy.report.page import render_page
 from srn_deploy.report.paper import paper_charts
+from srn_deploy.report.pictures import compare_pictures
 from srn_deploy.report.studies import study_charts
 
 PAGE = "report.html"
@@ -32,7 +34,7 @@ def rendered_report(page: str, records: Sequence[Record]) -> str:
 
 
 def _section(section: str, records: Sequence[Record]) -> ReportSection:
-    """One chapter, in which the charts of each record stand before its environment."""
+    """One chapter, in which the charts and images of each record stand before its environment."""
     title, _, text = section.partition("\n")
     blocks: list[Block] = []
     charts: list[Block] = []
@@ -51,4 +53,6 @@ def _section(section: str, records: Sequence[Record]) -> ReportSection:
 def _charts(record: Record) -> list[Block]:
     if record.kind == "eval":
         return []
+    if record.kind == compared_pictures.KIND:
+        return [*compare_pictures(compared_pictures.FOLDER)]
     return [*(paper_charts(record) if record.kind == "bench-paper" else study_charts(record))]

@@ -89,7 +89,7 @@ def test_the_recorded_tiles_keep_the_promise_at_the_default_halo_and_naive_ones_
 
 def test_without_records_the_page_names_the_commands_and_no_figure() -> None:
     page = rendered([])
-    assert page.count(NOT_MEASURED) == 25
+    assert page.count(NOT_MEASURED) == 26
     for script in ("tiling_study", "file_to_file", "memory", "photo_study", "video", "huge_pictures", "service"):
         assert f"`python -m benchmarks.{script}`" in page
     assert "|---" not in page
@@ -99,7 +99,7 @@ def test_without_records_the_page_names_the_commands_and_no_figure() -> None:
 @pytest.mark.parametrize("script", ["tiling_study", "file_to_file", "memory", "photo_study", "ablation", "guard_cost",
                                     "cpu_process", "video", "huge_pictures", "pipeline", "effort_table",
                                     "many_pictures", "service", "hardening", "cluster", "peers", "same_budget",
-                                    "gpu_report"])
+                                    "gpu_report", "compared_pictures"])
 def test_every_benchmark_tells_its_options(script: str, repository: Path) -> None:
     ended = subprocess.run([sys.executable, "-m", f"benchmarks.{script}", "--help"], capture_output=True, text=True,
                            check=True, cwd=repository)

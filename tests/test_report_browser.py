@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmarks.compared_pictures import originals
 from benchmarks.inputs import BENCHMARKS
 from benchmarks.report_page import PAGE
 from srn_deploy.report import report
@@ -132,6 +133,25 @@ def test_the_page_of_this_project_opens_without_a_request_and_fits(browser: Brow
     assert told == [address]
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.locator("th button").count() > 100
+    context.close()
+
+
+@pytest.mark.parametrize("width", [390, 1600])
+def test_images_of_the_page_of_this_project_are_compared_with_a_slider(browser: Browser, width: int) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 900})
+    page = context.new_page()
+    page.goto((BENCHMARKS / PAGE).as_uri())
+    sliders = page.locator(".slider")
+    assert sliders.count() == len(originals())
+    first = sliders.first
+    first.get_by_label("Left image").select_option("bicubic")
+    first.get_by_label("Right image").select_option("original")
+    first.get_by_role("slider").fill("25")
+    over = first.locator("img.over")
+    assert over.evaluate("image => image.style.clipPath") == "inset(0px 75% 0px 0px)"
+    strip = page.locator(".strip").first
+    assert over.get_attribute("src") == strip.locator("[data-candidate=bicubic] img").get_attribute("src")
+    assert re.fullmatch(r"\d+\.\d\d dB, part \d+\.\d\d dB", first.locator(".scores span").first.inner_text())
     context.close()
 
 
