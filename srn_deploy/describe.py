@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from srn_deploy.engine.store import EngineStore
-from srn_deploy.errors import missing_package
 from srn_deploy.external import with_spec
 from srn_deploy.registry.resolve import ModelKind, ResolvedModel, resolve
 from srn_deploy.spec import AS_RECOGNISED, Corrections, ModelSpec
 from srn_deploy.system.documents import to_builtins
+from srn_deploy.system.installed import need_packages
 
 
 def described(model: str | None, corrections: Corrections = AS_RECOGNISED) -> dict[str, Any]:
@@ -32,8 +32,7 @@ def _rows_of(model: ResolvedModel, has_torch: bool) -> dict[str, Any]:
         return _engine_rows(model.path)
     if model.kind is ModelKind.GRAPH:
         return _graph_rows(model, has_torch)
-    if not has_torch:
-        raise missing_package("torch", f"Reading a checkpoint ({model.path.name})")
+    need_packages(("torch",), f"Reading a checkpoint ({model.path.name})")
     return _checkpoint_rows(model)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import tempfile
 from contextlib import closing
@@ -15,11 +14,12 @@ from srn_deploy.engine.library import open_library
 from srn_deploy.engine.monitor import OnPhase
 from srn_deploy.engine.options import BuildOptions, HardwareCompatibility, default_shapes
 from srn_deploy.engine.store import EngineStore, StoredEngine
-from srn_deploy.errors import BackendError, ForeignEngine, MissingPackage, OptionError, missing_package
+from srn_deploy.errors import BackendError, ForeignEngine, MissingPackage, OptionError
 from srn_deploy.external import with_spec
 from srn_deploy.image import find_images, image_size
 from srn_deploy.registry.resolve import ModelKind, ResolvedModel, resolve, resolve_file
 from srn_deploy.spec import AS_RECOGNISED, Corrections, ModelSpec, Precision
+from srn_deploy.system.installed import need_packages
 from srn_deploy.tiling.shapes import ShapeRange, Size
 from srn_deploy.verification.verify import ensure_certified, reference_of
 
@@ -107,8 +107,7 @@ def _graph(model: ResolvedModel) -> GraphToBuild:
     if model.kind is ModelKind.ENGINE:
         raise OptionError(f"{model.path.name} is an engine already.",
                           remedy="Give the graph or checkpoint that it was made from.")
-    if importlib.util.find_spec("torch") is None:
-        raise missing_package("torch", f"Exporting a checkpoint ({model.path.name})")
+    need_packages(("torch",), f"Exporting a checkpoint ({model.path.name})")
     from srn_deploy.verification.export_proof import export_and_prove
 
     with tempfile.TemporaryDirectory() as folder:

@@ -13,9 +13,10 @@ import av
 import numpy as np
 import pytest
 
-from srn_deploy.cli.progress import FrameLines, lasting
+from srn_deploy.cli.progress import FrameLines
 from srn_deploy.image import Image, write_image
 from srn_deploy.inference.plan import plan_jobs
+from srn_deploy.system.durations import duration_in_words
 from srn_deploy.video.work_folder import work_folder_of
 from tests.clips import FRAMES, Clip, frames_in, make_clip, moving
 from tests.commands import srn_deploy
@@ -121,7 +122,7 @@ def test_lines_about_frames_say_the_rate_and_the_time_left(monkeypatch: pytest.M
 
 @pytest.mark.parametrize(("seconds", "words"), [(7.4, "7 s"), (125, "2 min 05 s"), (7500, "2 h 05 min")])
 def test_a_duration_is_said_in_words(seconds: float, words: str) -> None:
-    assert lasting(seconds) == words
+    assert duration_in_words(seconds) == words
 
 
 def test_grey_frames_stay_grey(tmp_path: Path) -> None:

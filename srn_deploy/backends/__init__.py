@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +9,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from srn_deploy.backends.protocol import Backend, Batch
-from srn_deploy.errors import DeviceUnavailable, OptionError, missing_package
+from srn_deploy.errors import DeviceUnavailable, OptionError
 from srn_deploy.registry.resolve import ModelKind, ResolvedModel, resolve_file
 from srn_deploy.spec import AS_RECOGNISED, GRAPH_SUFFIX, Corrections, Precision
 from srn_deploy.system.cuda_driver import why_no_gpu
+from srn_deploy.system.installed import need_packages
 
 if TYPE_CHECKING:
     from srn_deploy.backends.compiled_models import CompiledIdentity
@@ -146,8 +146,7 @@ def why_no_bf16() -> str:
 
 
 def _openvino() -> ModuleType:
-    if importlib.util.find_spec("openvino") is None:
-        raise missing_package("openvino", "Running a graph on OpenVINO", extra="openvino")
+    need_packages(("openvino",), "Running a graph on OpenVINO", extra="openvino")
     try:
         from srn_deploy.backends import open_vino
     except ImportError as error:
@@ -174,9 +173,7 @@ def _open_graph(model: ResolvedModel, device: str) -> tuple[Backend, str]:
 
 def _open_checkpoint(model: ResolvedModel, device: str, precision: Precision, *, channels_last: bool = True,
                      compiled: bool = False) -> tuple[Backend, str]:
-    for package in ("torch", "safetensors"):
-        if importlib.util.find_spec(package) is None:
-            raise missing_package(package, f"A model file that is not an {GRAPH_SUFFIX} graph ({model.path.name})")
+    need_packages(("torch", "safetensors"), f"A model file that is not an {GRAPH_SUFFIX} graph ({model.path.name})")
     from srn_deploy.architectures.recognition.recognise import load_resolved
     from srn_deploy.backends.pytorch import PyTorchBackend
 

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from srn_deploy.benchmark.paper import paper_rows
+from srn_deploy.benchmark.paper import OURS, paper_rows
 from srn_deploy.benchmark.records import Record
 from srn_deploy.benchmark.results import PaperResults
 from srn_deploy.errors import OptionError
@@ -17,8 +17,6 @@ from srn_deploy.system.atomic import replacing
 
 AREA_PER_KILOPARAMETER = 0.9
 """In square points: the smallest network is still visible, and the largest hides no other."""
-
-OURS = ("SRN", "SRN-S")
 
 PLACES = (((18, 0), "left"), ((-18, 0), "right"), ((0, 22), "center"), ((0, -22), "center"))
 """Offsets of a label from its point, in points, and its alignment."""

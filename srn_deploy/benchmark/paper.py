@@ -23,6 +23,9 @@ PROTOCOL = """Batch 1, the forward pass alone, device events, the arithmetic mea
 Inferred, because the paper does not say it: PyTorch in FP32, no warm-up, cudnn.benchmark off, TF32 at its default
 (on for convolutions). Milliseconds of the paper: an NVIDIA GeForce RTX 3080."""
 
+OURS = ("SRN", "SRN-S")
+"""The networks that Figure 1 marks, as the paper does."""
+
 
 class QuotedQuality(msgspec.Struct, frozen=True, kw_only=True):
     """On one test set, as printed; None where nothing is printed."""

@@ -53,11 +53,16 @@ def page(record: Record, evaluations: Sequence[Record] = ()) -> str:
 
 def preface(record: Record) -> list[str]:
     """The paragraphs before the tables: heading, protocol, inputs, legend and what to be careful about."""
+    return [f"# {record.title}", *circumstances(record),
+            *(f"Caution: {caution}" for caution in record.results_as(PaperResults).cautions)]
+
+
+def circumstances(record: Record) -> list[str]:
+    """How the figures were measured, as paragraphs: protocol, inputs and legend."""
     results = record.results_as(PaperResults)
     inputs = "; ".join(f"×{scale[1:]}: {label}" for scale, label in results.inputs.items())
     clock = "On this CPU the clock takes the place of device events." if results.device == "cpu" else ""
-    return [f"# {record.title}", f"{results.protocol} {clock}".strip(), f"Inputs: {inputs}.", LEGEND,
-            *(f"Caution: {caution}" for caution in results.cautions)]
+    return [f"{results.protocol} {clock}".strip(), f"Inputs: {inputs}.", LEGEND]
 
 
 def _parts(name: str) -> list[tuple[str, list[Row]]]:

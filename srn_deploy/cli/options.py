@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import functools
-import importlib.util
 import io
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -14,8 +13,8 @@ from typing import Any
 import click
 
 from srn_deploy.cli import values
-from srn_deploy.errors import missing_package
 from srn_deploy.system.folders import why_no_file, why_not_writable
+from srn_deploy.system.installed import need_packages
 from srn_deploy.system.threads import MOST_THREADS
 
 device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "openvino"]), default="auto",
@@ -167,26 +166,21 @@ def as_csv(rows: Iterable[Sequence[object]]) -> str:
 
 def need_torch(what: str) -> None:
     """Raise MissingPackage, before anything is imported, if a package of the torch extra is not installed."""
-    _need(("torch", "onnx", "onnxscript", "safetensors"), what, extra="torch")
+    need_packages(("torch", "onnx", "onnxscript", "safetensors"), what, extra="torch")
 
 
 def need_plots(wanted: bool) -> None:
     """Raise MissingPackage if a plot is wanted and cannot be drawn."""
     if wanted:
-        _need(("matplotlib",), "Drawing a plot", extra="torch")
+        need_packages(("matplotlib",), "Drawing a plot", extra="torch")
 
 
 def need_engine_packages(what: str) -> None:
     """Raise MissingPackage for what building an engine needs besides TensorRT itself."""
-    _need(("onnx",), what, extra="tensorrt-rtx")
+    need_packages(("onnx",), what, extra="tensorrt-rtx")
 
 
 def need_triton(what: str) -> None:
     """Raise MissingPackage, before anything is imported, if a package of the triton extra is not installed."""
-    _need(("tritonclient", "grpc"), what, extra="triton")
+    need_packages(("tritonclient", "grpc"), what, extra="triton")
 
-
-def _need(packages: tuple[str, ...], what: str, *, extra: str) -> None:
-    for package in packages:
-        if importlib.util.find_spec(package) is None:
-            raise missing_package(package, what, extra=extra)

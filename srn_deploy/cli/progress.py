@@ -20,6 +20,7 @@ from srn_deploy.inference.jobs import OnTimes, Outcome
 from srn_deploy.inference.plan import Job
 from srn_deploy.inference.stage_times import StageTimes
 from srn_deploy.inference.upscale import OnTile, no_progress
+from srn_deploy.system.durations import duration_in_words
 from srn_deploy.video.options import OnFrame
 
 SHOWN_MISSING = 5
@@ -182,12 +183,4 @@ class FrameLines:
             return
         self._said = now
         rate = (done - self._first) / (now - self._began)
-        say(f"{done} of {total} frames, {rate:.2f} frames/s, {lasting((total - done) / rate)} left.")
-
-
-def lasting(seconds: float) -> str:
-    """A duration in words, as in "2 h 05 min"."""
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 1:
-        return f"{rest} s"
-    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min {rest:02} s"
+        say(f"{done} of {total} frames, {rate:.2f} frames/s, {duration_in_words((total - done) / rate)} left.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from srn_deploy.cli import file_options, options, result_options, server_option, sharing_options, values
+from srn_deploy.system.written_formats import WRITTEN_FORMATS
 
 if TYPE_CHECKING:
     from srn_deploy.cli.running import WayToStart
@@ -19,9 +20,8 @@ if TYPE_CHECKING:
     from srn_deploy.spec import Corrections
     from srn_deploy.video.options import VideoOptions
 
-SUFFIXES = {"png": ".png", "jpeg": ".jpg", "jpg": ".jpg", "webp": ".webp", "tiff": ".tif", "tif": ".tif",
-            "avif": ".avif", "bmp": ".bmp"}
-"""What --format writes, by the name of the format."""
+SUFFIXES = WRITTEN_FORMATS | {"jpg": WRITTEN_FORMATS["jpeg"], "tif": WRITTEN_FORMATS["tiff"]}
+"""What --format writes, by the name of the format, or its short name."""
 
 _log = logging.getLogger(__name__)
 

@@ -176,9 +176,9 @@ def listening_host(context: click.Context, parameter: click.Parameter, value: st
 
 def token(context: click.Context, parameter: click.Parameter, value: str | None) -> str:
     """Check that a token is long enough, and can stand in an address; without one it is empty."""
-    from srn_deploy.web.options import PageOptions, checked_token
+    from srn_deploy.web.options import checked_token
 
     if value is None:
         return ""
     with wrong_usage():
-        return PageOptions(token=checked_token(value)).token
+        return checked_token(value)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
 
-from srn_deploy.errors import OptionError, missing_package
+from srn_deploy.errors import OptionError
 from srn_deploy.inference.guard import Guard
 from srn_deploy.spec import AS_RECOGNISED, Corrections
 from srn_deploy.system.arguments import check_kind
+from srn_deploy.system.installed import need_packages
 from srn_deploy.system.threads import check_threads
 from srn_deploy.tiling.windows import TileOptions
 from srn_deploy.video.options import VideoOptions
@@ -89,6 +89,4 @@ class ClusterWork:
 
 def need_ray_packages() -> None:
     """Raise MissingPackage, before anything is imported, where Ray is not installed with what Ray Data needs."""
-    for package in ("ray", "pyarrow", "pandas"):
-        if importlib.util.find_spec(package) is None:
-            raise missing_package("Ray" if package == "ray" else package, "Upscaling on a Ray cluster", extra="ray")
+    need_packages(("ray", "pyarrow", "pandas"), "Upscaling on a Ray cluster", extra="ray", named={"ray": "Ray"})

@@ -6,18 +6,18 @@ Code of others runs in a bounded process alone.
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srn_deploy.errors import OptionError, missing_package
+from srn_deploy.errors import OptionError
 from srn_deploy.external.request import ExternalRequest
 from srn_deploy.external.spandrel_offer import is_offered, spandrel_version
 from srn_deploy.registry.file_content import holds
 from srn_deploy.registry.resolve import ModelKind, ResolvedModel, resolve_file
 from srn_deploy.spec import SPEC_KEY
 from srn_deploy.system.hashing import sha256_of_file
+from srn_deploy.system.installed import need_packages
 
 if TYPE_CHECKING:
     from srn_deploy.external.store import KeptGraph
@@ -45,9 +45,7 @@ def with_spec(model: ResolvedModel) -> ResolvedModel:
 
 def prepared(model: ResolvedModel, options: ExportOptions | None = None) -> KeptGraph:
     """The graph of a model from outside, from the cache or made now. options: which kind; None: the deploy graph."""
-    for package in ("torch", "onnx", "onnxscript", "safetensors"):
-        if importlib.util.find_spec(package) is None:
-            raise missing_package(package, f"Preparing {model.path.name}")
+    need_packages(("torch", "onnx", "onnxscript", "safetensors"), f"Preparing {model.path.name}")
     from srn_deploy.external.graph_weights import weight_files
     from srn_deploy.external.source_files import find_source, source_digest
     from srn_deploy.external.store import kept_graph

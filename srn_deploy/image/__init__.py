@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from srn_deploy.image.effort import WITH_EFFORT, Effort
-from srn_deploy.image.files import FORMATS, SUFFIXES, container_of, is_image_name
+from srn_deploy.image.files import FORMATS, SUFFIXES, container_of, is_image_name, read_suffixes
 from srn_deploy.image.listing import find_images, without_debris
 from srn_deploy.image.pixels import Image, Pixels
 from srn_deploy.image.reading import MAX_MEGAPIXELS, check_megapixels, read_image
@@ -17,4 +17,5 @@ from srn_deploy.image.writing import WITH_QUALITY, check_quality, check_writable
 
 __all__ = ["FORMATS", "MAX_MEGAPIXELS", "SUFFIXES", "WITH_EFFORT", "WITH_QUALITY", "Effort", "Image", "Pixels",
            "check_megapixels", "check_quality", "check_writable", "container_of", "find_images", "image_size",
-           "is_image_name", "losses", "read_image", "without_debris", "write_image"]
+           "is_image_name", "losses", "read_image", "read_suffixes", "without_debris",
+           "write_image"]

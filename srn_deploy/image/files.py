@@ -9,7 +9,7 @@ from srn_deploy.errors import UnreadableImage, UnwritableImage
 from srn_deploy.image.containers import FORMATS, Container
 
 __all__ = ["FORMATS", "SUFFIXES", "container_of", "is_animation_name", "is_image_name", "read_bytes",
-           "with_written_suffix"]
+           "read_suffixes", "with_written_suffix"]
 
 _USUAL = {".png": Container.PNG, ".jpg": Container.JPEG, ".jpeg": Container.JPEG, ".webp": Container.WEBP,
           ".tif": Container.TIFF, ".tiff": Container.TIFF, ".bmp": Container.BMP,
@@ -32,6 +32,11 @@ def is_image_name(path: Path) -> bool:
     """Whether the suffix of a path is that of an image format that is read here; some need a package of an extra."""
     suffix = path.suffix.lower()
     return suffix in _CONTAINERS or (suffix in _READ_ONLY and find_spec(_READ_ONLY[suffix]) is not None)
+
+
+def read_suffixes() -> tuple[str, ...]:
+    """All suffixes of images that are read here, the usual ones first; some only where a package of an extra is."""
+    return tuple(suffix for suffix in (*_CONTAINERS, *_READ_ONLY) if is_image_name(Path(f"image{suffix}")))
 
 
 def is_animation_name(path: Path) -> bool:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import replace
 
 import onnx
 
-from srn_deploy.errors import OptionError, missing_package
+from srn_deploy.errors import OptionError
 from srn_deploy.graph.onnx_file import spec_of, stamped
 from srn_deploy.image.pixels import Rgb8
 from srn_deploy.quantization.bias_correction import correct_biases
 from srn_deploy.quantization.calibration import inputs_of
 from srn_deploy.quantization.equalization import equalized
 from srn_deploy.spec import Precision
+from srn_deploy.system.installed import need_packages
 
 
 def check_installed() -> None:
     """Raise MissingPackage where NNCF is not installed."""
-    if importlib.util.find_spec("nncf") is None:
-        raise missing_package("nncf", "Making an INT8 graph", extra="int8")
+    need_packages(("nncf",), "Making an INT8 graph", extra="int8")
 
 
 def int8_copy(graph: onnx.ModelProto, images: Sequence[Rgb8]) -> onnx.ModelProto:

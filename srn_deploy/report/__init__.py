@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
 from srn_deploy.benchmark.records import Record
-from srn_deploy.errors import OptionError, missing_package
+from srn_deploy.errors import OptionError
 from srn_deploy.report.circumstances import environment_line, mixed_environments
 from srn_deploy.report.commands import certificates_section, evaluation_section, steady_section, tuning_section
 from srn_deploy.report.content import Paragraph, ReportPage, ReportSection
 from srn_deploy.report.documents import NamedCertificate, ReportDocument, read_documents
 from srn_deploy.report.studies import study_blocks, study_cautions
+from srn_deploy.system.installed import need_packages
 from srn_deploy.tuning.choice import Tuned
 
 PACKAGES = {"jinja2": "jinja2", "markdown_it": "markdown-it-py"}
@@ -43,9 +43,7 @@ def report(records: Sequence[Path], pictures: Path | None = None, *, title: str 
 
 def check_packages() -> None:
     """Raise MissingPackage where the extra `report` is not installed."""
-    for module, package in PACKAGES.items():
-        if importlib.util.find_spec(module) is None:
-            raise missing_package(package, "Writing a report", extra="report")
+    need_packages(PACKAGES, "Writing a report", extra="report", named=PACKAGES)
 
 
 def sections_of(documents: Sequence[ReportDocument]) -> list[ReportSection]:
@@ -70,8 +68,7 @@ def _record_section(record: Record, evaluations: Sequence[Record]) -> ReportSect
     if record.kind == "bench-steady":
         return steady_section(record)
     if record.kind == "bench-paper":
-        if importlib.util.find_spec("torch") is None:
-            raise missing_package("torch", "Showing the paper's tables")
+        need_packages(("torch",), "Showing the paper's tables")
         from srn_deploy.report.paper import paper_section
 
         return paper_section(record, evaluations)

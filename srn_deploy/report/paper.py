@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from srn_deploy.benchmark import paper_page
-from srn_deploy.benchmark.paper import QuotedQuality, paper_rows, peer_rows
+from srn_deploy.benchmark.paper import OURS, QuotedQuality, paper_rows, peer_rows
 from srn_deploy.benchmark.records import Record
 from srn_deploy.benchmark.results import PaperResults
 from srn_deploy.benchmark.summary import summarise
@@ -21,15 +21,11 @@ from srn_deploy.report.content import (
     SpreadRow,
 )
 
-OURS = ("SRN", "SRN-S")
-"""Marked in Figure 1, as in the paper."""
-
 
 def paper_section(record: Record, evaluations: Sequence[Record]) -> ReportSection:
     """All tables, with the quality that `eval` measured. Raises OptionError for a damaged record."""
     results = record.results_as(PaperResults)
-    blocks: list[Block] = [Paragraph(text=text) for text in paper_page.preface(record)[1:]
-                           if not text.startswith("Caution: ")]
+    blocks: list[Block] = [Paragraph(text=text) for text in paper_page.circumstances(record)]
     blocks += paper_charts(record)
     for title, (head, *rows) in paper_page.tables(record, evaluations).items():
         blocks.append(DataTable(caption=title, head=head, rows=tuple(rows)))

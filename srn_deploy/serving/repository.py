@@ -16,7 +16,7 @@ from pathlib import Path
 
 from srn_deploy.backends.onnx_runtime import read_spec
 from srn_deploy.engine.store import MANIFEST_SUFFIX, EngineStore
-from srn_deploy.errors import OptionError, missing_package
+from srn_deploy.errors import OptionError
 from srn_deploy.external import with_spec
 from srn_deploy.registry.resolve import ModelKind, ResolvedModel, resolve
 from srn_deploy.registry.shipped import default_model
@@ -28,7 +28,7 @@ from srn_deploy.spec import ModelSpec
 from srn_deploy.system.atomic import TEMPORARY_MARK, replacing
 from srn_deploy.system.folders import make_folder
 from srn_deploy.system.hashing import sha256_of_file
-from srn_deploy.system.installed import installed_versions
+from srn_deploy.system.installed import need_packages
 
 CONFIG = "config.pbtxt"
 
@@ -193,8 +193,7 @@ def _spec_of(model: ResolvedModel) -> ModelSpec:
         return EngineStore(model.path.parent).open(model.path).spec
     if model.kind is ModelKind.GRAPH:
         return read_spec(model.path, model.sha256)
-    if "torch" not in installed_versions(["torch"]):
-        raise missing_package("torch", f"Reading a checkpoint ({model.path.name})")
+    need_packages(("torch",), f"Reading a checkpoint ({model.path.name})")
     from srn_deploy.architectures.recognition.recognise import load_resolved
 
     return load_resolved(model).spec

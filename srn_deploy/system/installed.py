@@ -1,11 +1,12 @@
-"""Which versions of libraries are installed, without importing them."""
+"""Which libraries are installed, and in which versions, without importing them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import importlib.util
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 
-from srn_deploy.errors import MissingPackage
+from srn_deploy.errors import MissingPackage, missing_package
 
 _DISTRIBUTIONS = {
     "onnxruntime": ("onnxruntime-gpu", "onnxruntime"),
@@ -13,6 +14,21 @@ _DISTRIBUTIONS = {
     "tensorrt": ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"),
 }
 """Library to the names under which it may be installed, where that is not its own."""
+
+
+_NONE_RENAMED: Mapping[str, str] = {}
+
+
+def need_packages(modules: Iterable[str], what: str, *, extra: str = "torch",
+                  named: Mapping[str, str] = _NONE_RENAMED) -> None:
+    """Raise MissingPackage, before anything is imported, for the first module that is not installed.
+
+    what: needs them, as the beginning of a sentence. extra: installs them. named: module to the name of its package,
+    where that is another one.
+    """
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            raise missing_package(named.get(module, module), what, extra=extra)
 
 
 def installed_versions(libraries: Iterable[str]) -> dict[str, str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
-from srn_deploy.errors import UnwritableVideo, missing_package
+from srn_deploy.errors import UnwritableVideo
 from srn_deploy.inference.video_names import WRITTEN
+from srn_deploy.system.installed import need_packages
 
 EXTRA = "video"
 
@@ -48,5 +48,4 @@ def container_of(path: Path) -> VideoContainer:
 
 def need_video_packages() -> None:
     """Raise MissingPackage, before anything is imported, where PyAV is not installed."""
-    if importlib.util.find_spec("av") is None:
-        raise missing_package("PyAV", "Upscaling a video", extra=EXTRA)
+    need_packages(("av",), "Upscaling a video", extra=EXTRA, named={"av": "PyAV"})

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Self
 
 from srn_deploy.errors import UnknownModel
 from srn_deploy.inference.guard import Guard
@@ -80,13 +78,6 @@ class OneModel:
             with ExitStack() as stack:
                 stack.callback(opened.fallback.close)
                 stack.callback(opened.backend.close)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
-        self.close()
 
 
 def _options(device: str, precision: str, tile: int | str | None) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from srn_deploy.errors import SrnDeployError
+from srn_deploy.system.durations import duration_in_words
 from srn_deploy.system.memory import size_in_words
 from srn_deploy.web.runs import PageRunState, PictureResult, RunProgress
 from srn_deploy.web.visitors import ZIP_NAME, Visitor
@@ -15,14 +16,6 @@ RESULTS = "/results"
 NOTHING_YET = "Nothing is running."
 
 _OVER = {PageRunState.STOPPED: "Stopped", PageRunState.DONE: "Done", PageRunState.FAILED: "Failed"}
-
-
-def lasting(seconds: float) -> str:
-    """A duration, as in "about 2 min 05 s"."""
-    minutes, rest = divmod(max(1, round(seconds)), 60)
-    if minutes < 1:
-        return f"about {rest} s"
-    return f"about {minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"about {minutes} min {rest:02} s"
 
 
 def status(progress: RunProgress, visitor: Visitor, ahead: int) -> str:
@@ -45,11 +38,11 @@ def bar(progress: RunProgress) -> str:
     if progress.state is PageRunState.RUNNING:
         told = f"{progress.share:.0%}"
         if progress.seconds_left is not None:
-            told += f", {lasting(progress.seconds_left)} left"
+            told += f", about {duration_in_words(max(1, progress.seconds_left))} left"
     else:
         told = ""
     value = 1.0 if progress.state is PageRunState.DONE else progress.share
-    return (f'<progress max="1" value="{value:.4f}" aria-label="RunProgress of the run"></progress>'
+    return (f'<progress max="1" value="{value:.4f}" aria-label="Progress of the run"></progress>'
             f'<span class="left">{escape(told)}</span>')
 
 
