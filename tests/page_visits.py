@@ -62,7 +62,7 @@ class Served:
 
 @contextmanager
 def served(folder: Path, **options: Any) -> Iterator[Served]:
-    """Serve the page of `tests.page_server` on a free port while the block runs. options: of PageOptions."""
+    """Serve the page of `tests.page_server` on a free port while the block runs. options: of that module."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "log.txt"
     temporary = folder / "temporary"

@@ -17,6 +17,7 @@ from srn_deploy.image import Image, read_image, write_image
 from srn_deploy.web.views import MARK_RGB
 from tests.chromium import chromium
 from tests.commands import srn_deploy
+from tests.page_server import STRANGER
 from tests.page_visits import Served, Visit, needs_page, served, visit
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def of_command_line(source: Path, target: Path, *options: str) -> bytes:
     return target.read_bytes()
 
 
-def test_what_is_downloaded_is_the_file_of_the_command_line(tab: Visit, tmp_path: Path) -> None:
+def test_what_is_downloaded_is_the_file_of_the_command_line(tab: Visit, page: Served, tmp_path: Path) -> None:
     sources = [picture(tmp_path / "photo.jpg"), deep(tmp_path / "deep.png")]
     tab.drop(*sources)
     tab.start()
@@ -92,6 +93,7 @@ def test_what_is_downloaded_is_the_file_of_the_command_line(tab: Visit, tmp_path
         assert {name: every.read(name) for name in every.namelist()} == {
             source.name: (tmp_path / "page" / source.name).read_bytes() for source in sources}
     assert tab.others == []
+    assert STRANGER not in page.said()
 
 
 def test_size_format_and_guard_are_those_of_the_command_line_that_the_page_shows(tab: Visit, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from srn_deploy.cli import main
 from srn_deploy.errors import OptionError
 from srn_deploy.web.folders import PREFIX, private_folder
-from srn_deploy.web.options import PageOptions
+from srn_deploy.web.options import PageOptions, is_loopback
 from tests.page_visits import Served, needs_gradio, served
 
 TOKEN = "0123456789abcdefTOKEN"
@@ -39,7 +39,8 @@ def open_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def answer(page: Served, path: str = "/", *, method: str = "GET", body: bytes | None = None,
            **headers: str) -> http.client.HTTPResponse:
     place = urlsplit(page.address)
-    connection = http.client.HTTPConnection("127.0.0.1", place.port or 80, timeout=30)
+    reached = "127.0.0.1" if place.query else place.hostname or ""  # one with a token listens everywhere
+    connection = http.client.HTTPConnection(reached, place.port or 80, timeout=30)
     connection.request(method, path, body, {"Host": place.netloc} | {
         name.replace("_", "-"): value for name, value in headers.items()})
     found = connection.getresponse()
@@ -53,9 +54,36 @@ def test_a_page_of_this_machine_answers_this_machine_alone(page: Served) -> None
     assert urlsplit(page.address).hostname == "127.0.0.1"
     assert answer(page).status == 200
     assert answer(page, Host="localhost").status == 200
+    assert answer(page, Host="LOCALHOST:80").status == 200
+    assert answer(page, Host="127.0.0.2:7860").status == 200
+    assert answer(page, Host="[::1]:7860").status == 200
     assert answer(page, Host="rebound.example").status == 403
+    assert answer(page, Host="127.0.0.1.rebound.example").status == 403
+    assert answer(page, Host="[::1").status == 403
+    assert answer(page, Origin="http://[::1").status == 403
     assert answer(page, "/gradio_api/upload", method="POST", Origin="https://other.example").status == 403
     assert answer(page, Origin="null").status == 403
+
+
+@needs_gradio
+def test_no_other_address_is_listened_on(page: Served) -> None:
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", urlsplit(page.address).port or 80), timeout=30)
+
+
+@needs_gradio
+@pytest.mark.parametrize("host", ["127.0.0.2", "::1"])
+def test_every_address_of_this_machine_alone_is_served_without_a_token(tmp_path: Path, host: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as tried:
+        try:
+            tried.bind((host, 0))
+        except OSError:
+            pytest.skip(f"there is no {host} here")
+    with served(tmp_path, host=host) as own:
+        place = urlsplit(own.address)
+        assert (place.hostname, place.query) == (host, "")
+        assert answer(own).status == 200
 
 
 @needs_gradio
@@ -128,7 +156,7 @@ def test_a_port_that_is_taken_is_an_error_with_its_remedy() -> None:
 
 
 def test_without_gradio_the_line_that_installs_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("srn_deploy.web.packages.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     ended = CliRunner().invoke(main, ["web"])
     assert ended.exit_code == 1
     assert "The local page needs gradio, which is not installed." in ended.stderr
@@ -139,9 +167,18 @@ def test_an_address_that_others_reach_gets_a_token_of_its_own() -> None:
     assert PageOptions().with_token().token == ""
     assert PageOptions(host="localhost").with_token().token == ""
     assert PageOptions(host="::1").with_token().token == ""
+    assert PageOptions(host="127.0.0.2").with_token().token == ""
     made = {PageOptions(host=host).with_token().token for host in ("0.0.0.0", "::", "192.168.1.2", "some.host")}
     assert len(made) == 4
     assert min(map(len, made)) == 32
+
+
+@pytest.mark.parametrize(("host", "is_this_machine"), [
+    ("localhost", True), ("LocalHost", True), ("127.0.0.1", True), ("127.255.0.9", True), ("::1", True),
+    ("::ffff:127.0.0.1", True), ("0.0.0.0", False), ("::", False), ("10.0.0.1", False), ("::ffff:10.0.0.1", False),
+    ("localhost.example", False), ("", False), ("127.0.0.1.example", False)])
+def test_which_hosts_are_this_machine(host: str, is_this_machine: bool) -> None:
+    assert is_loopback(host) is is_this_machine
 
 
 @pytest.mark.parametrize("wrong", [{"port": -1}, {"port": 65536}, {"host": " "}, {"token": "short"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,7 +34,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with served(tmp_path_factory.mktemp("page"), models=["slow", "broken"], max_megapixels=0.2,
-                max_file_bytes=2**20, max_waiting=1) as found:
+                max_file_bytes=2**20, max_waiting=1, max_pictures=3) as found:
         yield found
 
 
@@ -57,6 +58,66 @@ def until(holds: Callable[[], bool], found: Callable[[], object], seconds: float
     while not holds():
         assert time.monotonic() < deadline, found()
         time.sleep(0.1)
+
+
+LATE = """(() => {
+  const asked = window.fetch;
+  window.fetch = async (...given) => {
+    const answer = await asked(...given);
+    if (!String(given[0].url || given[0]).includes('/queue/data')) return answer;
+    const late = new TransformStream({
+      transform: (part, out) => { setTimeout(() => out.enqueue(part), 1000); },
+      flush: () => new Promise(done => setTimeout(done, 1100)),
+    });
+    return new Response(answer.body.pipeThrough(late), answer);
+  };
+})()"""
+"""Everything that the server tells of runs comes a second later."""
+
+
+def test_a_run_is_not_lost_where_something_else_is_still_being_told(tab: Visit, tmp_path: Path) -> None:
+    tab.page.add_init_script(LATE)
+    tab.page.reload()
+    tab.page.wait_for_selector("#start")
+    tab.choose("model", "broken")
+    tab.choose("size", "Factor")
+    tab.page.fill("#size-text textarea, #size-text input", "2")
+    tab.drop(picture(tmp_path / "good.png"))
+    tab.start()
+    assert tab.says("Done") == "Done: 1 of 1 upscaled."
+    tab.choose("size", "As the model gives it")
+    tab.start()
+    tab.page.locator("#bar progress:not([value='1'])").wait_for()
+    assert tab.says("Done") == "Done: 1 of 1 upscaled."
+    tab.page.get_by_role("img", name="The picture after").wait_for()
+
+
+def test_the_same_file_is_upscaled_in_a_new_tab_while_the_one_before_it_closes(browser: Browser, page: Served,
+                                                                               tmp_path: Path) -> None:
+    source = picture(tmp_path / "again.png")
+    for _ in range(3):
+        with visit(browser, page.address) as before, visit(browser, page.address) as tab:
+            before.drop(source)
+            tab.choose("model", "broken")
+            tab.page.set_input_files("#pictures input[type=file]", str(source))
+            before.page.context.close()
+            tab.page.locator("#pictures .file-preview", has_text="again").wait_for()
+            tab.start()
+            assert tab.says("Done") == "Done: 1 of 1 upscaled."
+
+
+def test_a_picture_that_is_too_large_to_be_shown_is_said_to_be_and_can_be_downloaded(browser: Browser,
+                                                                                     tmp_path: Path) -> None:
+    with served(tmp_path / "page", models=["broken"], most_shown_pixels=5000) as own, \
+            visit(browser, own.address) as tab:
+        tab.drop(picture(tmp_path / "large.png"))
+        tab.start()
+        tab.says("Done: 1 of 1")
+        note = tab.page.locator("#view-note[role=status]", has_text="too many to be shown here")
+        note.wait_for()
+        assert not tab.page.locator("#compare").is_visible()
+        assert note.inner_text().startswith("large.png has 80 x 80 pixels")
+        assert tab.fetched("large.png", tmp_path / "own").stat().st_size > 0
 
 
 def test_a_wrong_file_says_why_and_the_others_go_on(tab: Visit, tmp_path: Path) -> None:
@@ -86,6 +147,60 @@ def test_a_file_of_too_many_bytes_is_refused_while_it_is_sent(tab: Visit, page: 
     tab.start()
     assert "There is nothing to upscale" in tab.says("Drop a picture")
     assert [path for path in page.files() if path.stat().st_size >= 2**20] == []
+
+
+def test_more_pictures_than_a_run_may_have_are_refused(tab: Visit, tmp_path: Path) -> None:
+    tab.drop(*(picture(tmp_path / f"{number}.png") for number in range(4)))
+    tab.start()
+    assert "4 pictures are more than the 3 of one run" in tab.says("command line")
+
+
+def test_a_picture_is_taken_where_it_is_dropped(tab: Visit, tmp_path: Path) -> None:
+    content = base64.b64encode(picture(tmp_path / "dropped.png").read_bytes()).decode()
+    transfer = tab.page.evaluate_handle("""async content => {
+      const transfer = new DataTransfer(), bytes = await (await fetch(`data:image/png;base64,${content}`)).blob();
+      transfer.items.add(new File([bytes], 'dropped.png', {type: 'image/png'}));
+      return transfer;
+    }""", content)
+    tab.page.dispatch_event("#pictures button", "drop", {"dataTransfer": transfer})
+    tab.page.locator("#pictures .file-preview", has_text="dropped").wait_for()
+    tab.choose("model", "broken")
+    tab.start()
+    assert tab.says("Done") == "Done: 1 of 1 upscaled."
+
+
+def test_a_picture_is_upscaled_and_looked_at_by_the_keyboard_alone(tab: Visit, tmp_path: Path) -> None:
+    keys = tab.page.keyboard
+
+    def tab_to(selector: str) -> None:
+        for _ in range(30):
+            if tab.page.evaluate("selector => document.activeElement.matches(selector)", selector):
+                return
+            keys.press("Tab")
+        raise AssertionError(f"{selector} is not reached by Tab")
+
+    tab_to("#pictures button[aria-label^='Pictures']")
+    with tab.page.expect_file_chooser() as asked:
+        keys.press("Enter")
+    asked.value.set_files(picture(tmp_path / "keys.png"))
+    tab.page.locator("#pictures .file-preview", has_text="keys").wait_for()
+    tab_to("#model input")
+    keys.press("ArrowDown")
+    keys.press("Enter")
+    tab_to("#start")
+    keys.press("Enter")
+    assert tab.says("Done") == "Done: 1 of 1 upscaled."
+    tab.page.get_by_role("slider", name="Line between before and after").wait_for()
+    tab_to("#results a")
+    with tab.page.expect_download() as coming:
+        keys.press("Enter")
+    assert coming.value.suggested_filename == "keys.png"
+    tab_to("#compare [role=slider]")
+    keys.press("End")
+    tab.page.wait_for_function("document.activeElement.getAttribute('aria-valuenow') === '100'")
+    tab_to("#view-kind input")
+    keys.press("ArrowDown")
+    tab.page.locator("#across").wait_for()
 
 
 def test_a_size_that_is_none_is_said_before_the_work(tab: Visit, tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hmac
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
+
+from srn_deploy.web.options import is_loopback
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -15,8 +17,6 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 COOKIE = "srn-deploy-token"
 PARAMETER = "token"
-
-LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 _PLACES = {"default": "'self'", "script": "'self' 'unsafe-inline' 'unsafe-eval' blob:",
            "style": "'self' 'unsafe-inline'", "img": "'self' data: blob:", "font": "'self' data:",
@@ -55,9 +55,9 @@ class Guarded:
     def _is_of_this_page(self, scope: Scope) -> bool:
         """Whether the address is ours, so that no other site speaks through a visitor's browser."""
         host, origin = _header(scope, b"host"), _header(scope, b"origin")
-        if origin and urlsplit(origin).netloc != host:
+        if origin and _split(origin).netloc != host:
             return False
-        return bool(self._token) or urlsplit(f"//{host}").hostname in LOOPBACK
+        return bool(self._token) or is_loopback(_split(f"//{host}").hostname or "")
 
     async def _let_in(self, scope: Scope, send: Send) -> None:
         given = parse_qs(scope.get("query_string", b"").decode("latin-1")).get(PARAMETER, [""])[0]
@@ -66,6 +66,14 @@ class Guarded:
             return
         cookie = f"{COOKIE}={self._token}; HttpOnly; SameSite=Strict; Path=/"
         await _answer(send, 303, "", (b"location", b"/"), (b"set-cookie", cookie.encode()))
+
+
+def _split(address: str) -> SplitResult:
+    """The parts of an address; all empty where it is none."""
+    try:
+        return urlsplit(address)
+    except ValueError:  # as of a bracket that is not closed
+        return SplitResult("", "", "", "", "")
 
 
 def _same(given: str, token: str) -> bool:

@@ -53,16 +53,23 @@ class PageOptions:
     @property
     def is_local(self) -> bool:
         """Whether only this machine can reach the address."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:  # the name of a host
-            return False
+        return is_loopback(self.host)
 
     def with_token(self) -> PageOptions:
         """The same, with a random token where one is needed and none was given."""
         return self if self.is_local or self.token else replace(self, token=secrets.token_hex(SHORTEST_TOKEN))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address of a host means this machine itself, as 127.0.0.2, ::1 and localhost do."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:  # the name of a host
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 def checked_token(token: str) -> str:

@@ -66,7 +66,7 @@
 
   function look() {
     // The place stays while what is in it changes: so a screen reader tells the change.
-    label('#status', {role: 'status', 'aria-live': 'polite', 'aria-atomic': 'true'});
+    label('#status, #view-note', {role: 'status', 'aria-live': 'polite', 'aria-atomic': 'true'});
     label('#pictures button.upload-container, #pictures button[data-testid="upload-button"]',
       {'aria-label': 'Pictures: drop them here, or press to choose files'});
     label('#pictures button[aria-label="common.upload"]', {'aria-label': 'Add pictures', title: 'Add pictures'});

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -12,16 +13,17 @@ from typing import Any
 import gradio as gr
 
 from srn_deploy.errors import OptionError, PageError, SrnDeployError
-from srn_deploy.image import SUFFIXES, is_image_name
+from srn_deploy.image import read_suffixes
 from srn_deploy.inference.file_options import FileOptions
 from srn_deploy.inference.guard import Guard
+from srn_deploy.system.written_formats import WRITTEN_FORMATS
 from srn_deploy.web import wording
 from srn_deploy.web.line import Line
 from srn_deploy.web.options import PageOptions
 from srn_deploy.web.runs import PageRun
 from srn_deploy.web.views import Shown, View
 from srn_deploy.web.visitors import Visitor, Visitors
-from srn_deploy.web.wanted import FORMATS, Choice, SizeKind
+from srn_deploy.web.wanted import Choice, SizeKind
 
 Given = dict[Any, Any]
 """Component to its value."""
@@ -31,10 +33,6 @@ LOOK_EVERY_S = 0.2
 
 AS_THE_PICTURE = "As the picture"
 WHOLE, EXACT = "Whole picture", "Pixel for pixel (1:1)"
-
-READ_SUFFIXES = [*SUFFIXES, *(suffix for suffix in (".heic", ".heif", ".jxl", ".jfif")
-                              if is_image_name(Path(f"picture{suffix}")))]
-"""What the browser lets a visitor choose; what a file is, its content says when its turn comes."""
 
 _GUARDS = [("Say what does not resemble the picture", Guard.WARN.value), ("Repair it", Guard.REPAIR.value),
            ("Off", Guard.OFF.value)]
@@ -73,14 +71,14 @@ class Page:
 
     def _lay_out_choices(self) -> None:
         offered = list(self._line.model.offered.items())
-        self._files = gr.File(label="Pictures", file_count="multiple", file_types=READ_SUFFIXES, elem_id="pictures",
-                              height=180)
+        self._files = gr.File(label="Pictures", file_count="multiple", elem_id="pictures", height=180,
+                              file_types=list(read_suffixes()))  # for the choice: its content says what a file is
         self._model = gr.Dropdown(offered, value=offered[0][1], label="Model", filterable=False, elem_id="model")
         self._size_kind = gr.Dropdown([kind.value for kind in SizeKind], value=SizeKind.MODEL.value, label="Size",
                                       filterable=False, elem_id="size")
         self._size_text = gr.Textbox(label="Size: number or box", visible=False, elem_id="size-text", max_lines=1)
-        self._format = gr.Dropdown([(AS_THE_PICTURE, ""), *((name.upper(), name) for name in FORMATS)], value="",
-                                   label="Format", filterable=False, elem_id="format")
+        formats = [(AS_THE_PICTURE, ""), *((name.upper(), name) for name in WRITTEN_FORMATS)]
+        self._format = gr.Dropdown(formats, value="", label="Format", filterable=False, elem_id="format")
         self._guard = gr.Radio(_GUARDS, value=Guard.WARN.value, label="Guard: where the network broke", elem_id="guard")
         with gr.Row():
             self._start = gr.Button("Upscale", variant="primary", elem_id="start")
@@ -93,6 +91,7 @@ class Page:
         self._pick = gr.Dropdown([], label="Picture to look at", filterable=False, visible=False, elem_id="pick")
         self._compare = gr.ImageSlider(label="Before and after", type="filepath", interactive=False, buttons=[],
                                        visible=False, elem_id="compare", max_height=520)
+        self._note = gr.HTML("", elem_id="view-note")
         with gr.Group(visible=False, elem_id="view") as self._view:
             self._kind = gr.Radio([WHOLE, EXACT], value=WHOLE, label="View", elem_id="view-kind")
             self._across = gr.Slider(0, 100, value=50, step=1, label="Place across, in percent",
@@ -103,20 +102,23 @@ class Page:
         self._frame = (gr.Number(640, visible=False), gr.Number(480, visible=False))
 
     def _connect(self) -> None:
-        private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
+        # A run alone is told piece by piece, through Gradio's queue. Everything else is one request with one answer:
+        # where two events share the queue's connection, the end of the first can close it under the second.
+        private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
         self._files.change(self._took, self._files, None, **private)
         self._size_kind.change(lambda kind: gr.update(visible=kind != SizeKind.MODEL.value), self._size_kind,
                                self._size_text, **private)
         chosen: set[Any] = {self._files, self._model, self._size_kind, self._size_text, self._format, self._guard}
         answers = [self._status, self._bar, self._table, self._pick, self._view]
-        ran = self._start.click(self._upscale, chosen, answers, trigger_mode="once", **private)
-        self._stop.click(self._stopped, None, self._status, queue=False, **private)
+        ran = self._start.click(self._upscale, chosen, answers, trigger_mode="once",
+                                **{**private, "queue": True, "concurrency_limit": None})
+        self._stop.click(self._stopped, None, self._status, **private)
         # Gradio sorts them by their age: the frame is the youngest.
         view: set[Any] = {self._pick, self._kind, self._across, self._down, self._mark, *self._frame}
-        self._kind.change(lambda kind: [gr.update(visible=kind == EXACT)] * 2, self._kind,
-                          [self._across, self._down], **private)
-        latest: dict[str, Any] = {"fn": self._look_at, "inputs": view, "outputs": [self._compare], "js": _VIEW_SIZE,
-                                  **private}
+        self._kind.change(lambda kind: [gr.update(visible=kind == EXACT)] * 2, self._kind, [self._across, self._down],
+                          **private)
+        latest: dict[str, Any] = {"fn": self._look_at, "inputs": view, "outputs": [self._compare, self._note],
+                                  "js": _VIEW_SIZE, **private}
         ran.then(**latest)
         gr.on([self._pick.input, self._kind.input, self._across.release, self._down.release, self._mark.input],
               trigger_mode="always_last", **latest)
@@ -125,11 +127,12 @@ class Page:
     # What visitors do
 
     def _took(self, sent: list[str] | None, request: gr.Request) -> None:
-        self._visitors.took(_session(request), [Path(path) for path in sent or ()])
+        with suppress(PageError):  # said when the tab wants something of them
+            self._visitors.took(_session(request), [Path(path) for path in sent or ()])
 
     def _upscale(self, given: Given, request: gr.Request) -> Iterator[Any]:
-        visitor = self._visitors.of(_session(request))
         try:
+            visitor = self._visitors.of(_session(request))
             run = self._new_run(visitor, given[self._files] or [], Choice(
                 model=given[self._model], size_kind=SizeKind(given[self._size_kind]),
                 size_text=given[self._size_text] or "", format=given[self._format] or "",
@@ -181,7 +184,10 @@ class Page:
                 time.sleep(LOOK_EVERY_S)
 
     def _stopped(self, request: gr.Request) -> Any:
-        run = self._visitors.of(_session(request)).run
+        try:
+            run = self._visitors.of(_session(request)).run
+        except PageError as error:
+            return _said(f"{error.message} {error.remedy}")
         if run is None or run.progress.state.is_over:
             return _said(wording.NOTHING_YET)
         self._line.stop(run)
@@ -195,13 +201,12 @@ class Page:
             with self._visitors.making_files(_session(request)) as visitor:
                 result = visitor.result(given[self._pick])
                 if result is None or result.target is None:
-                    return gr.update(value=None, visible=False)
+                    return gr.update(value=None, visible=False), ""
                 paths = self._shown.write(result.source, result.target, view, visitor.next_view(),
                                           result.verdicts if given[self._mark] else ())
         except SrnDeployError as error:
-            gr.Info(f"{error.message} {error.remedy}")
-            return gr.update(value=None, visible=False)
-        return gr.update(value=tuple(map(str, paths)), visible=True)
+            return gr.update(value=None, visible=False), _said(f"{error.message} {error.remedy}")
+        return gr.update(value=tuple(map(str, paths)), visible=True), ""
 
     def _left(self, request: gr.Request) -> None:
         session = _session(request)
@@ -213,6 +218,7 @@ class Page:
             self._line.stop(run)
             run.wait()
         self._visitors.left(session)
+        self._shown.forget()
 
 
 def _session(request: gr.Request) -> str:

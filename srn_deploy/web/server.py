@@ -37,13 +37,11 @@ END_WITHIN_S = 2
 _log = logging.getLogger(__name__)
 
 
-def serve(options: PageOptions, on_ready: Callable[[str], None], *, open_model: OpenModel = open_with_fallback,
-          on_server: Callable[[uvicorn.Server], None] = lambda server: None) -> None:
+def serve(options: PageOptions, on_ready: Callable[[str], None], *, open_model: OpenModel = open_with_fallback) -> None:
     """Serve the page until Ctrl-C or SIGTERM, and remove its files.
 
-    on_ready: called with its address when it is served. open_model: how models are opened. on_server: called with the
-    server, whose `should_exit` ends it. Raises PageError where the address cannot be listened on, KeyboardInterrupt
-    after Ctrl-C, and the errors of `offered_models`.
+    on_ready: called with its address when it is served. open_model: how models are opened. Raises PageError
+    where the address cannot be listened on, KeyboardInterrupt after Ctrl-C, and the errors of `offered_models`.
     """
     options = options.with_token()
     model = OneModel(offered_models(options.models), OpenRequest(device=options.device, precision=options.precision),
@@ -59,7 +57,6 @@ def serve(options: PageOptions, on_ready: Callable[[str], None], *, open_model: 
                                         server_header=False, proxy_headers=False,
                                         timeout_graceful_shutdown=END_WITHIN_S))
         server.told = lambda: on_ready(_address(options, listening))
-        on_server(server)
         _quiet_server()
         server.run(sockets=[listening])
 

@@ -59,30 +59,52 @@ class View:
         return _start(self.down, rows, height), _start(self.across, columns, width), rows, columns
 
 
+@dataclass(eq=False, kw_only=True)
+class _Pair:
+    """An original with its result, decoded, and where the guard found it broken, which is looked up once."""
+
+    source: Path
+    target: Path
+    before: Image
+    after: Image
+    _broken: NDArray[np.bool_] | None = None
+
+    def broken(self, verdicts: Sequence[Verdict]) -> NDArray[np.bool_]:
+        """(H, W) of the original, true where a block is broken. verdicts: always those of this result."""
+        if self._broken is None:
+            self._broken = np.zeros((self.before.height, self.before.width), bool)
+            for verdict in verdicts:
+                self._broken[verdict.row_edges[0]:verdict.row_edges[-1]] |= verdict.mask()
+        return self._broken
+
+
 class Shown:
     """Makes views, and keeps the last picture decoded, so that moving over it costs little. Any thread may use it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: tuple[tuple[Path, Path], Image, Image] | None = None
+        self._known: _Pair | None = None
 
     def write(self, source: Path, target: Path, view: View, folder: Path,
               marked: Sequence[Verdict] = ()) -> tuple[Path, Path]:
         """Write before and after as PNG files of one size into a folder, and return their paths.
 
-        marked: verdicts whose broken blocks are outlined in both. Raises PageError for a result that is too large to
-        be shown, and what `read_image` raises.
+        marked: the verdicts on the result, whose broken blocks are outlined in both; none: no outlines. Raises
+        PageError for a result that is too large to be shown, and what `read_image` raises.
         """
         with self._lock:
-            before, after = self._decoded(source, target)
+            pair = self._decoded(source, target)
+            before, after = pair.before, pair.after
             part = view.part(after.height, after.width)
             size = _shown_size(part, is_whole=view.is_whole)
             pictures = _enlarged(before, after, part, size), _as_shown(_cut(after, part), *size)
-            mask = _mask(marked, before, after)[part[0]:part[0] + part[2], part[1]:part[1] + part[3]]
+            if marked:
+                mask = _shown_mask(pair.broken(marked), part, after, size)
+                pictures = _outlined(pictures[0], mask), _outlined(pictures[1], mask)
             folder.mkdir(parents=True, exist_ok=True)
             paths = folder / "before.png", folder / "after.png"
             for path, picture in zip(paths, pictures, strict=True):
-                write_image(path, _outlined(picture, mask) if mask.any() else picture, effort="fast")
+                write_image(path, picture, effort="fast")
             return paths
 
     def forget(self) -> None:
@@ -90,15 +112,15 @@ class Shown:
         with self._lock:
             self._known = None
 
-    def _decoded(self, source: Path, target: Path) -> tuple[Image, Image]:
-        if self._known is None or self._known[0] != (source, target):
+    def _decoded(self, source: Path, target: Path) -> _Pair:
+        if self._known is None or (self._known.source, self._known.target) != (source, target):
             self._known = None
             height, width = image_size(target)
             if height * width > MOST_SHOWN_PIXELS:
                 raise PageError(f"{target.name} has {width} x {height} pixels, too many to be shown here.",
                                 remedy="Download it: the file is complete.")
-            self._known = (source, target), read_image(source), read_image(target)
-        return self._known[1:]
+            self._known = _Pair(source=source, target=target, before=read_image(source), after=read_image(target))
+        return self._known
 
 
 def _start(share: float, length: int, side: int) -> int:
@@ -154,21 +176,17 @@ def _squares(height: int, width: int) -> NDArray[np.float32]:
     return np.where((rows + columns) % 2 == 0, _LIGHT, _DARK).astype(np.float32)[..., None]
 
 
-def _mask(verdicts: Sequence[Verdict], before: Image, after: Image) -> NDArray[np.bool_]:
-    """(H, W) of the result, true where a block is broken."""
-    mask = np.zeros((before.height, before.width), bool)
-    for verdict in verdicts:
-        mask[verdict.row_edges[0]:verdict.row_edges[-1]] |= verdict.mask()
-    rows = np.arange(after.height) * before.height // after.height
-    columns = np.arange(after.width) * before.width // after.width
-    return mask[rows[:, None], columns[None, :]] if mask.any() else np.zeros((after.height, after.width), bool)
+def _shown_mask(broken: NDArray[np.bool_], part: ShownPart, after: Image, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """What is broken of a part of the result, in the size in which it is shown, from (H, W) of the original."""
+    rows = (part[0] + np.arange(size[0]) * part[2] // size[0]) * broken.shape[0] // after.height
+    columns = (part[1] + np.arange(size[1]) * part[3] // size[1]) * broken.shape[1] // after.width
+    return np.asarray(broken[rows[:, None], columns[None, :]])
 
 
-def _outlined(image: Image, mask: NDArray[np.bool_]) -> Image:
-    """The picture in RGB with a line around what is masked; the mask may be larger than the picture."""
-    rows = np.arange(image.height) * mask.shape[0] // image.height
-    columns = np.arange(image.width) * mask.shape[1] // image.width
-    inside = mask[rows[:, None], columns[None, :]]
+def _outlined(image: Image, inside: NDArray[np.bool_]) -> Image:
+    """The picture in RGB with a line around what is masked, if anything is. inside: (H, W) of the picture."""
+    if not inside.any():
+        return image
     core = np.pad(inside, _OUTLINE_PX, mode="constant")
     kept = inside.copy()
     for step in range(1, _OUTLINE_PX + 1):

@@ -7,7 +7,7 @@ import shutil
 import threading
 import zipfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -91,7 +91,6 @@ class Visitors:
         self._lock = threading.Lock()
         self._visitors: dict[str, Visitor] = {}
         self._gone = set[str]()
-        self._sent = set[Path]()
 
     def of(self, session: str) -> Visitor:
         """The visitor of a session, who is new where the session is; raises PageError for a tab that was closed."""
@@ -108,18 +107,18 @@ class Visitors:
             return next((one for one in self._visitors.values() if secrets.compare_digest(one.key, key)), None)
 
     def took(self, session: str, uploads: Iterable[Path]) -> None:
-        """Remember which files a visitor sent, and remove those that nobody has any more."""
+        """Remember which files a visitor sent, and remove those that nobody has any more; raises PageError as `of`."""
         visitor = self.of(session)
         with self._lock:
             visitor.uploads = set(uploads)
-            self._sent |= visitor.uploads
+            self.uploads.claim(visitor.uploads)
             self._remove_unused()
 
     def begin(self, visitor: Visitor, run: PageRun) -> None:
         """Let a visitor have this run in the place of the last one, whose files are removed."""
         with self._lock:
             visitor.run = run
-            self._sent.update(run.sources)
+            self.uploads.claim(run.sources)
             self._remove_unused()
 
     @contextmanager
@@ -151,13 +150,7 @@ class Visitors:
 
     def _remove_unused(self) -> None:
         """Equal files of two visitors are one file on the disk, so it stays for as long as one of them has it."""
-        used = set[Path]().union(*(one.used() for one in self._visitors.values()))
-        for path in self._sent - used:
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
-                path.parent.rmdir()
-        self._sent &= used
-        self.uploads.tidy()
+        self.uploads.keep_only(set[Path]().union(*(one.used() for one in self._visitors.values())))
 
 
 def _unlike(path: Path, taken: set[str]) -> str:

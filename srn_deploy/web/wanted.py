@@ -9,9 +9,7 @@ from enum import StrEnum
 from srn_deploy.errors import OptionError
 from srn_deploy.image.output_size import AS_THE_MODEL_GIVES, OutputSize, parse_box
 from srn_deploy.inference.guard import Guard
-
-FORMATS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tif", "avif": ".avif", "bmp": ".bmp"}
-"""What can be chosen as the format, and its suffix; without a choice each result has the format of its picture."""
+from srn_deploy.system.written_formats import WRITTEN_FORMATS
 
 
 class SizeKind(StrEnum):
@@ -38,18 +36,19 @@ class Choice:
     size_text: str = ""
     """The number or the box; nothing where the model decides."""
     format: str = ""
-    """One of FORMATS; empty: that of each picture."""
+    """One of WRITTEN_FORMATS; empty: that of each picture."""
     guard: Guard = Guard.WARN
 
     def __post_init__(self) -> None:
-        if self.format and self.format not in FORMATS:
-            raise OptionError(f"There is no format {self.format!r}.", remedy=f"Choose one of {', '.join(FORMATS)}.")
+        if self.format and self.format not in WRITTEN_FORMATS:
+            raise OptionError(f"There is no format {self.format!r}.",
+                              remedy=f"Choose one of {', '.join(WRITTEN_FORMATS)}.")
         _ = self.size
 
     @property
     def suffix(self) -> str | None:
         """Of every result; None leaves that of its picture."""
-        return FORMATS.get(self.format)
+        return WRITTEN_FORMATS.get(self.format)
 
     @property
     def size(self) -> OutputSize:
