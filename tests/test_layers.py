@@ -70,7 +70,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
                  "batches evaluation losses run_folder schedule", "earlier_run", "initialization options teacher",
                  "trainer"),
     "report": ("axes circumstances content documents", "commands drawing paper pictures studies", "page"),
-    "web": ("access folders options packages wanted", "one_model uploads", "runs", "line views visitors", "wording",
+    "web": ("folders options packages wanted", "access one_model", "uploads", "runs", "line views visitors", "wording",
             "page", "server"),
     "cli": ("messages signals values", "file_options options sharing_options",
             ("bench_view build_engine compare doctor engines evaluate export info models recipes report run_report "

@@ -133,8 +133,9 @@ def test_before_and_after_are_compared_by_a_slider_that_the_keyboard_moves(tab: 
     tab.page.wait_for_function(f"{NOW} === '0'")
 
 
-def test_one_to_one_shows_a_pixel_of_the_result_on_a_pixel_of_the_screen(tab: Visit, tmp_path: Path) -> None:
-    source = picture(tmp_path / "photo.png", side=600)
+@pytest.mark.parametrize("side", [600, 60])
+def test_one_to_one_shows_a_pixel_of_the_result_on_a_pixel_of_the_screen(tab: Visit, tmp_path: Path, side: int) -> None:
+    source = picture(tmp_path / "photo.png", side=side)
     tab.drop(source)
     tab.start()
     tab.says("Done")
@@ -149,8 +150,12 @@ def test_one_to_one_shows_a_pixel_of_the_result_on_a_pixel_of_the_screen(tab: Vi
     (tmp_path / "seen.png").write_bytes(content.body())
     seen = read_image(tmp_path / "seen.png").pixels
     whole = read_image(tab.fetched("photo.png", tmp_path)).pixels
-    top, left = 600 - 240, 600 - natural // 2
-    np.testing.assert_array_equal(seen, whole[top:top + 480, left:left + natural])
+    if side == 60:  # 120 px in the middle of the frame
+        top, left = 240 - side, (natural - 2 * side) // 2
+        np.testing.assert_array_equal(seen[top:top + 2 * side, left:left + 2 * side], whole)
+    else:
+        top, left = side - 240, side - natural // 2
+        np.testing.assert_array_equal(seen, whole[top:top + 480, left:left + natural])
 
 
 def test_what_the_guard_found_is_outlined_in_the_picture(tab: Visit, tmp_path: Path) -> None:
@@ -162,6 +167,7 @@ def test_what_the_guard_found_is_outlined_in_the_picture(tab: Visit, tmp_path: P
     tab.start()
     tab.says("Done")
     assert "does not resemble the input" in tab.page.inner_text("#results")
+    assert "where “Repair it” is chosen" in tab.page.inner_text("#results")
     after = tab.page.get_by_role("img", name="The picture after")
     after.wait_for()
 

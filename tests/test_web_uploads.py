@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from srn_deploy.web import uploads as uploads_module
 from srn_deploy.web.access import Message, Receive, Scope, Send
 from srn_deploy.web.uploads import ADDRESS, CLAIM_WITHIN_S, Uploads
 from srn_deploy.web.visitors import Visitors
@@ -60,7 +59,7 @@ def test_a_file_that_another_tab_sent_just_now_is_not_removed_with_the_tab_that_
 def test_a_file_whose_tab_closed_before_it_said_so_is_removed_after_a_while(
         visitors: Visitors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(uploads_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("srn_deploy.web.uploads.time.monotonic", lambda: now[0])
     path = sent(tmp_path)
     visitors.took("other", [])
     now[0] = CLAIM_WITHIN_S - 1
@@ -88,7 +87,10 @@ def test_nothing_is_removed_while_a_file_is_on_its_way_and_all_of_it_when_it_has
     async def send(message: Message) -> None:
         """Nothing is sent."""
 
-    asyncio.run(visitors.uploads.watched(application)({"type": "http", "path": ADDRESS}, receive, send))
+    async def one_request() -> None:
+        await visitors.uploads.watched(application)({"type": "http", "path": ADDRESS}, receive, send)
+
+    asyncio.run(one_request())
     assert list(tmp_path.iterdir()) == []
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from srn_deploy.image import Image, read_image, write_image
 from srn_deploy.inference.guard import Verdict
@@ -38,8 +39,13 @@ def marked(path: Path) -> tuple[list[int], list[int]]:
 
 def test_what_is_broken_is_looked_up_once_for_a_result_however_often_the_view_moves(
         pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    looked, mask = [], Verdict.mask
-    monkeypatch.setattr(Verdict, "mask", lambda self: looked.append(self) or mask(self))
+    looked, mask = list[Verdict](), Verdict.mask
+
+    def counted(one: Verdict) -> NDArray[np.bool_]:
+        looked.append(one)
+        return mask(one)
+
+    monkeypatch.setattr(Verdict, "mask", counted)
     shown, found = Shown(), (verdict(),)
     before, after = shown.write(*pair, View(), tmp_path / "whole", found)
     assert marked(before) == marked(after) == ([16, 32], [31, 47])
@@ -54,3 +60,16 @@ def test_what_is_broken_is_looked_up_once_for_a_result_however_often_the_view_mo
 def test_without_outlines_the_picture_is_shown_as_it_is(pair: tuple[Path, Path], tmp_path: Path) -> None:
     _, after = Shown().write(*pair, View(), tmp_path / "plain")
     np.testing.assert_array_equal(read_image(after).pixels, read_image(pair[1]).pixels)
+
+
+def test_a_result_that_is_smaller_than_the_frame_lies_in_its_middle_pixel_for_pixel(pair: tuple[Path, Path],
+                                                                                    tmp_path: Path) -> None:
+    view = View(is_whole=False, width=100, height=81)
+    for path in Shown().write(*pair, view, tmp_path / "part"):
+        seen = read_image(path)
+        assert (seen.height, seen.width) == (81, 100)
+        assert seen.alpha is not None
+        inside = np.zeros((81, 100, 1), bool)
+        inside[8:8 + 2 * SIDE, 18:18 + 2 * SIDE] = True
+        np.testing.assert_array_equal(seen.alpha, inside * np.uint8(255))
+        assert (seen.pixels[inside[..., 0]] == 128).all()

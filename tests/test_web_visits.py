@@ -198,8 +198,8 @@ def test_a_picture_is_upscaled_and_looked_at_by_the_keyboard_alone(tab: Visit, t
     tab_to("#compare [role=slider]")
     keys.press("End")
     tab.page.wait_for_function("document.activeElement.getAttribute('aria-valuenow') === '100'")
-    tab_to("#view-kind input")
-    keys.press("ArrowDown")
+    tab_to("#view-kind input[value^=Pixel]")
+    keys.press("Space")
     tab.page.locator("#across").wait_for()
 
 
@@ -302,14 +302,17 @@ def test_everything_has_a_name_and_is_reached_by_tab(tab: Visit, tmp_path: Path)
 
 
 @pytest.mark.parametrize("width", [390, 1600])
-def test_nothing_is_wider_than_the_screen(browser: Browser, page: Served, tmp_path: Path, width: int) -> None:
+def test_nothing_is_wider_than_the_screen_and_nothing_moves_aside_for_results(browser: Browser, page: Served,
+                                                                              tmp_path: Path, width: int) -> None:
     with visit(browser, page.address, width=width, height=844) as tab:
+        left = tab.page.evaluate("document.querySelector('#title').getBoundingClientRect().left")
         tab.drop(picture(tmp_path / ("a_name_that_has_no_space_to_break_it_" * 3 + ".png")))
         tab.choose("model", "broken")
         tab.start()
         tab.says("Done")
         tab.page.get_by_role("img", name="The picture after").wait_for()
         assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
+        assert tab.page.evaluate("document.querySelector('#title').getBoundingClientRect().left") == left
         assert tab.others == []
 
 

@@ -34,6 +34,10 @@ REACH_PX = 2 * (_LARGEST_BLOCK_PX + GROWN_PX + RAMP_PX + _BICUBIC_REACH_PX)
 after."""
 
 
+REMEDY = "Look at it; --guard repair fixes it."
+"""The end of the sentence about an image that was left as it is."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class GuardFindings:
     """What the guard found in an image, and what was done about it. Counts are of blocks."""
@@ -55,7 +59,7 @@ class GuardFindings:
         found = (f"{_percent(self.broken / self.blocks)} of the {what} does not resemble the input, the first place at "
                  f"column {col}, row {row}: the network broke there")
         if not (self.run_again or self.bicubic):
-            return f"{found}. Look at it; --guard repair fixes it."
+            return f"{found}. {REMEDY}"
         done = [f"{count} {how}" for count, how in ((self.run_again, "run again in FP32"),
                                                     (self.bicubic, "replaced by bicubic interpolation")) if count]
         return f"{found}. Of {self.broken} blocks: {', '.join(done)}."

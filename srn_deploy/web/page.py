@@ -34,7 +34,7 @@ LOOK_EVERY_S = 0.2
 AS_THE_PICTURE = "As the picture"
 WHOLE, EXACT = "Whole picture", "Pixel for pixel (1:1)"
 
-_GUARDS = [("Say what does not resemble the picture", Guard.WARN.value), ("Repair it", Guard.REPAIR.value),
+_GUARDS = [("Say what does not resemble the picture", Guard.WARN.value), (wording.REPAIR, Guard.REPAIR.value),
            ("Off", Guard.OFF.value)]
 
 _FONT = ("system-ui", "sans-serif")

@@ -89,6 +89,8 @@ class Shown:
               marked: Sequence[Verdict] = ()) -> tuple[Path, Path]:
         """Write before and after as PNG files of one size into a folder, and return their paths.
 
+        Pixel for pixel the size is that of the view, and of a smaller result the rest is transparent.
+
         marked: the verdicts on the result, whose broken blocks are outlined in both; none: no outlines. Raises
         PageError for a result that is too large to be shown, and what `read_image` raises.
         """
@@ -101,6 +103,8 @@ class Shown:
             if marked:
                 mask = _shown_mask(pair.broken(marked), part, after, size)
                 pictures = _outlined(pictures[0], mask), _outlined(pictures[1], mask)
+            if not view.is_whole:
+                pictures = _framed(pictures[0], view), _framed(pictures[1], view)
             folder.mkdir(parents=True, exist_ok=True)
             paths = folder / "before.png", folder / "after.png"
             for path, picture in zip(paths, pictures, strict=True):
@@ -181,6 +185,19 @@ def _shown_mask(broken: NDArray[np.bool_], part: ShownPart, after: Image, size: 
     rows = (part[0] + np.arange(size[0]) * part[2] // size[0]) * broken.shape[0] // after.height
     columns = (part[1] + np.arange(size[1]) * part[3] // size[1]) * broken.shape[1] // after.width
     return np.asarray(broken[rows[:, None], columns[None, :]])
+
+
+def _framed(image: Image, view: View) -> Image:
+    """In the middle of the frame where it is smaller: the browser would enlarge it. Around it nothing is painted."""
+    height, width = min(view.height, MOST_CUT_PX), min(view.width, MOST_CUT_PX)
+    if height <= image.height and width <= image.width:
+        return image
+    height, width = max(height, image.height), max(width, image.width)
+    top, left = (height - image.height) // 2, (width - image.width) // 2
+    middle = slice(top, top + image.height), slice(left, left + image.width)
+    pixels, alpha = (np.zeros((height, width, channels), np.uint8) for channels in (image.pixels.shape[2], 1))
+    pixels[middle], alpha[middle] = image.pixels, 255
+    return replace(image, pixels=pixels, alpha=alpha)
 
 
 def _outlined(image: Image, inside: NDArray[np.bool_]) -> Image:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from srn_deploy.errors import SrnDeployError
+from srn_deploy.inference.repair import REMEDY
 from srn_deploy.system.durations import duration_in_words
 from srn_deploy.system.memory import size_in_words
 from srn_deploy.web.runs import PageRunState, PictureResult, RunProgress
@@ -12,6 +13,11 @@ from srn_deploy.web.visitors import ZIP_NAME, Visitor
 
 RESULTS = "/results"
 """Where results are fetched."""
+
+REPAIR = "Repair it"
+"""The choice of the guard that repairs."""
+
+REPAIRED_HERE = f"Look at it; the guard fixes it where “{REPAIR}” is chosen."
 
 NOTHING_YET = "Nothing is running."
 
@@ -66,7 +72,8 @@ def command(progress: RunProgress) -> str:
 
 
 def _row(number: int, result: PictureResult, names: dict[int, str], key: str) -> str:
-    found = " ".join(result.sentences) or ("nothing" if result.target is not None else "")
+    said = " ".join(result.sentences).replace(REMEDY, REPAIRED_HERE)
+    found = said or ("nothing" if result.target is not None else "")
     if result.error is not None:
         cells = f"<td>failed</td><td class='error'>{escape(_short(_error(result.error), result))}</td>"
     elif result.target is None:
