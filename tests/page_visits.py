@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
+from PIL import Image as Pillow
 
 from tests.chromium import needs_chromium
 
@@ -33,6 +35,12 @@ needs_page = [needs_gradio, needs_chromium]
 """Marks for tests that open a page."""
 
 _OWN = {"127.0.0.1", "localhost", ""}
+
+
+def picture(path: Path, side: int = 40) -> Path:
+    """Write a plain grey image there; the path."""
+    Pillow.fromarray(np.full((side, side, 3), 90, np.uint8)).save(path)
+    return path
 
 
 @dataclass(eq=False)
