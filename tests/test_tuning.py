@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from srn_deploy.benchmark import tuning
 from srn_deploy.benchmark.tuning import WayRow, tune
+from srn_deploy.benchmark.tuning_images import run_at_once
 from srn_deploy.benchmark.tuning_work import Work
 from srn_deploy.benchmark.ways import Task, Way
 from srn_deploy.cli import main
@@ -54,9 +55,9 @@ class Machine:
     def clock(self, step: partial[None]) -> Callable[[], float]:
         """A pass of a candidate, which is known by the backend and the tiles in its Setup."""
         setup = step.args[1]
-        at_once = setup.batching.images
+        at_once = len(step.args[0]) if step.func is run_at_once else 1
         way = replace(setup.backend.way, tile=setup.tiles.tile, tiles_per_batch=setup.tiles.tiles_per_batch,
-                      images_per_batch=at_once, batched_px=setup.batching.largest_px or 0)
+                      images_per_batch=setup.batching.images, batched_px=setup.batching.largest_px or 0)
 
         def run() -> float:
             self.passes.append(way)
@@ -86,7 +87,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def work(side: int = 600) -> Work:
-    return Work(label="a test", jobs=(), size=(side, side), megapixels=side**2 / 1e6)
+    return Work(label="a test", jobs=(), sizes=[(side, side)])
 
 
 def by_device(way: WayToRun) -> float:

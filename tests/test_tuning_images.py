@@ -23,8 +23,10 @@ def test_as_many_images_at_once_as_gain_most_are_kept_and_said(
     """As on a GPU, where a call costs as much as an image, and as on most CPUs, where it costs nothing."""
     caplog.set_level("INFO", "srn_deploy.benchmark")
     machine_with(monkeypatch, lambda way: by_device(way) * (1 if alone else 0.5 + 0.5 / way.images_per_batch))
-    best = tune(resolve(), work(side=60)).ways[0].way
+    tuned = tune(resolve(), work(side=60)).ways[0]
+    best = tuned.way
     assert (best.images_per_batch, best.batched_px) == (chosen, 0 if alone else 3600)
+    assert tuned.seconds_per_megapixel == pytest.approx(0.15 * (1 if alone else 0.5 + 0.5 / 8) / 3600e-6)
     assert caplog.messages == [
         "Images of 60 x 60 px are run one by one, because several at once gain nothing: 2 at once take 1.00, 4 at once "
         "take 1.00, 8 at once take 1.00 of the time of one, each" if alone else

@@ -104,6 +104,13 @@ def test_a_bound_that_no_tile_can_keep_is_logged(caplog: pytest.LogCaptureFixtur
     assert "more memory than the bound" in caplog.text
 
 
+@pytest.mark.parametrize("side", [20, 200])
+def test_a_bound_that_no_tile_can_keep_is_said_once(caplog: pytest.LogCaptureFixture, side: int) -> None:
+    """Of an image that is a single window, and of one that is not."""
+    upscale_rgb(drawn(side, side, 3), NearestBackend(), TileOptions(activation_bytes=1))
+    assert caplog.text.count("takes more memory than the bound") == 1
+
+
 @pytest.mark.parametrize(("channels", "dtype"), [(1, np.uint8), (3, np.uint8), (1, np.uint16), (3, np.uint16)])
 def test_memory_holds_the_image_its_result_and_its_windows(channels: int, dtype: Any) -> None:
     picture = drawn(400, 500, channels, dtype=dtype)

@@ -234,7 +234,8 @@ def _with_images_at_once(tuning: _Tuning, one: TimedWay) -> TimedWay:
         _log.info("%s", batching_sentence(size, best.way.images_per_batch, {
             trial.way.images_per_batch: trial.milliseconds for trial in trials if trial.samples}))
         if best.way.images_per_batch > 1:
-            return replace(one, way=best.way)
+            together = tuning.trial(best.way, (one.backend, one.title))
+            return (tuning.race("images at once", [together], IMAGES_UNTIL) or [one])[0]
         if tuning.seconds_left(IMAGES_UNTIL) <= 0:
             break
     if not listed:

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from srn_deploy.backends import Backend
 from srn_deploy.benchmark.tuning_work import Work
-from srn_deploy.image import image_size
 from srn_deploy.inference.setup import Setup
 from srn_deploy.inference.upscale import images_at_once, upscale_alike, upscale_rgb
 from srn_deploy.tiling.shapes import Size
@@ -21,8 +20,7 @@ COUNTS = (2, 4, 8)
 
 def sizes_at_once(work: Work, backend: Backend, tiles: TileOptions) -> Iterator[tuple[Size, list[int]]]:
     """Sizes of the work of which several images can run at once, the largest first, and the numbers to be tried."""
-    sizes = {work.size, *(image_size(job.source) for job in work.jobs)}
-    for height, width in sorted(sizes, key=lambda size: size[0] * size[1], reverse=True):
+    for height, width in sorted(set(work.sizes), key=lambda size: size[0] * size[1], reverse=True):
         most = images_at_once(height, width, backend, tiles, ImageBatching(images=max(COUNTS)))
         if counts := [count for count in COUNTS if count <= most]:
             yield (height, width), counts

@@ -28,10 +28,18 @@ class Work:
 
     label: str
     jobs: Sequence[Job]
-    size: Size
-    """(height, width) of the largest."""
-    megapixels: float
-    """Of all together."""
+    sizes: Sequence[Size]
+    """(height, width) of each."""
+
+    @property
+    def size(self) -> Size:
+        """(height, width) of the largest."""
+        return max(self.sizes, key=lambda size: size[0] * size[1])
+
+    @property
+    def megapixels(self) -> float:
+        """Of all together."""
+        return sum(height * width for height, width in self.sizes) / 1e6
 
 
 def drawn_work(size: Size, folder: Path) -> Work:
@@ -62,8 +70,7 @@ def _work(label: str, images: Sequence[NDArray[np.uint8]], folder: Path) -> Work
         jobs.append(Job(source=folder / f"{number}.png", target=folder / f"{number}-upscaled.png"))
         write_image(jobs[-1].source, Image(pixels=image))
         sizes.append((image.shape[0], image.shape[1]))
-    return Work(label=label, jobs=jobs, size=max(sizes, key=lambda size: size[0] * size[1]),
-                megapixels=sum(height * width for height, width in sizes) / 1e6)
+    return Work(label=label, jobs=jobs, sizes=sizes)
 
 
 def _middle(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

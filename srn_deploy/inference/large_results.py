@@ -16,7 +16,8 @@ LARGE_RESULT_BYTES = 2**26
 encoded on every core while the network works; what is encoded whole waits for the network, and takes one core."""
 
 SHARE_OF_MEMORY = 8
-"""A result is also large if it takes more than one part in this many of the memory that is available."""
+"""A result of at least half of LARGE_RESULT_BYTES is also large where it takes more than one part in this many of the
+memory that is available."""
 
 _COPIES = 2.5
 """Of a result that is encoded whole: the pixels, the same in the order of the codec, and the encoded file."""

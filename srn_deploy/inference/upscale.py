@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -78,31 +78,25 @@ def upscale_rgb(image_hwc: PixelArray, backend: Backend, options: TileOptions | 
     it was; nothing of a failed tile is kept. Raises UnsuitableBatch, TilingError, and OutOfMemory when the smallest
     tile does not fit.
     """
-    padded = _padded(Rows(image_hwc), backend)
-    if _is_one_window(padded, backend, options):
+    tiling = _tiling_of(_padded(Rows(image_hwc), backend), backend, options or TileOptions())
+    if tiling.is_whole:
         try:
-            (upscaled,) = upscale_alike([image_hwc], backend, options, finish)
+            (upscaled,) = _at_once([tiling.image], tiling.tiles, backend, finish)
         except OutOfMemory as error:
-            options = replace(options or TileOptions(), tile=_smaller_tile_px(error, None, padded, backend.spec),
-                              tiles_per_batch=1)
+            tiling = tiling.smaller(error)
         else:
             on_tile(1, 1)
-            return upscaled
-    scale, channels = backend.spec.scale, finish(padded.between(0, 1)[:, :1]).shape[2]
-    canvas = np.empty((padded.shape[0] * scale, padded.shape[1] * scale, channels), dtype=padded.dtype)
+            height, width = (side * backend.spec.scale for side in image_hwc.shape[:2])
+            return upscaled[:height, :width]
+    scale, channels = backend.spec.scale, finish(tiling.image.between(0, 1)[:, :1]).shape[2]
+    height, width = tiling.image.shape[:2]
+    canvas = np.empty((height * scale, width * scale, channels), dtype=tiling.image.dtype)
 
     def place(start: int, stop: int) -> PixelArray:
         return canvas[start * scale:stop * scale]
 
-    deque(upscale_rows(padded, backend, options, on_tile, Destination(place, finish)), maxlen=0)
+    deque(_tiled_rows(tiling, on_tile, Destination(place, finish)), maxlen=0)
     return canvas[:image_hwc.shape[0] * scale, :image_hwc.shape[1] * scale]
-
-
-def _is_one_window(padded: RowReader, backend: Backend, options: TileOptions | None) -> bool:
-    """Whether nothing is to be joined."""
-    height, width = padded.shape[:2]
-    tile_px = choose_tile_px(backend.spec, backend.limits, height, width, options or TileOptions())
-    return len(planned_windows(backend.spec, backend.limits, height, width, tile_px, options or TileOptions())) == 1
 
 
 def upscale_rows(image: RowReader, backend: Backend, options: TileOptions | None, on_tile: OnTile,
@@ -112,43 +106,72 @@ def upscale_rows(image: RowReader, backend: Backend, options: TileOptions | None
     image: at least as large as `fits` asks for. The arrays that `to` gives are filled as `upscale_rgb` says, from the
     row of tiles on that holds the first wanted row; rows that were finished are not touched again.
     """
-    chosen, spec, limits = options or TileOptions(), backend.spec, backend.limits
+    return _tiled_rows(_tiling_of(image, backend, options or TileOptions()), on_tile, to)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Tiling:
+    """An image and the tiles that it is run in."""
+
+    image: RowReader
+    """At least as large as `fits` asks for."""
+    backend: Backend
+    options: TileOptions
+    tile_px: int | None
+    """The most that a tile contributes a side; None: the whole image."""
+    tiles: list[Tile]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is to be joined."""
+        return len(self.tiles) == 1
+
+    def smaller(self, error: OutOfMemory) -> _Tiling:
+        """In tiles of half the side, one by one, as memory did not suffice; raises the error where they are too small.
+        """
+        spec, (height, width) = self.backend.spec, self.image.shape[:2]
+        tile_px = min(self.tile_px or height + width, max(height, width)) // 2
+        if tile_px < SMALLEST_TILE_PX or not is_tileable(spec):
+            raise error
+        _log.warning("Memory ran out: continuing with tiles of %d px.", tile_px)
+        options = replace(self.options, tiles_per_batch=1)
+        return replace(self, options=options, tile_px=tile_px,
+                       tiles=planned_windows(spec, self.backend.limits, height, width, tile_px, options))
+
+
+def _tiling_of(image: RowReader, backend: Backend, options: TileOptions) -> _Tiling:
+    """The tiles of an image by its options; raises UnsuitableBatch for its dtype, and TilingError."""
+    spec, limits, (height, width) = backend.spec, backend.limits, image.shape[:2]
     check_takes(image.dtype, spec)
     if limits.largest_batch is not None:
-        chosen = replace(chosen, tiles_per_batch=min(chosen.tiles_per_batch, limits.largest_batch))
-    height, width = image.shape[:2]
-    tile_px, warned = choose_tile_px(spec, limits, height, width, chosen), False
-    finished = max(tile.rows.core_start for tile in planned_windows(spec, limits, height, width, tile_px, chosen)
-                   if tile.rows.core_start <= to.first)
-    while finished < height:
-        tiles = planned_windows(spec, limits, height, width, tile_px, chosen)
-        warned = warned or _warn_of_inexact_tiles(spec, tiles)
-        todo = [tile for tile in tiles if tile.rows.core_stop > finished]
-        done = len(tiles) - len(todo)
+        options = replace(options, tiles_per_batch=min(options.tiles_per_batch, limits.largest_batch))
+    tile_px = choose_tile_px(spec, limits, height, width, options)
+    tiles = planned_windows(spec, limits, height, width, tile_px, options)
+    return _Tiling(image=image, backend=backend, options=options, tile_px=tile_px, tiles=tiles)
+
+
+def _tiled_rows(tiling: _Tiling, on_tile: OnTile, to: Destination) -> Iterator[int]:
+    """As `upscale_rows`."""
+    image, backend, warned = tiling.image, tiling.backend, False
+    finished = max(tile.rows.core_start for tile in tiling.tiles if tile.rows.core_start <= to.first)
+    while finished < image.shape[0]:
+        warned = warned or _warn_of_inexact_tiles(backend.spec, tiling.tiles)
+        todo = [tile for tile in tiling.tiles if tile.rows.core_stop > finished]
+        done, total = len(tiling.tiles) - len(todo), len(tiling.tiles)
         try:
             for bottom, row in groupby(todo, key=lambda tile: tile.rows.core_stop):
                 canvas = to.place(finished, bottom)
-                for batch in batches(list(row), chosen.tiles_per_batch):
+                for batch in batches(list(row), tiling.options.tiles_per_batch):
                     for tile, window in zip(batch, _run([image] * len(batch), batch, backend), strict=True):
-                        join(canvas, tile, to.finish(_converted_back(window, image.dtype)), spec.scale, top=finished)
+                        upscaled = to.finish(_converted_back(window, image.dtype))
+                        join(canvas, tile, upscaled, backend.spec.scale, top=finished)
                     done += len(batch)
-                    on_tile(done, len(tiles))
+                    on_tile(done, total)
                 finished = bottom
                 del canvas
                 yield finished
         except OutOfMemory as error:
-            tile_px = _smaller_tile_px(error, tile_px, image, spec)
-            chosen = replace(chosen, tiles_per_batch=1)
-
-
-def _smaller_tile_px(error: OutOfMemory, tile_px: int | None, image: RowReader, spec: ModelSpec) -> int:
-    """Half the side of the tile that memory did not suffice for; raises the error where it would be too small."""
-    height, width = image.shape[:2]
-    halved_px = min(tile_px or height + width, max(height, width)) // 2
-    if halved_px < SMALLEST_TILE_PX or not is_tileable(spec):
-        raise error
-    _log.warning("Memory ran out: continuing with tiles of %d px.", halved_px)
-    return halved_px
+            tiling = tiling.smaller(error)
 
 
 def images_at_once(height: int, width: int, backend: Backend, options: TileOptions, batching: ImageBatching) -> int:
@@ -167,15 +190,17 @@ def upscale_alike(images_hwc: Sequence[PixelArray], backend: Backend, options: T
     Each result is what `upscale_rgb` gives, as far as the backend computes the same for a batch. images_hwc: no more
     than `images_at_once`. Raises UnsuitableBatch, OutOfMemory and other errors of the backend, with nothing done.
     """
-    chosen, spec, dtype = options or TileOptions(), backend.spec, images_hwc[0].dtype
-    check_takes(dtype, spec)
     padded = [_padded(Rows(image), backend) for image in images_hwc]
-    sides = padded[0].shape[:2]
-    tiles = planned_windows(spec, backend.limits, *sides, choose_tile_px(spec, backend.limits, *sides, chosen), chosen)
-    height, width = (side * spec.scale for side in images_hwc[0].shape[:2])
-    kept = [finish(_converted_back(window, dtype))[:height, :width]
-            for window in _run(padded, tiles * len(padded), backend)]
+    tiles = _tiling_of(padded[0], backend, options or TileOptions()).tiles
+    height, width = (side * backend.spec.scale for side in images_hwc[0].shape[:2])
+    kept = [window[:height, :width] for window in _at_once(padded, tiles, backend, finish)]
     return [window.copy() for window in kept] if len(kept) > 1 else kept  # or one would keep the whole batch
+
+
+def _at_once(images: Sequence[RowReader], tiles: Sequence[Tile], backend: Backend, finish: Finish) -> list[PixelArray]:
+    """What is kept of each image, run in one batch. tiles: the single window of their size."""
+    windows = _run(images, [*tiles] * len(images), backend)
+    return [finish(_converted_back(window, images[0].dtype)) for window in windows]
 
 
 def fits(height: int, width: int, backend: Backend) -> bool:
