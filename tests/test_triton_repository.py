@@ -12,7 +12,7 @@ import pytest
 from srn_deploy.errors import MissingPackage, OptionError, UnsuitableServer
 from srn_deploy.inference.guard import Guard
 from srn_deploy.registry.shipped import default_model, shipped_models
-from srn_deploy.serving.options import InstanceOptions, QueueOptions, ServeOptions
+from srn_deploy.serving.options import InstanceOptions, QueueOptions, ServeOptions, parsed_version
 from srn_deploy.spec import Corrections
 from srn_deploy.tiling.windows import TileOptions
 from tests.commands import srn_deploy
@@ -23,7 +23,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as triton
 
 from srn_deploy.serving import served
-from srn_deploy.serving.bare_models import bare_engine, bare_graph, parsed_version
+from srn_deploy.serving.bare_models import bare_engine, bare_graph
 from srn_deploy.serving.repository import write_repository
 from srn_deploy.serving.served import ServedModel
 
@@ -279,7 +279,7 @@ def test_what_is_no_version_is_refused(wrong: str) -> None:
 @pytest.mark.parametrize(("kind", "wrong"), [
     (InstanceOptions, {"count": 0}), (InstanceOptions, {"gpus": (0, 0)}), (InstanceOptions, {"gpus": (-1,)}),
     (QueueOptions, {"most_waiting": 0}), (QueueOptions, {"most_wait_s": 0.0}), (ServeOptions, {"versions": 0}),
-    (ServeOptions, {"max_megapixels": -1.0})])
+    (ServeOptions, {"max_megapixels": -1.0}), (ServeOptions, {"onnxruntime": "new"})])
 def test_options_that_cannot_work_are_refused(kind: type, wrong: dict[str, Any]) -> None:
     with pytest.raises(OptionError):
         kind(**wrong)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -116,8 +115,11 @@ def compute_capabilities(context: click.Context, parameter: click.Parameter, val
 
 def version(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """Check the version of a library: numbers with dots between them."""
-    if value is not None and not re.fullmatch(r"\d+(\.\d+){1,4}", value):
-        raise click.BadParameter(f"{value!r} is not a version; write it as in 1.22.0.")
+    from srn_deploy.serving.options import parsed_version
+
+    with wrong_usage():
+        if value is not None:
+            parsed_version(value)
     return value
 
 

@@ -78,8 +78,6 @@ class UnitState:
     """How it stands with a file, when this run asked for it."""
 
     standing: Standing
-    attempts: int = 0
-    """How often this run began it, this time included."""
     run: str = ""
     """Which run has or had it; empty for this one that begins it, and where the claim cannot be read."""
     claim: Path | None = None
@@ -129,16 +127,15 @@ class Ledger:
 
     def claim(self, job: Job) -> UnitState:
         """Take a file for this process of this run, unless it is finished or another run has it."""
-        number = attempts = 0
+        number = 0
         with self._writing():
             while True:
                 number += 1
                 path = self._path(job, number)
                 if self._make(path, job):
                     self._ours[job.target] = path, state_of(job.source)
-                    return UnitState(standing=Standing.OURS, attempts=attempts + 1)
-                claim, finished, has_ended = self._read(path)
-                attempts += not has_ended and claim is not None and claim.run == self.run
+                    return UnitState(standing=Standing.OURS)
+                claim, finished, _ = self._read(path)
                 if self._path(job, number + 1).exists():
                     continue
                 if finished is not None and _still_holds(job, finished):
@@ -146,7 +143,7 @@ class Ledger:
                 if finished is not None:
                     continue
                 if claim is not None and (claim.run, claim.worker) == (self.run, self._worker):
-                    return UnitState(standing=Standing.OURS, attempts=attempts)
+                    return UnitState(standing=Standing.OURS)
                 if not self._is_left(path, claim):
                     return UnitState(standing=Standing.ELSEWHERE, run=claim.run if claim else "", claim=path)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,8 @@ from srn_deploy.engine.store import EngineStore
 from srn_deploy.errors import OptionError, UnsuitableServer
 from srn_deploy.open_model import engines_of
 from srn_deploy.registry.resolve import ModelKind, ResolvedModel
+from srn_deploy.serving.options import parsed_version
 from srn_deploy.system.installed import installed_versions
-
-Version = tuple[int, ...]
 
 READS_IR_10 = (1, 18)
 """The first ONNX Runtime that reads files of IR version 10, with opset 21 at most (its table of versions)."""
@@ -25,8 +23,6 @@ LATEST_IR, LATEST_OPSET = 10, 21
 
 _SAME_NUMBERS = 3
 """Of the version of TensorRT: a plan runs on the release that built it."""
-
-_VERSION = re.compile(r"\d+(\.\d+){1,4}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,13 +39,6 @@ class BareModel:
     inputs: list[dict[str, Any]]
     outputs: list[dict[str, Any]]
     """Name, data type and dims of each tensor; none where the server reads them from the file."""
-
-
-def parsed_version(text: str) -> Version:
-    """A version as numbers, as in "1.22.0"; raises OptionError."""
-    if not _VERSION.fullmatch(text):
-        raise OptionError(f"{text!r} is not a version.", remedy="Write it as in 1.22.0.")
-    return tuple(int(number) for number in text.split("."))
 
 
 def bare_graph(model: ResolvedModel, server: str) -> BareModel:

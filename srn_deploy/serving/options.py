@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +19,15 @@ MOST_MEGAPIXELS = 16.0
 MOST_INSTANCES = 64
 
 MOST_VERSIONS = 1000
+
+_VERSION = re.compile(r"\d+(\.\d+){1,4}")
+
+
+def parsed_version(text: str) -> tuple[int, ...]:
+    """The version of a library as numbers, as in "1.22.0"; raises OptionError."""
+    if not _VERSION.fullmatch(text):
+        raise OptionError(f"{text!r} is not a version.", remedy="Write it as in 1.22.0.")
+    return tuple(int(number) for number in text.split("."))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +106,9 @@ class ServeOptions:
     def __post_init__(self) -> None:
         check_megapixels(self.max_megapixels)
         _check_count("versions", self.versions, MOST_VERSIONS)
+        for version in (self.onnxruntime, self.tensorrt):
+            if version is not None:
+                parsed_version(version)
         if self.corrections.network is not None:
             raise OptionError("A network of your own class is not served as a checkpoint.",
                               remedy="Make a graph of it with `srn-deploy export --network`, and serve that.")
