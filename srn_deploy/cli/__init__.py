@@ -56,6 +56,16 @@ class Commands(click.Group):
         command: click.Command = getattr(importlib.import_module(f"srn_deploy.cli.{module}"), module)
         return command
 
+    def resolve_command(self, ctx: click.Context, args: list[str]
+                        ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it; an unknown name is refused with the one that was likely meant."""
+        if args[0] not in COMMANDS:
+            from difflib import get_close_matches
+
+            for near in get_close_matches(args[0], COMMANDS, n=1, cutoff=0.75):
+                raise click.UsageError(f"No such command {args[0]!r}. (Did you mean {near!r}?)", ctx=ctx)
+        return super().resolve_command(ctx, args)
+
     def invoke(self, context: click.Context) -> Any:
         """Run the command; a SrnDeployError or a full disk behind stdout ends in exit code 1, a signal in its own."""
         try:

@@ -26,7 +26,7 @@ _UNBOUNDED = 1_000_000
 """Columns where stdout is not a terminal: each finding takes one line."""
 
 
-@click.command()
+@click.command(short_help="Report what works, what is missing, and what fixes it.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "openvino"]), default="auto", show_default=True,
               help="The device that the exit code is about: 0 if upscale would run on it, else 1.")
 @click.option("--timeout", "timeout_s", type=values.FINITE, default=60.0, show_default=True,

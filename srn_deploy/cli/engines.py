@@ -14,7 +14,7 @@ def engines() -> None:
     """List the engines in the cache, or clean it up."""
 
 
-@engines.command("list")
+@engines.command("list", short_help="List the engines, and whether they are certified.")
 @options.as_json
 def list_engines(as_json: bool) -> None:
     """List the engines: file, model, precision, runtime, where they run, and whether they are certified."""
@@ -27,14 +27,14 @@ def list_engines(as_json: bool) -> None:
         entries = [{"file": str(engine.path), **manifest_as_json(engine.manifest)} for engine in found]
         click.echo(json.dumps(entries, indent=2))
         return
-    click.echo(f"{len(found)} engines in {store.folder}", err=True)
+    click.echo(f"{len(found)} engine{'' if len(found) == 1 else 's'} in {store.folder}", err=True)
     for engine in found:
         identity = engine.manifest.identity
         click.echo(f"{engine.path.name}  {identity.runtime} {identity.version}  for {identity.target}  "
                    f"{engine.manifest.engine_bytes / 1e6:.1f} MB  {engine.certification}")
 
 
-@engines.command()
+@engines.command(short_help="Remove damaged engines, or every engine.")
 @click.option("--all", "everything", is_flag=True, help="Remove every engine; each is built again when needed.")
 def prune(everything: bool) -> None:
     """Remove damaged and half-written engines, and with --all every engine."""

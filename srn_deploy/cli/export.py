@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from srn_deploy.spec import Corrections
 
 
-@click.command()
+@click.command(short_help="Turn a checkpoint into an ONNX graph that is proved.")
 @click.argument("checkpoint", required=False)
 @click.option("-o", "--output", type=options.OUTPUT, callback=values.with_suffix(".onnx"),
               help="The .onnx file.  [default: named after the checkpoint, here]")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from srn_deploy.spec import Corrections
 
 
-@click.command()
+@click.command(short_help="Say what a checkpoint, graph or engine is.")
 @click.argument("file", metavar="[FILE|NAME]", required=False)
 @options.as_json
 @options.corrections

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     from srn_deploy.registry.pull import OnModel
 
 
-@click.group(invoke_without_command=True)
+@click.group(invoke_without_command=True, short_help="List the models, or pull published ones.")
 @options.as_json
 @click.pass_context
 def models(context: click.Context, as_json: bool) -> None:
@@ -44,10 +47,18 @@ def list_models(as_json: bool) -> None:
         return
     for model in shipped_models().values():
         mark = "*" if model.name == default else " "
-        click.echo(f"{mark} {model.name}  x{model.scale}  {model.title}  ({model.licence})")
+        _show(f"{mark} {model.name}  x{model.scale}  {model.title}  ({model.licence})")
     click.echo("Fetch these with `srn-deploy models pull NAME`, then use them by name:", err=True)
     for one, state in states:
-        click.echo(f"  {one.name}  x{one.scale}  {one.title}  ({_licence(one)})  {_place(one, state)}")
+        _show(f"  {one.name}  x{one.scale}  {one.title}  ({_licence(one)})  {_place(one, state)}")
+
+
+def _show(line: str) -> None:
+    """Print a line; on a terminal that is narrower, what follows stands below its name."""
+    if sys.stdout.isatty():
+        columns = shutil.get_terminal_size().columns
+        line = textwrap.fill(line, columns, subsequent_indent=" " * 4, break_long_words=False, break_on_hyphens=False)
+    click.echo(line)
 
 
 @models.command(short_help="Fetch published models and check them.")
@@ -55,7 +66,7 @@ def list_models(as_json: bool) -> None:
 def pull(names: tuple[str, ...]) -> None:
     """Fetch published models over https, check them, and print their paths.
 
-    Interrupted downloads are resumed; what is here already is not fetched again. No other command uses the network.
+    Interrupted downloads are resumed; what is here already is not fetched again. No other command fetches anything.
     """
     from srn_deploy.registry.pull import pull as pull_models
 

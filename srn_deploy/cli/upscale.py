@@ -34,7 +34,7 @@ def _two_at_least(context: click.Context, parameter: click.Parameter, paths: tup
     return paths
 
 
-@click.command()
+@click.command(short_help="Upscale images and videos: one, several, or a folder.")
 @click.argument("paths", metavar="IN... OUT", nargs=-1, required=True, callback=_two_at_least)
 @click.option("--model", help="A model's name, or a checkpoint, graph or engine file.  "
                                  "[default: the shipped default]")
