@@ -67,8 +67,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
                "gpu probe processor tuned", "verdict", "examination"),
     "training": (("curve device interruption jpeg_codec layout muon pixel_file recipe_store recipes/__init__ "
                   "stress warm_start weight_init"), "data degradation recipe",
-                 "batches evaluation losses run_folder schedule", "earlier_run", "initialization options teacher",
-                 "trainer"),
+                 "batches evaluation losses run_folder schedule", "earlier_run step_losses",
+                 "initialization options teacher", "trainer"),
     "report": ("axes circumstances content documents", "commands drawing paper pictures studies", "page"),
     "web": ("folders options packages wanted", "access one_model", "uploads", "runs", "line views visitors", "wording",
             "page", "server"),

@@ -21,6 +21,8 @@ class TrainingBatch:
     hr: Tensor
     photos: int
     """How many are patches of photographs; they come first, and the rest are stress patches."""
+    stressed: int
+    """How many of the stress patches are trained on; the others are candidates."""
 
 
 class Batches:
@@ -36,17 +38,19 @@ class Batches:
         """
         recipe = self._recipe
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
-        lr, hr = self._bank.batch(recipe.batch, generator, candidates=recipe.candidates)
+        stressed = recipe.stress_patches(step)
+        photos, odd = recipe.batch - stressed, stressed * recipe.stress_candidates
+        lr, hr = self._bank.batch(photos + odd, generator, candidates=recipe.candidates)
         is_photo = recipe.degradation == "photo"
         if is_photo:
-            lr = degrade(hr, recipe.scale, draw_degradation(recipe.batch, generator))
-        stressed = recipe.stress_patches(step)
-        if stressed:
-            odd_lr, odd_hr = stress_patches(lr[-stressed:].cpu(), recipe.scale, generator,
-                                            denoised=hr[-stressed:].cpu() if is_photo else None)
-            lr = torch.cat([lr[:-stressed], odd_lr.to(lr)])
-            hr = torch.cat([hr[:-stressed], odd_hr.to(hr)])
-        return TrainingBatch(lr=lr.contiguous(memory_format=torch.channels_last), hr=hr, photos=len(lr) - stressed)
+            lr = degrade(hr, recipe.scale, draw_degradation(photos + odd, generator))
+        if odd:
+            odd_lr, odd_hr = stress_patches(lr[photos:].cpu(), recipe.scale, generator,
+                                            denoised=hr[photos:].cpu() if is_photo else None)
+            lr = torch.cat([lr[:photos], odd_lr.to(lr)])
+            hr = torch.cat([hr[:photos], odd_hr.to(hr)])
+        return TrainingBatch(lr=lr.contiguous(memory_format=torch.channels_last), hr=hr, photos=photos,
+                             stressed=stressed)
 
 
 def validation_pair(recipe: Recipe, pair: TrainingPair, number: int) -> TrainingPair:

@@ -21,6 +21,17 @@ def luma(rgb: Tensor) -> Tensor:
     return (rgb * rgb.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
 
 
+def stress_loss(recipe: Recipe, sr: Tensor, hr: Tensor) -> Tensor:
+    """Mean of log(1 + distance) over stress patches that are trained on apart; a scalar.
+
+    sr, hr: float32 (N, 3, H, W) in 0..1. What lies within the recipe's stress_margin has no distance: the network may
+    keep what it does there. A patch whose values are millions pulls about as hard as one whose values are hundreds.
+    """
+    beyond = ((sr - hr).abs() - recipe.stress_margin).clamp(min=0)
+    each = beyond if recipe.loss == "l1" else beyond.square()
+    return each.mean(dim=(1, 2, 3)).log1p().mean()
+
+
 def training_loss(recipe: Recipe, sr: Tensor, hr: Tensor, teacher_sr: Tensor | None) -> Tensor:
     """Equation 4: lambda_P times the distance of sr to hr, plus lambda_D times its distance to the teacher's output.
 

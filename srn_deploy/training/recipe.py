@@ -60,9 +60,16 @@ class Recipe:
     ema_decay: float = 0.999
     """Of the exponential moving average of the weights, which becomes the checkpoint."""
     gradient_clip: float = 1.0
-    """Largest norm of all gradients together, for a loss on pixel values in 0..1; infinity does not clip."""
+    """Largest norm of all gradients of a loss together, on pixel values in 0..1; infinity does not clip."""
     stress_fraction: float = 0.0
     """Share of all patches that are stress patches: checkerboards, noise and the like with a bicubic target."""
+    stress_candidates: int = 1
+    """Stress patches drawn for each one that is used: of all, those whose output leaves the range furthest."""
+    stress_apart: bool = False
+    """Stress patches have a loss of their own, the logarithm of their distance, and its gradient is limited apart from
+    that of the photographs (`step_losses.py`)."""
+    stress_margin: float = 0.0
+    """Of stress patches that are trained on apart: pixels this close to their target are as right as the target."""
     follows: str = ""
     """The recipe whose checkpoint this run starts with: every tensor of the same name and shape is copied."""
     warm_start: str = "copy"
@@ -97,16 +104,18 @@ class Recipe:
             value = getattr(self, name)
             if kind is float and not (math.isfinite(value) or (name == "gradient_clip" and value == math.inf)):
                 raise self._wrong(f"{name} cannot be {value}")
-        if min(self.hr_patch_px, self.batch, self.candidates, self.steps, self.validate_every_steps) < 1:
-            raise self._wrong("hr_patch_px, batch, candidates, steps and validate_every_steps must be at least 1")
+        counts = "hr_patch_px", "batch", "candidates", "stress_candidates", "steps", "validate_every_steps"
+        if min(getattr(self, name) for name in counts) < 1:
+            raise self._wrong(f"{', '.join(counts[:-1])} and {counts[-1]} must be at least 1")
         if min(self.value_range, self.learning_rate, self.gradient_clip) <= 0:
             raise self._wrong("value_range, learning_rate and gradient_clip must be above 0")
         if not 0 <= self.final_learning_rate <= self.learning_rate:
             raise self._wrong("final_learning_rate must be from 0 to learning_rate")
         if not (0 <= self.stress_fraction < 1 and 0 <= self.ema_decay < 1):
             raise self._wrong("stress_fraction and ema_decay must be at least 0 and below 1")
-        if min(self.pixel_weight, self.distillation_weight, self.luma_weight) < 0:
-            raise self._wrong("pixel_weight, distillation_weight and luma_weight must not be below 0")
+        weights = "pixel_weight", "distillation_weight", "luma_weight", "stress_margin"
+        if min(getattr(self, name) for name in weights) < 0:
+            raise self._wrong(f"{', '.join(weights[:-1])} and {weights[-1]} must not be below 0")
         if not self.pixel_weight + self.distillation_weight:
             raise self._wrong("pixel_weight or distillation_weight must be above 0")
         if not 0 <= self.seed <= LARGEST_SEED:

@@ -40,13 +40,15 @@ def load_teacher(recipe: Recipe, out: Path, given: Path | None, device: torch.de
     if given is None and not recipe.teacher:
         return None
     if given is None and recipe.teacher == INITIAL and initial is not None:
-        return Teacher(initial, device)
-    run = EarlierRun(recipe=recipe.teacher, purpose=f"Recipe {recipe.name} learns from", option="--teacher")
-    path, loaded = run.load(out, given)
+        named, loaded = "(the initial checkpoint)", initial
+    else:
+        run = EarlierRun(recipe=recipe.teacher, purpose=f"Recipe {recipe.name} learns from", option="--teacher")
+        path, loaded = run.load(out, given)
+        named = str(path)
     if loaded.spec.scale != recipe.scale:
-        raise OptionError(f"The teacher {path} upscales by x{loaded.spec.scale}, but recipe {recipe.name} by "
+        raise OptionError(f"The teacher {named} upscales by x{loaded.spec.scale}, but recipe {recipe.name} by "
                           f"x{recipe.scale}.", remedy="Give a teacher of the recipe's scale with --teacher.")
     if recipe.hr_patch_px < loaded.spec.min_side_px * recipe.scale:
-        raise OptionError(f"An HR patch of {recipe.hr_patch_px} px is too small for the teacher {path}.",
+        raise OptionError(f"An HR patch of {recipe.hr_patch_px} px is too small for the teacher {named}.",
                           remedy=f"Choose an hr_patch_px of at least {loaded.spec.min_side_px * recipe.scale}.")
     return Teacher(loaded, device)

@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from srn_deploy.architectures import ARCHITECTURES, Architecture
 from srn_deploy.architectures.checkpoint import LoadedNetwork, save_checkpoint
@@ -25,12 +24,12 @@ from srn_deploy.training.device import choose_device, has_fast_bfloat16, memory_
 from srn_deploy.training.evaluation import validation_psnr_y
 from srn_deploy.training.initialization import completed, load_initial, needs_checkpoint, start_with
 from srn_deploy.training.interruption import deferred_interrupt
-from srn_deploy.training.losses import training_loss
 from srn_deploy.training.muon import Muon
 from srn_deploy.training.options import RunOptions
 from srn_deploy.training.recipe import Recipe
 from srn_deploy.training.run_folder import RunFolder, RunState
 from srn_deploy.training.schedule import Progress, learning_rate
+from srn_deploy.training.step_losses import set_gradients, step_losses
 from srn_deploy.training.teacher import load_teacher
 from srn_deploy.training.weight_init import set_first_weights
 
@@ -68,9 +67,10 @@ class Trainer:
 
     def _prepare(self, family: Architecture, data: Sequence[Path], needed: LoadedNetwork | None) -> None:
         """needed: the checkpoint that the run starts with, if it is needed for more than that."""
-        state, out = self._state_to_resume(), self.folder.path
-        initial = needed or (load_initial(self.recipe, out, self.options.initial) if state is None else None)
-        self.recipe = completed(self.recipe, initial)
+        state, out, initial = self._state_to_resume(needed), self.folder.path, needed
+        if initial is None and state is None:
+            initial = load_initial(self.recipe, out, self.options.initial)
+            self.recipe = completed(self.recipe, initial)
         self.teacher = load_teacher(self.recipe, out, self.options.teacher, self.device, initial)
         self._check_teacher(state)
         self._load_images(data)
@@ -82,11 +82,11 @@ class Trainer:
         if state is not None:
             self._restore(state)
 
-    def _state_to_resume(self) -> RunState | None:
+    def _state_to_resume(self, needed: LoadedNetwork | None) -> RunState | None:
         """The state to continue from, or None where a new run may start."""
         self.folder.check_not_running()
         if self.options.resume and self.folder.state.is_file():
-            if self.options.initial is not None and not needs_checkpoint(self.recipe):
+            if self.options.initial is not None and needed is None:
                 _log.warning("The run continues with its own weights: --initial is not used.")
             return self.folder.resume(self.recipe)
         if self.options.resume:
@@ -187,15 +187,11 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.recipe, share)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16):
-            teacher_sr = self.teacher(batch.lr[:batch.photos]) if self.teacher and batch.photos else None
-            sr = self.network(batch.lr * self.recipe.value_range)
-        loss = training_loss(self.recipe, sr.float() / self.recipe.value_range, batch.hr, teacher_sr)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.gradient_clip)
+            losses = step_losses(self.recipe, self.network, batch, self.teacher)
+        set_gradients(self.network, losses, self.recipe.gradient_clip)
         self.optimizer.step()
         self._average()
-        self._loss_sum += loss.detach()
+        self._loss_sum += torch.stack(losses).detach().sum()
         self._loss_count += 1
         self.step += 1
 
