@@ -40,10 +40,8 @@ OnTile = Callable[[int, int], None]
 
 _log = logging.getLogger(__name__)
 
-
 Finish = Callable[[PixelArray], PixelArray]
 """Takes an upscaled window (h, w, 3) and returns what is kept of it, (h, w, C); the window may be changed."""
-
 
 PlaceWindow = Callable[[int, int], PixelArray]
 """Takes (start, stop), rows of an image that follow those it was asked for before, and returns the array for their
@@ -127,8 +125,7 @@ class _Tiling:
         return len(self.tiles) == 1
 
     def smaller(self, error: OutOfMemory) -> _Tiling:
-        """In tiles of half the side, one by one, as memory did not suffice; raises the error where they are too small.
-        """
+        """In tiles of half the side, one by one, as memory ran out; raises the error where they are too small."""
         spec, (height, width) = self.backend.spec, self.image.shape[:2]
         tile_px = min(self.tile_px or height + width, max(height, width)) // 2
         if tile_px < SMALLEST_TILE_PX or not is_tileable(spec):
