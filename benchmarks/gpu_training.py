@@ -6,8 +6,9 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -148,9 +149,10 @@ def throughput(scale: Scale) -> Rows:
 
 def _compared(trainer: Trainer, steps: int, warm_ups: int) -> Rows:
     batch = trainer.batches.batch(0)
-    rates: dict[str, list[float]] = {"trainer": [], "network alone": []}
-    for kind in ("trainer", "network alone") * 3:  # in turn, so that a drift of the machine affects both alike
-        step = (lambda: trainer._train_step(0.0)) if kind == "trainer" else (lambda: _network_step(trainer, batch))
+    ways: dict[str, Callable[[], None]] = {"trainer": partial(trainer._train_step, 0.0),
+                                           "network alone": partial(_network_step, trainer, batch)}
+    rates: dict[str, list[float]] = {kind: [] for kind in ways}
+    for kind, step in [*ways.items()] * 3:  # in turn, so that a drift of the machine affects both alike
         for _ in range(warm_ups):
             step()
         _wait(trainer)
@@ -180,7 +182,7 @@ def _network_step(trainer: Trainer, batch: TrainingBatch) -> None:
         sr = trainer.network(batch.lr * recipe.value_range)
     loss = (sr.float() / recipe.value_range - batch.hr).abs().mean()
     trainer.network.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
 
 
 def _wait(trainer: Trainer) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tarfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from benchmarks.gpu_training import TRAININGS, Training
 from srn_deploy.benchmark.records import Record
 from srn_deploy.benchmark.results import PaperResults
 from srn_deploy.image import Image, write_image
+from srn_deploy.training import train
 from srn_deploy.training.recipe import load_recipe
 
 COSTS = [PartCost(name="first", estimate_s=100), PartCost(name="large", estimate_s=300),
@@ -118,15 +120,14 @@ def test_a_training_that_was_cut_off_goes_on_where_it_was_on_another_machine(
     _, out = folders
     training = Training(recipe="gpu-x4", minutes=1, scored=False)
 
-    def stopped(recipe: str, data: list[Path], run: Path, *rest: object, **named: object) -> None:
-        real(recipe, data, run, *rest, **named)
+    def stopped(*given: Any, **named: Any) -> None:
+        train(*given, **named)
         raise KeyboardInterrupt
 
-    real = gpu_training.train
     monkeypatch.setattr(gpu_training, "train", stopped)
     with pytest.raises(KeyboardInterrupt):
         list(gpu_training.trained(training, REDUCED))
-    monkeypatch.setattr(gpu_training, "train", real)
+    monkeypatch.setattr(gpu_training, "train", train)
     monkeypatch.setattr(gpu_training, "REDUCED_STEPS", 5)
     other = tmp_path / "another machine"
     unpack_runs(out, other)

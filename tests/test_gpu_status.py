@@ -14,7 +14,8 @@ from srn_deploy.benchmark.records import Record
 from srn_deploy.cli import RUNNER_STATUS
 from tests.environments import ENVIRONMENT
 
-RAN = [{"what": "fp16: built"}, {"what": "TensorRT in FP16: tiles of 96 px against the whole", "worst_levels": 1}]
+RAN: list[dict[str, Any]] = [
+    {"what": "fp16: built"}, {"what": "TensorRT in FP16: tiles of 96 px against the whole", "worst_levels": 1}]
 
 
 def gpu_report(rows: list[dict[str, Any]], *, reduced: bool = False) -> Record:
