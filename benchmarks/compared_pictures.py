@@ -2,7 +2,7 @@
 
     python -m benchmarks.compared_pictures
 
-Writes the images into pictures/compared/, laid out as `srn-deploy report --pictures` takes them, and a record with what
+Writes the images into compared/, laid out as `srn-deploy report --pictures` takes them, and a record with what
 made them. The page shows them with a slider.
 """
 
@@ -35,7 +35,8 @@ KIND = "compared-pictures"
 
 TITLE = "Drawn images, ×4"
 
-FOLDER = BENCHMARKS / "pictures/compared"
+FOLDER = BENCHMARKS / "compared"
+"""Beside the folder of drawn images, which others are measured and calibrated on."""
 
 SCALE = 4
 
