@@ -20,6 +20,7 @@ from pathlib import Path
 import PIL.Image
 import pytest
 
+from srn_deploy.system.cpu_features import cpu_features
 from tests import commands
 
 PROMPT = "$ "
@@ -87,7 +88,7 @@ def blocks_of(path: Path) -> list[Block]:
 def run_document(repository: Path, document: str, checkout: Path) -> None:
     """Run every block that can be run, in order, beside a copy of the drawn images, of which the large one is cropped.
 
-    Skips from the first block on that needs a package which is not there.
+    Skips from the first block on that needs a package which is not there, or a CPU with VNNI.
     """
     shutil.copytree(repository / "benchmarks", checkout / "benchmarks",
                     ignore=shutil.ignore_patterns("plots", "records", "__pycache__"))
@@ -96,7 +97,7 @@ def run_document(repository: Path, document: str, checkout: Path) -> None:
             image.crop((0, 0, 240, 192)).save(large)
     for block in blocks_of(repository / document):
         if block.is_run:
-            _skip_without_packages(block)
+            _skip_without_what_it_needs(block)
             run_block(block, checkout)
 
 
@@ -159,7 +160,9 @@ def _type(block: Block, checkout: Path) -> list[tuple[str, int]]:
             for seen, code in zip(parts[::2], parts[1::2], strict=True)]
 
 
-def _skip_without_packages(block: Block) -> None:
+def _skip_without_what_it_needs(block: Block) -> None:
+    if " --int8 " in block.text and (cpu_features() or {}).get("VNNI") is False:
+        pytest.skip(f"from line {block.line} on: the CPU has no VNNI, and INT8 graphs lose too much on it")
     for command, package in NEEDED.items():
         if command in block.text and importlib.util.find_spec(package) is None:
             pytest.skip(f"from line {block.line} on: `{command}` needs {package}, which is not installed")

@@ -29,7 +29,8 @@ def package_with_the_example(repository: Path, tmp_path_factory: pytest.TempPath
     """A copy of the package and its configuration, changed as the document says."""
     house = tmp_path_factory.mktemp("house")
     shutil.copytree(repository / "srn_deploy", house / "srn_deploy", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("setup.cfg", "ruff.toml", "tests/conftest.py", "tests/run_folder.py", "tests/shared_exports.py"):
+    for name in ("setup.cfg", "ruff.toml", "tests/conftest.py", "tests/optional.py", "tests/run_folder.py",
+                 "tests/shared_exports.py"):
         (house / name).parent.mkdir(exist_ok=True)
         shutil.copy(repository / name, house / name)
     # What the type checker knows of the libraries is known here too; changed files it reads again.

@@ -11,7 +11,7 @@ from srn_deploy.doctor.findings import Status
 from srn_deploy.doctor.processor import openvino_finding, processor_finding
 from srn_deploy.doctor.subprocesses import ProbeResult, run_probes
 from srn_deploy.doctor.verdict import judge
-from srn_deploy.system.cpu_features import cpu_features
+from srn_deploy.system.cpu_features import cpu_features, why_int8_is_worse_here
 from tests.optional import needs_openvino
 from tests.probe_results import CRASHED, package
 
@@ -96,3 +96,11 @@ def test_the_tiny_graph_runs_on_openvino_and_nothing_stays_in_the_cache(tmp_path
     result = run_probes({"it": ("openvino_graph",)}, timeout_s=120)["it"]
     assert result.ok, result.text
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("features", "says"), [(None, ""), ({"VNNI": True}, ""), ({"VNNI": False}, "no VNNI")])
+def test_a_cpu_that_is_known_to_lack_vnni_is_named_where_int8_loses_too_much(
+        monkeypatch: pytest.MonkeyPatch, features: dict[str, bool] | None, says: str) -> None:
+    monkeypatch.setattr("srn_deploy.system.cpu_features.cpu_features", lambda: features)
+    assert says in why_int8_is_worse_here()
+    assert bool(why_int8_is_worse_here()) is bool(says)

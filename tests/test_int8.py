@@ -36,7 +36,7 @@ from srn_deploy.registry.shipped import shipped_models
 from srn_deploy.spec import Form, PixelType, Precision
 from tests.commands import srn_deploy as run_command
 from tests.networks import large_picture, seeded_network
-from tests.optional import needs_openvino
+from tests.optional import needs_openvino, needs_vnni
 
 needs_nncf = pytest.mark.skipif(importlib.util.find_spec("nncf") is None, reason="needs NNCF: pip install nncf")
 
@@ -144,6 +144,7 @@ def test_calibration_images_are_the_same_every_time_and_have_all_levels() -> Non
 
 @needs_nncf
 @needs_openvino
+@needs_vnni
 def test_a_checkpoint_becomes_a_certified_int8_graph_that_upscales(tmp_path: Path) -> None:
     for number, image in enumerate(islice(drawn_images.drawn_images(), 4)):
         write_image(tmp_path / "calibrate" / f"{number}.png", Image(pixels=image))

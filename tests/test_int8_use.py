@@ -35,7 +35,7 @@ from srn_deploy.tuning.choice import WayToRun
 from srn_deploy.tuning.opening import open_way
 from srn_deploy.verification.sample_images import originals
 from tests.networks import large_picture, seeded_network
-from tests.optional import needs_openvino
+from tests.optional import needs_openvino, needs_vnni
 
 needs_tensorrt_rtx = pytest.mark.skipif(importlib.util.find_spec("tensorrt_rtx") is None,
                                         reason="needs TensorRT-RTX: pip install tensorrt-rtx")
@@ -149,6 +149,7 @@ def test_an_engine_of_an_int8_graph_has_int8_convolutions(tmp_path: Path) -> Non
 
 
 @needs_openvino
+@needs_vnni
 def test_benchmarks_and_tuning_take_the_shipped_int8_graph(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "srn_deploy")
     task = Task(device="openvino", size=(24, 32), batches=(1,), every_way=False, precision=Precision.INT8)

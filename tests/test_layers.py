@@ -8,7 +8,7 @@ from tests.test_house import PACKAGE, imports_of, package_sources
 
 LAYERS: dict[str, tuple[str, ...]] = {
     "system": (("arguments bounded_process cache control_groups cpu_features cuda_driver documents file_times "
-                "durations folders hashing installed quiet telemetry written_formats"),
+                "durations folders hashing installed quiet scheduling telemetry written_formats"),
                "atomic locks memory threads",
                "held_folder"),
     "image": (("alpha bicubic output_size reduction containers/boxes containers/ifd containers/pixel_map "

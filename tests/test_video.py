@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -224,3 +225,4 @@ def test_pixels_that_are_not_square_are_refused_where_the_container_cannot_say_s
     with pytest.raises(UnwritableVideo, match="4:3"):
         upscaled(source, tmp_path / "out.mkv", VideoOptions(codec="libsvtav1"), backend=backend)
     assert backend.shapes == []
+    assert not hasattr(os, "SCHED_FIFO") or os.sched_getscheduler(0) != os.SCHED_FIFO  # SVT-AV1 takes it for root

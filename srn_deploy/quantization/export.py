@@ -23,6 +23,7 @@ from srn_deploy.quantization.calibration import CalibrationImages, drawn, images
 from srn_deploy.quantization.int8_graph import check_installed, int8_copy
 from srn_deploy.registry.resolve import ModelKind, ResolvedModel, resolve_file
 from srn_deploy.spec import Form, PixelType, Precision
+from srn_deploy.system.cpu_features import why_int8_is_worse_here
 from srn_deploy.system.hashing import sha256_of_file
 from srn_deploy.verification.certificate import Certificate, Reference, certify
 from srn_deploy.verification.export_proof import check_graph_name, export_and_prove, written_graph
@@ -65,8 +66,9 @@ def export_int8(model: ResolvedModel, output: Path, options: ExportOptions,
         remember_export(sha256_of_file(copy))
         certificate = _certificate(copy, original, images)
         if certificate.failures:
+            reasons = "; ".join(filter(None, (*certificate.failures, why_int8_is_worse_here())))
             raise ExportMismatch(
-                f"The INT8 graph is too far from the FP32 one: {'; '.join(certificate.failures)}. No file was written.",
+                f"The INT8 graph is too far from the FP32 one: {reasons}. No file was written.",
                 remedy=f"{_OTHER_IMAGES[calibrate is None]} Otherwise use --fp16 for a GPU, or --precision bf16 on a "
                        "CPU.")
         with written_graph(output) as temporary:

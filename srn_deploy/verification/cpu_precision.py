@@ -20,6 +20,7 @@ from srn_deploy.errors import OptionError, SrnDeployError
 from srn_deploy.quantized_graphs import int8_graph_of
 from srn_deploy.registry.resolve import ResolvedModel
 from srn_deploy.spec import Precision
+from srn_deploy.system.cpu_features import why_int8_is_worse_here
 from srn_deploy.system.documents import decode_json, to_builtins
 from srn_deploy.verification.verify import certificate_of
 
@@ -89,7 +90,7 @@ def open_certified_int8(model: ResolvedModel) -> tuple[Backend, str] | str:
     if certificate.passed:
         return backend, f"{title} on the CPU (certified: {_found(certificate)})"
     backend.close()
-    return f"it is not certified in INT8: {'; '.join(certificate.failures)}"
+    return f"it is not certified in INT8: {'; '.join(filter(None, (*certificate.failures, why_int8_is_worse_here())))}"
 
 
 def has_certificate(model: ResolvedModel) -> bool:

@@ -18,6 +18,7 @@ from av.format import Flags as FormatFlags
 
 from srn_deploy.errors import OptionError, UnwritableVideo
 from srn_deploy.system.cuda_driver import why_no_gpu
+from srn_deploy.system.scheduling import ordinary_scheduling
 from srn_deploy.video.colour import FrameColour, as_yuv
 from srn_deploy.video.files import VideoContainer, container_of
 from srn_deploy.video.layout import ColourModel, PixelLayout, closest
@@ -203,7 +204,8 @@ def encoder_of(encoding: Encoding, target: Path) -> av.VideoCodecContext:
         context.flags |= Flags.global_header
     check_options(context, encoding)
     try:
-        context.open()
+        with ordinary_scheduling():
+            context.open()
     except (av.error.FFmpegError, ValueError) as error:
         if is_nvenc(encoding.encoder):
             raise no_nvenc(encoding.encoder, reason_of(error)) from error

@@ -15,6 +15,7 @@ import numpy as np
 from av.container import InputContainer
 
 from srn_deploy.errors import UnwritableVideo, VideoError
+from srn_deploy.system.scheduling import ordinary_scheduling
 from srn_deploy.video.colour import UNSPECIFIED, understood
 from srn_deploy.video.layout import ColourModel
 from srn_deploy.video.library import opened, reason_of
@@ -38,7 +39,7 @@ def rehearse(target: Path, scanned: Scan, targets: Mapping[int, VideoTarget]) ->
     memory = io.BytesIO()
     with opened(scanned.path) as source:
         try:
-            with opened_output(memory, target, source) as container:
+            with ordinary_scheduling(), opened_output(memory, target, source) as container:
                 output = start_output(container, source, scanned, targets, target)
                 for packet in _first_packets(output, source):
                     container.mux(packet)
