@@ -43,7 +43,8 @@ Which model is better when nobody knows what has happened to an image before: th
 Set14, clean and damaged in one way at a time, PSNR on Y in dB against the undamaged original, mean over all
 images. Bold is the best of a row.
 
-Measure: `python -m benchmarks.photo_study`, and for other scales with `--scale 2`; draw: `python -m benchmarks.before_after`.
+Measure: `python -m benchmarks.photo_study`, and for other scales with `--scale 2`;
+draw: `python -m benchmarks.before_after`.
 
 ![A noisy, compressed image enlarged by bicubic interpolation and by two models](plots/photo.png)"""
 
