@@ -14,7 +14,7 @@ from srn_deploy.inference.plan import Job
 from srn_deploy.inference.setup import Setup
 from srn_deploy.video.options import VideoOptions
 from srn_deploy.video.parts import SegmentMaker, SegmentPart, join_beginning, join_video, parts_of_video
-from srn_deploy.video.work_folder import held_for_workers, work_folder_of
+from srn_deploy.video.work_folder import RunIdentity, held_for_workers, join_work, work_folder_of
 from tests.clips import Clip, frames_in, make_clip, upscaled
 from tests.fakes import NearestBackend
 
@@ -124,3 +124,15 @@ def test_the_beginning_that_is_there_can_be_written(clip: Path) -> None:
         maker(job).make([parts[0], parts[3]], no_note)
         join_beginning(job, X264)
     assert 40 < len(frames_in(job.target.with_name("joined.partial.mp4"))) < 60
+
+
+def test_a_disk_without_hard_links_keeps_one_plan_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*paths: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refuse)
+    target = tmp_path / "out.mkv"
+    identity = RunIdentity(source_sha256="", model="", backend="", tiles="", guard="", encodings=(), program="")
+    with held_for_workers(target):
+        assert [join_work(target, identity, threads) for threads in (3, 5)] == [3, 3]
+        assert [path.name for path in work_folder_of(target).iterdir() if "plan" in path.name] == ["plan.json"]

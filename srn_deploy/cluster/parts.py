@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from srn_deploy.errors import OtherRun, SrnDeployError, WorkerFailed
 from srn_deploy.image import Effort
@@ -20,6 +20,26 @@ from srn_deploy.video.options import VideoOptions
 
 MOST_ATTEMPTS = 3
 """A file or a part during which so many processes ended is not tried again."""
+
+
+Tried = TypeVar("Tried")
+
+
+def tried_together(items: Sequence[Tried], attempts: Callable[[Tried], int]) -> Iterator[tuple[list[Tried], int]]:
+    """All during which no process of a run ended, where there are any, then each of the others alone.
+
+    attempts: how often one ended. Yields that number, too.
+    """
+    ended = [(item, attempts(item)) for item in items]
+    if fresh := [item for item, count in ended if not count]:
+        yield fresh, 0
+    yield from (([item], count) for item, count in ended if count)
+
+
+def worker_ended(file: str, part: str, times: int) -> WorkerFailed:
+    """The error of what is not tried again."""
+    return WorkerFailed(f"{file}: the process that worked on {part} ended {times} times.",
+                        remedy="Upscale it alone on one machine to see the cause; the next run tries it again.")
 
 
 class PartMaker(Protocol):
@@ -58,15 +78,11 @@ class PartsOfFiles:
     def made(self, job: Job, names: Sequence[str]) -> Iterator[tuple[str, Outcome]]:
         """Make some parts of a file, and yield what became of each. Those during which a process of this run ended
         come last and one by one, so that one of them alone is counted when it happens again."""
-        attempts = {name: self._ledger.attempts(_as_job(job, name)) for name in names}
-        yield from self._tried(job, [name for name in names if not attempts[name]])
-        for name, count in attempts.items():
-            if count >= MOST_ATTEMPTS:
-                yield name, Outcome(job=job, error=WorkerFailed(
-                    f"{job.source}: the process that worked on its part {name} ended {count} times.",
-                    remedy="Upscale it alone on one machine to see the cause; the next run tries it again."))
-            elif count:
-                yield from self._tried(job, [name])
+        for some, ended in tried_together(names, lambda name: self._ledger.attempts(_as_job(job, name))):
+            if ended >= MOST_ATTEMPTS:
+                yield some[0], Outcome(job=job, error=worker_ended(str(job.source), f"its part {some[0]}", ended))
+            else:
+                yield from self._tried(job, some)
 
     def _tried(self, job: Job, names: Sequence[str]) -> Iterator[tuple[str, Outcome]]:
         """What ends with an error is the end of all parts that were to come after it."""

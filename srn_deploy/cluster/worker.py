@@ -11,7 +11,7 @@ from typing import Any
 
 from srn_deploy.api import Upscaler, load_as
 from srn_deploy.cluster.openings import noted_opening, openings_folder
-from srn_deploy.cluster.parts import MOST_ATTEMPTS, HowToMake, PartsOfFiles
+from srn_deploy.cluster.parts import MOST_ATTEMPTS, HowToMake, PartsOfFiles, tried_together, worker_ended
 from srn_deploy.cluster.reports import (
     Assignment,
     ToldError,
@@ -19,7 +19,7 @@ from srn_deploy.cluster.reports import (
     finished_here,
     on_this_machine,
 )
-from srn_deploy.errors import SrnDeployError, UnsuitableWorker, WorkerFailed
+from srn_deploy.errors import SrnDeployError, UnsuitableWorker
 from srn_deploy.inference.jobs import Outcome
 from srn_deploy.inference.ledger import Ledger, Standing, ledger_folder
 from srn_deploy.inference.plan import Job
@@ -103,15 +103,11 @@ class UpscaleWorker:
     def _whole(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
         """Files during which a process of this run ended come last and one by one, so that one of them alone is
         counted when it happens again."""
-        attempts = {job: self._ledger.attempts(job) for job in jobs}
-        yield from self._upscaled([job for job in jobs if not attempts[job]])
-        for job in jobs:
-            if attempts[job] >= MOST_ATTEMPTS:
-                yield Outcome(job=job, error=WorkerFailed(
-                    f"{job.source}: the process that worked on it ended {attempts[job]} times.",
-                    remedy="Upscale it alone on one machine to see the cause; the next run tries it again."))
-            elif attempts[job]:
-                yield from self._upscaled([job])
+        for some, ended in tried_together(jobs, self._ledger.attempts):
+            if ended >= MOST_ATTEMPTS:
+                yield Outcome(job=some[0], error=worker_ended(str(some[0].source), "it", ended))
+            else:
+                yield from self._upscaled(some)
 
     def _upscaled(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
         given = self._assignment

@@ -44,7 +44,7 @@ _NEEDED_FOR = {
     "onnx": "export and build-engine", "onnxscript": "export", "safetensors": "checkpoints",
     "matplotlib": "bench --plot and the curve of train",
     "openvino": "--device openvino",
-    "nncf": "export --precision int8", "spandrel": "checkpoints of networks that srn-deploy does not have itself",
+    "nncf": "export --int8", "spandrel": "checkpoints of networks that srn-deploy does not have itself",
     "tensorrt-rtx": "build-engine, without a GPU too", "tensorrt": "build-engine on the GPU that the engine is for",
     "pycuda": "running an engine", "cuda-bindings": "running an engine by CUDA graphs",
     "av": "upscale of videos (it is PyAV)", "ray": "upscale --ray",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterable, Mapping
-from importlib import metadata
+from types import MappingProxyType
 
 from srn_deploy.errors import MissingPackage, missing_package
 
@@ -16,11 +16,8 @@ _DISTRIBUTIONS = {
 """Library to the names under which it may be installed, where that is not its own."""
 
 
-_NONE_RENAMED: Mapping[str, str] = {}
-
-
 def need_packages(modules: Iterable[str], what: str, *, extra: str = "torch",
-                  named: Mapping[str, str] = _NONE_RENAMED) -> None:
+                  named: Mapping[str, str] = MappingProxyType({})) -> None:
     """Raise MissingPackage, before anything is imported, for the first module that is not installed.
 
     what: needs them, as the beginning of a sentence. extra: installs them. named: module to the name of its package,
@@ -46,6 +43,8 @@ def own_version() -> str:
 
 
 def _version(library: str) -> str | None:
+    from importlib import metadata  # here, because every command starts with `need_packages` at hand
+
     for name in _DISTRIBUTIONS.get(library, (library,)):
         try:
             return metadata.version(name)

@@ -107,10 +107,14 @@ def join_work(target: Path, identity: RunIdentity, threads: int) -> int:
     with writing(target):
         own.write_text(json.dumps(to_builtins(plan)) + "\n", encoding="utf-8")
         try:
-            with suppress(FileExistsError):
-                os.link(own, path)  # whole, and by one of them
+            os.link(own, path)  # whole, and by one of them
+        except FileExistsError:
+            pass
+        except OSError:  # a disk without hard links: of those that come at once the last one's stays
+            if not path.exists():
+                own.replace(path)
         finally:
-            own.unlink()
+            own.unlink(missing_ok=True)
     found = stored_plan(target)
     _compare(target, found.identity, identity)
     return found.threads
