@@ -131,7 +131,7 @@ def test_a_bare_installation_works_and_each_extra_is_named_with_the_command_that
     for name, extra, words in (
             ("tritonclient", "triton", "triton-repository and upscale --server"), ("gradio", "web", "web"),
             ("jinja2", "report", "report"), ("markdown-it-py", "report", "report"), ("ray", "ray", "upscale --ray"),
-            ("nncf", "int8", "export --precision int8"), ("pillow-heif", "heif", "reading HEIC"),
+            ("nncf", "int8", "export --int8"), ("pillow-heif", "heif", "reading HEIC"),
             ("pillow-jxl-plugin", "jxl", "reading JPEG XL"),
             ("spandrel", "spandrel", "checkpoints of networks that srn-deploy does not have itself")):
         assert (found[name]["state"], found[name]["detail"]) == ("optional", f"not installed; needed for {words}")
