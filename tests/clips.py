@@ -45,6 +45,8 @@ class Clip:
     ticks: Fraction = TICKS
     colour: FrameColour = REC709
     options: dict[str, str] = field(default_factory=dict)
+    muxer: dict[str, str] = field(default_factory=dict)
+    """Options of the container; those that it does not have are ignored."""
     sample_aspect: Fraction = Fraction(1)
     rotation: int = 0
     frame: Callable[[int], NDArray[Any]] | None = None
@@ -78,7 +80,7 @@ def make_clip(path: Path, clip: Clip | None = None) -> Path:
     """Write a clip; the suffix chooses the container."""
     clip = clip or Clip()
     layout = clip.layout
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=clip.muxer) as container:
         container.metadata.update(clip.metadata)
         stream: Any = container.add_stream(clip.encoder, rate=24)
         first = frame_of(clip.planes(0), layout, clip.colour)

@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -110,3 +111,13 @@ def test_every_test_that_is_skipped_without_a_package_says_what_installs_it(repo
                 silent.append(f"{path.name}:{node.lineno} {ast.unparse(node)}")
     others = ("tests.", "'fcntl'", "'onnxruntime.capi")  # files with a reason of their own; nothing that is installed
     assert [one for one in silent if not any(words in one for words in others)] == []
+
+
+def test_where_the_video_extra_is_named_its_licences_are_told(repository: Path) -> None:
+    setup, install, video = ((repository / name).read_text() for name in ("setup.cfg", "docs/install.md",
+                                                                           "docs/video.md"))
+    (above,) = [above for above, line in pairwise(setup.splitlines()) if line == "video ="]
+    (row,) = [line for line in install.splitlines() if line.startswith("| `video`")]
+    for told in (above, row, video):
+        assert "x264 and x265" in told
+        assert "under the GPL" in told

@@ -73,6 +73,21 @@ class Shortened:
         self._container.close()
 
 
+@pytest.mark.parametrize("suffix", [".avi", ".mp4"])
+def test_more_frames_than_the_container_says_are_all_upscaled(
+        tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture) -> None:
+    source = make_clip(tmp_path / f"in{suffix}", Clip(encoder="mpeg4", times=range(FRAMES), ticks=Fraction(1, 24),
+                                                      options={"g": "8"}, muxer={"movflags": "frag_keyframe"}))
+    if suffix == ".avi":
+        length = (whole := source.read_bytes()).index(b"vids") + 32  # in the header of the stream
+        source.write_bytes(whole[:length] + (8).to_bytes(4, "little") + whole[length + 4:])
+    with av.open(str(source)) as container:
+        assert container.streams.video[0].frames == 8  # of MP4, those of the first fragment
+    upscaled(source, tmp_path / "out.mkv")
+    assert len(frames_in(tmp_path / "out.mkv")) == FRAMES
+    assert ("says that it has 8 frames; all 24 that are there" in caplog.text) == (suffix == ".mp4")
+
+
 def test_sound_alone_is_no_video(tmp_path: Path) -> None:
     source = tmp_path / "in.mkv"
     with av.open(str(source), "w") as container:
