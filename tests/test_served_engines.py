@@ -1,4 +1,4 @@
-"""A served model on a machine with a GPU takes the engines in the cache of the server's user, once they are certified."""
+"""A served model on a machine with a GPU takes the engines in its cache, once they are certified."""
 
 from __future__ import annotations
 
