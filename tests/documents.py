@@ -162,7 +162,7 @@ def _type(block: Block, checkout: Path) -> list[tuple[str, int]]:
 
 def _skip_without_what_it_needs(block: Block) -> None:
     if " --int8 " in block.text and (cpu_features() or {}).get("VNNI") is False:
-        pytest.skip(f"from line {block.line} on: the CPU has no VNNI, and INT8 graphs lose too much on it")
+        pytest.skip(f"from line {block.line} on: the CPU has no VNNI, and the command says that INT8 loses more on it")
     for command, package in NEEDED.items():
         if command in block.text and importlib.util.find_spec(package) is None:
             pytest.skip(f"from line {block.line} on: `{command}` needs {package}, which is not installed")

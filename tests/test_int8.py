@@ -34,9 +34,10 @@ from srn_deploy.quantization.int8_graph import int8_copy
 from srn_deploy.registry.resolve import resolve, resolve_file
 from srn_deploy.registry.shipped import shipped_models
 from srn_deploy.spec import Form, PixelType, Precision
+from srn_deploy.system.cpu_features import why_int8_is_worse_here
 from tests.commands import srn_deploy as run_command
 from tests.networks import large_picture, seeded_network
-from tests.optional import needs_openvino, needs_vnni
+from tests.optional import needs_openvino
 
 needs_nncf = pytest.mark.skipif(importlib.util.find_spec("nncf") is None, reason="needs NNCF: pip install nncf")
 
@@ -144,7 +145,6 @@ def test_calibration_images_are_the_same_every_time_and_have_all_levels() -> Non
 
 @needs_nncf
 @needs_openvino
-@needs_vnni
 def test_a_checkpoint_becomes_a_certified_int8_graph_that_upscales(tmp_path: Path) -> None:
     for number, image in enumerate(islice(drawn_images.drawn_images(), 4)):
         write_image(tmp_path / "calibrate" / f"{number}.png", Image(pixels=image))
@@ -155,6 +155,8 @@ def test_a_checkpoint_becomes_a_certified_int8_graph_that_upscales(tmp_path: Pat
     certificate = json.loads((tmp_path / "small.onnx.certificate.json").read_text())
     assert certificate["passed"]
     assert certificate["precision"] == "int8"
+    assert ("multiplied in FP32" in certificate["ran_on"]) == bool(why_int8_is_worse_here())
+    assert ("loses more here" in done.stderr) == bool(why_int8_is_worse_here())
     write_image(tmp_path / "in.png", Image(pixels=IMAGES[0]))
     done = run_command("upscale", "in.png", "out.png", "--model", "small.onnx", cwd=tmp_path)
     assert "in INT8 on the CPU" in done.stderr

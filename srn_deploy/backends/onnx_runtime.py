@@ -46,12 +46,13 @@ _FATAL_ONLY = 4
 class OnnxRuntimeBackend:
     """One inference session. A deploy graph takes the pixel type it was exported for, a portable one both.
 
-    sha256: of the file, where it is known. Raises GraphError and DeviceUnavailable.
+    sha256: of the file, where it is known. int8_products: False multiplies the 8-bit values of an INT8 graph in FP32,
+    which no CPU lets overflow. Raises GraphError and DeviceUnavailable.
     """
 
     def __init__(self, path: Path, device: str = "cpu", *, threads: int | None = None,
-                 sha256: str | None = None) -> None:
-        self._session: ort.InferenceSession | None = _open_session(path, device, threads, sha256)
+                 sha256: str | None = None, int8_products: bool = True) -> None:
+        self._session: ort.InferenceSession | None = _open_session(path, device, threads, sha256, int8_products)
         self._spec = _read_spec(self._session, path)
         self._device = device
         self._fixed = fixed_limits(self._session.get_inputs()[0].shape, self._spec)
@@ -151,18 +152,22 @@ def _read_spec(session: ort.InferenceSession, path: Path) -> ModelSpec:
     return spec_in(session.get_modelmeta().custom_metadata_map, str(path))
 
 
-def _open_session(path: Path, device: str, threads: int | None, sha256: str | None) -> ort.InferenceSession:
+def _open_session(path: Path, device: str, threads: int | None, sha256: str | None,
+                  int8_products: bool = True) -> ort.InferenceSession:
     try:
         graph = path.read_bytes()  # ONNX Runtime cannot open paths that are not UTF-8
     except OSError as error:
         raise cannot_be_read(path, error) from error
     if not (device == "cuda" and why_no_gpu()):
         ensure_runs(path, "onnxruntime", ort.__version__, sha256)
-    return _session_of(graph, path, device, threads)
+    return _session_of(graph, path, device, threads, int8_products)
 
 
-def _session_of(graph: bytes, path: Path, device: str, threads: int | None) -> ort.InferenceSession:
+def _session_of(graph: bytes, path: Path, device: str, threads: int | None,
+                int8_products: bool = True) -> ort.InferenceSession:
     options = ort.SessionOptions()
+    if not int8_products:
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
     options.log_severity_level = _FATAL_ONLY
     options.intra_op_num_threads = threads or thread_limit()
     provider = _PROVIDERS[device]
