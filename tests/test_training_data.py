@@ -250,3 +250,16 @@ def test_where_noise_is_to_be_removed_the_target_of_a_noisy_photo_is_the_photo()
     denoised = [torch.equal(patch, original) for patch, original in zip(hr, originals, strict=True)]
     assert 5 <= sum(denoised) <= 30  # a quarter of 64, seeded
     assert all(is_denoised or torch.equal(one, two) for is_denoised, one, two in zip(denoised, hr, kept, strict=True))
+
+
+def test_every_image_but_those_held_out_has_a_copy_that_is_smaller_where_that_is_large_enough(tmp_path: Path) -> None:
+    for number in range(60):
+        write_image(tmp_path / f"{number:02}.png", Image(pixels=noise(number, 45 if number else 20, 60)))
+    plain, images = (load_images([tmp_path], SCALE, smallest_px=20, shrunk=factor) for factor in (0.0, 0.5))
+    assert [pair.name for pair in images.validation] == [pair.name for pair in plain.validation]
+    copies = [name for name in images.names if name not in plain.names]
+    assert copies == [f"{name} x 0.5" for name in plain.names if name != "00.png"]
+    first = images.index[images.names.index(copies[0])]
+    hr = resize_uint8(noise(1, 45, 60)[:45 // SCALE * SCALE], 45 // SCALE // 2 * SCALE, 30)
+    np.testing.assert_array_equal(images.hr.image(first), hr)
+    np.testing.assert_array_equal(images.lr.image(first), small(hr))

@@ -102,24 +102,29 @@ class _LeftOut:
 
 
 def load_images(folders: Sequence[Path], scale: int, *, smallest_px: int = 1, made_lr: bool = False,
-                lr_pattern: str | None = None) -> TrainingImages:
+                lr_pattern: str | None = None, shrunk: float = 0.0) -> TrainingImages:
     """Load every image under some folders with its LR, sorted by path; `pair_images` decides what belongs together.
 
     LR is the published file where the layout has one and made_lr is False, else it is made by bicubic. HR is cropped
     to a multiple of the scale. Images with a side below `smallest_px` (HR) and unreadable ones are left out, which is
-    logged. lr_pattern: how LR files are named, see `pair_images`. Raises TrainingError when none is left, and for an LR
-    file that is not `scale` times smaller than its HR, and OptionError where it is not clear what belongs together.
+    logged. lr_pattern: how LR files are named, see `pair_images`. shrunk: every image to train with gets a copy that is
+    smaller by this factor in HR and LR, where that is not too small; 0: none. Raises TrainingError when no image is
+    left, and for an LR file that is not `scale` times smaller than its HR, and OptionError where it is not clear what
+    belongs together.
     """
     files = sum((_files_in(folder, scale, lr_pattern) for folder in folders), DataFiles())
     _warn_of_small_versions(files)
     left_out = _LeftOut(smallest_px=max(smallest_px, scale), without_lr=files.without_lr,
                         unused_lr=[] if made_lr else files.unused_lr,
                         other_scales=files.other_scales)
-    hr, lr, names = PixelFile(), PixelFile(), []
+    hr, lr, names, own = PixelFile(), PixelFile(), list[str](), list[range]()
     for pair in _decoded(files.training, scale, left_out, made_lr=made_lr):
-        hr.append(pair.hr)
-        lr.append(pair.lr)
-        names.append(pair.name)
+        together = [pair, *_shrunk(pair, scale, shrunk, left_out.smallest_px)]
+        own.append(range(len(names), len(names) + len(together)))
+        for one in together:
+            hr.append(one.hr)
+            lr.append(one.lr)
+            names.append(one.name)
     if not names:
         raise TrainingError(f"{', '.join(map(str, folders))} holds no image of at least {smallest_px} x "
                             f"{smallest_px} px ({left_out.counts()}).",
@@ -128,10 +133,12 @@ def load_images(folders: Sequence[Path], scale: int, *, smallest_px: int = 1, ma
     hr.freeze()
     lr.freeze()
     validation = list(_decoded(files.validation[:MOST_VALIDATED], scale, left_out, made_lr=made_lr))
-    index = list(range(len(names)))
+    kept = list(range(len(own)))
     if not validation:
-        index, held = held_out(len(names))
-        validation = [TrainingPair(name=names[i], hr=hr.image(i), lr=lr.image(i)) for i in held]
+        kept, held = held_out(len(own))
+        firsts = [own[one][0] for one in held]
+        validation = [TrainingPair(name=names[i], hr=hr.image(i), lr=lr.image(i)) for i in firsts]
+    index = [i for one in kept for i in own[one]]
     left_out.log()
     return TrainingImages(names=[names[i] for i in index], index=index, hr=hr, lr=lr, validation=validation)
 
@@ -187,6 +194,15 @@ def _decoded(files: Sequence[FilePair], scale: int, left_out: _LeftOut, *, made_
                     left_out.small.append(pair.name)
                 else:
                     yield pair
+
+
+def _shrunk(pair: TrainingPair, scale: int, factor: float, smallest_px: int) -> list[TrainingPair]:
+    """The pair made smaller by a factor, its LR by bicubic; none where a side would be below smallest_px (HR)."""
+    height, width = (scale * int(side * factor) for side in pair.lr.shape[:2])
+    if min(height, width) < smallest_px:
+        return []
+    hr = resize_uint8(pair.hr, height, width)
+    return [TrainingPair(name=f"{pair.name} x {factor:g}", hr=hr, lr=resize_uint8(hr, height // scale, width // scale))]
 
 
 def _read_pair(file: FilePair, scale: int, *, made_lr: bool) -> TrainingPair:

@@ -112,7 +112,7 @@ class Trainer:
         recipe = self.recipe
         images = load_images(data, recipe.scale, made_lr=recipe.degradation != "bicubic",
                              smallest_px=max(recipe.hr_patch_px, VALIDATED_SIDES * recipe.scale),
-                             lr_pattern=self.options.lr_pattern)
+                             lr_pattern=self.options.lr_pattern, shrunk=recipe.shrunk_copies)
         if len(images.hr) == 1:
             _log.warning("There is only one image: it is used for training and for validation.")
         if not images.hr.fits(self.device):
