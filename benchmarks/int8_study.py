@@ -62,7 +62,8 @@ INTRODUCTION = f"""## INT8
 
 An INT8 graph has 8-bit weights and inputs in its convolutions ([how it is made](../docs/howto.md#be-faster-on-a-cpu)).
 Each row adds one step of making it to the row before; PSNR lost is against the same network in FP32. For ×4
-at most {MOST_LOSS_DB:g} dB and {MOST_TIME:g} times the time of the fastest variant are required.
+at most {MOST_LOSS_DB:g} dB and {MOST_TIME:g} times the time of the fastest variant are required. A network that was
+trained again since then has another PSNR in its [card](../models/).
 
 Measure: `python -m benchmarks.int8_study` on a machine that does nothing else; about ten minutes."""
 

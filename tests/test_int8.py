@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections import Counter
+from contextlib import closing
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -17,6 +18,7 @@ from onnx import numpy_helper
 
 from srn_deploy import quantized_graphs
 from srn_deploy.architectures.checkpoint import save_checkpoint
+from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.engine.build import GraphToBuild, build_engine
 from srn_deploy.engine.library import open_library
 from srn_deploy.engine.options import BuildOptions, default_shapes
@@ -31,6 +33,7 @@ from srn_deploy.quantization.channel_groups import channel_groups
 from srn_deploy.quantization.equalization import equalized
 from srn_deploy.quantization.export import export_int8
 from srn_deploy.quantization.int8_graph import int8_copy
+from srn_deploy.quality.metrics import psnr
 from srn_deploy.registry.resolve import resolve, resolve_file
 from srn_deploy.registry.shipped import shipped_models
 from srn_deploy.spec import Form, PixelType, Precision
@@ -174,6 +177,25 @@ def test_a_graph_in_fp32_can_be_made_int8_too(original: onnx.ModelProto, tmp_pat
     assert quantized_graphs.is_int8(resolve_file(made.path))
     with pytest.raises(OptionError, match="a deploy graph with uint8 pixels"):
         export_int8(resolve_file(tmp_path / "net.onnx"), tmp_path / "p.onnx", replace(INT8, form=Form.PORTABLE))
+
+
+@needs_nncf
+def test_on_a_cpu_without_vnni_products_of_the_certificate_are_in_fp32_and_it_is_said(
+        original: onnx.ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(calibration, "drawn_images", lambda: iter(IMAGES))
+    monkeypatch.setattr("srn_deploy.verification.certificate.Certificate.failures", [])
+    monkeypatch.setattr(export, "why_int8_is_worse_here", lambda: "it has no VNNI")
+    onnx.save(original, tmp_path / "net.onnx")
+    made = export_int8(resolve_file(tmp_path / "net.onnx"), tmp_path / "net-int8.onnx", INT8)
+    assert made.certificate.ran_on == "ONNX Runtime, 8-bit values multiplied in FP32"
+    assert "loses more here: it has no VNNI." in caplog.text
+    with (closing(OnnxRuntimeBackend(made.path)) as own,
+          closing(OnnxRuntimeBackend(made.path, int8_products=False)) as exact):
+        batch = IMAGES[0][None]
+        found, expected = (backend.run(batch).astype(int) for backend in (own, exact))
+    assert psnr(found, expected) > 45
+    assert (found != expected).any()
 
 
 def test_a_graph_that_loses_too_much_is_refused_with_the_remedy_and_leaves_no_file(
