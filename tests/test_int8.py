@@ -27,13 +27,13 @@ from srn_deploy.errors import ExportMismatch, GraphError, MissingPackage, NotQua
 from srn_deploy.graph.export import ExportOptions, export_graph
 from srn_deploy.graph.onnx_file import half_precision_copy, spec_of, stamped
 from srn_deploy.image import Image, read_image, write_image
+from srn_deploy.quality.metrics import psnr
 from srn_deploy.quantization import calibration, drawn_images, export
 from srn_deploy.quantization.calibration import images_in, inputs_of, values_inside
 from srn_deploy.quantization.channel_groups import channel_groups
 from srn_deploy.quantization.equalization import equalized
 from srn_deploy.quantization.export import export_int8
 from srn_deploy.quantization.int8_graph import int8_copy
-from srn_deploy.quality.metrics import psnr
 from srn_deploy.registry.resolve import resolve, resolve_file
 from srn_deploy.registry.shipped import shipped_models
 from srn_deploy.spec import Form, PixelType, Precision
