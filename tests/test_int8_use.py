@@ -77,7 +77,7 @@ def drawn_pairs(scale: int) -> Iterator[tuple[Rgb8, Rgb8]]:
 
 @pytest.mark.parametrize("model", SHIPPED, ids=lambda model: model.name)
 def test_a_shipped_int8_graph_is_that_of_its_model_and_loses_little(model: ShippedModel) -> None:
-    assert mean_loss(model, drawn_pairs(model.scale)) <= 0.1
+    assert mean_loss(model, drawn_pairs(model.scale)) <= 0.12
 
 
 @pytest.mark.parametrize("model", SHIPPED, ids=lambda model: model.name)
