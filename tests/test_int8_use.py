@@ -56,9 +56,9 @@ def shipped_int8(model: ShippedModel) -> Path:
 
 
 def mean_loss(model: ShippedModel, pairs: Iterable[tuple[Rgb8, Rgb8]]) -> float:
-    """PSNR in dB that the shipped INT8 graph loses against the FP32 graph; pairs: original and small image."""
+    """PSNR in dB that the shipped INT8 graph loses against FP32, on any CPU; pairs: original and small image."""
     lost = []
-    with closing(OnnxRuntimeBackend(shipped_int8(model))) as ours, \
+    with closing(OnnxRuntimeBackend(shipped_int8(model), int8_products=False)) as ours, \
             closing(OnnxRuntimeBackend(model.graph.checked_path())) as theirs:
         assert (ours.spec.source_sha256, ours.spec.precision) == (theirs.spec.source_sha256, Precision.INT8)
         for hr, lr in pairs:
@@ -77,7 +77,7 @@ def drawn_pairs(scale: int) -> Iterator[tuple[Rgb8, Rgb8]]:
 
 @pytest.mark.parametrize("model", SHIPPED, ids=lambda model: model.name)
 def test_a_shipped_int8_graph_is_that_of_its_model_and_loses_little(model: ShippedModel) -> None:
-    assert mean_loss(model, drawn_pairs(model.scale)) <= 0.12
+    assert mean_loss(model, drawn_pairs(model.scale)) <= 0.13
 
 
 @pytest.mark.parametrize("model", SHIPPED, ids=lambda model: model.name)
