@@ -36,7 +36,7 @@ from srn_deploy.image.pixels import Rgb8
 from srn_deploy.quantization.bias_correction import correct_biases
 from srn_deploy.quantization.calibration import drawn, inputs_of
 from srn_deploy.quantization.equalization import equalized
-from srn_deploy.quantization.int8_graph import int8_copy
+from srn_deploy.quantization.int8_graph import int8_copy, named_copy
 from srn_deploy.quantization.nncf_quantizer import library_title, quantized
 from srn_deploy.registry.resolve import ResolvedModel, resolve, resolve_file
 from srn_deploy.registry.shipped import shipped_models
@@ -125,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def measured(model: ResolvedModel, name: str, options: argparse.Namespace) -> dict[str, Any]:
     """PSNR lost and milliseconds of every variant of one network."""
-    graph, scale = onnx.load(model.path), shipped_models()[name].scale
+    graph, scale = named_copy(onnx.load(model.path)), shipped_models()[name].scale
     folder = options.photographs or data_path(PHOTOGRAPHS)
     images = {False: drawn().inputs, True: tuple(_photographs(folder, scale))}
     with tempfile.TemporaryDirectory() as place, ExitStack() as opened:

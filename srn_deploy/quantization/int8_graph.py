@@ -36,12 +36,18 @@ def int8_copy(graph: onnx.ModelProto, images: Sequence[Rgb8]) -> onnx.ModelProto
     if spec.precision is not Precision.FP32:
         raise OptionError(f"The graph computes in {spec.precision.upper()}, and INT8 is made from FP32.",
                           remedy="Give its checkpoint, or the graph in FP32.")
-    named = onnx.ModelProto()
-    named.CopyFrom(graph)
-    for number, node in enumerate(named.graph.node):
-        node.name = node.name or f"node_{number}"  # NNCF knows nodes by their names
+    named = named_copy(graph)
     inputs = inputs_of(named, images)
     even = equalized(named, inputs)
     made = quantized(even, inputs)
     correct_biases(made, even, inputs)
     return stamped(made, replace(spec, precision=Precision.INT8))
+
+
+def named_copy(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy in which every node has a name, by which NNCF knows it."""
+    named = onnx.ModelProto()
+    named.CopyFrom(graph)
+    for number, node in enumerate(named.graph.node):
+        node.name = node.name or f"node_{number}"
+    return named
