@@ -146,6 +146,7 @@ def visit(browser: Browser, address: str, *, width: int = 1600, height: int = 10
     try:
         opened.page.goto(address)
         opened.page.wait_for_selector("#start")
+        opened.page.wait_for_selector("#pictures button[aria-label^='Pictures']")  # the page's own script has run
         yield opened
     finally:
         context.close()

@@ -94,6 +94,7 @@
     if (place && place.textContent !== text) place.textContent = text;
   }
 
+  look();
   setInterval(look, LOOK_EVERY_MS);
   setInterval(askWhetherAlive, ALIVE_EVERY_MS);
 })();
