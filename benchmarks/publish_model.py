@@ -1,9 +1,10 @@
 """Make a trained run one of the shipped models: checkpoint, graph, card, curve and manifest.
 
-    python -m benchmarks.publish_model NAME RUN [RUN …] --title "…" --data-note "…" [--after MODEL] [--default]
+    python -m benchmarks.publish_model NAME RUN [RUN …] --title "…" --data-note "…" [--after MODEL] [--mean] [--default]
 
 The runs are the folders that `srn-deploy train` wrote, one for each stage, in order; the last one's checkpoint
-is shipped. --after: the shipped model that the first run started with, whose stages then come first in card and log.
+is shipped, or with --mean the mean of the last two. --after: the shipped model that the first run started with, whose
+stages then come first in card and log.
 The figures in the card are measured here; none is typed in.
 """
 
@@ -22,7 +23,7 @@ import torch
 from benchmarks.hard_pictures import LIMITS, hard_pictures, output_range
 from benchmarks.inputs import data_path
 from benchmarks.scores import evaluated
-from srn_deploy.architectures.checkpoint import load_checkpoint, save_checkpoint
+from srn_deploy.architectures.checkpoint import LoadedNetwork, load_checkpoint, save_checkpoint
 from srn_deploy.backends.onnx_runtime import OnnxRuntimeBackend
 from srn_deploy.benchmark.tables import Table, markdown_table
 from srn_deploy.errors import OptionError
@@ -43,6 +44,9 @@ LICENCE = "MIT (weights); trained on BSDS500 train and test, T91 and General100,
 
 SETS = ("Set5", "Set14")
 
+MOST_INT8_LOSS_DB = 0.1
+"""PSNR that a shipped INT8 graph may lose on the drawn originals; tests/test_int8_use.py holds it to the same."""
+
 Log = list[dict[str, str]]
 
 
@@ -55,17 +59,19 @@ def main() -> None:
     parser.add_argument("--data-note", required=True)
     parser.add_argument("--remark", default="", help="what the recipes do not say about these runs")
     parser.add_argument("--after", metavar="MODEL", help="the shipped model that the first run started with")
+    parser.add_argument("--mean", action="store_true", help="ship the mean of the weights of the last two runs")
     parser.add_argument("--default", action="store_true")
     options = parser.parse_args()
     folder = models_folder()
     earlier = Ancestor.of(folder, options.after) if options.after else Ancestor()
     recipes = [*earlier.recipes(), *checked_recipes(options.runs, earlier.sha256)]
     log = merged_log(options.runs, earlier.log)  # before the files of a model that is replaced are written
-    entry = publish(options.runs[-1], folder, options.name, options.title)
+    shipped = options.runs[-2:] if options.mean else options.runs[-1:]
+    entry = publish(shipped, folder, options.name, options.title)
     write_log(folder / f"{options.name}.log.csv", log)
     draw_curve(folder / f"{options.name}.log.csv", folder / f"{options.name}.png", title=options.name)
-    write_card(folder, entry, recipes, log,
-               data_note=options.data_note, remark=options.remark)
+    remarks = filter(None, (options.remark, mean_sentence(shipped)))
+    write_card(folder, entry, recipes, log, data_note=options.data_note, remark="\n\n".join(remarks))
     write_manifest(folder, entry, default=options.default)
 
 
@@ -89,21 +95,48 @@ class Ancestor:
         return [load_recipe(name) for name in dict.fromkeys(row["recipe"] for row in self.log)]
 
 
-def publish(run: Path, folder: Path, name: str, title: str) -> dict[str, Any]:
+def mean_of(runs: Sequence[Path]) -> LoadedNetwork:
+    """The network of the last run, with the mean of the weights of all of them."""
+    networks = [load_checkpoint(run / "model.safetensors") for run in runs]
+    states = [loaded.network.state_dict() for loaded in networks]
+    mean = {key: torch.stack([state[key] for state in states]).mean(dim=0) for key in states[-1]}
+    networks[-1].network.load_state_dict(mean)
+    return networks[-1]
+
+
+def mean_sentence(runs: Sequence[Path]) -> str:
+    """What the card says of a mean of several runs; nothing for one."""
+    if len(runs) < 2:
+        return ""
+    stages = " and ".join(f"`{run.name}`" for run in runs)
+    return (f"The shipped weights are the mean of those after {stages} (Wortsman et al., Model soups, ICML 2022); "
+            "that mean is not in the table.")
+
+
+def publish(runs: Sequence[Path], folder: Path, name: str, title: str) -> dict[str, Any]:
     """Checkpoint with its licence and the proved deploy graph; returns the manifest's entry."""
-    loaded = load_checkpoint(run / "model.safetensors")
+    loaded = mean_of(runs)
     checkpoint, graph = folder / f"{name}.safetensors", folder / f"{name}.onnx"
     float_graph = folder / f"{name}-float32.onnx"
     save_checkpoint(checkpoint, loaded.network, architecture=loaded.spec.architecture, options=loaded.spec.options,
                     value_range=loaded.spec.value_range, licence=LICENCE)
     print(export_and_prove(checkpoint, graph).agreement)
     print(export_and_prove(checkpoint, float_graph, ExportOptions(pixel_type=PixelType.FLOAT32)).agreement)
-    int8_graph = folder / f"{name}-int8.onnx"
-    print(export_int8(resolve_file(checkpoint), int8_graph, ExportOptions(precision=Precision.INT8)).certificate)
-    Path(f"{int8_graph}{CERTIFICATE_SUFFIX}").unlink()  # the record of the study says more
     return {"name": name, "title": title, "scale": loaded.spec.scale, "licence": LICENCE,
             "checkpoint": described(checkpoint), "graph": described(graph), "float_graph": described(float_graph),
-            "int8_graph": described(int8_graph)}
+            **int8_entry(checkpoint, folder / f"{name}-int8.onnx")}
+
+
+def int8_entry(checkpoint: Path, graph: Path) -> dict[str, Any]:
+    """The manifest's entry of the INT8 graph; none, and no file, where it loses more than may be shipped."""
+    certificate = export_int8(resolve_file(checkpoint), graph, ExportOptions(precision=Precision.INT8)).certificate
+    print(certificate)
+    Path(f"{graph}{CERTIFICATE_SUFFIX}").unlink()  # the record of the study says more
+    if certificate.psnr_loss_db <= MOST_INT8_LOSS_DB:
+        return {"int8_graph": described(graph)}
+    print(f"The INT8 graph is not shipped: it loses {certificate.psnr_loss_db:.3f} dB, more than {MOST_INT8_LOSS_DB}.")
+    graph.unlink()
+    return {}
 
 
 def described(path: Path) -> dict[str, str]:
