@@ -23,8 +23,8 @@ WARM_UP_PASSES = 3
 def network_times(name: str, size: Size, int8: Path | None, options: argparse.Namespace) -> dict[str, Any]:
     """Milliseconds of one pass over one image of this size, for each way and round.
 
-    int8: the graph of the same network in INT8; None: the shipped one. Without BF16 on this CPU, OpenVINO is measured
-    without it.
+    int8: the graph of the same network in INT8; None: the shipped one, if there is one. Without BF16 on this CPU,
+    OpenVINO is measured without it.
     """
     model = resolve(name)
     with cpu_threads(options.threads), ExitStack() as opened:

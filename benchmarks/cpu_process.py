@@ -72,7 +72,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
                         type=lambda text: ShapeRange.parse(text).largest)
     parser.add_argument("--networks", nargs="+", metavar="MODEL",
                         default=[default_model(), "srn-s-b6-x4", "srn-s-b6-x2"],
-                        help="default: the default model, and those with 6 blocks")
+                        help="default: the default model, and the largest of each scale")
     parser.add_argument("--int8", action="append", type=_named_graph, default=[], metavar="MODEL=GRAPH",
                         help="another graph of a network in INT8 than the shipped one; may be repeated")
     parser.add_argument("--images", type=Path, help=f"folder; default: {FOLDER} of the real data")

@@ -89,9 +89,9 @@ def open_model(model: Model = None, device: str = "auto", *, precision: str = "a
     device: "cpu" and "cuda" take the artefact as it is, "openvino" runs a graph on the CPU. "auto" takes an engine that
     was built from it and is in the cache, otherwise CUDA (ONNX Runtime, then PyTorch in FP16), otherwise the CPU. An
     engine is certified before its first use. precision: "fp32" refuses artefacts in FP16 and ways in FP16; "bf16" is
-    computed by OpenVINO, which "auto" then takes as the device; "int8" takes the INT8 graph of a shipped model, and any
-    other INT8 graph by its path. "auto" leaves it to the device: on OpenVINO BF16 where
-    the CPU computes in it and the model is certified in it, otherwise FP32. corrections: what you know better than a
+    computed by OpenVINO, which "auto" then takes as the device; "int8" takes the INT8 graph of a shipped model
+    that has one, and any other INT8 graph by its path. "auto" leaves it to the device: on OpenVINO BF16 where the CPU
+    computes in it and the model is certified in it, otherwise FP32. corrections: what you know better than a
     checkpoint. pixels: of each image that will be upscaled, where that is known; "auto" for both device and precision
     then takes OpenVINO in BF16 on a CPU where that saves time. What is opened, and why, is logged.
 

@@ -88,7 +88,7 @@ def blocks_of(path: Path) -> list[Block]:
 def run_document(repository: Path, document: str, checkout: Path) -> None:
     """Run every block that can be run, in order, beside a copy of the drawn images, of which the large one is cropped.
 
-    Skips from the first block on that needs a package which is not there, or a CPU with VNNI.
+    Skips from the first block on that needs a package that is not installed, or VNNI on a CPU that has none.
     """
     shutil.copytree(repository / "benchmarks", checkout / "benchmarks",
                     ignore=shutil.ignore_patterns("plots", "records", "__pycache__"))
@@ -162,7 +162,7 @@ def _type(block: Block, checkout: Path) -> list[tuple[str, int]]:
 
 def _skip_without_what_it_needs(block: Block) -> None:
     if " --int8 " in block.text and (cpu_features() or {}).get("VNNI") is False:
-        pytest.skip(f"from line {block.line} on: the CPU has no VNNI, and the command says that INT8 loses more on it")
+        pytest.skip(f"from line {block.line} on: without VNNI the command also warns, which is not in the document")
     for command, package in NEEDED.items():
         if command in block.text and importlib.util.find_spec(package) is None:
             pytest.skip(f"from line {block.line} on: `{command}` needs {package}, which is not installed")

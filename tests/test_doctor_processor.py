@@ -102,5 +102,12 @@ def test_the_tiny_graph_runs_on_openvino_and_nothing_stays_in_the_cache(tmp_path
 def test_a_cpu_that_is_known_to_lack_vnni_is_named_where_int8_loses_too_much(
         monkeypatch: pytest.MonkeyPatch, features: dict[str, bool] | None, says: str) -> None:
     monkeypatch.setattr("srn_deploy.system.cpu_features.cpu_features", lambda: features)
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
     assert says in why_int8_is_worse_here()
     assert bool(why_int8_is_worse_here()) is bool(says)
+
+
+def test_int8_loses_no_more_on_arm_which_has_other_instructions_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("srn_deploy.system.cpu_features.cpu_features", lambda: {"VNNI": False})
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    assert why_int8_is_worse_here() == ""

@@ -35,7 +35,6 @@ from srn_deploy.quantization.equalization import equalized
 from srn_deploy.quantization.export import export_int8
 from srn_deploy.quantization.int8_graph import int8_copy
 from srn_deploy.registry.resolve import resolve, resolve_file
-from srn_deploy.registry.shipped import shipped_models
 from srn_deploy.spec import Form, PixelType, Precision
 from srn_deploy.system.cpu_features import why_int8_is_worse_here
 from tests.commands import srn_deploy as run_command
@@ -49,7 +48,6 @@ needs_tensorrt_rtx = pytest.mark.skipif(importlib.util.find_spec("tensorrt_rtx")
 
 OPTIONS: dict[str, Any] = {"scale": 2, "channels": 8, "esa_channels": 4, "blocks": 1}
 
-SHIPPED = list(shipped_models().values())
 
 INT8 = ExportOptions(precision=Precision.INT8)
 

@@ -43,7 +43,7 @@ def bank_of(*originals: NDArray[np.uint8], lr_side: int = LR_SIDE) -> PatchBank:
         hr.append(original)
         lr.append(small(original))
     images = TrainingImages(names=[], index=list(range(len(originals))), hr=hr.freeze(), lr=lr.freeze(),
-                            validation=[])
+                            validation=[], is_validated_on_itself=False)
     return PatchBank(images, scale=SCALE, hr_patch_px=SCALE * lr_side, device=CPU)
 
 
@@ -255,7 +255,7 @@ def test_where_noise_is_to_be_removed_the_target_of_a_noisy_photo_is_the_photo()
 def test_every_image_but_those_held_out_has_a_copy_that_is_smaller_where_that_is_large_enough(tmp_path: Path) -> None:
     for number in range(60):
         write_image(tmp_path / f"{number:02}.png", Image(pixels=noise(number, 45 if number else 20, 60)))
-    plain, images = (load_images([tmp_path], SCALE, smallest_px=20, shrunk=factor) for factor in (0.0, 0.5))
+    plain, images = (load_images([tmp_path], SCALE, smallest_px=20, copy_scale=factor) for factor in (0.0, 0.5))
     assert [pair.name for pair in images.validation] == [pair.name for pair in plain.validation]
     copies = [name for name in images.names if name not in plain.names]
     assert copies == [f"{name} x 0.5" for name in plain.names if name != "00.png"]
@@ -263,3 +263,16 @@ def test_every_image_but_those_held_out_has_a_copy_that_is_smaller_where_that_is
     hr = resize_uint8(noise(1, 45, 60)[:45 // SCALE * SCALE], 45 // SCALE // 2 * SCALE, 30)
     np.testing.assert_array_equal(images.hr.image(first), hr)
     np.testing.assert_array_equal(images.lr.image(first), small(hr))
+
+
+def test_a_single_image_is_validated_on_itself_whether_it_has_a_copy_or_not(
+        tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    save(tmp_path / "one.png", noise(1, 45, 60))
+    with caplog.at_level("INFO"):
+        single, copied = (load_images([tmp_path], SCALE, copy_scale=factor) for factor in (0.0, 0.5))
+    assert (single.is_validated_on_itself, copied.is_validated_on_itself) == (True, True)
+    assert (single.names, copied.names) == (["one.png"], ["one.png", "one.png x 0.5"])
+    assert caplog.messages == [
+        "Copies scaled by 0.5: of 1 of 1 images; those of the others would be smaller than 3 px."]
+    save(tmp_path / "two.png", noise(2, 45, 60))
+    assert not load_images([tmp_path], SCALE).is_validated_on_itself

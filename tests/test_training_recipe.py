@@ -90,7 +90,7 @@ def test_an_integer_serves_where_a_number_is_expected(tmp_path: Path) -> None:
     ({"pixel_weight": 0.0, "distillation_weight": 0.0}, "weight must be above 0"),
     ({"luma_weight": -1.0}, "must not be below 0"), ({"candidates": 0}, "at least 1"),
     ({"stress_candidates": 0}, "at least 1"), ({"stress_margin": -0.1}, "must not be below 0"),
-    ({"shrunk_copies": 1.0}, "shrunk_copies must be at least 0 and below 1"),
+    ({"copy_scale": 1.0}, "copy_scale must be at least 0 and below 1"),
     ({"learning_rate": float("nan")}, "learning_rate cannot be nan"), ({"value_range": float("inf")}, "cannot be inf"),
     ({"gradient_clip": float("nan")}, "gradient_clip cannot be nan"), ({"seed": 10**20}, "seed must be from 0"),
     ({"final_learning_rate": 1.0}, "from 0 to learning_rate"),

@@ -52,7 +52,8 @@ class OnnxRuntimeBackend:
 
     def __init__(self, path: Path, device: str = "cpu", *, threads: int | None = None,
                  sha256: str | None = None, int8_products: bool = True) -> None:
-        self._session: ort.InferenceSession | None = _open_session(path, device, threads, sha256, int8_products)
+        self._session: ort.InferenceSession | None = _open_session(path, device, threads, sha256,
+                                                                              int8_products=int8_products)
         self._spec = _read_spec(self._session, path)
         self._device = device
         self._fixed = fixed_limits(self._session.get_inputs()[0].shape, self._spec)
@@ -134,7 +135,7 @@ class PlainGraph:
     """A graph as it is, without a spec: one array in, one out. Whoever opens it is in a process that may end."""
 
     def __init__(self, graph: bytes, name: str) -> None:
-        self._session, self._name = _session_of(graph, Path(name), "cpu", None), name
+        self._session, self._name = _session_of(graph, Path(name), "cpu", None, int8_products=True), name
 
     def run(self, values: NDArray[Any]) -> NDArray[Any]:
         """The first output for an array of the type that the graph takes; raises OutOfMemory and BackendError."""
@@ -145,26 +146,26 @@ class PlainGraph:
 
 def read_spec(path: Path, sha256: str | None = None) -> ModelSpec:
     """The spec in the metadata of an ONNX file; raises GraphError or GraphWithoutSpec. sha256: as of the backend."""
-    return _read_spec(_open_session(path, "cpu", 1, sha256), path)
+    return _read_spec(_open_session(path, "cpu", 1, sha256, int8_products=True), path)
 
 
 def _read_spec(session: ort.InferenceSession, path: Path) -> ModelSpec:
     return spec_in(session.get_modelmeta().custom_metadata_map, str(path))
 
 
-def _open_session(path: Path, device: str, threads: int | None, sha256: str | None,
-                  int8_products: bool = True) -> ort.InferenceSession:
+def _open_session(path: Path, device: str, threads: int | None, sha256: str | None, *,
+                  int8_products: bool) -> ort.InferenceSession:
     try:
         graph = path.read_bytes()  # ONNX Runtime cannot open paths that are not UTF-8
     except OSError as error:
         raise cannot_be_read(path, error) from error
     if not (device == "cuda" and why_no_gpu()):
         ensure_runs(path, "onnxruntime", ort.__version__, sha256)
-    return _session_of(graph, path, device, threads, int8_products)
+    return _session_of(graph, path, device, threads, int8_products=int8_products)
 
 
-def _session_of(graph: bytes, path: Path, device: str, threads: int | None,
-                int8_products: bool = True) -> ort.InferenceSession:
+def _session_of(graph: bytes, path: Path, device: str, threads: int | None, *,
+                int8_products: bool) -> ort.InferenceSession:
     options = ort.SessionOptions()
     if not int8_products:
         options.add_session_config_entry("session.disable_quant_qdq", "1")

@@ -196,7 +196,7 @@ def _on_openvino(graph: OpenGraph, task: Task, model: ResolvedModel) -> Iterator
     """On a CPU, where OpenVINO is installed or asked for; in BF16 where the CPU computes in it or BF16 is asked for.
 
     graph: the FP32 graph of the model. One that was exported for a benchmark is gone afterwards. An INT8 graph runs
-    in INT8 alone, and shipped models have one besides.
+    in INT8 alone, and most shipped models have one besides.
     """
     is_asked_for = task.device == "openvino" or task.precision in (Precision.BF16, Precision.INT8)
     if task.device == "cuda" or not (is_asked_for or importlib.util.find_spec("openvino")):

@@ -10,9 +10,7 @@ from srn_deploy.doctor.machine import MACHINE
 from srn_deploy.doctor.packages import Package
 from srn_deploy.doctor.probe_reports import OpenVinoReport
 from srn_deploy.doctor.subprocesses import ProbeResult
-from srn_deploy.system.cpu_features import cpu_features
-
-_X86 = ("x86_64", "AMD64")
+from srn_deploy.system.cpu_features import X86, cpu_features
 
 
 def processor_finding() -> Finding:
@@ -44,7 +42,7 @@ def openvino_finding(package: Package, graph: ProbeResult, extra_fix: str) -> Fi
 def _gain() -> str:
     """What OpenVINO would bring on this CPU; empty where that is not known."""
     features = cpu_features()
-    if features is None or platform.machine() not in _X86:
+    if features is None or platform.machine() not in X86:
         return ""
     return ", which is up to twice as fast on this CPU: it has BF16" if features["BF16"] else \
         "; it gains little on this CPU, which has no BF16"

@@ -21,9 +21,13 @@ def cpu_features(info: Path = Path("/proc/cpuinfo")) -> dict[str, bool] | None:
     return None if flags is None else {feature: not known.isdisjoint(flags) for feature, known in _FLAGS.items()}
 
 
+X86 = ("x86_64", "AMD64")
+"""Names of the architecture of x86 on Linux and Windows."""
+
+
 def why_int8_is_worse_here() -> str:
-    """A clause for an INT8 graph that loses much on a CPU which is known to have no VNNI; empty on others."""
-    if (cpu_features() or {}).get("VNNI", True):
+    """A clause for an INT8 graph that loses much on an x86 CPU which is known to have no VNNI; empty on others."""
+    if platform.machine() not in X86 or (cpu_features() or {}).get("VNNI", True):
         return ""
     return "this CPU has no VNNI instructions, and without them sums of 8-bit products can overflow"
 

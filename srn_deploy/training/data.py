@@ -63,6 +63,8 @@ class TrainingImages:
     hr: PixelFile
     lr: PixelFile
     validation: list[TrainingPair]
+    is_validated_on_itself: bool
+    """There is a single image, which serves both purposes."""
 
 
 @dataclass
@@ -102,15 +104,15 @@ class _LeftOut:
 
 
 def load_images(folders: Sequence[Path], scale: int, *, smallest_px: int = 1, made_lr: bool = False,
-                lr_pattern: str | None = None, shrunk: float = 0.0) -> TrainingImages:
+                lr_pattern: str | None = None, copy_scale: float = 0.0) -> TrainingImages:
     """Load every image under some folders with its LR, sorted by path; `pair_images` decides what belongs together.
 
     LR is the published file where the layout has one and made_lr is False, else it is made by bicubic. HR is cropped
     to a multiple of the scale. Images with a side below `smallest_px` (HR) and unreadable ones are left out, which is
-    logged. lr_pattern: how LR files are named, see `pair_images`. shrunk: every image to train with gets a copy that is
-    smaller by this factor in HR and LR, where that is not too small; 0: none. Raises TrainingError when no image is
-    left, and for an LR file that is not `scale` times smaller than its HR, and OptionError where it is not clear what
-    belongs together.
+    logged. lr_pattern: how LR files are named, see `pair_images`. copy_scale: adds a copy of each image to train with,
+    HR scaled by this factor and its LR by bicubic, where that is not too small; how many are is logged; 0: none. Raises
+    TrainingError when no image is left, and for an LR file that is not `scale` times smaller than its HR, and
+    OptionError where it is not clear what belongs together.
     """
     files = sum((_files_in(folder, scale, lr_pattern) for folder in folders), DataFiles())
     _warn_of_small_versions(files)
@@ -119,7 +121,7 @@ def load_images(folders: Sequence[Path], scale: int, *, smallest_px: int = 1, ma
                         other_scales=files.other_scales)
     hr, lr, names, own = PixelFile(), PixelFile(), list[str](), list[range]()
     for pair in _decoded(files.training, scale, left_out, made_lr=made_lr):
-        together = [pair, *_shrunk(pair, scale, shrunk, left_out.smallest_px)]
+        together = [pair, *_scaled_copy(pair, scale, copy_scale, left_out.smallest_px)]
         own.append(range(len(names), len(names) + len(together)))
         for one in together:
             hr.append(one.hr)
@@ -140,7 +142,11 @@ def load_images(folders: Sequence[Path], scale: int, *, smallest_px: int = 1, ma
         validation = [TrainingPair(name=names[i], hr=hr.image(i), lr=lr.image(i)) for i in firsts]
     index = [i for one in kept for i in own[one]]
     left_out.log()
-    return TrainingImages(names=[names[i] for i in index], index=index, hr=hr, lr=lr, validation=validation)
+    if copy_scale:
+        _log.info("Copies scaled by %g: of %d of %d images; those of the others would be smaller than %d px.",
+                  copy_scale, len(index) - len(kept), len(kept), left_out.smallest_px)
+    return TrainingImages(names=[names[i] for i in index], index=index, hr=hr, lr=lr, validation=validation,
+                          is_validated_on_itself=len(own) == 1 and not files.validation)
 
 
 def _files_in(folder: Path, scale: int, lr_pattern: str | None) -> DataFiles:
@@ -196,8 +202,8 @@ def _decoded(files: Sequence[FilePair], scale: int, left_out: _LeftOut, *, made_
                     yield pair
 
 
-def _shrunk(pair: TrainingPair, scale: int, factor: float, smallest_px: int) -> list[TrainingPair]:
-    """The pair made smaller by a factor, its LR by bicubic; none where a side would be below smallest_px (HR)."""
+def _scaled_copy(pair: TrainingPair, scale: int, factor: float, smallest_px: int) -> list[TrainingPair]:
+    """The pair with HR scaled by a factor and LR by bicubic; none where a side would be below smallest_px (HR)."""
     height, width = (scale * int(side * factor) for side in pair.lr.shape[:2])
     if min(height, width) < smallest_px:
         return []

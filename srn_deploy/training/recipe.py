@@ -83,8 +83,8 @@ class Recipe:
     """Lambda_P and lambda_D of equation 4; "we set them to 1"."""
     luma_weight: float = 0.0
     """Weight of the distance on Y, added to that on RGB; the paper has no such term."""
-    shrunk_copies: float = 0.0
-    """Each image is trained on as it is and as a copy that is smaller by this factor; 0: no copies."""
+    copy_scale: float = 0.0
+    """Adds a copy of each image, scaled by this factor, where that is no smaller than the patch; 0: none."""
     degradation: str = "bicubic"
     """How LR is made: bicubic, or photo, with random blur, resize kernel, sensor noise and JPEG (`degradation.py`)."""
     seed: int = 0
@@ -115,8 +115,8 @@ class Recipe:
             raise self._wrong("final_learning_rate must be from 0 to learning_rate")
         if not (0 <= self.stress_fraction < 1 and 0 <= self.ema_decay < 1):
             raise self._wrong("stress_fraction and ema_decay must be at least 0 and below 1")
-        if not 0 <= self.shrunk_copies < 1:
-            raise self._wrong("shrunk_copies must be at least 0 and below 1")
+        if not 0 <= self.copy_scale < 1:
+            raise self._wrong("copy_scale must be at least 0 and below 1")
         weights = "pixel_weight", "distillation_weight", "luma_weight", "stress_margin"
         if min(getattr(self, name) for name in weights) < 0:
             raise self._wrong(f"{', '.join(weights[:-1])} and {weights[-1]} must not be below 0")

@@ -112,8 +112,8 @@ class Trainer:
         recipe = self.recipe
         images = load_images(data, recipe.scale, made_lr=recipe.degradation != "bicubic",
                              smallest_px=max(recipe.hr_patch_px, VALIDATED_SIDES * recipe.scale),
-                             lr_pattern=self.options.lr_pattern, shrunk=recipe.shrunk_copies)
-        if len(images.hr) == 1:
+                             lr_pattern=self.options.lr_pattern, copy_scale=recipe.copy_scale)
+        if images.is_validated_on_itself:
             _log.warning("There is only one image: it is used for training and for validation.")
         if not images.hr.fits(self.device):
             _log.info("The images (%.1f GiB) stay in the host's memory, because that of %s is too small.",
