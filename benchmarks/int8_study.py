@@ -186,7 +186,7 @@ def int8_tables(results: Mapping[str, Any]) -> list[str]:
         parts += [f"`{one['network']}` (FP32: {scores}):", markdown_table(rows)]
         if one["scale"] == 4:
             parts.append(_verdict(one, fastest))
-        if (loss := one["lost_db"][EXPORTED][DRAWN]) > MOST_INT8_LOSS_DB:
+        if (loss := one["lost_db"][EXPORTED].get(DRAWN, 0.0)) > MOST_INT8_LOSS_DB:  # absent from earlier records
             parts.append(f"It loses {loss:.3f} dB on the drawn images, and at most {MOST_INT8_LOSS_DB:g} is shipped.")
     careful = doubts({f"{one['network']}, {way}": samples for one in results["networks"]
                       for way, samples in one["ms"].items()})
