@@ -14,6 +14,9 @@ from srn_deploy.architectures.image_residual import EnlargedImage, ImageResidual
 from srn_deploy.image.trial_image import trial_pair
 from tests.networks import OUTPUT_LAYERS
 
+SMALLEST_PART = 1e-4
+"""Of the largest singular value: smaller ones count as nothing in a fit."""
+
 
 @torch.no_grad()
 def fitted_network(architecture: str, *, value_range: float, biases: Mapping[str, float] | None = None,
@@ -55,7 +58,12 @@ def _features(network: nn.Module, tail: nn.Module, small: Tensor) -> Tensor:
 
 
 def least_squares(features: Tensor, wanted: Tensor) -> Tensor:
-    """The weights (9*C + 1, outputs) of a 3x3 convolution and its bias that give `wanted` from `features`."""
+    """The weights (9*C + 1, outputs) of a 3x3 convolution and its bias that give `wanted` from `features`.
+
+    Features that hardly differ from sums of others get no weights of their own: these would be large, and a network
+    with them would make whole levels of the roundings of float32, which are others on every CPU.
+    """
     columns = functional.unfold(features, 3, padding=1)[0].T.double()
     columns = torch.cat([columns, torch.ones(len(columns), 1, dtype=torch.float64)], dim=1)
-    return torch.linalg.lstsq(columns, wanted[0].flatten(1).T.double(), driver="gelsd").solution.float()
+    target = wanted[0].flatten(1).T.double()
+    return torch.linalg.lstsq(columns, target, rcond=SMALLEST_PART, driver="gelsd").solution.float()
