@@ -8,6 +8,7 @@ from typing import Any
 
 from srn_deploy.benchmark.summary import doubts, paired_ratios
 from srn_deploy.benchmark.tables import markdown_table
+from srn_deploy.registry.shipped import shipped_models
 
 INTRODUCTION = """## BF16 and INT8 on a CPU
 
@@ -41,13 +42,23 @@ def cpu_tables(results: Mapping[str, Any]) -> list[str]:
     if results["networks"]:
         parts += [f"Networks alone on one image of {results['networks'][0]['what']}:",
                   markdown_table([("network", "way", "ms", "times as fast as ONNX Runtime FP32", "required", "met"),
-                                  *(row for one in results["networks"] for row in _network_rows(one))])]
+                                  *(row for one in results["networks"] for row in _network_rows(one))]),
+                  *_trained_again(results["networks"])]
     for one in results["processes"]:
         parts += [f"Whole processes, `{results['model']}`, {one['what']}; at most {one['worst_levels']} of 255 apart:",
                   markdown_table([("program", "wall clock, s", "images/s", "peak memory, MiB"), *_program_rows(one)]),
                   markdown_table([("ratio", "required", "measured", "met"), *_need_rows(one)])]
     careful = "\n".join(f"- Careful: {doubt}" for doubt in doubts(_series(results)))
     return [*parts, careful] if careful else parts
+
+
+def _trained_again(networks: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """A sentence about networks whose shipped graph is another than the one that was measured."""
+    now = {name: model.graph.sha256 for name, model in shipped_models().items()}
+    names = [f"`{name}`" for one in networks if (name := one["network"]) in now and one["sha256"] != now[name]]
+    if names:
+        yield (f"Trained again since this was measured: {', '.join(names)}. Times depend on a network's form, not on "
+               "its weights.")
 
 
 def _network_rows(one: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:

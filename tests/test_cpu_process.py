@@ -16,6 +16,7 @@ from benchmarks.whole_process import ProcessRun
 from srn_deploy.backends import why_no_bf16
 from srn_deploy.benchmark.records import Record
 from srn_deploy.image import Image, find_images, write_image
+from srn_deploy.registry.shipped import shipped_models
 from tests.optional import needs_openvino
 
 
@@ -133,3 +134,12 @@ def test_a_network_must_be_twice_as_fast_in_bf16_and_three_times_in_int8(bf16: f
     page = "\n".join(cpu_tables({"model": "x", "processes": [], "networks": [
         {"network": "x", "what": "24 x 32 px", "ms": times}]}))
     assert ("**no**" not in page) is met
+
+
+@pytest.mark.parametrize(("sha256", "is_said"), [("of weights that are gone", True), (None, False)])
+def test_a_network_that_was_trained_again_since_is_named(sha256: str | None, is_said: bool) -> None:
+    name, model = next(iter(shipped_models().items()))
+    network = {"network": name, "sha256": sha256 or model.graph.sha256, "what": "24 x 32 px",
+               "ms": {"ONNX Runtime FP32": [100.0] * 5}}
+    page = "\n".join(cpu_tables({"model": name, "processes": [], "networks": [network]}))
+    assert (f"Trained again since this was measured: `{name}`." in page) is is_said
