@@ -21,7 +21,7 @@ from typing import Any
 import onnx
 
 from benchmarks.inputs import RECORDS, data_path
-from benchmarks.int8_loss import MOST_INT8_LOSS_DB, drawn_pairs, mean_psnr
+from benchmarks.int8_loss import MOST_INT8_LOSS_DB, lost_on_drawn_images
 from benchmarks.scores import evaluated
 from srn_deploy.backends import Backend, open_on_openvino
 from srn_deploy.backends.open_vino import library_title as openvino_title
@@ -142,8 +142,9 @@ def measured(model: ResolvedModel, name: str, options: argparse.Namespace) -> di
             print(f"{name}, {one.name}: made", flush=True)
         fp32 = open_on_openvino(model, Precision.FP32)[0]
         opened.callback(fp32.close)
-        before = _scores(fp32, scale, options.sets)
-        lost = {way: {test: before[test] - after for test, after in _scores(backend, scale, options.sets).items()}
+        before = _scores(fp32, options.sets)
+        lost = {way: {**{test: before[test] - after for test, after in _scores(backend, options.sets).items()},
+                      DRAWN: lost_on_drawn_images(backend, fp32)}
                 for way, backend in backends.items()}
         milliseconds = _in_turn({**backends, "FP32": fp32}, options)
     return {"network": name, "scale": scale, "sha256": model.sha256, "fp32_psnr_y_db": before, "lost_db": lost,
@@ -157,9 +158,9 @@ def _photographs(folder: Path, scale: int) -> Iterator[Rgb8]:
         yield resize_uint8(image, image.shape[0] // scale, image.shape[1] // scale)
 
 
-def _scores(backend: Backend, scale: int, sets: Sequence[str]) -> dict[str, float]:
-    scores = {name: float(evaluated(backend, data_path(f"images/{name}/x{scale}"))["psnr_y_db"]) for name in sets}
-    return {**scores, DRAWN: mean_psnr(backend, drawn_pairs(scale))}
+def _scores(backend: Backend, sets: Sequence[str]) -> dict[str, float]:
+    return {name: float(evaluated(backend, data_path(f"images/{name}/x{backend.spec.scale}"))["psnr_y_db"])
+            for name in sets}
 
 
 def _in_turn(backends: Mapping[str, Backend], options: argparse.Namespace) -> dict[str, list[float]]:
@@ -175,7 +176,7 @@ def int8_tables(results: Mapping[str, Any]) -> list[str]:
     parts = [f"{', '.join(results['libraries'])}; times on one image of {results['size']} (height x width)."]
     for one in results["networks"]:
         fastest = min(one["lost_db"], key=lambda way: median(one["ms"][way]))
-        sets = list(one["fp32_psnr_y_db"])
+        sets = list(one["lost_db"][EXPORTED])
         rows = [("variant", *(f"{name}: PSNR lost, dB" for name in sets), "ms", "times the fastest", "FP32 / it")]
         for way, lost in one["lost_db"].items():
             milliseconds = one["ms"][way]

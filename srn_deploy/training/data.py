@@ -135,7 +135,7 @@ def load_images(folders: Sequence[Path], scale: int, *, smallest_px: int = 1, ma
     hr.freeze()
     lr.freeze()
     validation = list(_decoded(files.validation[:MOST_VALIDATED], scale, left_out, made_lr=made_lr))
-    kept = list(range(len(own)))
+    kept, held = list(range(len(own))), list[int]()
     if not validation:
         kept, held = held_out(len(own))
         firsts = [own[one][0] for one in held]
@@ -146,7 +146,7 @@ def load_images(folders: Sequence[Path], scale: int, *, smallest_px: int = 1, ma
         _log.info("Copies scaled by %g: of %d of %d images; those of the others would be smaller than %d px.",
                   copy_scale, len(index) - len(kept), len(kept), left_out.smallest_px)
     return TrainingImages(names=[names[i] for i in index], index=index, hr=hr, lr=lr, validation=validation,
-                          is_validated_on_itself=len(own) == 1 and not files.validation)
+                          is_validated_on_itself=kept == held)
 
 
 def _files_in(folder: Path, scale: int, lr_pattern: str | None) -> DataFiles:
